@@ -1,0 +1,93 @@
+"""Declare a convex learning problem, call ``solve()``, get a certified answer.
+
+>>> import convexnn as cx
+>>> X, y = [[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]
+>>> cx.solve(cx.ReluTraining(X, y, beta=0.1)).model.predict([[4.0]]).round(2)
+array([3.97])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convexnn.backend import Backend as Backend
+    from convexnn.backend import BackendError as BackendError
+    from convexnn.backend import Capabilities as Capabilities
+    from convexnn.backend import Raw as Raw
+    from convexnn.backend import register as register
+    from convexnn.comparison import Comparison as Comparison
+    from convexnn.comparison import compare as compare
+    from convexnn.enumeration import enumerate_patterns as enumerate_patterns
+    from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
+    from convexnn.patterns import Patterns as Patterns
+    from convexnn.patterns import sample_patterns as sample_patterns
+    from convexnn.problem import Problem as Problem
+    from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.relu import ReluTraining as ReluTraining
+    from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
+    from convexnn.search import local_patterns as local_patterns
+    from convexnn.solution import Certificate as Certificate
+    from convexnn.solution import Solution as Solution
+    from convexnn.solution import SolveError as SolveError
+    from convexnn.solution import Status as Status
+    from convexnn.solution import Step as Step
+    from convexnn.solution import load as load
+    from convexnn.solving import Compiled as Compiled
+    from convexnn.solving import backends as backends
+    from convexnn.solving import compile as compile
+    from convexnn.solving import solve as solve
+
+PROBLEMS = {
+    "ReluTraining": "convexnn.problems.relu",
+    "GatedReluTraining": "convexnn.problems.gated",
+    "SampledReluTraining": "convexnn.problems.sampled",
+}
+
+# Names load on first use, so that importing the package costs nothing.
+_HOME = PROBLEMS | {
+    "Backend": "convexnn.backend",
+    "BackendError": "convexnn.backend",
+    "Capabilities": "convexnn.backend",
+    "Raw": "convexnn.backend",
+    "register": "convexnn.backend",
+    "Comparison": "convexnn.comparison",
+    "compare": "convexnn.comparison",
+    "enumerate_patterns": "convexnn.enumeration",
+    "TwoLayerNetwork": "convexnn.network",
+    "Patterns": "convexnn.patterns",
+    "sample_patterns": "convexnn.patterns",
+    "Problem": "convexnn.problem",
+    "ProblemError": "convexnn.problem",
+    "local_patterns": "convexnn.search",
+    "Certificate": "convexnn.solution",
+    "Solution": "convexnn.solution",
+    "SolveError": "convexnn.solution",
+    "Status": "convexnn.solution",
+    "Step": "convexnn.solution",
+    "load": "convexnn.solution",
+    "Compiled": "convexnn.solving",
+    "backends": "convexnn.solving",
+    "compile": "convexnn.solving",
+    "solve": "convexnn.solving",
+}
+
+__all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("convexnn")
+    if name not in _HOME:
+        raise AttributeError(f"module 'convexnn' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,196 @@
+"""Canonical forms: records of plain arrays, the only things that engines read.
+
+A builder writes its problem in one or more of these; an engine says which it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.cones import Facets
+from convexnn.masked import adjoint, forward
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+    from convexnn.arrays import Array, BoolArray, SignArray
+    from convexnn.losses import Loss
+    from convexnn.norms import Norm
+
+
+class Neurons(NamedTuple):
+    """Primal point of a two-layer program: one neuron a column.
+
+    Attributes
+    ----------
+    V : array of shape (d, P)
+        Neurons that add to the output (of a gated program, all of them).
+    W : array of shape (d, Q)
+        Neurons that subtract from it.
+    skip : array of shape (d,)
+        Linear part of the output; zeros where the problem has none.
+    """
+
+    V: Array
+    W: Array
+    skip: Array
+
+
+class Dual(NamedTuple):
+    """Dual point of a two-layer program.
+
+    Attributes
+    ----------
+    mu : array of shape (n,)
+        Multiplier of each prediction; minus a (sub)gradient of the loss at an optimum.
+    facets : Facets or None
+        Guess of the active facets of each neuron's cone, V's before W's. It only saves time.
+    matrix : array of bool, shape (n, P), or None
+        Patterns that the point speaks of, where the problem does not list its own.
+    """
+
+    mu: Array
+    facets: Facets | None = None
+    matrix: BoolArray | None = None
+
+
+class GroupForm(NamedTuple):
+    """Minimise ``loss(sum_p S_p * (X u_p) + X s, y) + beta sum_p ||u_p||`` over ``u`` and ``s``.
+
+    With ``signs``, each pattern has two blocks, ``u_p = v_p - w_p``, both penalised and both
+    in the cone ``{v : signs_p * (X v) >= 0}``. Without, ``u_p`` is free.
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    slopes : array of shape (n, P)
+    signs : int8 array of shape (P, n) or None
+    loss : Loss
+    norm : Norm
+    beta : float
+    skip : bool
+        Whether the free linear part ``X s`` is there.
+    """
+
+    X: Array
+    y: Array
+    slopes: Array
+    signs: SignArray | None
+    loss: Loss
+    norm: Norm
+    beta: float
+    skip: bool
+
+    @property
+    def blocks(self) -> int:
+        """Return the number of penalised blocks, P or 2 P."""
+        return self.slopes.shape[1] * (1 if self.signs is None else 2)
+
+    def predict(self, rows: Array) -> Array:
+        """Return ``sum_p S_p * (X u_p)`` for blocks given one a row."""
+        if self.signs is None:
+            return forward(self.X, self.slopes, rows)
+        half = self.slopes.shape[1]
+        return forward(self.X, self.slopes, rows[:half] - rows[half:])
+
+    def correlate(self, r: Array) -> Array:
+        """Return the adjoint of `predict` at ``r``, one block a row."""
+        rows = adjoint(self.X, self.slopes, r)
+        return rows if self.signs is None else np.concatenate([rows, -rows])
+
+    def neurons(self, rows: Array, skip: Array) -> Neurons:
+        """Return blocks given one a row as a primal point."""
+        half = self.slopes.shape[1]
+        return Neurons(rows[:half].T, rows[half:].T, skip)
+
+    def rows(self, neurons: Neurons) -> Array:
+        """Return the blocks of a primal point, one a row; the inverse of `neurons`."""
+        return np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
+
+
+class NetworkForm(NamedTuple):
+    """Minimise ``loss(act(X V) 1 - act(X W) 1 + X s, y) + beta (sum_j ||v_j|| + sum_j ||w_j||)``.
+
+    The non-convex training problem itself, over networks of any width: ``act(t) = max(t, leak
+    t)``, and each neuron's two layers are merged into one vector (relu.md, Pilanci & Ergen).
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    loss : Loss
+    norm : Norm
+    beta : float
+    leak : float
+    skip : bool
+    """
+
+    X: Array
+    y: Array
+    loss: Loss
+    norm: Norm
+    beta: float
+    leak: float
+    skip: bool
+
+    def over(self, matrix: BoolArray) -> GroupForm:
+        """Return the convex program over these patterns."""
+        slopes, signs = cone_arrays(matrix, self.leak)
+        return GroupForm(
+            self.X, self.y, slopes, signs, self.loss, self.norm, self.beta, self.skip
+        )
+
+
+class CvxpyProgram(NamedTuple):
+    """A problem written as a formula.
+
+    Attributes
+    ----------
+    problem : cvxpy.Problem
+    variables : mapping of str to cvxpy.Variable
+        By the names of the formula.
+    points : callable
+        Reads the solved variables and returns ``(primal, dual)``.
+    needs : frozenset of str
+        What a solver must know: some of "qp", "soc", "exp".
+    """
+
+    problem: cp.Problem
+    variables: Mapping[str, cp.Variable]
+    points: Callable[[], tuple[Any, Any]]
+    needs: frozenset[str]
+
+
+def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:
+    """Return the slopes (n, P) and the signs (P, n) of patterns under ``act(t) = max(t, leak t)``.
+
+    Examples
+    --------
+    >>> slopes, signs = cone_arrays(np.array([[True], [False]]), 0.1)
+    >>> slopes.ravel(), signs.ravel()
+    (array([1. , 0.1]), array([ 1, -1], dtype=int8))
+    """
+    slopes = np.where(matrix, 1.0, leak)
+    signs = np.ascontiguousarray(np.where(matrix, 1, -1).astype(np.int8).T)
+    return slopes, signs
+
+
+def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
+    """Return the distinct activation patterns of the neurons themselves, (n, at most P + Q).
+
+    Examples
+    --------
+    >>> X = np.array([[1.0], [-1.0]])
+    >>> active_patterns(X, Neurons(np.array([[2.0, 3.0]]), np.zeros((1, 0)), np.zeros(1)))
+    array([[ True],
+           [False]])
+    """
+    from convexnn.patterns import first_distinct
+
+    weights = np.hstack([neurons.V, neurons.W])
+    matrix = X @ weights[:, np.any(weights != 0.0, axis=0)] >= 0.0
+    return matrix[:, first_distinct(matrix)]

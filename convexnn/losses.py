@@ -1,0 +1,304 @@
+"""Losses per example: value, gradient, conjugate, prox and CVXPY atom.
+
+A loss is a convex function ``l(z; y)`` of the prediction ``z``. Everything that an engine
+or a certificate needs of it stands here, so that neither ever knows a loss by name.
+
+A dual point ``mu`` of ``min_w sum_i l((F w)_i; y_i) + penalty(w)`` is worth
+``-sum_i l*(-mu_i; y_i)``; at an optimum ``-mu_i`` is a (sub)gradient of the loss.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+    from convexnn.arrays import Array
+
+
+class Loss(ABC):
+    """A convex loss ``l(z; y)``, applied to each example.
+
+    Subclasses are frozen dataclasses whose fields are the loss's parameters. Labels of a
+    classification loss are -1 and +1.
+
+    Attributes
+    ----------
+    name : str
+        What users write in ``loss=``.
+    classification : bool
+        Whether ``y`` holds the two labels -1 and +1.
+    curvature : float
+        Largest second derivative in ``z``; ``inf`` for a loss with kinks.
+    cones : frozenset of str
+        What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp".
+    """
+
+    name: ClassVar[str]
+    classification: ClassVar[bool] = False
+    curvature: ClassVar[float]
+    cones: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``l(z_i; y_i)`` for each example."""
+
+    @abstractmethod
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return a (sub)gradient of ``l(.; y_i)`` at ``z_i``."""
+
+    @abstractmethod
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``l*(s_i; y_i) = sup_z s_i z - l(z; y_i)``, ``inf`` outside its domain."""
+
+    @abstractmethod
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``argmin_z step * l(z; y_i) + (z - v_i)^2 / 2``."""
+
+    @abstractmethod
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return the bounds ``(low, high)`` of the conjugate's domain, each ``low <= 0 <= high``."""
+
+    @abstractmethod
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the sum of the loss over the examples as a CVXPY expression."""
+
+    def clip(self, s: Array, y: Array) -> Array:
+        """Return the point of the conjugate's domain nearest to ``s``."""
+        return np.clip(s, *self.domain(y))
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """``l(z; y) = (z - y)^2 / 2``.
+
+    Examples
+    --------
+    >>> Squared().value(np.array([3.0]), np.array([1.0]))
+    array([2.])
+    """
+
+    name: ClassVar[str] = "squared"
+    curvature: ClassVar[float] = 1.0
+    cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``(z - y)^2 / 2``."""
+        return 0.5 * np.square(z - y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``z - y``."""
+        return z - y
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s^2 / 2 + s y``."""
+        return s * (0.5 * s + y)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``(v + step y) / (1 + step)``."""
+        return (v + step * y) / (1.0 + step)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return the whole line."""
+        return -np.inf, np.inf
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum_squares(z - y) / 2``."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum_squares(z - y)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """``l(z; y) = r^2 / 2`` where ``r = |z - y| <= delta``, and ``delta r - delta^2 / 2`` beyond.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Residual, in the units of ``y``, at which the loss turns linear; > 0.
+
+    Examples
+    --------
+    >>> Huber(delta=1.0).value(np.array([0.5, 3.0]), np.zeros(2))
+    array([0.125, 2.5  ])
+    """
+
+    delta: float = 1.0
+
+    name: ClassVar[str] = "huber"
+    curvature: ClassVar[float] = 1.0
+    cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.delta) and self.delta > 0):
+            raise ValueError(f"delta must be finite and > 0, got {self.delta!r}")
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return the loss of each residual."""
+        r = np.abs(z - y)
+        inside = np.minimum(r, self.delta)
+        return inside * (r - 0.5 * inside)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return the residual clipped to ``[-delta, delta]``."""
+        return np.clip(z - y, -self.delta, self.delta)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s^2 / 2 + s y`` for ``|s| <= delta``."""
+        return np.where(np.abs(s) <= self.delta, s * (0.5 * s + y), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``v - step clip((v - y) / (1 + step), -delta, delta)``."""
+        return v - step * np.clip((v - y) / (1.0 + step), -self.delta, self.delta)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-delta, delta)``."""
+        return -self.delta, self.delta
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(huber(z - y, delta)) / 2``, CVXPY's atom being twice this loss."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum(cp.huber(z - y, self.delta))
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """``l(z; y) = log(1 + exp(-y z))``, labels -1 and +1.
+
+    Examples
+    --------
+    >>> Logistic().value(np.array([0.0]), np.array([1.0])).round(4)
+    array([0.6931])
+    """
+
+    name: ClassVar[str] = "logistic"
+    classification: ClassVar[bool] = True
+    curvature: ClassVar[float] = 0.25
+    cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``log(1 + exp(-y z))``, without overflow."""
+        return np.logaddexp(0.0, -y * z)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-y / (1 + exp(y z))``."""
+        return -y * _sigmoid(-y * z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``p log p + (1 - p) log(1 - p)`` with ``p = -y s`` in [0, 1]."""
+        p = -y * s
+        inside = (p >= 0.0) & (p <= 1.0)
+        q = np.where(inside, p, 0.0)
+        return np.where(inside, _xlogx(q) + _xlogx(1.0 - q), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by safe Newton steps."""
+        start = y * v
+        low, high = start, start + step
+        m = start + step * _sigmoid(-start) / (1.0 + 0.25 * step)
+        for _ in range(100):
+            p = _sigmoid(-m)
+            excess = m - start - step * p
+            low = np.where(excess < 0.0, m, low)
+            high = np.where(excess > 0.0, m, high)
+            newton = m - excess / (1.0 + step * p * (1.0 - p))
+            inside = (newton > low) & (newton < high)
+            following = np.where(inside, newton, np.where(excess == 0.0, m, 0.5 * (low + high)))
+            moved = np.abs(following - m) > 4e-16 * (1.0 + np.abs(m))
+            m = following
+            if not moved.any():
+                break
+        return y * m
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``-y s`` in [0, 1]."""
+        return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(logistic(-y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.logistic(cp.multiply(-y, z)))
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """``l(z; y) = max(0, 1 - y z)``, labels -1 and +1.
+
+    Examples
+    --------
+    >>> Hinge().value(np.array([0.25, 2.0]), np.ones(2))
+    array([0.75, 0.  ])
+    """
+
+    name: ClassVar[str] = "hinge"
+    classification: ClassVar[bool] = True
+    curvature: ClassVar[float] = np.inf
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``max(0, 1 - y z)``."""
+        return np.maximum(0.0, 1.0 - y * z)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-y`` where ``y z < 1``, else 0."""
+        return np.where(y * z < 1.0, -y, 0.0)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``y s`` for ``-y s`` in [0, 1]."""
+        p = -y * s
+        return np.where((p >= 0.0) & (p <= 1.0), -p, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move the margin ``y v`` up by at most ``step``, no further than 1."""
+        m = y * v
+        return y * np.maximum(m, np.minimum(m + step, 1.0))
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``-y s`` in [0, 1]."""
+        return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(pos(1 - y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.pos(1.0 - cp.multiply(y, z)))
+
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
+
+
+def as_loss(loss: str | Loss) -> Loss:
+    """Return the loss of that name, or the loss itself.
+
+    Raises
+    ------
+    ValueError
+        If no loss has that name; the message lists those that exist.
+
+    Examples
+    --------
+    >>> as_loss("huber")
+    Huber(delta=1.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+    return LOSSES[loss]
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
+def _xlogx(p: Array) -> Array:
+    return p * np.log(np.where(p > 0.0, p, 1.0))

@@ -1,0 +1,126 @@
+"""The driver between an engine and a problem: it has points certified and keeps the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from convexnn.problem import Problem
+from convexnn.solution import Certificate, Step
+
+Callback = Callable[[Step], bool | None]
+
+
+class Monitor:
+    """Collects the points of one run.
+
+    Primal and dual points are kept apart as long as bounds are portable: the best network is
+    then held against the best bound, whichever steps they came from.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float
+    time_limit : float or None
+        Seconds from the start of the run, certification included.
+    callback : callable or None
+        Called with each `Step`; a true answer stops the run.
+    """
+
+    def __init__(
+        self,
+        problem: Problem[Any],
+        tol: float,
+        time_limit: float | None,
+        callback: Callback | None,
+    ) -> None:
+        self.problem, self.tol = problem, tol
+        self.time_limit, self.callback = time_limit, callback
+        self.history: list[Step] = []
+        self.certify_s = 0.0
+        self.timed_out = self.stopped = self.passed = False
+        self._begin = time.perf_counter()
+        self._primal: Any = None
+        self._dual: Any = None
+        self._certificate: Certificate | None = None
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._begin
+
+    def remaining(self) -> float | None:
+        """Return the seconds left, at least 0; None without a limit."""
+        return None if self.time_limit is None else max(0.0, self.time_limit - self.elapsed())
+
+    def expired(self) -> bool:
+        """Tell whether time is up, and remember it."""
+        self.timed_out = self.timed_out or self.remaining() == 0.0
+        return self.timed_out
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        """Certify a point and keep it if it is the best; True asks the engine to stop."""
+        seconds = self.elapsed() - self.certify_s
+        begin = time.perf_counter()
+        certificate = self.problem.certify(primal, dual)
+        self.certify_s += time.perf_counter() - begin
+        if not np.isfinite(certificate.objective):
+            return self.expired()
+        certificate = self._keep(primal, dual, certificate)
+        step = Step(
+            iteration,
+            seconds,
+            certificate.objective,
+            certificate.gap,
+            certificate.bound,
+            certificate.violation,
+        )
+        self.history.append(step)
+        if self.callback is not None and self.callback(step):
+            self.stopped = True
+        return self.passed or self.stopped or self.expired()
+
+    def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:
+        """Update the best pair; return the fresh point's certificate against the best bound."""
+        held = self._certificate
+        if held is None or not fresh.portable:
+            paired, pair = fresh, (primal, dual)
+        else:
+            better = fresh.bound > held.bound or not held.portable
+            best_dual, bound = (dual, fresh.bound) if better else (self._dual, held.bound)
+            paired = Certificate(
+                fresh.objective, bound, fresh.violation, fresh.scope, fresh.portable
+            )
+            pair = (primal, best_dual)
+            self._dual = best_dual
+            self._certificate = Certificate(
+                held.objective, bound, held.violation, fresh.scope, held.portable
+            )
+            held = self._certificate
+        passes = paired.passes(self.tol)
+        if held is None or passes or (not self.passed and paired.objective < held.objective):
+            (self._primal, self._dual), self._certificate = pair, paired
+        self.passed = self.passed or passes
+        return paired
+
+    def finish(self) -> tuple[Any, Any, Certificate]:
+        """Return the best point without its dead parts, its dual, and their certificate.
+
+        Pruning is undone where it would cost a tenth of the tolerance or the status.
+        """
+        begin = time.perf_counter()
+        if self._certificate is None:
+            self._primal, self._dual = self.problem.initial()
+        primal, dual = self._primal, self._dual
+        certificate = self.problem.certify(primal, dual)
+        pruned = self.problem.prune(primal)
+        lighter = self.problem.certify(pruned, dual)
+        room = 0.1 * self.tol * max(1.0, abs(certificate.objective))
+        if lighter.objective <= certificate.objective + room and (
+            lighter.passes(self.tol) or not certificate.passes(self.tol)
+        ):
+            primal, certificate = pruned, lighter
+        self.certify_s += time.perf_counter() - begin
+        return primal, dual, certificate

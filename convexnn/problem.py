@@ -1,0 +1,219 @@
+"""What every problem promises, and the checks that its data pass once, at construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from convexnn.arrays import Array
+    from convexnn.solution import Certificate
+
+
+class ProblemError(ValueError):
+    """The data do not declare a problem; the message names the field, its value and the rule."""
+
+
+Model = TypeVar("Model", covariant=True)
+
+
+@runtime_checkable
+class Problem(Protocol, Generic[Model]):
+    """A declaration. It validates its data, writes itself in canonical forms and grades answers.
+
+    A builder and an engine meet only in a canonical form; only the problem grades an answer.
+    """
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the canonical forms this problem can be written in."""
+        ...
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem in one of its `forms`."""
+        ...
+
+    def needs(self) -> frozenset[str]:
+        """Return what a CVXPY solver must know: some of "qp", "soc", "exp"."""
+        ...
+
+    def to_cvxpy(self) -> Any:
+        """Return the formula, readable, with named variables."""
+        ...
+
+    def initial(self) -> tuple[Any, Any]:
+        """Return a trivial primal and dual point, the answer before any engine has run."""
+        ...
+
+    def objective(self, primal: Any) -> float:
+        """Return the true objective of the model that `primal` stands for."""
+        ...
+
+    def certify(self, primal: Any, dual: Any) -> Certificate:
+        """Grade a primal and a dual point, whoever found them."""
+        ...
+
+    def prune(self, primal: Any) -> Any:
+        """Return `primal` without its numerically dead parts."""
+        ...
+
+    def build_model(self, primal: Any) -> Model:
+        """Return what the user receives: a network, weights, a point."""
+        ...
+
+
+class Labels(NamedTuple):
+    """Targets as the losses want them, and the two labels they stand for.
+
+    Attributes
+    ----------
+    targets : array of shape (n,)
+        Real targets, or -1 and +1 for the first and second label in sorted order.
+    classes : array of shape (2,) or None
+        The user's own labels.
+    """
+
+    targets: Array
+    classes: np.ndarray[Any, Any] | None
+
+
+def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
+    """Return a read-only float64 copy, C-contiguous.
+
+    Raises
+    ------
+    ProblemError
+        If the array is not real, has another number of axes, is empty, or is not finite.
+
+    Examples
+    --------
+    >>> real_array("X", [[1, 2]], 2)
+    array([[1., 2.]])
+    """
+    try:
+        raw = np.asarray(value)
+    except ValueError as error:
+        raise ProblemError(f"{name} must be a rectangular array of real numbers: {error}") from None
+    if raw.dtype.kind not in "fiub":
+        raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    if raw.ndim != ndim:
+        raise ProblemError(f"{name} must have {ndim} axes, got shape {raw.shape}")
+    if raw.size == 0:
+        raise ProblemError(f"{name} must not be empty, got shape {raw.shape}")
+    array = np.array(raw, dtype=np.float64, order="C", copy=True)
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ProblemError(f"{name} must be finite, got {array[where]} at index {where}")
+    array.setflags(write=False)
+    return array
+
+
+def labels(name: str, value: ArrayLike, length: int, *, classification: bool) -> Labels:
+    """Return the targets that go with `length` rows of data.
+
+    Raises
+    ------
+    ProblemError
+        If the length differs, or a classification target has not exactly two values.
+
+    Examples
+    --------
+    >>> labels("y", ["no", "yes"], 2, classification=True).targets
+    array([-1.,  1.])
+    """
+    raw = np.asarray(value)
+    if raw.ndim != 1:
+        raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
+    if raw.shape[0] != length:
+        raise ProblemError(f"{name} must have one entry per row of X ({length}), got {raw.shape[0]}")
+    if not classification:
+        return Labels(real_array(name, raw, 1), None)
+    if raw.dtype.kind not in "fiubUS":
+        raise ProblemError(f"{name} must hold numbers or text, got dtype {raw.dtype}")
+    if raw.dtype.kind == "f":
+        real_array(name, raw, 1)
+    classes, codes = np.unique(raw, return_inverse=True)
+    if len(classes) != 2:
+        shown = ", ".join(str(c) for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
+        raise ProblemError(
+            f"{name} must have exactly two classes for a classification loss, "
+            f"got {len(classes)}: {shown}"
+        )
+    targets = 2.0 * codes.reshape(-1) - 1.0
+    targets.setflags(write=False)
+    classes.setflags(write=False)
+    return Labels(targets, classes)
+
+
+def positive(name: str, value: float) -> float:
+    """Return a finite float > 0, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> positive("beta", 2)
+    2.0
+    """
+    return _number(name, value, lambda x: x > 0, "> 0")
+
+
+def non_negative(name: str, value: float) -> float:
+    """Return a finite float >= 0, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> non_negative("radius", 0)
+    0.0
+    """
+    return _number(name, value, lambda x: x >= 0, ">= 0")
+
+
+def positive_int(name: str, value: int) -> int:
+    """Return an int >= 1, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> positive_int("neurons", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ProblemError(f"{name} must be an integer >= 1, got {value!r}")
+    return int(value)
+
+
+def choice(name: str, value: str, options: Sequence[str]) -> str:
+    """Return `value` if it is one of the options, or raise `ProblemError` that lists them.
+
+    Examples
+    --------
+    >>> choice("penalty", "l1", ["l2", "l1"])
+    'l1'
+    """
+    if value not in options:
+        raise ProblemError(f"{name} must be one of {', '.join(options)}, got {value!r}")
+    return value
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return a bool, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> flag("bias", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ProblemError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _number(name: str, value: float, rule: Any, text: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ProblemError(f"{name} must be a number {text}, got {value!r}") from None
+    if isinstance(value, bool) or not (np.isfinite(number) and rule(number)):
+        raise ProblemError(f"{name} must be finite and {text}, got {value!r}")
+    return number

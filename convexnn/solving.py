@@ -1,0 +1,373 @@
+"""Solving: compile(), solve(), backends(), from a declaration to a graded answer."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from convexnn.backend import (
+    Backend,
+    BackendError,
+    Options,
+    Raw,
+    common_form,
+    obstacle,
+    registry,
+)
+from convexnn.forms import GroupForm, NetworkForm, Neurons
+from convexnn.monitor import Callback, Monitor
+from convexnn.problem import Problem, ProblemError
+from convexnn.solution import Solution, Status
+
+FACTOR_ROWS = 6_000  # examples up to which "auto" lets ADMM factor an n x n matrix
+VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
+
+
+def solve(
+    problem: Problem[Any],
+    backend: str | Backend = "auto",
+    *,
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    start: Any = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+    threads: int = 1,
+    seed: int = 0,
+    **options: Any,
+) -> Solution:
+    """Solve a problem and return the best answer with its certificate.
+
+    Parameters
+    ----------
+    problem : Problem
+    backend : str or Backend, default "auto"
+        A name from ``backends(problem).names``; "auto" chooses by problem and size.
+    tol : float, default 1e-6
+        OPTIMAL needs ``|certified relative gap| <= tol`` and ``violation <= tol``.
+    max_iter : int, optional
+        The engine's own default if None.
+    time_limit : float, optional
+        Seconds; the best certified point so far is returned when they are over.
+    start : Solution or primal point, optional
+        Where to start: of this problem, or of one that differs in beta, y or loss only.
+    callback : callable, optional
+        Called with each certified `Step`; a true answer stops the run.
+    progress : bool, default False
+        Show a live line with objective, bound and gap (extra: cli).
+    threads : int, default 1
+        Threads of the linear algebra libraries.
+    seed : int, default 0
+        For engines that draw random numbers.
+    **options
+        The engine's own options; an unknown one is an error.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    BackendError
+        If the backend does not exist, is not installed or cannot take the problem.
+    ValueError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> solution = cx.solve(cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=20))
+    >>> solution.status.name
+    'OPTIMAL'
+    """
+    return compile(problem, backend).run(
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        start=start,
+        callback=callback,
+        progress=progress,
+        threads=threads,
+        seed=seed,
+        **options,
+    )
+
+
+def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
+    """Write a problem in the form that a backend reads, ready to run many times.
+
+    Parameters
+    ----------
+    problem : Problem
+    backend : str or Backend, default "auto"
+
+    Returns
+    -------
+    Compiled
+
+    Raises
+    ------
+    BackendError
+        If the backend does not exist, is not installed or cannot take the problem.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> ready = cx.compile(cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=20), "admm")
+    >>> first = ready.run(tol=1e-3)
+    >>> ready.run(start=first, tol=1e-6).status.name
+    'OPTIMAL'
+    """
+    if not isinstance(problem, Problem):
+        raise BackendError(f"problem must be one of convexnn's problems, got {type(problem).__name__}")
+    begin = time.perf_counter()
+    chosen = _find(backend, problem)
+    form_type = common_form(chosen, problem)
+    assert form_type is not None
+    form = problem.canonical(form_type)
+    chosen.prepare(form)
+    problem.certify(*problem.initial())  # compiles its kernels and fills its caches
+    return Compiled(problem, chosen, form, time.perf_counter() - begin)
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A problem in the form that its backend reads.
+
+    Attributes
+    ----------
+    problem : Problem
+    backend : Backend
+    form : NamedTuple
+    compile_s : float
+    """
+
+    problem: Problem[Any]
+    backend: Backend
+    form: Any
+    compile_s: float
+
+    def run(
+        self,
+        *,
+        tol: float = 1e-6,
+        max_iter: int | None = None,
+        time_limit: float | None = None,
+        start: Any = None,
+        callback: Callback | None = None,
+        progress: bool = False,
+        threads: int = 1,
+        seed: int = 0,
+        **options: Any,
+    ) -> Solution:
+        """Solve; the parameters are those of `convexnn.solve`."""
+        _positive("tol", tol)
+        if max_iter is not None:
+            _positive_int("max_iter", max_iter)
+        if time_limit is not None:
+            _positive("time_limit", time_limit)
+        _positive_int("threads", threads)
+        if progress:
+            from convexnn.progress import live
+
+            with live(self.backend.name, callback) as shown:
+                return self._run(tol, max_iter, time_limit, start, shown, threads, seed, options)
+        return self._run(tol, max_iter, time_limit, start, callback, threads, seed, options)
+
+    def _run(
+        self,
+        tol: float,
+        max_iter: int | None,
+        time_limit: float | None,
+        start: Any,
+        callback: Callback | None,
+        threads: int,
+        seed: int,
+        extra: dict[str, Any],
+    ) -> Solution:
+        from threadpoolctl import threadpool_limits
+
+        points = _start_points(self.form, start)
+        monitor = Monitor(self.problem, tol, time_limit, callback)
+        asked = Options(tol, max_iter, seed, extra)
+        raw = Raw("stopped")
+        with threadpool_limits(limits=threads):
+            try:
+                if not monitor.report(0, *self.problem.initial()):
+                    raw = self.backend.run(self.form, asked, monitor, points)
+            except KeyboardInterrupt:
+                monitor.stopped = True
+                raw = Raw("stopped", "Interrupted from the keyboard.")
+            except (ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+                raw = Raw("failed", f"{type(error).__name__}: {error}")
+            solve_s = monitor.elapsed() - monitor.certify_s
+            primal, dual, certificate = monitor.finish()
+        return Solution(
+            status=_status(certificate.passes(tol), monitor, raw),
+            certificate=certificate,
+            model=self.problem.build_model(primal),
+            primal=primal,
+            dual=dual,
+            history=tuple(monitor.history),
+            timings={
+                "compile": self.compile_s,
+                "solve": solve_s,
+                "certify": monitor.certify_s,
+            },
+            backend=self.backend.name,
+            message=raw.message,
+            problem=self.problem,
+            options={
+                "tol": tol,
+                "max_iter": max_iter,
+                "time_limit": time_limit,
+                "threads": threads,
+                "seed": seed,
+                **extra,
+            },
+            versions={"python": platform.python_version()} | {v: version(v) for v in VERSIONS},
+        )
+
+
+@dataclass(frozen=True)
+class BackendTable:
+    """Backends and what stands in their way; prints as a table.
+
+    Attributes
+    ----------
+    reasons : dict of str to (str or None)
+        By name, why the backend cannot run; None if it can.
+    """
+
+    reasons: dict[str, str | None]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the backends that can run."""
+        return [name for name, reason in self.reasons.items() if reason is None]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.reasons)
+        return "\n".join(
+            f"{name:<{width}}  {'ready' if reason is None else 'no: ' + reason}"
+            for name, reason in self.reasons.items()
+        )
+
+    __repr__ = __str__
+
+
+def backends(problem: Problem[Any] | None = None) -> BackendTable:
+    """Return every backend and, for each that cannot run, the reason.
+
+    Parameters
+    ----------
+    problem : Problem, optional
+        If given, also tell which can take this problem.
+
+    Returns
+    -------
+    BackendTable
+
+    Examples
+    --------
+    >>> "admm" in backends().names
+    True
+    """
+    found = registry()
+    if problem is None:
+        return BackendTable({name: backend.available() for name, backend in found.items()})
+    return BackendTable({name: obstacle(backend, problem) for name, backend in found.items()})
+
+
+def automatic(problem: Problem[Any]) -> str:
+    """Return the name of the backend that "auto" stands for.
+
+    ==============================  =============  ==================================
+    problem                         backend        why
+    ==============================  =============  ==================================
+    over all patterns               cell-walk      finds the patterns itself
+    at most 6,000 examples          admm           few iterations, one n x n factor
+    more, smooth loss               fista          no factor, memory O(nP)
+    more, hinge loss                admm           fista would have to smooth the loss
+    ==============================  =============  ==================================
+    """
+    if NetworkForm in problem.forms():
+        return "cell-walk"
+    form = problem.canonical(GroupForm)
+    small = len(form.y) <= FACTOR_ROWS
+    return "admm" if small or not np.isfinite(form.loss.curvature) else "fista"
+
+
+def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
+    if isinstance(backend, str):
+        name = automatic(problem) if backend == "auto" else backend
+        found = registry()
+        if name not in found:
+            raise BackendError(
+                f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}"
+            )
+        chosen = found[name]
+    else:
+        chosen = backend
+    reason = obstacle(chosen, problem)
+    if reason is not None:
+        able = ", ".join(backends(problem).names) or "none"
+        raise BackendError(
+            f"backend {chosen.name!r} cannot run this problem: {reason}. Able: {able}"
+        )
+    return chosen
+
+
+def _start_points(form: Any, start: Any) -> Any:
+    if start is None:
+        return None
+    if isinstance(start, Solution):
+        start = (start.primal, start.dual)
+    elif not isinstance(start, tuple) or isinstance(start, Neurons):
+        start = (start, None)
+    primal = start[0]
+    if isinstance(form, (GroupForm, NetworkForm)):
+        if not isinstance(primal, Neurons):
+            raise ProblemError(f"start must be a Solution or Neurons, got {type(primal).__name__}")
+        d = form.X.shape[1]
+        if primal.V.shape[0] != d or primal.W.shape[0] != d:
+            raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
+        columns = primal.V.shape[1] + primal.W.shape[1]
+        if isinstance(form, GroupForm) and columns != form.blocks:
+            raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
+    return start
+
+
+def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
+    if passes:
+        return Status.OPTIMAL
+    if monitor.stopped:
+        return Status.STOPPED
+    if monitor.timed_out:
+        return Status.TIME_LIMIT
+    ends = {
+        "max_iter": Status.MAX_ITER,
+        "failed": Status.FAILED,
+        "infeasible": Status.INFEASIBLE,
+        "unbounded": Status.UNBOUNDED,
+        "time_limit": Status.TIME_LIMIT,
+    }
+    return ends.get(raw.outcome, Status.INACCURATE)
+
+
+def _positive(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value > 0:
+        raise ValueError(f"{name} must be a number > 0, got {value!r}")
+
+
+def _positive_int(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")

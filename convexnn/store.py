@@ -1,0 +1,170 @@
+"""Files: ``.npz`` with one JSON entry, written atomically and read without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.cones import Facets
+from convexnn.forms import Dual, Neurons
+from convexnn.losses import Loss, as_loss
+from convexnn.patterns import Patterns
+from convexnn.solution import Certificate, Solution, Status, Step, to_json
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+RECORDS: dict[str, type] = {record.__name__: record for record in (Neurons, Dual, Facets)}
+
+
+def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
+    """Write arrays to `path` through a temporary file beside it."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent or Path(), suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_npz(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays and the JSON entry of a file of this kind.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(str(arrays.pop("meta")))
+        found = meta.pop("kind")
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError) as error:
+        raise ValueError(f"{path} is not a {kind} file: {error}") from None
+    if found != kind:
+        raise ValueError(f"{path} holds a {found}, not a {kind}")
+    return arrays, meta
+
+
+def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
+    """Write a solution; see `Solution.save`."""
+    arrays: dict[str, Any] = {"history": np.array(solution.history, dtype=np.float64)}
+    meta = {
+        "kind": "Solution",
+        "problem": _problem_to(arrays, solution.problem),
+        "primal": _record_to(arrays, "primal", solution.primal),
+        "dual": _record_to(arrays, "dual", solution.dual),
+        "status": solution.status.name,
+        "certificate": asdict(solution.certificate),
+        "timings": solution.timings,
+        "backend": solution.backend,
+        "message": solution.message,
+        "options": solution.options,
+        "versions": solution.versions,
+    }
+    write_npz(path, {**arrays, "meta": np.array(to_json(meta))})
+
+
+def load_solution(path: str | PathLike[str]) -> Solution:
+    """Read a solution; see `convexnn.load`."""
+    arrays, meta = read_npz(path, "Solution")
+    problem = _problem_from(arrays, meta["problem"])
+    primal = _record_from(arrays, meta["primal"])
+    dual = _record_from(arrays, meta["dual"])
+    certificate = problem.certify(primal, dual)
+    stored = Certificate(**meta["certificate"])
+    for name in ("objective", "bound", "violation"):
+        ours, theirs = getattr(certificate, name), getattr(stored, name)
+        if ours != theirs and not abs(ours - theirs) <= 1e-9 * max(1.0, abs(theirs)):
+            raise ValueError(
+                f"{path} does not certify: {name} is {ours!r}, the file says {theirs!r}"
+            )
+    return Solution(
+        status=Status[meta["status"]],
+        certificate=certificate,
+        model=problem.build_model(primal),
+        primal=primal,
+        dual=dual,
+        history=tuple(Step(int(row[0]), *row[1:].tolist()) for row in arrays["history"]),
+        timings=meta["timings"],
+        backend=meta["backend"],
+        message=meta["message"],
+        problem=problem,
+        options=meta["options"],
+        versions=meta["versions"],
+    )
+
+
+def _problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
+    if not is_dataclass(problem):
+        raise TypeError(f"only dataclass problems can be saved, got {type(problem).__name__}")
+    plain: dict[str, Any] = {}
+    for f in fields(problem):
+        value = getattr(problem, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"problem.{f.name}"] = value
+        elif isinstance(value, Patterns):
+            arrays[f"problem.{f.name}.matrix"] = value.matrix
+            if value.generators is not None:
+                arrays[f"problem.{f.name}.generators"] = value.generators
+        elif isinstance(value, Loss):
+            plain[f.name] = {"loss": value.name, **asdict(value)}  # type: ignore[call-overload]  # every loss is a dataclass
+        else:
+            plain[f.name] = value
+    return {"type": type(problem).__name__, "fields": plain}
+
+
+def _problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
+    import convexnn
+
+    values: dict[str, Any] = {}
+    for name, value in meta["fields"].items():
+        if isinstance(value, dict):
+            parameters = dict(value)
+            values[name] = type(as_loss(parameters.pop("loss")))(**parameters)
+        else:
+            values[name] = value
+    for key, array in arrays.items():
+        _, _, name = key.partition("problem.")
+        if not name:
+            continue
+        if name.endswith(".matrix"):
+            stem = name.removesuffix(".matrix")
+            values[stem] = Patterns(array, arrays.get(f"problem.{stem}.generators"))
+        elif not name.endswith(".generators"):
+            values[name] = array
+    if meta["type"] not in convexnn.PROBLEMS:
+        raise ValueError(f"unknown problem {meta['type']!r}")
+    return getattr(convexnn, meta["type"])(**values)
+
+
+def _record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray):
+        arrays[prefix] = value
+        return prefix
+    parts = {
+        name: _record_to(arrays, f"{prefix}.{name}", part) for name, part in value._asdict().items()
+    }
+    return {"type": type(value).__name__, "parts": parts}
+
+
+def _record_from(arrays: dict[str, Any], meta: Any) -> Any:
+    if meta is None:
+        return None
+    if isinstance(meta, str):
+        return arrays[meta]
+    parts = {name: _record_from(arrays, part) for name, part in meta["parts"].items()}
+    return RECORDS[meta["type"]](**parts)

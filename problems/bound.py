@@ -1,0 +1,140 @@
+"""Rigorous lower bounds for two-layer programs, from any dual guess.
+
+For ``min loss(F w + X s, y) + beta sum_b ||w_b||`` over blocks in cones ``K_b``, weak duality
+gives, for every ``mu`` with ``X' mu = 0`` (where ``s`` is there),
+
+    optimum >= sum_i -l*(-t mu_i; y_i)      if  t max {(F_b' mu)'w : w in K_b, ||w|| <= 1} <= beta.
+
+The inner maximum is at most ``||F_b' mu + X'(e_b * eta)||_dual`` for any ``eta >= 0``, so a bound
+never depends on how ``mu`` or ``eta`` were found: `lower_bound` repairs the guess (into the
+conjugate's domain, on the null space of ``X'``), bounds the inner maxima with the multipliers
+of exact cone projections, and maximises over the scale ``t``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convexnn.arrays import Array
+from convexnn.cones import Facets, dual_norms, no_facets, project_blocks
+from convexnn.forms import Dual, GroupForm
+
+ROUNDING = 1e-13  # relative allowance for the rounding of sums
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+
+
+def lower_bound(form: GroupForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0) -> float:
+    """Return a lower bound on the optimum of `form`; -inf where the guess is not finite.
+
+    Parameters
+    ----------
+    form : GroupForm
+    dual : Dual
+        Any guess; ``facets`` only saves time.
+    slack : float, default 0.0
+        Frobenius norm of the part of the data that ``form.X`` leaves out.
+    skip_size : float, default 0.0
+        Length of the free linear part at hand, the scale on which ``X' mu = 0`` must hold.
+
+    Returns
+    -------
+    float
+    """
+    mu = np.asarray(dual.mu, dtype=np.float64)
+    if mu.shape != form.y.shape or not np.isfinite(mu).all():
+        return -np.inf
+    mu = -form.loss.clip(-mu, form.y)
+    allowance = 0.0
+    if form.skip:
+        mu = balanced(form, mu)
+        allowance = 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
+    limit = largest_correlation(form, mu, dual.facets, slack)
+    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+
+
+def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack: float) -> float:
+    """Return an upper bound on ``max_b max {(F_b' mu)'w : w in K_b, ||w|| <= 1}``."""
+    rows = form.correlate(mu)
+    m, d = rows.shape
+    reach = slack * float(np.linalg.norm(mu)) * float(np.max(np.abs(form.slopes)))
+    if form.signs is None:
+        return (float(np.max(form.norm.dual(rows))) + reach) * (1.0 + ROUNDING)
+    facets = no_facets(m, d)
+    if guess is not None and guess.index.shape == (m, d) and guess.value.shape == (m, d):
+        facets = Facets(guess.index.astype(np.int32), guess.value.astype(np.float64))
+    rotates = form.norm.rotates
+    project_blocks(
+        form.X,
+        form.signs,
+        rows,
+        facets,
+        zero_below=form.beta if rotates else 0.0,
+        tau=0.0 if rotates else form.beta,
+    )
+    norms = dual_norms(form.X, form.signs, rows, facets, ord_inf=not rotates)
+    if slack > 0.0:
+        norms = norms + slack * np.sqrt(np.sum(np.square(facets.value), axis=1))
+    return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
+
+
+def scaled_value(form: GroupForm, mu: Array, limit: float) -> float:
+    """Return ``max_t sum_i -l*(-t mu_i)`` over ``0 <= t <= limit``, less its rounding error."""
+    low, high = form.loss.domain(form.y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(mu > 0.0, -low / mu, np.where(mu < 0.0, -high / mu, np.inf))
+    top = min(limit, 4.0, max(float(np.min(room)), 0.0))
+
+    def value(t: float) -> float:
+        terms = -form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)
+        return float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
+
+    left, right = 0.0, top
+    a, b = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
+    at_a, at_b = value(a), value(b)
+    for _ in range(50):
+        if at_a < at_b:
+            left, a, at_a = a, b, at_b
+            b = left + GOLDEN * (right - left)
+            at_b = value(b)
+        else:
+            right, b, at_b = b, a, at_a
+            a = right - GOLDEN * (right - left)
+            at_a = value(a)
+    return max(value(0.0), value(top), value(min(1.0, top)), at_a, at_b)
+
+
+def balanced(form: GroupForm, mu: Array) -> Array:
+    """Return the nearest point to `mu` in the conjugate's domain with ``X' mu = 0``.
+
+    A semismooth Newton method on ``lambda -> X' clip(mu - X lambda)``. Where it does not settle
+    the answer is 0, which always qualifies.
+    """
+    X = form.X
+    size = np.linalg.norm(X) * max(float(np.linalg.norm(mu)), 1e-300)
+    multiplier = np.zeros(X.shape[1])
+
+    def point(lam: Array) -> Array:
+        return -form.loss.clip(X @ lam - mu, form.y)
+
+    def merit(lam: Array) -> float:
+        m = point(lam)
+        return 0.5 * float(m @ m) + float((X @ lam) @ m) - float(mu @ m)
+
+    current = point(multiplier)
+    best, best_residual = np.zeros_like(mu), np.inf
+    for _ in range(60):
+        residual = X.T @ current
+        length = float(np.linalg.norm(residual))
+        if length < best_residual:
+            best, best_residual = current, length
+        if length <= 1e-16 * size:
+            break
+        free = (current == mu - X @ multiplier).astype(np.float64)
+        hessian = (X * free[:, None]).T @ X
+        step = np.linalg.lstsq(hessian, residual, rcond=1e-13)[0]
+        rate, before = 1.0, merit(multiplier)
+        while rate > 1e-6 and merit(multiplier + rate * step) < before - 1e-15 * abs(before):
+            rate *= 0.5
+        multiplier = multiplier + rate * step
+        current = point(multiplier)
+    return best if best_residual <= 1e-11 * size else np.zeros_like(mu)

@@ -1,0 +1,278 @@
+"""Convex training of gated ReLU networks, and their decomposition into ReLU networks."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.arrays import Array, BoolArray
+from convexnn.cones import least_distance
+from convexnn.enumeration import count_bound, enumerate_patterns
+from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
+from convexnn.patterns import Patterns, sample_patterns
+from convexnn.problem import ProblemError, choice
+from convexnn.norms import NORMS, Norm
+from convexnn.problems.bound import lower_bound
+from convexnn.problems.relu import LISTED, checked_patterns
+from convexnn.problems.training import Training
+from convexnn.solution import Certificate
+
+if TYPE_CHECKING:
+    from convexnn.network import TwoLayerNetwork
+
+SAMPLED = 200  # gates drawn where all are meant but too many to list
+
+
+class Decomposition(NamedTuple):
+    """A ReLU network with the predictions of a gated one on the training data.
+
+    Attributes
+    ----------
+    network : TwoLayerNetwork
+    objective : float
+        Its objective as a ReLU network: at least that of `ReluTraining` on the same patterns,
+        often far above.
+    neurons : Neurons
+        Feasible for `ReluTraining` on the same patterns.
+    """
+
+    network: TwoLayerNetwork
+    objective: float
+    neurons: Neurons
+
+
+@dataclass(frozen=True, eq=False)
+class GatedReluTraining(Training):
+    """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over gated networks.
+
+    ``f(x) = sum_p 1[h_p'x >= 0] alpha_p u_p'x`` with fixed gates ``h_p``. With ``D_ip = 1[h_p'x_i
+    >= 0]`` it is the group lasso
+
+        minimise  sum_i l(z_i; y_i) + beta sum_p ||u_p||,   z = sum_p D_p * (X u_p)
+
+    a lower bound on `ReluTraining` over the same patterns. It is not ReLU training: see
+    `decompose` for what a ReLU network with the same predictions costs.
+
+    Parameters
+    ----------
+    X, y, beta, loss, bias
+        As in `ReluTraining`.
+    patterns : None, "all", int, Patterns or array of shape (n, P), default None
+        The gates. None or "all": every pattern of the data where at most 2,000 exist, else
+        200 drawn at random (seed 0). Patterns without generators get one by a max-margin fit.
+    penalty : {"l2", "l1", "nuclear"}, default "l2"
+        With one output the nuclear norm of a d x 1 matrix is its l2 norm.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule, or a pattern is that of no generator.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci 2022, "Fast convex optimization for two-layer ReLU networks".
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> solution = cx.solve(cx.GatedReluTraining(X, np.abs(X[:, 0]), beta=0.1, patterns=50))
+    >>> solution.status.name
+    'OPTIMAL'
+    """
+
+    _: KW_ONLY
+    patterns: Any = None
+    penalty: str = "l2"
+
+    def __post_init__(self) -> None:
+        choice("penalty", self.penalty, ("l2", "l1", "nuclear"))
+        super().__post_init__()
+        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS["l1" if self.penalty == "l1" else "l2"]
+
+    @cached_property
+    def _scope(self) -> str:
+        if self.patterns is not None:
+            return "these patterns"
+        listed = count_bound(self.data) <= LISTED
+        return "all patterns" if listed else f"{SAMPLED} sampled patterns"
+
+    @cached_property
+    def gates(self) -> Patterns:
+        """The patterns of the program with a generator each; never active ones are dropped."""
+        patterns = self.patterns
+        if patterns is None and count_bound(self.data) <= LISTED:
+            patterns = enumerate_patterns(self.data)
+        elif patterns is None or isinstance(patterns, int):
+            patterns = sample_patterns(self.data, patterns or SAMPLED)
+        distinct: Patterns = patterns.distinct()
+        active = np.flatnonzero(distinct.matrix.any(axis=0))
+        kept = distinct.take(active) if len(active) else distinct
+        return Patterns(kept.matrix, generators_of(self.data, kept, self.bias))
+
+    @property
+    def matrix(self) -> BoolArray:
+        """The patterns of the program, (n, P)."""
+        return self.gates.matrix
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the group lasso and its formula."""
+        return (GroupForm, CvxpyProgram)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        slopes = np.where(self.matrix, 1.0, 0.0)
+        return group_lasso(self, self.design.matrix, slopes)
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss and of the penalty."""
+        return self._loss.cones | self._norm.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables U and z."""
+        return group_lasso_formula(self._group_form, self.needs())
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        return zero_point(self._group_form)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the gated network."""
+        form = self._group_form
+        z = form.predict(form.rows(primal))
+        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+
+    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
+        """Grade a gated network and a dual guess; there are no constraints to violate."""
+        bound = lower_bound(self._group_form, dual, slack=self.design.slack)
+        return Certificate(self.objective(primal), bound, 0.0, self._scope)
+
+    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+        """Return the gated network, its dead neurons left out."""
+        V = self.design.original(primal.V)
+        return self._network(V, np.zeros((len(V), 0)), gates_v=self.gates.generators)
+
+    def decompose(self, primal: Neurons, *, method: str = "min-norm") -> Decomposition:
+        """Return a ReLU network that predicts the same on the training data.
+
+        Each ``u_p`` is split as ``v_p - w_p`` with both in the pattern's cone.
+
+        Parameters
+        ----------
+        primal : Neurons
+            As in ``solution.primal``.
+        method : {"min-norm", "generator"}, default "min-norm"
+            "min-norm" takes the shortest ``w``; "generator" ``w = t h_p`` with the smallest t.
+
+        Returns
+        -------
+        Decomposition
+
+        Examples
+        --------
+        >>> import convexnn as cx
+        >>> X = np.random.default_rng(0).standard_normal((30, 2))
+        >>> gated = cx.GatedReluTraining(X, np.abs(X[:, 0]), beta=0.5)
+        >>> solution = cx.solve(gated)
+        >>> relu = gated.decompose(solution.primal)
+        >>> bool(np.allclose(relu.network.predict(X), solution.model.predict(X)))
+        True
+        >>> bool(relu.objective >= solution.objective)
+        True
+        """
+        choice("method", method, ("min-norm", "generator"))
+        X = self.design.matrix
+        _, signs = cone_arrays(self.matrix, 0.0)
+        W = np.zeros_like(primal.V)
+        generators = self._design_generators()
+        for p in np.flatnonzero(primal.V.any(axis=0)):
+            rows = signs[p][:, None] * X
+            need = np.maximum(0.0, -(rows @ primal.V[:, p]))
+            if not need.any():
+                continue
+            if method == "min-norm":
+                W[:, p] = least_distance(rows, need)
+            else:
+                margin = rows @ generators[:, p]
+                used = need > 0.0
+                W[:, p] = np.max(need[used] / margin[used]) * generators[:, p]
+        neurons = Neurons(primal.V + W, W, primal.skip)
+        hidden = np.maximum(X @ neurons.V, 0.0).sum(axis=1) - np.maximum(X @ W, 0.0).sum(axis=1)
+        loss = float(self._loss.value(hidden, self.labels.targets).sum())
+        original = self.design.original
+        network = self._network(original(neurons.V), original(neurons.W))
+        return Decomposition(network, loss + self._penalty(neurons), neurons)
+
+    def _design_generators(self) -> Array:
+        generators = self.gates.generators
+        assert generators is not None
+        basis = self.design.basis
+        return generators if basis is None else basis.T @ generators
+
+
+def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
+    """Return a generator for each pattern: the given one where it fits, else the max-margin one."""
+    n, d = data.shape
+    given = patterns.generators
+    if given is not None and bias and given.shape[0] == d - 1:
+        given = np.vstack([given, np.zeros((1, len(patterns)))])
+    generators = np.zeros((d, len(patterns)))
+    fits = np.zeros(len(patterns), np.bool_)
+    if given is not None and given.shape[0] == d:
+        generators = given.copy()
+        fits = ((data @ given >= 0.0) == patterns.matrix).all(axis=0)
+    occupied = data.any(axis=1)
+    for p in np.flatnonzero(~fits):
+        sign = np.where(patterns.matrix[:, p], 1.0, -1.0)
+        generators[:, p] = least_distance(sign[occupied, None] * data[occupied], np.ones(occupied.sum()))
+        if not np.array_equal(data @ generators[:, p] >= 0.0, patterns.matrix[:, p]):
+            raise ProblemError(f"patterns[:, {p}] is the pattern of no generator on these data")
+    return generators
+
+
+def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
+    """Return a program without cones over these data and slopes."""
+    return GroupForm(
+        X,
+        problem.labels.targets,
+        np.ascontiguousarray(slopes),
+        None,
+        problem._loss,
+        problem._norm,
+        problem.beta / problem.design.scale,
+        False,
+    )
+
+
+def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
+    """Return ``min loss(sum_p S_p * (X u_p)) + beta sum_p ||u_p||`` in CVXPY."""
+    import cvxpy as cp
+
+    n, d = form.X.shape
+    U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(n, name="z")
+    fit = z == cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1)
+    objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
+    problem = cp.Problem(cp.Minimize(objective), [fit])
+
+    def points() -> tuple[Neurons, Dual]:
+        return Neurons(U.value, np.zeros((d, 0)), np.zeros(d)), Dual(fit.dual_value)
+
+    return CvxpyProgram(problem, {"U": U, "z": z}, points, needs)
+
+
+def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:
+    """Return the zero network of a program without cones and the loss's slope there."""
+    n, d = form.X.shape
+    mu = -form.loss.gradient(np.zeros(n), form.y)
+    return Neurons(np.zeros((d, form.blocks)), np.zeros((d, 0)), np.zeros(d)), Dual(mu)

@@ -1,0 +1,300 @@
+"""Exact convex training of two-layer ReLU networks."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.arrays import Array, BoolArray
+from convexnn.enumeration import count_bound, enumerate_patterns
+from convexnn.forms import (
+    CvxpyProgram,
+    Dual,
+    GroupForm,
+    NetworkForm,
+    Neurons,
+    active_patterns,
+)
+from convexnn.norms import NORMS, Norm
+from convexnn.patterns import Patterns, sample_patterns
+from convexnn.problem import ProblemError, choice, flag, non_negative
+from convexnn.problems.bound import lower_bound
+from convexnn.problems.training import Training
+from convexnn.solution import Certificate
+
+if TYPE_CHECKING:
+    from convexnn.network import TwoLayerNetwork
+
+LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
+
+
+@dataclass(frozen=True, eq=False)
+class ReluTraining(Training):
+    """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over two-layer networks.
+
+    ``f(x) = sum_j alpha_j act(u_j'x) + s'x`` with ``act(t) = max(t, leak t)``. Over the
+    patterns ``D`` (n x P, ``E = 2 D - 1``, ``S = D + leak (1 - D)``) it is the convex program
+
+        minimise    sum_i l(z_i; y_i) + beta sum_p (||v_p|| + ||w_p||)
+        subject to  z = sum_p S_p * (X (v_p - w_p)) + X s,   E * (X V) >= 0,   E * (X W) >= 0
+
+    whose solutions are networks of the same objective: ``u = v / sqrt||v||``, ``alpha =
+    sqrt||v||``, and minus that for ``w``.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Examples. Columns are used as they are: standardise them first if they differ in scale.
+    y : array of shape (n,)
+        Targets; for "logistic" and "hinge" any two labels.
+    beta : float
+        Weight of the penalty, > 0. Losses are summed, not averaged: beta = n lambda.
+    loss : {"squared", "logistic", "hinge", "huber"} or Loss, default "squared"
+        "squared" is ``(z - y)^2 / 2``.
+    patterns : None, "all", int, Patterns or array of shape (n, P), default None
+        None or "all": the program over all patterns, the network's own problem. An int draws
+        that many at random (seed 0). Others are used as given; duplicates and, without a
+        leak, the pattern that is active nowhere are dropped.
+    bias : bool, default False
+        Append a column of ones to X; offsets are penalised like any weight.
+    penalty : {"l2", "l1"}, default "l2"
+        Norm of a neuron's first layer. With "l1" the network's penalty is
+        ``beta/2 (sum_j ||u_j||_1^2 + ||alpha||^2)``.
+    leak : float, default 0.0
+        Slope of the activation for negative inputs, in [0, 1).
+    skip : bool, default False
+        Add a free, unpenalised linear part ``s'x``.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule; the message names the field, the value and the rule.
+
+    References
+    ----------
+    Pilanci & Ergen 2020, "Neural networks are convex regularizers", theorem 1.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> solution = cx.solve(cx.ReluTraining(X, np.abs(X[:, 0]), beta=0.1, patterns=50))
+    >>> solution.status.name, bool(solution.gap <= 1e-6)
+    ('OPTIMAL', True)
+    """
+
+    _: KW_ONLY
+    patterns: Any = None
+    penalty: str = "l2"
+    leak: float = 0.0
+    skip: bool = False
+
+    def __post_init__(self) -> None:
+        choice("penalty", self.penalty, ("l2", "l1"))
+        super().__post_init__()
+        leak = non_negative("leak", self.leak)
+        if leak >= 1.0:
+            raise ProblemError(f"leak must be < 1, got {leak!r}")
+        self._set("leak", leak)
+        self._set("skip", flag("skip", self.skip))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS[self.penalty]
+
+    @cached_property
+    def matrix(self) -> BoolArray | None:
+        """The patterns of the program, (n, P); None if it is over all and too many to list."""
+        patterns = self.patterns
+        if patterns is None:
+            if count_bound(self.data) > LISTED:
+                return None
+            patterns = enumerate_patterns(self.data)
+        elif isinstance(patterns, int):
+            patterns = sample_patterns(self.data, patterns)
+        matrix: BoolArray = patterns.distinct().matrix
+        active = matrix.any(axis=0)
+        if self.leak == 0.0 and active.any():
+            matrix = matrix[:, active]
+        return matrix
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the program over listed patterns, and the network's own if all are meant."""
+        listed = () if self.matrix is None else (GroupForm, CvxpyProgram)
+        return listed if self.patterns is not None else (NetworkForm, *listed)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `GroupForm`, `NetworkForm` or `CvxpyProgram`."""
+        if form is CvxpyProgram:
+            return self.to_cvxpy()
+        if form is NetworkForm:
+            return self._network_form
+        return self._group_form
+
+    @cached_property
+    def _network_form(self) -> NetworkForm:
+        return NetworkForm(
+            self.design.matrix,
+            self.labels.targets,
+            self._loss,
+            self._norm,
+            self.beta / self.design.scale,
+            self.leak,
+            self.skip,
+        )
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        if self.matrix is None:
+            raise ProblemError(
+                f"the data may have {count_bound(self.data):,} activation patterns, at most "
+                f"{LISTED:,} are listed: give patterns, or use an engine that searches for them"
+            )
+        return self._network_form.over(self.matrix)
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss and of the penalty."""
+        return self._loss.cones | self._norm.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables V, W, s and z.
+
+        Returns
+        -------
+        CvxpyProgram
+        """
+        import cvxpy as cp
+
+        form = self._group_form
+        X, S, E = form.X, form.slopes, np.sign(form.slopes - 0.5 * (1.0 + self.leak))
+        n, d = X.shape
+        P = S.shape[1]
+        V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")
+        s, z = cp.Variable(d, name="s"), cp.Variable(n, name="z")
+        output = cp.sum(cp.multiply(S, X @ (V - W)), axis=1)
+        fit = [z == (output + X @ s if self.skip else output)]
+        inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
+        penalty = self._norm.cvxpy(V) + self._norm.cvxpy(W)
+        problem = cp.Problem(
+            cp.Minimize(self._loss.cvxpy(z, form.y) + form.beta * penalty), fit + inside
+        )
+
+        def points() -> tuple[Neurons, Dual]:
+            free = s.value if self.skip else np.zeros(d)
+            return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
+
+        return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, self.needs())
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        form = self._network_form
+        n, d = form.X.shape
+        mu = -form.loss.gradient(np.zeros(n), form.y)
+        if self.patterns is None:
+            return Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d)), Dual(
+                mu, matrix=np.ones((n, 1), np.bool_)
+            )
+        P = self._group_form.slopes.shape[1]
+        return Neurons(np.zeros((d, P)), np.zeros((d, P)), np.zeros(d)), Dual(mu)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network that the columns of V and W are, patterns aside."""
+        X = self.design.matrix
+        return self._value(primal, X @ primal.V, X @ primal.W)
+
+    def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
+        form = self._network_form
+        output = self._activate(XV).sum(axis=1) - self._activate(XW).sum(axis=1)
+        z = output + form.X @ primal.skip
+        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+
+    def _activate(self, t: Array) -> Array:
+        return np.maximum(t, self.leak * t)
+
+    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
+        """Grade a network and a dual guess.
+
+        The objective is the network's own, which is what the user gets and an upper bound on
+        the optimum over all patterns, cones satisfied or not. The bound is on the optimum over
+        the program's patterns; where they are all patterns but too many to list, it covers
+        those of ``dual.matrix`` (or the network's own) and is not portable.
+
+        Parameters
+        ----------
+        primal : Neurons
+        dual : Dual
+
+        Returns
+        -------
+        Certificate
+        """
+        X = self.design.matrix
+        XV, XW = X @ primal.V, X @ primal.W
+        objective = self._value(primal, XV, XW)
+        form, scope, portable = self._covered(primal, dual)
+        bound = lower_bound(
+            form,
+            dual,
+            slack=self.design.slack,
+            skip_size=float(np.linalg.norm(primal.skip)) if self.skip else 0.0,
+        )
+        violation = 0.0 if self.patterns is None else self._violation(XV, XW)
+        return Certificate(objective, bound, violation, scope, portable)
+
+    def _covered(self, primal: Neurons, dual: Dual) -> tuple[GroupForm, str, bool]:
+        if self.matrix is not None:
+            return self._group_form, "all patterns" if self.patterns is None else "these patterns", True
+        matrix = dual.matrix
+        if matrix is None:
+            matrix = active_patterns(self.design.matrix, primal)
+        if matrix.shape[1] == 0:
+            matrix = np.ones((len(self.X), 1), np.bool_)
+        return self._network_form.over(matrix), f"the {matrix.shape[1]} patterns found", False
+
+    def _violation(self, XV: Array, XW: Array) -> float:
+        signs = self._group_form.signs
+        assert signs is not None
+        worst = max(float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0)))
+        largest = max(float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0)))
+        return worst / largest if largest > 0.0 else 0.0
+
+    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+        """Return the network, its dead neurons left out."""
+        original = self.design.original
+        return self._network(
+            original(primal.V),
+            original(primal.W),
+            skip=original(primal.skip) if self.skip else None,
+            leak=self.leak,
+        )
+
+
+def checked_patterns(patterns: Any, n: int) -> int | Patterns | None:
+    """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
+
+    Raises
+    ------
+    ProblemError
+        If they are something else, or have another number of rows than the data.
+    """
+    if patterns is None or (isinstance(patterns, str) and patterns == "all"):
+        return None
+    if isinstance(patterns, (int, np.integer)) and not isinstance(patterns, bool):
+        if patterns < 1:
+            raise ProblemError(f"patterns must be >= 1 where it is a count, got {patterns}")
+        return int(patterns)
+    if isinstance(patterns, (str, bool)):
+        raise ProblemError(
+            f"patterns must be None, 'all', a count, Patterns or an (n, P) matrix, got {patterns!r}"
+        )
+    if not isinstance(patterns, Patterns):
+        patterns = Patterns(patterns)
+    if patterns.matrix.shape[0] != n:
+        raise ProblemError(
+            f"patterns must have one row per row of X ({n}), got shape {patterns.matrix.shape}"
+        )
+    return patterns

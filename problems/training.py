@@ -1,0 +1,172 @@
+"""What the problems that train a two-layer network share: data, coordinates, network."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.arrays import Array, frozen
+from convexnn.losses import Loss, as_loss
+from convexnn.network import TwoLayerNetwork
+from convexnn.norms import NORMS, Norm
+from convexnn.problem import Labels, ProblemError, flag, labels, positive, real_array
+
+if TYPE_CHECKING:
+    from convexnn.forms import Neurons
+
+DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
+
+
+class Design(NamedTuple):
+    """The data in the coordinates that engines work in.
+
+    ``[X, 1] = scale * matrix @ basis.T`` up to a part of Frobenius norm ``scale * slack``. A
+    weight vector ``v`` of the matrix is ``basis @ v / scale`` for the data, and costs
+    ``beta / scale`` per unit of norm.
+
+    Attributes
+    ----------
+    matrix : array of shape (n, r)
+    basis : array of shape (d, r) or None
+        Orthonormal basis of the row space, where d > r and the norm allows it; None: identity.
+    scale : float
+        A power of two near the root mean square of the data, so that nothing is rounded.
+    slack : float
+    """
+
+    matrix: Array
+    basis: Array | None
+    scale: float
+    slack: float
+
+    def original(self, weights: Array) -> Array:
+        """Return columns of weights in the coordinates of the data."""
+        mapped = weights if self.basis is None else self.basis @ weights
+        return mapped / self.scale
+
+
+def make_design(data: Array, norm: Norm) -> Design:
+    """Scale the data and, for a rotation-invariant norm, drop the directions they do not span."""
+    scale = float(2.0 ** np.round(np.log2(np.max(np.abs(data)))))
+    scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(data / scale)))))
+    matrix = np.ascontiguousarray(data / scale)
+    n, d = matrix.shape
+    basis, slack = None, 0.0
+    if norm.rotates and d > 1:
+        spectrum = np.linalg.eigvalsh(matrix.T @ matrix) if d <= n else np.zeros(1)
+        if spectrum[0] <= 1e-9 * spectrum[-1]:
+            _, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+            rank = int((s > 1e-13 * max(n, d) * s[0]).sum())
+            if rank < d:
+                basis = np.ascontiguousarray(Vt[:rank].T)
+                reduced = np.ascontiguousarray(matrix @ basis)
+                slack = float(np.linalg.norm(matrix - reduced @ basis.T))
+                matrix = reduced
+    frozen(matrix)
+    return Design(matrix, basis, scale, slack)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Base of the builders: examples, targets, loss and weight of the penalty."""
+
+    X: Array
+    y: Any
+    _: KW_ONLY
+    beta: float
+    loss: str | Loss = "squared"
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        self._set("X", real_array("X", self.X, 2))
+        self._set("beta", positive("beta", self.beta))
+        self._set("bias", flag("bias", self.bias))
+        try:
+            loss = as_loss(self.loss)
+        except ValueError as error:
+            raise ProblemError(str(error)) from None
+        self._set("loss", loss)
+        if not self.X.any():
+            raise ProblemError("X must have at least one non-zero entry, got only zeros")
+        targets = self.labels  # validates
+        kept = np.array(self.y, copy=True) if targets.classes is not None else targets.targets
+        frozen(kept)
+        self._set("y", kept)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, and the two labels they stand for."""
+        return labels("y", self.y, len(self.X), classification=self._loss.classification)
+
+    @property
+    def _loss(self) -> Loss:
+        assert isinstance(self.loss, Loss)
+        return self.loss
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS["l2"]
+
+    @cached_property
+    def data(self) -> Array:
+        """The examples, with a column of ones if there is a bias."""
+        if not self.bias:
+            return self.X
+        data = np.hstack([self.X, np.ones((len(self.X), 1))])
+        frozen(data)
+        return data
+
+    @cached_property
+    def design(self) -> Design:
+        """The data in the coordinates that engines work in."""
+        return make_design(self.data, self._norm)
+
+    def prune(self, primal: Neurons) -> Neurons:
+        """Return the neurons with those that are numerically dead set to zero."""
+        size_v, size_w = self._norm.value(primal.V.T), self._norm.value(primal.W.T)
+        level = DEAD * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+        return primal._replace(
+            V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
+        )
+
+    def _penalty(self, primal: Neurons) -> float:
+        norms = self._norm
+        total = norms.value(primal.V.T).sum() + norms.value(primal.W.T).sum()
+        return float(self.beta / self.design.scale * total)
+
+    def _network(
+        self,
+        V: Array,
+        W: Array,
+        *,
+        skip: Array | None = None,
+        leak: float = 0.0,
+        gates_v: Array | None = None,
+    ) -> TwoLayerNetwork:
+        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``."""
+        weights = np.hstack([V, W])
+        sign = np.concatenate([np.ones(V.shape[1]), -np.ones(W.shape[1])])
+        size = self._norm.value(weights.T)
+        alive = size > 0.0
+        root = np.sqrt(size[alive])
+        alpha = (sign[alive] * root)[:, None]
+        U = weights[:, alive] / root
+        gates = None if gates_v is None else gates_v[:, alive]
+        d = self.X.shape[1]
+        return TwoLayerNetwork(
+            U=U[:d],
+            alpha=alpha,
+            bias=U[d] if self.bias else np.zeros(U.shape[1]),
+            leak=leak,
+            skip=None if skip is None else skip[:d],
+            skip_bias=float(skip[d]) if skip is not None and self.bias else 0.0,
+            gates=None if gates is None else gates[:d],
+            gates_bias=gates[d] if gates is not None and self.bias else None,
+            classes=self.labels.classes,
+        )

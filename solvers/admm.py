@@ -1,0 +1,288 @@
+"""ADMM on ``loss(F u + X s) + sum_b penalty_b(u_b)``, with every block's cone in its prox.
+
+Splitting (Boyd et al. 2011, section 3): ``u = v`` carries the norms and cones, ``F u + X s = z``
+the loss; a squared loss stays in the linear solve. With scaled duals lam, zeta:
+
+    (u, s) = argmin  sigma/2 ||F u + X s - (z - zeta)||^2 + rho/2 ||u - (v - lam)||^2
+    v      = prox_{(norm + cone) / rho}(u + lam)       lam  += u - v
+    z      = prox_{loss / sigma}(F u + X s + zeta)     zeta += F u + X s - z
+
+F is n x dP (or twice that) and never built: with ``FF' = c (X X') * (S S')`` the linear solve
+is one n x n factor (or, for few unknowns, one dP x dP factor) and two masked products. The
+prox is the exact projection on the pattern's cone, shortened (cones.py), so that ``v`` is
+feasible and sparse at every step and its certificate is that of a feasible network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from convexnn.arrays import Array
+from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.forms import GroupForm
+from convexnn.losses import Squared
+from convexnn.problem import Problem
+from convexnn.solvers.options import unpack
+from convexnn.solvers.prox import BlockProx, warm_up
+
+MAX_ITER = 20_000
+FIRST_CHECK = 10
+GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+
+
+class Admm:
+    """Structured ADMM.
+
+    Options
+    -------
+    rho : float, optional
+        Penalty of ``u = v``; tuned by default.
+    sigma : float, optional
+        Penalty of ``F u + X s = z``; tuned by default, unused for a squared loss.
+    relax : float, default 1.6
+        Over-relaxation, in [1, 2).
+    """
+
+    name = "admm"
+    capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-10)
+
+    def available(self) -> str | None:
+        """Return None: it is always there."""
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None: it takes every `GroupForm`."""
+        return None
+
+    def prepare(self, form: GroupForm) -> None:
+        """Compile the kernels."""
+        warm_up(form)
+
+    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+        """Iterate until the reporter is satisfied."""
+        chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
+        limit = options.max_iter or MAX_ITER
+        state = State.begin(form, chosen["rho"], chosen["sigma"], start)
+        linear = LinearSolve(form, state.rho / state.sigma)
+        tuner = Tuner(chosen["rho"] is None, chosen["sigma"] is None and not state.direct)
+        check = float(FIRST_CHECK)
+        for k in range(1, limit + 1):
+            move = step(form, state, linear, chosen["relax"])
+            if k >= check or k == limit:
+                check = max(check * GROWTH, k + 1.0)
+                if not np.isfinite(move.primal_u):
+                    return Raw("failed", "The iterates are no longer finite.")
+                if reporter.report(k, *state.points()):
+                    return Raw("stopped")
+            elif k % 8 == 0 and reporter.expired():
+                reporter.report(k, *state.points())
+                return Raw("stopped")
+            if tuner.update(k, state, move):
+                linear.refactor(state.rho / state.sigma)
+        return Raw("max_iter")
+
+
+@dataclass
+class State:
+    """Iterates and penalties of one run."""
+
+    form: GroupForm
+    prox: BlockProx
+    direct: bool
+    rho: float
+    sigma: float
+    v: Array
+    lam: Array
+    z: Array
+    zeta: Array
+    skip: Array
+    mu: Array
+
+    @classmethod
+    def begin(cls, form: GroupForm, rho: float | None, sigma: float | None, start: Any) -> State:
+        """Start from zero or from a primal (and dual) point."""
+        n, d = form.X.shape
+        direct = isinstance(form.loss, Squared)
+        curvature = form.loss.curvature
+        sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
+        scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
+        rho = rho or sigma * scale
+        v = np.zeros((form.blocks, d))
+        state = cls(
+            form, BlockProx(form), direct, rho, sigma, v, np.zeros_like(v), np.zeros(n),
+            np.zeros(n), np.zeros(d), np.zeros(n),
+        )
+        if start is not None:
+            primal, dual = start
+            state.v, state.skip = form.rows(primal), primal.skip.copy()
+            state.z = form.predict(state.v) + form.X @ state.skip
+            mu = -form.loss.gradient(state.z, form.y) if dual is None else dual.mu
+            state.lam = form.correlate(mu) / rho
+            state.zeta, state.mu = -mu / sigma, mu
+            if dual is not None:
+                state.prox.start(dual, 1.0 / rho)
+        return state
+
+    def points(self) -> tuple[Any, Any]:
+        """Return the feasible primal and the dual point at hand."""
+        neurons = self.form.neurons(self.v, self.skip.copy())
+        return neurons, self.prox.dual(self.mu, 1.0 / self.rho)
+
+
+@dataclass
+class Move:
+    """Relative residuals of one step: primal and dual, for ``u = v`` and for ``F u = z``."""
+
+    primal_u: float
+    dual_u: float
+    primal_z: float
+    dual_z: float
+
+
+def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> Move:
+    """Advance the iterates by one step, in place, and return the residuals."""
+    rho, sigma = state.rho, state.sigma
+    base = state.v - state.lam
+    target = form.y if state.direct else state.z - state.zeta
+    q, state.skip = linear.solve(form.predict(base) - target)
+    u = base - form.correlate(q)
+    fit = target + (rho / sigma) * q
+    shifted = relax * u + (1.0 - relax) * state.v + state.lam
+    v = state.prox(shifted, 1.0 / rho)
+    lam = shifted - v
+    move = Move(
+        _ratio(u - v, max(_size(u), _size(v))), _ratio(v - state.v, _size(lam)), 0.0, 0.0
+    )
+    state.v, state.lam = v, lam
+    if state.direct:
+        state.mu = -rho * q
+        return move
+    raised = relax * fit + (1.0 - relax) * state.z + state.zeta
+    z = form.loss.prox(raised, form.y, 1.0 / sigma)
+    zeta = raised - z
+    move.primal_z = _ratio(fit - z, max(_size(fit), _size(z)))
+    move.dual_z = _ratio(z - state.z, _size(zeta))
+    state.z, state.zeta = z, zeta
+    state.mu = -sigma * zeta
+    return move
+
+
+class LinearSolve:
+    """Solves ``(FF' + kappa I) q = r + X s`` with ``X' q = 0`` where there is a free part s.
+
+    Parameters
+    ----------
+    form : GroupForm
+    kappa : float
+        ``rho / sigma``.
+    """
+
+    def __init__(self, form: GroupForm, kappa: float) -> None:
+        self.form = form
+        self.copies = 1.0 if form.signs is None else 2.0
+        n, d = form.X.shape
+        self.few = 2 * d * form.slopes.shape[1] <= n
+        self.gram = self._small_gram() if self.few else self._large_gram()
+        self.refactor(kappa)
+
+    def _large_gram(self) -> Array:
+        form = self.form
+        gram = form.slopes @ form.slopes.T
+        gram *= form.X @ form.X.T
+        gram *= self.copies
+        return gram
+
+    def _small_gram(self) -> Array:
+        """``A'A`` for the n x dP matrix A of products S_p * X, a block of rows at a time."""
+        form = self.form
+        n, d = form.X.shape
+        P = form.slopes.shape[1]
+        gram = np.zeros((P * d, P * d))
+        rows = max(1, 4_000_000 // (P * d))
+        for i in range(0, n, rows):
+            part = form.slopes[i : i + rows, :, None] * form.X[i : i + rows, None, :]
+            flat = part.reshape(-1, P * d)
+            gram += flat.T @ flat
+        return gram
+
+    def refactor(self, kappa: float) -> None:
+        """Factor for another ratio of the penalties."""
+        self.kappa = kappa
+        shift = kappa / self.copies if self.few else kappa
+        matrix = self.gram.copy()
+        matrix.flat[:: len(matrix) + 1] += shift
+        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        if self.form.skip:
+            X = self.form.X
+            self.inverse_X = np.column_stack([self._apply(X[:, j]) for j in range(X.shape[1])])
+            self.schur = np.linalg.pinv(X.T @ self.inverse_X, hermitian=True)
+
+    def _apply(self, r: Array) -> Array:
+        if not self.few:
+            result: Array = cho_solve(self.factor, r, check_finite=False)
+            return result
+        form = self.form
+        P, d = form.slopes.shape[1], form.X.shape[1]
+        half = form if form.signs is None else form._replace(signs=None)
+        inner = cho_solve(self.factor, half.correlate(r).reshape(-1), check_finite=False)
+        return (r - half.predict(inner.reshape(P, d))) / self.kappa
+
+    def solve(self, r: Array) -> tuple[Array, Array]:
+        """Return ``q`` and the free part ``s``."""
+        q = self._apply(r)
+        if not self.form.skip:
+            return q, np.zeros(self.form.X.shape[1])
+        s = -self.schur @ (self.form.X.T @ q)
+        return q + self.inverse_X @ s, s
+
+
+@dataclass
+class Tuner:
+    """Balances the relative residuals by changing the penalties, ever more rarely.
+
+    Attributes
+    ----------
+    tune_rho, tune_sigma : bool
+        Whether the user left them free.
+    """
+
+    tune_rho: bool
+    tune_sigma: bool
+    next: float = 10.0
+
+    def update(self, k: int, state: State, move: Move) -> bool:
+        """Change the penalties if they are far out; True if the factor must follow."""
+        if k < self.next or not (self.tune_rho or self.tune_sigma):
+            return False
+        self.next = k * 1.5
+        rho = state.rho * _factor(move.primal_u, move.dual_u) if self.tune_rho else state.rho
+        sigma = state.sigma
+        if self.tune_sigma:
+            sigma *= _factor(move.primal_z, move.dual_z)
+        if rho == state.rho and sigma == state.sigma:
+            return False
+        state.lam *= state.rho / rho
+        state.zeta *= state.sigma / sigma
+        if state.prox.facets is not None:
+            state.prox.facets.value[...] *= state.rho / rho
+        state.rho, state.sigma = rho, sigma
+        return True
+
+
+def _factor(primal: float, dual: float) -> float:
+    if not (primal > 0.0 and dual > 0.0):
+        return 1.0
+    ratio = float(np.sqrt(primal / dual))
+    return 1.0 if 0.5 <= ratio <= 2.0 else min(max(ratio, 0.1), 10.0)
+
+
+def _size(a: Array) -> float:
+    return float(np.linalg.norm(a))
+
+
+def _ratio(a: Array, size: float) -> float:
+    return _size(a) / size if size > 0.0 else 0.0
