@@ -98,13 +98,13 @@ def project_blocks(
     """
     out = np.empty_like(rows)
     lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
+    X = X.view()
+    X.setflags(write=False)  # one compiled version serves both kinds of array
     _project_all(X, lengths, signs, rows, facets.index, facets.value, zero_below, tau, out)
     return out
 
 
-def dual_norms(
-    X: Array, signs: SignArray, rows: Array, facets: Facets, ord_inf: bool
-) -> Array:
+def dual_norms(X: Array, signs: SignArray, rows: Array, facets: Facets, ord_inf: bool) -> Array:
     """Return ``||c + sum_i max(eta_i, 0) e_i x_i||`` for each row, in the l2 or the linf norm.
 
     For any multipliers this bounds ``max {c'v : v in K_p, ||v|| <= 1}`` from above, in the
@@ -204,6 +204,12 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
         r[:] = c
         return 0
     k = _refactor(X, sign, free, val, k, 0, Q, R, column)
+    if tau > 0.0:
+        for j in range(d):
+            side[j] = 1.0 if c[j] >= 0.0 else -1.0
+        for q in range(k):
+            if free[q] >= n:
+                side[free[q] - n] = 0.0
     target = np.empty(d)
     entered = -1
     for _ in range(10 * d + 50):
@@ -306,24 +312,31 @@ def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  
     column = np.empty(d)
     sol = np.empty(d)
     for b in range(rows.shape[0]):
-        if tau > 0.0:
-            for j in range(d):
-                side[j] = 1.0 if rows[b, j] >= 0.0 else -1.0
         k = 0
         for q in range(d):
             i = index[b, q]
-            if i < 0 or (i >= n and tau == 0.0):
+            if i < 0 or i >= n + d or (i >= n and tau == 0.0):
                 continue
             free[k] = i
-            if i >= n:
-                val[k] = min(max(value[b, q], -tau), tau)
-                side[i - n] = 0.0
-            else:
-                val[k] = max(value[b, q], 0.0)
+            val[k] = min(max(value[b, q], -tau), tau) if i >= n else max(value[b, q], 0.0)
             k += 1
         k = _project(
-            X, lengths, signs[b % signs.shape[0]], rows[b], free, val, k, side,
-            zero_below, tau, out[b], w, Q, R, column, sol,
+            X,
+            lengths,
+            signs[b % signs.shape[0]],
+            rows[b],
+            free,
+            val,
+            k,
+            side,
+            zero_below,
+            tau,
+            out[b],
+            w,
+            Q,
+            R,
+            column,
+            sol,
         )
         for q in range(d):
             if q < k:

@@ -127,6 +127,8 @@ class NetworkForm(NamedTuple):
     beta : float
     leak : float
     skip : bool
+    cells : array of bool, shape (n, P), or None
+        Every activation pattern of the data, where they are few enough to list.
     """
 
     X: Array
@@ -136,13 +138,29 @@ class NetworkForm(NamedTuple):
     beta: float
     leak: float
     skip: bool
+    cells: BoolArray | None
+
+    def activate(self, t: Array) -> Array:
+        """Return ``max(t, leak t)``."""
+        return np.maximum(t, self.leak * t)
+
+    def predict(self, neurons: Neurons) -> Array:
+        """Return the network's output."""
+        positive = self.activate(self.X @ neurons.V).sum(axis=1)
+        negative = self.activate(self.X @ neurons.W).sum(axis=1)
+        result: Array = positive - negative + self.X @ neurons.skip
+        return result
+
+    def objective(self, neurons: Neurons) -> float:
+        """Return the network's objective."""
+        penalty = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
+        loss = self.loss.value(self.predict(neurons), self.y).sum()
+        return float(loss + self.beta * penalty)
 
     def over(self, matrix: BoolArray) -> GroupForm:
         """Return the convex program over these patterns."""
         slopes, signs = cone_arrays(matrix, self.leak)
-        return GroupForm(
-            self.X, self.y, slopes, signs, self.loss, self.norm, self.beta, self.skip
-        )
+        return GroupForm(self.X, self.y, slopes, signs, self.loss, self.norm, self.beta, self.skip)
 
 
 class CvxpyProgram(NamedTuple):

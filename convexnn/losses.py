@@ -199,21 +199,18 @@ class Logistic(Loss):
         return np.where(inside, _xlogx(q) + _xlogx(1.0 - q), np.inf)
 
     def prox(self, v: Array, y: Array, step: float) -> Array:
-        """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by safe Newton steps."""
+        """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by Newton's method."""
+        # Left of the root where it is positive (the excess is concave there), right of it where
+        # it is negative (convex there): from such a start Newton's method is monotone.
         start = y * v
-        low, high = start, start + step
-        m = start + step * _sigmoid(-start) / (1.0 + 0.25 * step)
+        m = np.where(
+            start + 0.5 * step > 0.0, np.maximum(start, 0.0), np.minimum(start + step, 0.0)
+        )
         for _ in range(100):
             p = _sigmoid(-m)
-            excess = m - start - step * p
-            low = np.where(excess < 0.0, m, low)
-            high = np.where(excess > 0.0, m, high)
-            newton = m - excess / (1.0 + step * p * (1.0 - p))
-            inside = (newton > low) & (newton < high)
-            following = np.where(inside, newton, np.where(excess == 0.0, m, 0.5 * (low + high)))
-            moved = np.abs(following - m) > 4e-16 * (1.0 + np.abs(m))
-            m = following
-            if not moved.any():
+            change = (m - start - step * p) / (1.0 + step * p * (1.0 - p))
+            m = m - change
+            if np.all(np.abs(change) <= 4e-15 * (1.0 + np.abs(m))):
                 break
         return y * m
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.arrays import frozen
-from convexnn.problem import ProblemError, choice, non_negative, positive_int, real_array
+from convexnn.problem import ProblemError, choice, non_negative, positive_int, real_array, seed_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -179,7 +179,7 @@ def sample_patterns(
     count = positive_int("count", count)
     radius = non_negative("radius", radius)
     choice("norm", norm, ("linf", "l2", "l1"))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     found: Patterns | None = None
     drawn = 0
     while drawn < DRAWS_PER_PATTERN * count:

@@ -128,7 +128,9 @@ def labels(name: str, value: ArrayLike, length: int, *, classification: bool) ->
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
-        raise ProblemError(f"{name} must have one entry per row of X ({length}), got {raw.shape[0]}")
+        raise ProblemError(
+            f"{name} must have one entry per row of X ({length}), got {raw.shape[0]}"
+        )
     if not classification:
         return Labels(real_array(name, raw, 1), None)
     if raw.dtype.kind not in "fiubUS":
@@ -180,6 +182,19 @@ def positive_int(name: str, value: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ProblemError(f"{name} must be an integer >= 1, got {value!r}")
+    return int(value)
+
+
+def seed_of(value: int) -> int:
+    """Return a seed, an int >= 0, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> seed_of(0)
+    0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ProblemError(f"seed must be an integer >= 0, got {value!r}")
     return int(value)
 
 

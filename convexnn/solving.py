@@ -21,7 +21,7 @@ from convexnn.backend import (
 )
 from convexnn.forms import GroupForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
-from convexnn.problem import Problem, ProblemError
+from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
 
 FACTOR_ROWS = 6_000  # examples up to which "auto" lets ADMM factor an n x n matrix
@@ -127,7 +127,9 @@ def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
     'OPTIMAL'
     """
     if not isinstance(problem, Problem):
-        raise BackendError(f"problem must be one of convexnn's problems, got {type(problem).__name__}")
+        raise BackendError(
+            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
+        )
     begin = time.perf_counter()
     chosen = _find(backend, problem)
     form_type = common_form(chosen, problem)
@@ -175,6 +177,7 @@ class Compiled:
         if time_limit is not None:
             _positive("time_limit", time_limit)
         _positive_int("threads", threads)
+        seed_of(seed)
         if progress:
             from convexnn.progress import live
 
@@ -311,9 +314,7 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
         name = automatic(problem) if backend == "auto" else backend
         found = registry()
         if name not in found:
-            raise BackendError(
-                f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}"
-            )
+            raise BackendError(f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}")
         chosen = found[name]
     else:
         chosen = backend

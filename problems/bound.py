@@ -17,13 +17,15 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.cones import Facets, dual_norms, no_facets, project_blocks
-from convexnn.forms import Dual, GroupForm
+from convexnn.forms import Dual, GroupForm, NetworkForm
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
-def lower_bound(form: GroupForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0) -> float:
+def lower_bound(
+    form: GroupForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> float:
     """Return a lower bound on the optimum of `form`; -inf where the guess is not finite.
 
     Parameters
@@ -52,6 +54,36 @@ def lower_bound(form: GroupForm, dual: Dual, *, slack: float = 0.0, skip_size: f
     return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
 
+def network_bound(
+    form: NetworkForm, mu: Array, *, slack: float = 0.0, skip_size: float = 0.0
+) -> float:
+    """Return a lower bound on the optimum over ALL patterns, in closed form; loose but rigorous.
+
+    ``mu' act(X u) <= sum_i c_i |x_i'u|`` with ``c = max(mu, 0) + leak max(-mu, 0)``, which is at
+    most ``sum_i c_i ||x_i||_dual`` and, in the l2 norm, ``sqrt(sum_i c_i) ||diag(c)^(1/2) X||``.
+    """
+    mu = np.asarray(mu, dtype=np.float64)
+    if mu.shape != form.y.shape or not np.isfinite(mu).all():
+        return -np.inf
+    mu = -form.loss.clip(-mu, form.y)
+    allowance = 0.0
+    if form.skip:
+        mu = balanced(form, mu)
+        allowance = 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
+    lengths = form.norm.dual(form.X) + slack
+    limit = 0.0
+    for part in (mu, -mu):
+        c = np.maximum(part, 0.0) + form.leak * np.maximum(-part, 0.0)
+        reach = float(c @ lengths)
+        if form.norm.rotates:
+            top = np.linalg.eigvalsh((form.X * c[:, None]).T @ form.X)[-1]
+            total = float(np.sum(c))
+            spectral = np.sqrt(total * max(float(top), 0.0) * (1.0 + 1e-10))
+            reach = min(reach, float(spectral) + slack * total)
+        limit = max(limit, reach * (1.0 + ROUNDING))
+    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+
+
 def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack: float) -> float:
     """Return an upper bound on ``max_b max {(F_b' mu)'w : w in K_b, ||w|| <= 1}``."""
     rows = form.correlate(mu)
@@ -77,7 +109,7 @@ def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack:
     return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
 
 
-def scaled_value(form: GroupForm, mu: Array, limit: float) -> float:
+def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> float:
     """Return ``max_t sum_i -l*(-t mu_i)`` over ``0 <= t <= limit``, less its rounding error."""
     low, high = form.loss.domain(form.y)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -103,8 +135,8 @@ def scaled_value(form: GroupForm, mu: Array, limit: float) -> float:
     return max(value(0.0), value(top), value(min(1.0, top)), at_a, at_b)
 
 
-def balanced(form: GroupForm, mu: Array) -> Array:
-    """Return the nearest point to `mu` in the conjugate's domain with ``X' mu = 0``.
+def balanced(form: GroupForm | NetworkForm, mu: Array) -> Array:
+    """Return the nearest point to `mu`, itself in the conjugate's domain, with ``X' mu = 0``.
 
     A semismooth Newton method on ``lambda -> X' clip(mu - X lambda)``. Where it does not settle
     the answer is 0, which always qualifies.
@@ -132,6 +164,7 @@ def balanced(form: GroupForm, mu: Array) -> Array:
         free = (current == mu - X @ multiplier).astype(np.float64)
         hessian = (X * free[:, None]).T @ X
         step = np.linalg.lstsq(hessian, residual, rcond=1e-13)[0]
+        step += (residual - hessian @ step) / max(float(np.sum(np.square(X))), 1e-300)
         rate, before = 1.0, merit(multiplier)
         while rate > 1e-6 and merit(multiplier + rate * step) < before - 1e-15 * abs(before):
             rate *= 0.5

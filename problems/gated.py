@@ -12,9 +12,9 @@ from convexnn.arrays import Array, BoolArray
 from convexnn.cones import least_distance
 from convexnn.enumeration import count_bound, enumerate_patterns
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
+from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice
-from convexnn.norms import NORMS, Norm
 from convexnn.problems.bound import lower_bound
 from convexnn.problems.relu import LISTED, checked_patterns
 from convexnn.problems.training import Training
@@ -235,7 +235,9 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
     occupied = data.any(axis=1)
     for p in np.flatnonzero(~fits):
         sign = np.where(patterns.matrix[:, p], 1.0, -1.0)
-        generators[:, p] = least_distance(sign[occupied, None] * data[occupied], np.ones(occupied.sum()))
+        generators[:, p] = least_distance(
+            sign[occupied, None] * data[occupied], np.ones(occupied.sum())
+        )
         if not np.array_equal(data @ generators[:, p] >= 0.0, patterns.matrix[:, p]):
             raise ProblemError(f"patterns[:, {p}] is the pattern of no generator on these data")
     return generators

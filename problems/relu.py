@@ -16,12 +16,11 @@ from convexnn.forms import (
     GroupForm,
     NetworkForm,
     Neurons,
-    active_patterns,
 )
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
-from convexnn.problems.bound import lower_bound
+from convexnn.problems.bound import lower_bound, network_bound
 from convexnn.problems.training import Training
 from convexnn.solution import Certificate
 
@@ -145,6 +144,7 @@ class ReluTraining(Training):
             self.beta / self.design.scale,
             self.leak,
             self.skip,
+            self.matrix if self.patterns is None else None,
         )
 
     @cached_property
@@ -194,11 +194,7 @@ class ReluTraining(Training):
         form = self._network_form
         n, d = form.X.shape
         mu = -form.loss.gradient(np.zeros(n), form.y)
-        if self.patterns is None:
-            return Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d)), Dual(
-                mu, matrix=np.ones((n, 1), np.bool_)
-            )
-        P = self._group_form.slopes.shape[1]
+        P = 0 if self.patterns is None else self._group_form.slopes.shape[1]
         return Neurons(np.zeros((d, P)), np.zeros((d, P)), np.zeros(d)), Dual(mu)
 
     def objective(self, primal: Neurons) -> float:
@@ -208,20 +204,18 @@ class ReluTraining(Training):
 
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._network_form
-        output = self._activate(XV).sum(axis=1) - self._activate(XW).sum(axis=1)
+        output = form.activate(XV).sum(axis=1) - form.activate(XW).sum(axis=1)
         z = output + form.X @ primal.skip
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
-
-    def _activate(self, t: Array) -> Array:
-        return np.maximum(t, self.leak * t)
 
     def certify(self, primal: Neurons, dual: Dual) -> Certificate:
         """Grade a network and a dual guess.
 
         The objective is the network's own, which is what the user gets and an upper bound on
         the optimum over all patterns, cones satisfied or not. The bound is on the optimum over
-        the program's patterns; where they are all patterns but too many to list, it covers
-        those of ``dual.matrix`` (or the network's own) and is not portable.
+        the program's patterns. Where they are all patterns but too many to list, the bound
+        covers those of ``dual.matrix`` and is not portable; without that it covers all
+        patterns, by a closed form that is loose.
 
         Parameters
         ----------
@@ -235,31 +229,30 @@ class ReluTraining(Training):
         X = self.design.matrix
         XV, XW = X @ primal.V, X @ primal.W
         objective = self._value(primal, XV, XW)
-        form, scope, portable = self._covered(primal, dual)
-        bound = lower_bound(
-            form,
-            dual,
-            slack=self.design.slack,
-            skip_size=float(np.linalg.norm(primal.skip)) if self.skip else 0.0,
-        )
+        size = float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+        slack = self.design.slack
+        scope = "these patterns" if self.patterns is not None else "all patterns"
+        portable = True
+        if self.matrix is not None:
+            bound = lower_bound(self._group_form, dual, slack=slack, skip_size=size)
+        elif dual.matrix is None:
+            bound = network_bound(self._network_form, dual.mu, slack=slack, skip_size=size)
+        else:
+            found = self._network_form.over(dual.matrix)
+            bound = lower_bound(found, dual, slack=slack, skip_size=size)
+            scope, portable = f"the {dual.matrix.shape[1]} patterns found", False
         violation = 0.0 if self.patterns is None else self._violation(XV, XW)
         return Certificate(objective, bound, violation, scope, portable)
-
-    def _covered(self, primal: Neurons, dual: Dual) -> tuple[GroupForm, str, bool]:
-        if self.matrix is not None:
-            return self._group_form, "all patterns" if self.patterns is None else "these patterns", True
-        matrix = dual.matrix
-        if matrix is None:
-            matrix = active_patterns(self.design.matrix, primal)
-        if matrix.shape[1] == 0:
-            matrix = np.ones((len(self.X), 1), np.bool_)
-        return self._network_form.over(matrix), f"the {matrix.shape[1]} patterns found", False
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs
         assert signs is not None
-        worst = max(float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0)))
-        largest = max(float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0)))
+        worst = max(
+            float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0))
+        )
+        largest = max(
+            float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0))
+        )
         return worst / largest if largest > 0.0 else 0.0
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:

@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
-from convexnn.problem import ProblemError, positive_int
+from convexnn.problem import positive_int, seed_of
 from convexnn.problems.bound import lower_bound
 from convexnn.problems.gated import group_lasso, group_lasso_formula, zero_point
 from convexnn.problems.training import Training
@@ -59,8 +59,7 @@ class SampledReluTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("neurons", positive_int("neurons", self.neurons))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise ProblemError(f"seed must be an integer >= 0, got {self.seed!r}")
+        self._set("seed", seed_of(self.seed))
 
     @cached_property
     def directions(self) -> Array:

@@ -39,10 +39,9 @@ class Admm:
 
     Options
     -------
-    rho : float, optional
-        Penalty of ``u = v``; tuned by default.
-    sigma : float, optional
-        Penalty of ``F u + X s = z``; tuned by default, unused for a squared loss.
+    rho, sigma : float, optional
+        Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
+        while the run goes on if neither is given, else kept.
     relax : float, default 1.6
         Over-relaxation, in [1, 2).
     """
@@ -68,7 +67,7 @@ class Admm:
         limit = options.max_iter or MAX_ITER
         state = State.begin(form, chosen["rho"], chosen["sigma"], start)
         linear = LinearSolve(form, state.rho / state.sigma)
-        tuner = Tuner(chosen["rho"] is None, chosen["sigma"] is None and not state.direct)
+        tuner = Tuner(chosen["rho"] is None and chosen["sigma"] is None)
         check = float(FIRST_CHECK)
         for k in range(1, limit + 1):
             move = step(form, state, linear, chosen["relax"])
@@ -113,8 +112,17 @@ class State:
         rho = rho or sigma * scale
         v = np.zeros((form.blocks, d))
         state = cls(
-            form, BlockProx(form), direct, rho, sigma, v, np.zeros_like(v), np.zeros(n),
-            np.zeros(n), np.zeros(d), np.zeros(n),
+            form,
+            BlockProx(form),
+            direct,
+            rho,
+            sigma,
+            v,
+            np.zeros_like(v),
+            np.zeros(n),
+            np.zeros(n),
+            np.zeros(d),
+            np.zeros(n),
         )
         if start is not None:
             primal, dual = start
@@ -154,9 +162,7 @@ def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> Mo
     shifted = relax * u + (1.0 - relax) * state.v + state.lam
     v = state.prox(shifted, 1.0 / rho)
     lam = shifted - v
-    move = Move(
-        _ratio(u - v, max(_size(u), _size(v))), _ratio(v - state.v, _size(lam)), 0.0, 0.0
-    )
+    move = Move(_ratio(u - v, max(_size(u), _size(v))), _ratio(v - state.v, _size(lam)), 0.0, 0.0)
     state.v, state.lam = v, lam
     if state.direct:
         state.mu = -rho * q
@@ -242,42 +248,39 @@ class LinearSolve:
 
 @dataclass
 class Tuner:
-    """Balances the relative residuals by changing the penalties, ever more rarely.
+    """Balances the relative primal and dual residuals by scaling the penalties, ever more rarely.
+
+    Both penalties move by one factor, so that, but for a squared loss whose sigma is fixed,
+    the linear solve keeps its factor.
 
     Attributes
     ----------
-    tune_rho, tune_sigma : bool
-        Whether the user left them free.
+    active : bool
+        Whether the user left the penalties free.
     """
 
-    tune_rho: bool
-    tune_sigma: bool
+    active: bool
     next: float = 10.0
 
     def update(self, k: int, state: State, move: Move) -> bool:
-        """Change the penalties if they are far out; True if the factor must follow."""
-        if k < self.next or not (self.tune_rho or self.tune_sigma):
+        """Change the penalties if they are out of balance; True if the factor must follow."""
+        if k < self.next or not self.active:
             return False
-        self.next = k * 1.5
-        rho = state.rho * _factor(move.primal_u, move.dual_u) if self.tune_rho else state.rho
-        sigma = state.sigma
-        if self.tune_sigma:
-            sigma *= _factor(move.primal_z, move.dual_z)
-        if rho == state.rho and sigma == state.sigma:
+        self.next = 1.6 * k
+        primal, dual = move.primal_u + move.primal_z, move.dual_u + move.dual_z
+        if not (primal > 0.0 and dual > 0.0):
             return False
-        state.lam *= state.rho / rho
-        state.zeta *= state.sigma / sigma
+        factor = min(max(primal / dual, 0.1), 10.0)
+        if 1.0 / 1.2 <= factor <= 1.2:
+            return False
+        state.rho *= factor
+        state.lam /= factor
         if state.prox.facets is not None:
-            state.prox.facets.value[...] *= state.rho / rho
-        state.rho, state.sigma = rho, sigma
-        return True
-
-
-def _factor(primal: float, dual: float) -> float:
-    if not (primal > 0.0 and dual > 0.0):
-        return 1.0
-    ratio = float(np.sqrt(primal / dual))
-    return 1.0 if 0.5 <= ratio <= 2.0 else min(max(ratio, 0.1), 10.0)
+            state.prox.facets.value[...] /= factor
+        if not state.direct:
+            state.sigma *= factor
+            state.zeta /= factor
+        return state.direct
 
 
 def _size(a: Array) -> float:

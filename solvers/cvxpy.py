@@ -74,7 +74,11 @@ class CvxpySolver:
     def refuses(self, problem: Problem[Any]) -> str | None:
         """Return the cones that the solver does not know."""
         missing = problem.needs() - self.knows
-        words = {"qp": "quadratic objectives", "soc": "second-order cones", "exp": "exponential cones"}
+        words = {
+            "qp": "quadratic objectives",
+            "soc": "second-order cones",
+            "exp": "exponential cones",
+        }
         return "no " + ", no ".join(words[m] for m in sorted(missing)) if missing else None
 
     def prepare(self, form: CvxpyProgram) -> None:
@@ -83,13 +87,15 @@ class CvxpySolver:
             warnings.simplefilter("ignore")
             form.problem.get_problem_data(self.solver)
 
-    def run(self, form: CvxpyProgram, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+    def run(
+        self, form: CvxpyProgram, options: Options, reporter: Reporter, start: Any = None
+    ) -> Raw:
         """Solve with sharper and sharper settings."""
         import cvxpy as cp
 
         own = max(0.1 * options.tol, FINEST)
         iterations = 0
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -108,7 +114,10 @@ class CvxpySolver:
             iterations += int(form.problem.solver_stats.num_iters or 1)
             primal, dual = form.points()
             if any(part is None for part in (*primal, dual.mu)):
-                return Raw("time_limit" if reporter.expired() else "failed", f"{self.solver} ends with {status}.")
+                return Raw(
+                    "time_limit" if reporter.expired() else "failed",
+                    f"{self.solver} ends with {status}.",
+                )
             if reporter.report(iterations, primal, dual):
                 return Raw("stopped")
             if own <= FINEST or not self.knobs.tolerances:

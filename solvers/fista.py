@@ -17,8 +17,8 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import GroupForm
-from convexnn.losses import Loss
 from convexnn.problem import Problem
+from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
 
@@ -35,42 +35,13 @@ class Smooth(Protocol):
 
     @property
     def curvature(self) -> float:
-        """Largest second derivative."""
+        """Return the largest second derivative."""
 
     def value(self, z: Array, y: Array) -> Array:
-        """Loss of each example."""
+        """Return the loss of each example."""
 
     def gradient(self, z: Array, y: Array) -> Array:
-        """Derivative at each example."""
-
-
-@dataclass
-class Envelope:
-    """Moreau envelope of a loss around a dual centre, smooth with curvature ``1 / width``.
-
-    ``l_w(z) = max_s s z - l*(s) - width / 2 (s - centre)^2``; its gradient, the maximiser, is in
-    the domain of the conjugate.
-    """
-
-    loss: Loss
-    width: float
-    centre: Array
-
-    @property
-    def curvature(self) -> float:
-        """Return ``1 / width``."""
-        return 1.0 / self.width
-
-    def value(self, z: Array, y: Array) -> Array:
-        """Return the envelope of each example."""
-        s = self.gradient(z, y)
-        return s * z - self.loss.conjugate(s, y) - 0.5 * self.width * np.square(s - self.centre)
-
-    def gradient(self, z: Array, y: Array) -> Array:
-        """Return the maximising ``s``."""
-        shifted = z + self.width * self.centre
-        s = (shifted - self.loss.prox(shifted, y, self.width)) / self.width
-        return self.loss.clip(s, y)
+        """Return the derivative at each example."""
 
 
 class Fista:

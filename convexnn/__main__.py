@@ -1,0 +1,27 @@
+"""The entry point of the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from convexnn.extras import need
+
+
+def main() -> None:
+    """Run the command line; errors of the user print as one line and exit with 2."""
+    from convexnn.backend import BackendError
+    from convexnn.problem import ProblemError
+
+    try:
+        need("typer", "cli")
+        need("rich", "cli")
+        from convexnn.cli import app
+
+        app(prog_name="convexnn")
+    except (ProblemError, BackendError, ImportError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Data for the command line: by scikit-learn's name, or from a .npz or .csv file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convexnn.arrays import Array
+from convexnn.extras import need
+from convexnn.problem import ProblemError
+
+NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+
+
+class Split(NamedTuple):
+    """Standardised examples, split into two parts.
+
+    Attributes
+    ----------
+    X, X_test : arrays
+        Each column less its training mean, over its training standard deviation.
+    y, y_test : arrays
+        Labels; real targets are standardised like the columns.
+    name : str
+    classification : bool
+        Whether y has two values.
+    """
+
+    X: Array
+    y: Any
+    X_test: Array
+    y_test: Any
+    name: str
+    classification: bool
+
+
+def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
+    """Load, split and standardise a data set.
+
+    Parameters
+    ----------
+    source : str
+        A name from `NAMES` (extra: data), or the path of a ``.npz`` file with arrays X and y, or
+        of a ``.csv`` file with a header and the target in the last column.
+    test_share : float, default 0.25
+    seed : int, default 0
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ProblemError
+        If the source does not exist, cannot be read, or its target has neither two values
+        nor is real. Of a target with more than two classes the first two are kept.
+
+    Examples
+    --------
+    >>> data = load_data("breast_cancer")
+    >>> data.X.shape, data.X_test.shape
+    ((426, 30), (143, 30))
+    """
+    X, y = _read(source)
+    kinds = np.unique(y)
+    if y.dtype.kind not in "fc" and len(kinds) > 2:
+        keep = np.isin(y, kinds[:2])
+        X, y, kinds = X[keep], y[keep], kinds[:2]
+    classification = len(kinds) == 2
+    if not classification and y.dtype.kind in "US":
+        raise ProblemError(f"the target of {source} must have at least two classes")
+    if len(y) < 4:
+        raise ProblemError(f"{source} must have at least 4 examples, got {len(y)}")
+    order = np.random.default_rng(seed).permutation(len(y))
+    cut = round(len(y) * (1.0 - test_share))
+    train, test = order[:cut], order[cut:]
+    mean, spread = X[train].mean(axis=0), X[train].std(axis=0)
+    X = (X - mean) / np.where(spread > 0.0, spread, 1.0)
+    if not classification:
+        y = y.astype(np.float64)
+        y = (y - y[train].mean()) / (y[train].std() or 1.0)
+    return Split(X[train], y[train], X[test], y[test], Path(source).stem, classification)
+
+
+def _read(source: str) -> tuple[Array, Any]:
+    path = Path(source)
+    if source in NAMES:
+        datasets = need("sklearn.datasets", "data")
+        bunch = getattr(datasets, f"load_{source}")()
+        return np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target)
+    if path.suffix not in (".npz", ".csv"):
+        raise ProblemError(
+            f"data must be one of {', '.join(NAMES)}, or a .npz or .csv file, got {source!r}"
+        )
+    if not path.is_file():
+        raise ProblemError(f"data file {source} does not exist")
+    try:
+        X, y = _read_npz(path) if path.suffix == ".npz" else _read_csv(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ProblemError(f"data file {source} cannot be read: {error}") from None
+    if X.ndim != 2 or y.shape != X.shape[:1]:
+        raise ProblemError(
+            f"data file {source} must hold X (n, d) and y (n,), got {X.shape} and {y.shape}"
+        )
+    if not np.isfinite(X).all():
+        raise ProblemError(f"data file {source} has missing or infinite entries in X")
+    return X, y
+
+
+def _read_npz(path: Path) -> tuple[Array, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        missing = [name for name in ("X", "y") if name not in file.files]
+        if missing:
+            raise ValueError(f"it has no array {missing[0]!r}")
+        return np.asarray(file["X"], dtype=np.float64), np.asarray(file["y"])
+
+
+def _read_csv(path: Path) -> tuple[Array, Any]:
+    frame = need("pandas", "compare").read_csv(path)
+    y = frame.iloc[:, -1].to_numpy()
+    if y.dtype.kind == "O":
+        y = y.astype(str)
+    return frame.iloc[:, :-1].to_numpy(dtype=np.float64), y
