@@ -36,14 +36,14 @@ class Facets(NamedTuple):
 
     Attributes
     ----------
-    index : array of int32, shape (m, d)
+    example : array of int32, shape (m, d)
         Row of ``X`` that defines the facet; -1 where the slot is empty; ``n + j`` where, with
         a weight on the l1 norm, coordinate j of the result is held at 0.
     value : array, shape (m, d)
         Multiplier of that facet, >= 0; of a held coordinate, its subgradient ``s_j``.
     """
 
-    index: IntArray
+    example: IntArray
     value: Array
 
 
@@ -52,7 +52,7 @@ def no_facets(blocks: int, dimension: int) -> Facets:
 
     Examples
     --------
-    >>> no_facets(2, 1).index
+    >>> no_facets(2, 1).example
     array([[-1],
            [-1]], dtype=int32)
     """
@@ -100,7 +100,7 @@ def project_blocks(
     lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
     X = X.view()
     X.setflags(write=False)  # one compiled version serves both kinds of array
-    _project_all(X, lengths, signs, rows, facets.index, facets.value, zero_below, tau, out)
+    _project_all(X, lengths, signs, rows, facets.example, facets.value, zero_below, tau, out)
     return out
 
 
@@ -117,7 +117,8 @@ def dual_norms(X: Array, signs: SignArray, rows: Array, facets: Facets, ord_inf:
     >>> dual_norms(X, signs, np.array([[3.0, -4.0]]), no_facets(1, 2), ord_inf=False)
     array([5.])
     """
-    return _dual_norms(X, signs, rows, facets.index, facets.value, ord_inf)
+    norms: Array = _dual_norms(X, signs, rows, facets.example, facets.value, ord_inf)
+    return norms
 
 
 @njit(cache=True)

@@ -95,7 +95,7 @@ def enumerate_patterns(X: ArrayLike) -> Patterns:
 
 
 def cell_count(n: int, rank: int) -> int:
-    """Return ``2 sum_{k<rank} C(n-1, k)``, the number of cells of n hyperplanes in general position.
+    """Return ``2 sum_{k<rank} C(n-1, k)``, the cells of n hyperplanes in general position.
 
     Examples
     --------

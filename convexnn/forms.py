@@ -88,7 +88,7 @@ class GroupForm(NamedTuple):
     @property
     def blocks(self) -> int:
         """Return the number of penalised blocks, P or 2 P."""
-        return self.slopes.shape[1] * (1 if self.signs is None else 2)
+        return int(self.slopes.shape[1]) * (1 if self.signs is None else 2)
 
     def predict(self, rows: Array) -> Array:
         """Return ``sum_p S_p * (X u_p)`` for blocks given one a row."""

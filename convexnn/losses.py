@@ -62,7 +62,7 @@ class Loss(ABC):
 
     @abstractmethod
     def domain(self, y: Array) -> tuple[Array | float, Array | float]:
-        """Return the bounds ``(low, high)`` of the conjugate's domain, each ``low <= 0 <= high``."""
+        """Return the bounds of the conjugate's domain, ``low <= 0 <= high``."""
 
     @abstractmethod
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:

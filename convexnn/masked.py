@@ -38,7 +38,7 @@ def forward(X: Array, slopes: Array, weights: Array) -> Array:
     array([1., 2.])
     """
     if X.shape[1] == 1:
-        return cast("Array", X[:, 0] * (slopes @ weights[:, 0]))
+        return X[:, 0] * (slopes @ weights[:, 0])
     return cast("Array", _forward(X, slopes, weights, _rows(slopes)))
 
 
@@ -62,12 +62,12 @@ def adjoint(X: Array, slopes: Array, r: Array) -> Array:
            [0., 4.]])
     """
     if X.shape[1] == 1:
-        return cast("Array", (slopes.T @ (X[:, 0] * r))[:, None])
+        return (slopes.T @ (X[:, 0] * r))[:, None]
     return cast("Array", _adjoint(X, slopes, r, _rows(slopes)))
 
 
 def _rows(slopes: Array) -> int:
-    return max(16, BLOCK // max(1, slopes.shape[1]))
+    return int(max(16, BLOCK // max(1, slopes.shape[1])))
 
 
 @njit(cache=True, fastmath={"reassoc"})  # lets the row sums use vector registers

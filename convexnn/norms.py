@@ -65,7 +65,7 @@ class L2(Norm):
     rotates: ClassVar[bool] = True
 
     def value(self, rows: Array) -> Array:
-        """Return ``sqrt(sum u^2)``, scaled so that tiny and huge entries neither vanish nor overflow."""
+        """Return ``sqrt(sum u^2)``, scaled against under- and overflow."""
         largest = np.max(np.abs(rows), axis=1, initial=0.0)
         unit = np.where(largest > 0.0, largest, 1.0)
         scaled = rows / unit[:, None]
@@ -132,7 +132,8 @@ class L1(Norm):
         level = (np.cumsum(order, axis=1) - radius) / count
         last = np.maximum((order > level).sum(axis=1) - 1, 0)
         theta = np.maximum(level[np.arange(len(rows)), last], 0.0)
-        return np.sign(rows) * np.maximum(size - theta[:, None], 0.0)
+        nearest: Array = np.sign(rows) * np.maximum(size - theta[:, None], 0.0)
+        return nearest
 
     def cvxpy(self, columns: cp.Expression) -> cp.Expression:
         """Return ``sum(abs(columns))``."""

@@ -204,6 +204,8 @@ def _sphere(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> Arra
         return rng.choice([-1.0, 1.0], size=shape)
     g = rng.standard_normal(shape)
     if norm == "l2":
-        return g / np.linalg.norm(g, axis=1, keepdims=True)
+        round_: Array = g / np.linalg.norm(g, axis=1, keepdims=True)
+        return round_
     e = rng.exponential(size=shape)
-    return np.sign(g) * e / e.sum(axis=1, keepdims=True)
+    flat: Array = np.sign(g) * e / e.sum(axis=1, keepdims=True)
+    return flat

@@ -144,7 +144,7 @@ def labels(name: str, value: ArrayLike, length: int, *, classification: bool) ->
             f"{name} must have exactly two classes for a classification loss, "
             f"got {len(classes)}: {shown}"
         )
-    targets = 2.0 * codes.reshape(-1) - 1.0
+    targets = np.where(codes.reshape(-1) == 1, 1.0, -1.0)
     targets.setflags(write=False)
     classes.setflags(write=False)
     return Labels(targets, classes)

@@ -92,8 +92,8 @@ def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack:
     if form.signs is None:
         return (float(np.max(form.norm.dual(rows))) + reach) * (1.0 + ROUNDING)
     facets = no_facets(m, d)
-    if guess is not None and guess.index.shape == (m, d) and guess.value.shape == (m, d):
-        facets = Facets(guess.index.astype(np.int32), guess.value.astype(np.float64))
+    if guess is not None and guess.example.shape == (m, d) and guess.value.shape == (m, d):
+        facets = Facets(guess.example.astype(np.int32), guess.value.astype(np.float64))
     rotates = form.norm.rotates
     project_blocks(
         form.X,

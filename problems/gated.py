@@ -223,7 +223,7 @@ class GatedReluTraining(Training):
 
 def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
     """Return a generator for each pattern: the given one where it fits, else the max-margin one."""
-    n, d = data.shape
+    d = data.shape[1]
     given = patterns.generators
     if given is not None and bias and given.shape[0] == d - 1:
         given = np.vstack([given, np.zeros((1, len(patterns)))])

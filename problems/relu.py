@@ -284,10 +284,9 @@ def checked_patterns(patterns: Any, n: int) -> int | Patterns | None:
         raise ProblemError(
             f"patterns must be None, 'all', a count, Patterns or an (n, P) matrix, got {patterns!r}"
         )
-    if not isinstance(patterns, Patterns):
-        patterns = Patterns(patterns)
-    if patterns.matrix.shape[0] != n:
+    given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
+    if given.matrix.shape[0] != n:
         raise ProblemError(
-            f"patterns must have one row per row of X ({n}), got shape {patterns.matrix.shape}"
+            f"patterns must have one row per row of X ({n}), got shape {given.matrix.shape}"
         )
-    return patterns
+    return given

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SampledReluTraining(Training):
-    """Minimise ``sum_i l(z_i; y_i) + beta ||a||_1`` with ``z = sum_j a_j relu(X u_j)``, ``u_j`` drawn.
+    """Minimise ``sum_i l(z_i; y_i) + beta ||a||_1``, ``z = sum_j a_j relu(X u_j)``, ``u_j`` drawn.
 
     A lasso over ``neurons`` hidden neurons drawn uniformly from the unit sphere: an upper bound
     on the optimum over all networks that tightens as more are drawn.

@@ -137,7 +137,7 @@ def descend(form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter
                 raise _TimeUp
 
         try:
-            found = minimize(
+            found = minimize(  # type: ignore[call-overload]  # the stubs reject bounds=None
                 layers.value,
                 x,
                 args=(loss,),

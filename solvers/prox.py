@@ -38,14 +38,14 @@ class BlockProx:
         """Return a dual point with the facets at hand, their multipliers freed of the step."""
         if self.facets is None:
             return Dual(mu)
-        return Dual(mu, Facets(self.facets.index.copy(), self.facets.value / step))
+        return Dual(mu, Facets(self.facets.example.copy(), self.facets.value / step))
 
     def start(self, dual: Dual, step: float) -> None:
         """Start from the facets of a dual point."""
         guess = dual.facets
-        if self.facets is None or guess is None or guess.index.shape != self.facets.index.shape:
+        if self.facets is None or guess is None or guess.example.shape != self.facets.example.shape:
             return
-        self.facets = Facets(guess.index.astype(np.int32), guess.value * step)
+        self.facets = Facets(guess.example.astype(np.int32), guess.value * step)
 
 
 def warm_up(form: GroupForm) -> None:

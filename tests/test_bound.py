@@ -365,7 +365,7 @@ def test_a_guess_of_facets_is_not_written() -> None:
     form = problem._group_form
     facets = Facets(np.zeros((form.blocks, 2), np.int32), np.ones((form.blocks, 2)))
     problem.certify(problem.initial()[0], Dual(np.arange(9.0), facets))
-    assert not facets.index.any()
+    assert not facets.example.any()
     assert (facets.value == 1.0).all()
 
 

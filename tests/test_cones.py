@@ -65,7 +65,7 @@ def rays(c: Case, b: int) -> Array:
 def multipliers(c: Case, facets: Facets, b: int) -> Array:
     """Every example's multiplier ``eta`` in block b."""
     eta = np.zeros(len(c.X))
-    for i, value in zip(facets.index[b], facets.value[b], strict=True):
+    for i, value in zip(facets.example[b], facets.value[b], strict=True):
         if 0 <= i < len(c.X):
             eta[i] += value
     return eta
@@ -114,18 +114,18 @@ def random_facets(c: Case, rng: np.random.Generator, size: float = 1.0) -> Facet
     facets = no_facets(*c.rows.shape)
     for b in range(len(c.rows)):
         k = min(len(c.X), c.rows.shape[1])
-        facets.index[b, :k] = rng.permutation(len(c.X))[:k]
-        facets.index[b, rng.random(c.rows.shape[1]) < 0.5] = -1
+        facets.example[b, :k] = rng.permutation(len(c.X))[:k]
+        facets.example[b, rng.random(c.rows.shape[1]) < 0.5] = -1
         facets.value[b] = size * rng.exponential(size=c.rows.shape[1])
     return facets
 
 
 def test_no_facets_is_empty() -> None:
     facets = no_facets(3, 2)
-    assert facets.index.dtype == np.int32
-    assert (facets.index == -1).all()
+    assert facets.example.dtype == np.int32
+    assert (facets.example == -1).all()
     assert not facets.value.any()
-    assert facets.index.shape == facets.value.shape == (3, 2)
+    assert facets.example.shape == facets.value.shape == (3, 2)
 
 
 def test_projection_worked_by_hand() -> None:
@@ -135,7 +135,7 @@ def test_projection_worked_by_hand() -> None:
     rows = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -2.0]])
     projected = project_blocks(X, signs, rows, facets)
     np.testing.assert_allclose(projected, [[0.0, 0.0], [0.0, -1.0], [1.0, -2.0]], atol=1e-15)
-    assert facets.index[1].tolist() == [0, -1]
+    assert facets.example[1].tolist() == [0, -1]
     np.testing.assert_allclose(facets.value[1], [1.0, 0.0])
 
 
@@ -244,7 +244,7 @@ def test_warm_start_may_hold_coordinates(kind: str, n: int, d: int, tau: float, 
     rng = np.random.default_rng(seed)
     guess = no_facets(*c.rows.shape)
     for b in range(len(c.rows)):
-        guess.index[b] = rng.permutation(n + d)[:d]
+        guess.example[b] = rng.permutation(n + d)[:d]
         guess.value[b] = rng.standard_normal(d)
     found = project_blocks(c.X, c.signs, c.rows, guess, tau=tau)
     for b in range(len(c.rows)):
@@ -264,11 +264,11 @@ def test_facets_of_the_l1_prox_start_a_projection() -> None:
     c = case("general", 20, 4, 300)
     facets = no_facets(*c.rows.shape)
     project_blocks(c.X, c.signs, c.rows, facets, tau=1.0)
-    assert (facets.index >= len(c.X)).any()
+    assert (facets.example >= len(c.X)).any()
     found = project_blocks(c.X, c.signs, c.rows, facets)
     expected = project_blocks(c.X, c.signs, c.rows, no_facets(*c.rows.shape))
     np.testing.assert_allclose(found, expected, atol=1e-10)
-    assert (facets.index < len(c.X)).all()
+    assert (facets.example < len(c.X)).all()
 
 
 def test_blocks_take_the_patterns_in_turn() -> None:
