@@ -226,9 +226,9 @@ def bench_growth(quick: bool) -> Table:
     """Measure seconds per iteration and peak memory against n, P and d, each in a fresh process."""
     columns = ("engine", "against", "size", "iteration_ms", "peak_mib", "exponent")
     table = Table("growth", columns, quick)
-    examples = (100, 200, 500, 1000, 2000) if quick else (100, 200, 500, 1000, 2000, 5000, 10_000)
+    examples = (80, 160, 400, 800, 1600) if quick else (80, 160, 400, 800, 1600, 4000, 8000)
     sweeps = {
-        "n": [Size(n, 20, 50) for n in examples],
+        "n": [Size(n, 20, 200) for n in examples],
         "P": [Size(1000, 20, P) for P in (25, 50, 100, 200, 400)],
         "d": [Size(1000, d, 50) for d in (5, 10, 20, 40, 80)],
     }

@@ -127,7 +127,7 @@ class Comparison:
             if not steps:
                 continue
             best = np.minimum.accumulate([max(abs(h.gap), 1e-12) for h in steps])
-            ax.plot([h.seconds for h in steps], best, marker="o", ms=3, label=s.backend)
+            ax.step([h.seconds for h in steps], best, where="post", marker="o", ms=3, label=s.backend)
         ax.set(xscale="log", yscale="log", xlabel="seconds in the solver", ylabel="certified gap")
         ax.grid(alpha=0.3)
         if ax.lines:

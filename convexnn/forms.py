@@ -116,7 +116,7 @@ class NetworkForm(NamedTuple):
     """Minimise ``loss(act(X V) 1 - act(X W) 1 + X s, y) + beta (sum_j ||v_j|| + sum_j ||w_j||)``.
 
     The non-convex training problem itself, over networks of any width: ``act(t) = max(t, leak
-    t)``, and each neuron's two layers are merged into one vector (relu.md, Pilanci & Ergen).
+    t)``, and each neuron's two layers are merged into one vector.
 
     Attributes
     ----------

@@ -31,6 +31,9 @@ def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, **arrays)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -240,7 +240,7 @@ class ReluTraining(Training):
         else:
             found = self._network_form.over(dual.matrix)
             bound = lower_bound(found, dual, slack=slack, skip_size=size)
-            scope, portable = f"the {dual.matrix.shape[1]} patterns found", False
+            scope, portable = f"these patterns ({dual.matrix.shape[1]} found by search)", False
         violation = 0.0 if self.patterns is None else self._violation(XV, XW)
         return Certificate(objective, bound, violation, scope, portable)
 

@@ -31,6 +31,7 @@ from convexnn.solvers.prox import BlockProx, warm_up
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
+FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
 
@@ -109,7 +110,7 @@ class State:
         curvature = form.loss.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
-        rho = rho or sigma * scale
+        rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
         v = np.zeros((form.blocks, d))
         state = cls(
             form,

@@ -1,0 +1,211 @@
+"""Every problem, every backend that takes it: one table of tolerances, one set of promises."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import convexnn as cx
+from convexnn.arrays import Array
+
+N, D, P, BETA = 20, 3, 8, 0.5
+REFERENCE = "cvxpy:clarabel"
+LOSSES = ("squared", "logistic", "hinge", "huber")
+CLASSIFICATION = ("logistic", "hinge")
+
+
+class Tolerance(NamedTuple):
+    """What is asked of a backend on a loss.
+
+    Attributes
+    ----------
+    tol : float
+        Asked of `solve`.
+    slack : float
+        Relative room beyond the certified gaps when two answers are compared.
+    network : float
+        Relative difference allowed between the objective and its recomputation by hand.
+    """
+
+    tol: float
+    slack: float
+    network: float
+
+
+TOLERANCES = {
+    "squared": Tolerance(1e-5, 1e-5, 1e-8),
+    "logistic": Tolerance(1e-5, 1e-5, 1e-8),
+    "huber": Tolerance(1e-5, 1e-5, 1e-8),
+    "hinge": Tolerance(1e-4, 1e-4, 1e-8),
+}
+MAX_ITER = {"admm": 50_000, "fista": 50_000}
+EXCUSED = {"cvxpy:scs": {cx.Status.INACCURATE}}
+
+
+class Case(NamedTuple):
+    """A problem by its builder and its keywords, hashable."""
+
+    kind: str
+    loss: str
+    penalty: str = "l2"
+    bias: bool = False
+    leak: float = 0.0
+    skip: bool = False
+
+    def __str__(self) -> str:
+        marks = [self.bias and "bias", self.leak and f"leak{self.leak}", self.skip and "skip"]
+        return "-".join([self.kind, self.loss, self.penalty, *(str(m) for m in marks if m)])
+
+
+CASES = [
+    *(Case("relu", loss, penalty) for loss in LOSSES for penalty in ("l2", "l1")),
+    Case("relu", "squared", "l2", bias=True),
+    Case("relu", "hinge", "l1", bias=True),
+    Case("relu", "huber", "l2", leak=0.2),
+    Case("relu", "logistic", "l1", leak=0.2),
+    Case("relu", "squared", "l2", skip=True),
+    Case("relu", "logistic", "l2", bias=True, leak=0.2, skip=True),
+    *(Case("gated", loss, penalty) for loss in LOSSES for penalty in ("l2", "l1", "nuclear")),
+    Case("gated", "squared", "l2", bias=True),
+    *(Case("sampled", loss) for loss in LOSSES),
+    Case("sampled", "squared", bias=True),
+]
+
+
+@lru_cache(maxsize=None)
+def data(loss: str) -> tuple[Array, Array]:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((N, D))
+    y = 2.0 * np.maximum(X[:, 0], 0.0) - 2.0 * np.maximum(X[:, 1] - X[:, 2], 0.0)
+    y += 0.2 * rng.standard_normal(N)
+    if loss in CLASSIFICATION:
+        labels = np.where(y > 0.0, 1.0, -1.0)
+        labels[::7] *= -1.0  # so that no network, nor its free linear part, separates them
+        return X, labels
+    y[:3] += np.array([9.0, -7.0, 6.0])  # outliers: the huber loss must leave its parabola
+    return X, y
+
+
+@lru_cache(maxsize=None)
+def problem(case: Case) -> Any:
+    X, y = data(case.loss)
+    common: dict[str, Any] = {"beta": BETA, "loss": case.loss, "bias": case.bias}
+    if case.kind == "sampled":
+        return cx.SampledReluTraining(X, y, neurons=3 * P, **common)
+    if case.kind == "gated":
+        return cx.GatedReluTraining(X, y, patterns=P, penalty=case.penalty, **common)
+    return cx.ReluTraining(
+        X, y, patterns=P, penalty=case.penalty, leak=case.leak, skip=case.skip, **common
+    )
+
+
+@lru_cache(maxsize=None)
+def answer(case: Case, backend: str) -> cx.Solution:
+    tol = TOLERANCES[case.loss].tol
+    return cx.solve(problem(case), backend, tol=tol, max_iter=MAX_ITER.get(backend))
+
+
+@lru_cache(maxsize=None)
+def names(case: Case) -> tuple[str, ...]:
+    return tuple(cx.backends(problem(case)).names)
+
+
+def loss_by_hand(loss: str, z: Array, y: Array) -> float:
+    if loss == "squared":
+        return float(0.5 * np.sum((z - y) ** 2))
+    if loss == "logistic":
+        return float(np.sum(np.log1p(np.exp(-y * z))))
+    if loss == "hinge":
+        return float(np.sum(np.maximum(0.0, 1.0 - y * z)))
+    r = np.abs(z - y)
+    return float(np.sum(np.where(r <= 1.0, 0.5 * r**2, r - 0.5)))
+
+
+def network_by_hand(case: Case, model: cx.TwoLayerNetwork) -> float:
+    X, y = data(case.loss)
+    hidden = X @ model.U + model.bias
+    if case.kind == "gated":
+        assert model.gates is not None
+        shift = 0.0 if model.gates_bias is None else model.gates_bias
+        hidden = np.where(X @ model.gates + shift >= 0.0, hidden, 0.0)
+    else:
+        hidden = np.where(hidden > 0.0, hidden, case.leak * hidden)
+    z = hidden @ model.alpha[:, 0]
+    if case.skip:
+        assert model.skip is not None
+        z = z + X @ model.skip + model.skip_bias
+    first = np.vstack([model.U, model.bias])
+    if case.penalty == "l1":
+        size = float(np.sum(np.sum(np.abs(first), axis=0) ** 2))
+    else:
+        size = float(np.sum(first**2))
+    return loss_by_hand(case.loss, z, y) + 0.5 * BETA * (size + float(np.sum(model.alpha**2)))
+
+
+def scale(*values: float) -> float:
+    return max(1.0, *(abs(v) for v in values))
+
+
+PRODUCT = [
+    pytest.param(case, backend, id=f"{case}-{backend}") for case in CASES for backend in names(case)
+]
+EACH = [pytest.param(case, id=str(case)) for case in CASES]
+
+
+@pytest.mark.parametrize(("case", "backend"), PRODUCT)
+def test_backend_meets_the_tolerance(case: Case, backend: str) -> None:
+    solution = answer(case, backend)
+    allowed = {cx.Status.OPTIMAL} | EXCUSED.get(backend, set())
+    assert solution.status in allowed, repr(solution)
+    if solution.status is cx.Status.OPTIMAL:
+        tol = TOLERANCES[case.loss].tol
+        assert abs(solution.gap) <= tol
+        assert solution.violation <= tol
+
+
+@pytest.mark.parametrize(("case", "backend"), PRODUCT)
+def test_objective_agrees_with_the_reference(case: Case, backend: str) -> None:
+    solution, reference = answer(case, backend), answer(case, REFERENCE)
+    size = scale(solution.objective, reference.objective)
+    room = max(solution.gap, reference.gap, 0.0) + TOLERANCES[case.loss].slack
+    assert abs(solution.objective - reference.objective) <= room * size
+
+
+@pytest.mark.parametrize(("case", "backend"), PRODUCT)
+def test_network_recomputed_by_hand_costs_the_objective(case: Case, backend: str) -> None:
+    solution = answer(case, backend)
+    by_hand = network_by_hand(case, solution.model)
+    room = TOLERANCES[case.loss].network * scale(by_hand)
+    assert abs(solution.objective - by_hand) <= room
+    assert len(solution.model) > 0
+
+
+@pytest.mark.parametrize("case", EACH)
+def test_no_bound_exceeds_any_objective(case: Case) -> None:
+    answers = [answer(case, backend) for backend in names(case)]
+    assert len(answers) >= 4
+    for a, b in combinations(answers, 2):
+        slack = TOLERANCES[case.loss].slack * scale(a.objective, b.objective)
+        assert a.bound <= b.objective + slack, (a, b)
+        assert b.bound <= a.objective + slack, (a, b)
+
+
+@pytest.mark.parametrize("case", EACH)
+def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> None:
+    offered = set(names(case))
+    linear_penalty = case.kind == "sampled" or case.penalty == "l1"
+    quadratic = linear_penalty and case.loss != "logistic"
+    assert {"admm", "fista", "cvxpy:clarabel", "cvxpy:scs"} <= offered
+    assert ("cvxpy:osqp" in offered) == quadratic
+    assert ("cvxpy:highs" in offered) == quadratic
+    assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")
+    assert not {"lbfgs", "cell-walk"} & offered
+
+
+def test_outliers_make_the_huber_loss_another_problem_than_the_squared() -> None:
+    squared, huber = Case("relu", "squared"), Case("relu", "huber")
+    assert answer(huber, REFERENCE).objective < 0.9 * answer(squared, REFERENCE).objective

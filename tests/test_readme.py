@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "CONTRIBUTING.md", "bench/README.md")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+SNIPPETS = [(page, code) for page in PAGES for code in blocks(page, "python")]
+COMMANDS = [
+    (page, line)
+    for page in PAGES
+    for block in blocks(page, "sh")
+    for line in block.strip().splitlines()
+    if line.startswith("convexnn ")
+]
+
+
+def test_the_pages_have_snippets_and_commands() -> None:
+    assert len(SNIPPETS) >= 3
+    assert len(COMMANDS) >= 2
+
+
+@pytest.mark.parametrize(("page", "code"), SNIPPETS, ids=lambda value: value[:20])
+def test_snippets_run(page: str, code: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FAILED" not in done.stdout
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:30])
+def test_commands_run(page: str, line: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", *shlex.split(line)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ci_runs_the_two_set_up_commands() -> None:
+    install, test = (block.strip() for block in blocks("README.md", "sh")[:2])
+    script = (ROOT / ".ci" / "run").read_text()
+    for part in install.split(" && ")[1:]:
+        assert part.removeprefix(".venv/bin/").partition(" ")[2] in script
+    assert test.removeprefix(".venv/bin/") in script.replace('"$scratch/venv/bin/python"', "python")
