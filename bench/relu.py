@@ -224,7 +224,7 @@ class Cost(NamedTuple):
 
 def bench_growth(quick: bool) -> Table:
     """Measure seconds per iteration and peak memory against n, P and d, each in a fresh process."""
-    columns = ("engine", "against", "size", "iteration_ms", "peak_mib", "exponent")
+    columns = ("engine", "against", "size", "iteration_ms", "peak_mib", "exponent", "mib_exponent")
     table = Table("growth", columns, quick)
     examples = (80, 160, 400, 800, 1600) if quick else (80, 160, 400, 800, 1600, 4000, 8000)
     sweeps = {
@@ -253,6 +253,7 @@ def bench_growth(quick: bool) -> Table:
                 against=against,
                 size=f"{against} = {axis[0]:.0f}..{axis[-1]:.0f}",
                 exponent=slope(axis, [cost.iteration_s for cost in costs]),
+                mib_exponent=slope(axis, [max(cost.peak_mib, 0.1) for cost in costs]),
             )
     return table
 

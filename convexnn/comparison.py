@@ -127,7 +127,9 @@ class Comparison:
             if not steps:
                 continue
             best = np.minimum.accumulate([max(abs(h.gap), 1e-12) for h in steps])
-            ax.step([h.seconds for h in steps], best, where="post", marker="o", ms=3, label=s.backend)
+            ax.step(
+                [h.seconds for h in steps], best, where="post", marker="o", ms=3, label=s.backend
+            )
         ax.set(xscale="log", yscale="log", xlabel="seconds in the solver", ylabel="certified gap")
         ax.grid(alpha=0.3)
         if ax.lines:

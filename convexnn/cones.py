@@ -28,6 +28,7 @@ from numba import njit
 from convexnn.arrays import Array, IntArray, SignArray
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
+REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
 DEPENDENT = 1e-11  # a facet this close to the span of the active ones cannot join them
 
 
@@ -137,7 +138,7 @@ def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyp
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=REORDER)
 def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
     """Orthogonalise a column against the first k of Q; False if it lies in their span."""
     d = column.shape[0]
@@ -193,7 +194,7 @@ def _refactor(X, sign, free, val, k, first, Q, R, column):  # type: ignore[no-un
     return kept
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=REORDER)
 def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, R, column, sol):  # type: ignore[no-untyped-def]
     """Solve one block; free[:k], val[:k] is the free set on entry and on return (k is returned)."""
     n, d = X.shape
@@ -204,6 +205,16 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
     if scale <= zero_below:
         r[:] = c
         return 0
+    if zero_below > 0.0 and k > 0:  # do the multipliers of the last call still show it?
+        size = 0.0
+        for j in range(d):
+            t = c[j]
+            for q in range(k):
+                t += val[q] * sign[free[q]] * X[free[q], j]
+            r[j] = t
+            size += t * t
+        if size <= zero_below * zero_below:
+            return k
     k = _refactor(X, sign, free, val, k, 0, Q, R, column)
     if tau > 0.0:
         for j in range(d):
