@@ -139,11 +139,13 @@ def registry() -> dict[str, Backend]:
     True
     """
     if not _discovered:
+        found: dict[str, Backend] = {}
         for entry in sorted(entry_points(group="convexnn.backends"), key=lambda e: e.name):
             maker: Callable[[], Backend | Iterable[Backend]] = entry.load()
             made = maker()
             for backend in [made] if isinstance(made, Backend) else made:
-                _discovered[backend.name] = backend
+                found[backend.name] = backend
+        _discovered.update(found)  # all or none: a plugin that fails leaves no half registry
     return {**_discovered, **_registered}
 
 

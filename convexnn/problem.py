@@ -124,7 +124,10 @@ def labels(name: str, value: ArrayLike, length: int, *, classification: bool) ->
     >>> labels("y", ["no", "yes"], 2, classification=True).targets
     array([-1.,  1.])
     """
-    raw = np.asarray(value)
+    try:
+        raw = np.asarray(value)
+    except ValueError as error:
+        raise ProblemError(f"{name} must be an array of one axis: {error}") from None
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:

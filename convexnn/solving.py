@@ -202,7 +202,8 @@ class Compiled:
         monitor = Monitor(self.problem, tol, time_limit, callback)
         asked = Options(tol, max_iter, seed, extra)
         raw = Raw("stopped")
-        with threadpool_limits(limits=threads):
+        quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
+        with threadpool_limits(limits=threads), quiet:
             try:
                 if not monitor.report(0, *self.problem.initial()):
                     raw = self.backend.run(self.form, asked, monitor, points)

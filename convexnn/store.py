@@ -27,6 +27,8 @@ RECORDS: dict[str, type] = {record.__name__: record for record in (Neurons, Dual
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
     """Write arrays to `path` through a temporary file beside it."""
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
     handle, name = tempfile.mkstemp(dir=target.parent or Path(), suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -49,11 +51,11 @@ def read_npz(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict
         If the file is damaged or of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        meta = json.loads(str(arrays.pop("meta")))
+        meta = dict(json.loads(str(arrays.pop("meta"))))
         found = meta.pop("kind")
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError) as error:
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
         raise ValueError(f"{path} is not a {kind} file: {error}") from None
     if found != kind:
         raise ValueError(f"{path} holds a {found}, not a {kind}")
@@ -82,6 +84,13 @@ def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
 def load_solution(path: str | PathLike[str]) -> Solution:
     """Read a solution; see `convexnn.load`."""
     arrays, meta = read_npz(path, "Solution")
+    try:
+        return _graded(path, arrays, meta)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is a damaged Solution file: {error}") from None
+
+
+def _graded(path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]) -> Solution:
     problem = _problem_from(arrays, meta["problem"])
     primal = _record_from(arrays, meta["primal"])
     dual = _record_from(arrays, meta["dual"])
@@ -93,8 +102,13 @@ def load_solution(path: str | PathLike[str]) -> Solution:
             raise ValueError(
                 f"{path} does not certify: {name} is {ours!r}, the file says {theirs!r}"
             )
+    status, tol = Status[meta["status"]], float(meta["options"]["tol"])
+    if (status is Status.OPTIMAL) != stored.passes(tol):
+        raise ValueError(
+            f"{path} says {status.name}, but its certificate does not bear OPTIMAL out"
+        )
     return Solution(
-        status=Status[meta["status"]],
+        status=status,
         certificate=certificate,
         model=problem.build_model(primal),
         primal=primal,

@@ -39,7 +39,10 @@ KNOBS = {
     "CLARABEL": Knobs(("tol_gap_abs", "tol_gap_rel", "tol_feas"), "time_limit", "max_iter"),
     "SCS": Knobs(("eps_abs", "eps_rel"), "time_limit_secs", "max_iters", {"max_iters": 20_000}),
     "OSQP": Knobs(
-        ("eps_abs", "eps_rel"), "time_limit", "max_iter", {"max_iter": 100_000, "polishing": True}
+        ("eps_abs", "eps_rel"),
+        "time_limit",
+        "max_iter",
+        {"max_iter": 100_000, "polishing": True, "adaptive_rho": False},
     ),
     "ECOS": Knobs(("abstol", "reltol", "feastol"), "", "max_iters"),
     "HIGHS": Knobs((), "time_limit"),
@@ -120,10 +123,11 @@ class CvxpySolver:
                 )
             if reporter.report(iterations, primal, dual):
                 return Raw("stopped")
+            spent = int(form.problem.solver_stats.num_iters or 0)
+            if options.max_iter is not None and spent >= options.max_iter:
+                return Raw("max_iter", f"{self.solver} ran out of iterations.")
             if own <= FINEST or not self.knobs.tolerances:
                 break
-            if status == "user_limit" and options.max_iter is not None:
-                return Raw("max_iter", f"{self.solver} ran out of iterations.")
             own = max(own * SHARPER, FINEST)
         return Raw("finished", f"{self.solver} ends with {status} at tolerance {own:.0e}.")
 

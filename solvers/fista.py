@@ -26,8 +26,8 @@ MAX_ITER = 50_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 EASING = 0.97  # the curvature estimate shrinks by this factor a step, to follow the loss
-WIDTH = 0.1  # of the envelope of a loss with kinks
-RECENTRE = 40  # steps between moves of the envelope's centre
+WIDTH = 1.0  # of the envelope of a loss with kinks
+RECENTRE = 150  # steps between moves of the envelope's centre
 
 
 class Smooth(Protocol):

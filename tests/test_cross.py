@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -76,7 +76,7 @@ CASES = [
 ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def data(loss: str) -> tuple[Array, Array]:
     rng = np.random.default_rng(3)
     X = rng.standard_normal((N, D))
@@ -90,7 +90,7 @@ def data(loss: str) -> tuple[Array, Array]:
     return X, y
 
 
-@lru_cache(maxsize=None)
+@cache
 def problem(case: Case) -> Any:
     X, y = data(case.loss)
     common: dict[str, Any] = {"beta": BETA, "loss": case.loss, "bias": case.bias}
@@ -103,13 +103,13 @@ def problem(case: Case) -> Any:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def answer(case: Case, backend: str) -> cx.Solution:
     tol = TOLERANCES[case.loss].tol
     return cx.solve(problem(case), backend, tol=tol, max_iter=MAX_ITER.get(backend))
 
 
-@lru_cache(maxsize=None)
+@cache
 def names(case: Case) -> tuple[str, ...]:
     return tuple(cx.backends(problem(case)).names)
 

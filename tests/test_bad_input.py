@@ -1,0 +1,405 @@
+"""Whatever is wrong is said at once, by name: the field, its value and the rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convexnn as cx
+from convexnn import backend as backends
+from convexnn.arrays import Array
+from convexnn.backend import Options, Reporter
+from convexnn.forms import GroupForm, Neurons
+
+BUILDERS = [cx.ReluTraining, cx.GatedReluTraining, cx.SampledReluTraining]
+
+builder = pytest.mark.parametrize("build", BUILDERS, ids=lambda b: b.__name__)
+
+
+def data() -> tuple[Array, Array]:
+    X = np.random.default_rng(0).standard_normal((12, 3))
+    return X, X[:, 0] - X[:, 1]
+
+
+def good(**changes: Any) -> cx.ReluTraining:
+    X, y = data()
+    return cx.ReluTraining(X, y, **({"beta": 0.5, "patterns": 5} | changes))
+
+
+def refused(match: str) -> Any:
+    return pytest.raises(cx.ProblemError, match=match)
+
+
+@builder
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite(build: Any, value: float) -> None:
+    X, y = data()
+    X[4, 1] = value
+    with refused(rf"X must be finite, got {value} at index \(4, 1\)"):
+        build(X, y, beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_targets_that_are_not_finite(build: Any, value: float, loss: str) -> None:
+    X, _ = data()
+    y = np.r_[value, np.tile([1.0, -1.0], 6)[:-1]]
+    with refused(rf"y must be finite, got {value} at index \(0,\)"):
+        build(X, y, beta=1.0, loss=loss)
+
+
+@builder
+def test_complex_features(build: Any) -> None:
+    X, y = data()
+    with refused("X must hold real numbers, got dtype complex"):
+        build(X + 1j, y, beta=1.0)
+
+
+@builder
+def test_complex_targets(build: Any) -> None:
+    X, y = data()
+    with refused("y must hold real numbers, got dtype complex"):
+        build(X, y + 1j, beta=1.0)
+
+
+@builder
+def test_object_features(build: Any) -> None:
+    X, y = data()
+    with refused("X must hold real numbers, got dtype object"):
+        build(X.astype(object), y, beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("loss", ["squared", "hinge"])
+def test_object_targets(build: Any, loss: str) -> None:
+    X, y = data()
+    with refused("y must hold .*got dtype object"):
+        build(X, np.sign(y).astype(object), beta=1.0, loss=loss)
+
+
+@builder
+def test_text_features(build: Any) -> None:
+    with refused("X must hold real numbers, got dtype <U"):
+        build([["a", "b"]], [1.0], beta=1.0)
+
+
+@builder
+def test_ragged_features(build: Any) -> None:
+    with refused("X must be a rectangular array"):
+        build([[1.0, 2.0], [3.0]], [1.0, 2.0], beta=1.0)
+
+
+@builder
+def test_ragged_targets(build: Any) -> None:
+    with refused("y must"):
+        build([[1.0], [2.0]], [1.0, [2.0, 3.0]], beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("shape", [(12,), (12, 3, 1), ()])
+def test_features_with_another_number_of_axes(build: Any, shape: tuple[int, ...]) -> None:
+    with refused("X must have 2 axes, got shape"):
+        build(np.ones(shape), data()[1], beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("shape", [(0, 3), (12, 0), (0, 0)])
+def test_empty_features(build: Any, shape: tuple[int, int]) -> None:
+    with refused("X must not be empty, got shape"):
+        build(np.ones(shape), np.ones(shape[0]), beta=1.0)
+
+
+@builder
+def test_lengths_that_differ(build: Any) -> None:
+    X, y = data()
+    with refused(r"y must have one entry per row of X \(12\), got 11"):
+        build(X, y[:-1], beta=1.0)
+
+
+@builder
+def test_targets_with_two_axes(build: Any) -> None:
+    X, y = data()
+    with refused(r"y must have 1 axis, got shape \(12, 1\)"):
+        build(X, y[:, None], beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_one_class(build: Any, loss: str) -> None:
+    with refused("y must have exactly two classes .*got 1: 1"):
+        build(data()[0], np.ones(12), beta=1.0, loss=loss)
+
+
+@builder
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_three_classes(build: Any, loss: str) -> None:
+    with refused("y must have exactly two classes .*got 3: a, b, c"):
+        build(data()[0], ["a", "b", "c"] * 4, beta=1.0, loss=loss)
+
+
+@builder
+def test_features_that_are_all_zero(build: Any) -> None:
+    with refused("X must have at least one non-zero entry"):
+        build(np.zeros((12, 3)), data()[1], beta=1.0)
+
+
+@builder
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf, "much", None, True, [1.0, 2.0]])
+def test_beta_that_is_no_positive_number(build: Any, beta: Any) -> None:
+    with refused("beta must be .*> 0, got"):
+        build(*data(), beta=beta)
+
+
+@builder
+@pytest.mark.parametrize("loss", ["absolute", "", None, 3])
+def test_unknown_loss(build: Any, loss: Any) -> None:
+    with refused(r"loss must be .*squared.*logistic.*hinge.*huber.*got"):
+        build(*data(), beta=1.0, loss=loss)
+
+
+@builder
+@pytest.mark.parametrize("bias", [1, 0.0, "yes", None])
+def test_bias_that_is_no_bool(build: Any, bias: Any) -> None:
+    with refused("bias must be True or False, got"):
+        build(*data(), beta=1.0, bias=bias)
+
+
+@pytest.mark.parametrize("skip", [1, "no", None])
+def test_skip_that_is_no_bool(skip: Any) -> None:
+    with refused("skip must be True or False, got"):
+        good(skip=skip)
+
+
+@pytest.mark.parametrize("leak", [-0.1, 1.0, 2.0, np.nan, "small", None])
+def test_leak_out_of_range(leak: Any) -> None:
+    with refused("leak must be .*, got"):
+        good(leak=leak)
+
+
+@pytest.mark.parametrize("penalty", ["l3", "nuclear", None])
+def test_unknown_penalty(penalty: Any) -> None:
+    with refused("penalty must be one of l2, l1, got"):
+        good(penalty=penalty)
+
+
+def test_unknown_penalty_of_a_gated_network() -> None:
+    with refused("penalty must be one of l2, l1, nuclear, got 'l0'"):
+        cx.GatedReluTraining(*data(), beta=1.0, penalty="l0")
+
+
+@pytest.mark.parametrize("build", BUILDERS[:2])
+@pytest.mark.parametrize("rows", [11, 13])
+def test_patterns_with_another_number_of_rows(build: Any, rows: int) -> None:
+    with refused(rf"patterns must have one row per row of X \(12\), got shape \({rows}, 4\)"):
+        build(*data(), beta=1.0, patterns=np.ones((rows, 4), dtype=bool))
+
+
+@pytest.mark.parametrize("build", BUILDERS[:2])
+@pytest.mark.parametrize("shape", [(12,), (12, 0), (12, 2, 1)])
+def test_patterns_that_are_no_matrix(build: Any, shape: tuple[int, ...]) -> None:
+    with refused(r"patterns must be a non-empty \(n, P\) matrix, got shape"):
+        build(*data(), beta=1.0, patterns=np.ones(shape, dtype=bool))
+
+
+@pytest.mark.parametrize("build", BUILDERS[:2])
+@pytest.mark.parametrize("entry", [2.0, -1.0, 0.5, np.nan])
+def test_patterns_with_other_entries(build: Any, entry: float) -> None:
+    patterns = np.ones((12, 2))
+    patterns[3, 1] = entry
+    with refused("patterns must hold only 0 and 1"):
+        build(*data(), beta=1.0, patterns=patterns)
+
+
+@pytest.mark.parametrize("build", BUILDERS[:2])
+@pytest.mark.parametrize("count", [0, -3])
+def test_patterns_below_one(build: Any, count: int) -> None:
+    with refused(f"patterns must be >= 1 .*got {count}"):
+        build(*data(), beta=1.0, patterns=count)
+
+
+@pytest.mark.parametrize("build", BUILDERS[:2])
+@pytest.mark.parametrize("patterns", ["some", True, 2.5])
+def test_patterns_of_another_kind(build: Any, patterns: Any) -> None:
+    with refused("patterns must be .*got"):
+        build(*data(), beta=1.0, patterns=patterns)
+
+
+@pytest.mark.parametrize("neurons", [0, -1, 2.5, True, "many"])
+def test_neurons_that_are_no_positive_integer(neurons: Any) -> None:
+    with refused("neurons must be an integer >= 1, got"):
+        cx.SampledReluTraining(*data(), beta=1.0, neurons=neurons)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_seed_of_a_sample(seed: Any) -> None:
+    with refused("seed must be an integer >= 0, got"):
+        cx.SampledReluTraining(*data(), beta=1.0, seed=seed)
+
+
+def test_unknown_backend() -> None:
+    with pytest.raises(cx.BackendError, match=r"backend must be .*admm.*cvxpy:clarabel.*'gurobbi'"):
+        cx.solve(good(), "gurobbi")
+
+
+def test_osqp_cannot_take_second_order_cones() -> None:
+    with pytest.raises(cx.BackendError, match=r"'cvxpy:osqp' .*no second-order cones.* Able: admm"):
+        cx.solve(good(penalty="l2"), "cvxpy:osqp")
+
+
+def test_highs_cannot_take_exponential_cones() -> None:
+    y = np.sign(data()[1])
+    problem = cx.ReluTraining(data()[0], y, beta=1.0, loss="logistic", penalty="l1", patterns=5)
+    with pytest.raises(cx.BackendError, match=r"'cvxpy:highs' .*no exponential cones"):
+        cx.solve(problem, "cvxpy:highs")
+
+
+def test_local_search_cannot_take_listed_patterns() -> None:
+    with pytest.raises(cx.BackendError, match=r"'lbfgs' .*reads NetworkForm; ReluTraining offers"):
+        cx.compile(good(), "lbfgs")
+
+
+def test_a_thing_that_is_no_problem() -> None:
+    with pytest.raises(cx.BackendError, match=r"problem must be .*got dict"):
+        cx.solve({"X": 1})  # type: ignore[arg-type]  # the point of the test
+
+
+class Absent:
+    """A backend whose solver is not installed."""
+
+    name = "absent"
+    capabilities = cx.Capabilities(forms=(GroupForm,))
+
+    def available(self) -> str | None:
+        return "its licence has expired"
+
+    def refuses(self, problem: cx.Problem[Any]) -> str | None:
+        return None
+
+    def prepare(self, form: Any) -> None:
+        raise AssertionError("must not be reached")
+
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> cx.Raw:
+        raise AssertionError("must not be reached")
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_registered", dict(backends._registered))
+    cx.register(Absent())
+
+
+@pytest.mark.usefixtures("absent")
+def test_unavailable_solver_says_why() -> None:
+    with pytest.raises(cx.BackendError, match=r"'absent' .*its licence has expired"):
+        cx.solve(good(), "absent")
+    assert "absent" not in cx.backends(good()).names
+    assert "its licence has expired" in str(cx.backends())
+
+
+def test_unavailable_backend_given_as_an_object() -> None:
+    with pytest.raises(cx.BackendError, match=r"its licence has expired"):
+        cx.solve(good(), Absent())
+
+
+def test_registering_what_is_no_backend() -> None:
+    with pytest.raises(cx.BackendError, match=r"a backend must implement"):
+        cx.register(object())  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize("tol", [0.0, -1e-3, np.nan, "fine", None, True])
+def test_tol_that_is_no_positive_number(tol: Any) -> None:
+    with pytest.raises(ValueError, match="tol must be a number > 0, got"):
+        cx.solve(good(), tol=tol)
+
+
+@pytest.mark.parametrize("max_iter", [0, -5, 1.5, "ten", True])
+def test_max_iter_that_is_no_positive_integer(max_iter: Any) -> None:
+    with pytest.raises(ValueError, match="max_iter must be an integer >= 1, got"):
+        cx.solve(good(), max_iter=max_iter)
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.0, np.nan, "soon", True])
+def test_time_limit_that_is_no_positive_number(limit: Any) -> None:
+    with pytest.raises(ValueError, match="time_limit must be a number > 0, got"):
+        cx.solve(good(), time_limit=limit)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5])
+def test_threads_that_are_no_positive_integer(threads: Any) -> None:
+    with pytest.raises(ValueError, match="threads must be an integer >= 1, got"):
+        cx.solve(good(), threads=threads)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "x"])
+def test_seed_of_a_solve(seed: Any) -> None:
+    with pytest.raises(ValueError, match="seed must be an integer >= 0, got"):
+        cx.solve(good(), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("backend", "known"),
+    [
+        ("admm", "rho, sigma, relax"),
+        ("fista", "none"),
+        ("cell-walk", "starts, width, pooled"),
+        ("lbfgs", "starts, width"),
+    ],
+)
+def test_unknown_engine_option(backend: str, known: str) -> None:
+    problem = good(patterns=None)
+    with pytest.raises(ValueError, match=f"{backend} has no option 'speed'; it has: {known}"):
+        cx.solve(problem, backend, speed=3)
+
+
+@pytest.mark.parametrize("backend", ["admm", "fista"])
+def test_start_of_another_number_of_neurons(backend: str) -> None:
+    start = Neurons(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(3))
+    with refused("start must have 10 neurons, got 4"):
+        cx.solve(good(patterns=5), backend, start=start)
+
+
+@pytest.mark.parametrize("backend", ["admm", "fista", "lbfgs", "cell-walk"])
+def test_start_of_another_number_of_features(backend: str) -> None:
+    start = Neurons(np.zeros((4, 5)), np.zeros((4, 5)), np.zeros(4))
+    with refused("start must have neurons of length 3, got 4"):
+        cx.solve(good(patterns=None), backend, start=start)
+
+
+def test_start_of_another_kind() -> None:
+    with refused("start must be a Solution or Neurons, got ndarray"):
+        cx.solve(good(), start=np.zeros(3))
+
+
+def test_start_from_an_answer_to_data_of_another_width() -> None:
+    X, y = data()
+    other = cx.solve(cx.ReluTraining(X[:, :2], y, beta=0.5, patterns=5), tol=1e-2)
+    with refused("start must have neurons of length 3, got 2"):
+        cx.solve(good(), start=other)
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_prediction_with_another_number_of_columns(columns: int) -> None:
+    network = cx.solve(good(), tol=1e-2).model
+    with refused(rf"X must have 3 columns, got shape \(5, {columns}\)"):
+        network.predict(np.ones((5, columns)))
+
+
+def test_prediction_from_missing_values() -> None:
+    network = cx.solve(good(), tol=1e-2).model
+    with refused(r"X must be finite, got nan at index \(0, 0\)"):
+        network.predict([[np.nan, 1.0, 1.0]])
+
+
+def test_data_are_copied_and_locked() -> None:
+    X, y = data()
+    problem = cx.ReluTraining(X, y, beta=0.5, patterns=5)
+    before = problem.X.copy()
+    X[0, 0] = 99.0
+    np.testing.assert_array_equal(problem.X, before)
+    with pytest.raises(ValueError, match="read-only"):
+        problem.X[0, 0] = 99.0
+    with pytest.raises(AttributeError):
+        problem.beta = 2.0  # type: ignore[misc]  # the point of the test

@@ -1,0 +1,143 @@
+"""The command line, as a user's shell sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convexnn as cx
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def convexnn(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-m", "convexnn", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    path = tmp_path / "small.npz"
+    np.savez(path, X=X, y=np.where(X[:, 0] > np.abs(X[:, 1]) - 0.5, 1, 0))
+    return path
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 2))
+    rows = np.column_stack([X, np.abs(X[:, 0]) + 0.1 * rng.standard_normal(40)])
+    path = tmp_path / "small.csv"
+    np.savetxt(path, rows, delimiter=",", header="first,second,target", comments="")
+    return path
+
+
+def test_solve_npz_saves_the_solution_and_the_figure(npz: Path, tmp_path: Path) -> None:
+    saved, figure = tmp_path / "s.npz", tmp_path / "f.png"
+    done = convexnn("solve", "relu", "--data", npz, "--save", saved, "--plot", figure, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("cell-walk", "OPTIMAL", "accuracy", "objective", "bound", "gap"):
+        assert word in done.stdout, word
+    solution = cx.load(saved)
+    assert isinstance(solution.problem, cx.ReluTraining)
+    assert solution.problem.X.shape == (30, 3)
+    assert solution.backend == "cell-walk"
+    assert f"{solution.objective:.6g}" in done.stdout
+    assert solution.problem.loss.name == "logistic"  # type: ignore[union-attr]  # a Loss by now
+    assert figure.read_bytes().startswith(PNG)
+
+
+def test_solve_csv_is_a_regression(csv: Path, tmp_path: Path) -> None:
+    saved, figure = tmp_path / "s.npz", tmp_path / "f.png"
+    done = convexnn(
+        *("solve", "relu", "--data", csv, "--beta", 0.1, "--backend", "lbfgs", "--seed", 3),
+        *("--save", saved, "--plot", figure),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "R^2" in done.stdout
+    solution = cx.load(saved)
+    assert solution.backend == "lbfgs"
+    assert solution.problem.beta == 0.1
+    assert solution.options["seed"] == 3
+    assert solution.problem.loss.name == "squared"
+    assert figure.read_bytes().startswith(PNG)
+
+
+def test_solve_writes_nothing_that_was_not_asked_for(csv: Path, tmp_path: Path) -> None:
+    done = convexnn("solve", "relu", "--data", csv, "--tol", 0.01, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [csv.name]
+
+
+def test_compare_shows_each_backend_and_saves_the_best(npz: Path, tmp_path: Path) -> None:
+    saved, figure = tmp_path / "best.npz", tmp_path / "f.png"
+    done = convexnn(
+        *("compare", "relu", "--data", npz, "--backends", "admm,cvxpy:clarabel"),
+        *("--patterns", 8, "--loss", "squared", "--save", saved, "--plot", figure),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    table = [line.split() for line in done.stdout.splitlines()]
+    for backend in ("admm", "cvxpy:clarabel"):
+        row = next(words for words in table if words[:1] == [backend])
+        assert row[1] == "OPTIMAL"
+    assert "local search" in done.stdout
+    assert "fista" not in done.stdout
+    assert cx.load(saved).problem.loss.name == "squared"
+    assert figure.read_bytes().startswith(PNG)
+
+
+def test_backends_are_listed(tmp_path: Path) -> None:
+    done = convexnn("backends", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names == list(cx.backends().reasons)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["solve", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
+        (["compare", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
+        (["solve", "relu", "--data", "mnits"], "data must be one of"),
+        (["solve", "relu", "--data", "missing.npz"], "data file missing.npz does not exist"),
+        (["solve", "relu", "--data", "missing.csv"], "data file missing.csv does not exist"),
+        (["solve", "relu", "--data", "DATA", "--loss", "cubic"], "loss must be one of"),
+        (["solve", "relu", "--data", "DATA", "--beta", "-1"], "beta must be finite and > 0"),
+        (["solve", "relu", "--data", "DATA", "--tol", "0"], "tol must be a number > 0"),
+        (["solve", "relu", "--data", "DATA", "--backend", "magic"], "backend must be 'auto' or"),
+        (
+            ["compare", "relu", "--data", "DATA", "--backends", "admm,magic"],
+            "backend must be 'auto' or",
+        ),
+        (["solve", "relu", "--data", "DATA", "--save", "no/such/place.npz"], "no/such"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_with_two(
+    words: list[str], says: str, npz: Path, tmp_path: Path
+) -> None:
+    done = convexnn(*(str(npz) if word == "DATA" else word for word in words), cwd=tmp_path)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error:")
+    assert says in lines[0]
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.npz").write_text("not an archive")
+    done = convexnn("solve", "relu", "--data", "bad.npz", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data file bad.npz cannot be read")
