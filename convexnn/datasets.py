@@ -61,7 +61,7 @@ def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
     --------
     >>> data = load_data("breast_cancer")
     >>> data.X.shape, data.X_test.shape
-    ((426, 30), (143, 30))
+    ((427, 30), (142, 30))
     """
     X, y = _read(source)
     kinds = np.unique(y)
