@@ -117,6 +117,24 @@ def count_bound(X: Array) -> int:
     return cell_count(*planes.normals.shape)
 
 
+def listable(X: Array, limit: int) -> bool:
+    """Tell whether `count_bound` is at most `limit`, looking at no more rows than it takes.
+
+    The count only grows with the rows, so a few of them often settle it.
+
+    Examples
+    --------
+    >>> listable(np.random.default_rng(0).standard_normal((100_000, 5)), 2_000)
+    False
+    """
+    rows = 64
+    while rows < len(X):
+        if count_bound(X[:rows]) > limit:
+            return False
+        rows *= 4
+    return count_bound(X) <= limit
+
+
 def hyperplanes(X: Array) -> Hyperplanes:
     """Drop zero rows, keep one row of each direction up to sign, and reduce to the rank.
 

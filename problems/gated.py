@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray
 from convexnn.cones import least_distance
-from convexnn.enumeration import count_bound, enumerate_patterns
+from convexnn.enumeration import enumerate_patterns, listable
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
@@ -101,14 +101,14 @@ class GatedReluTraining(Training):
     def _scope(self) -> str:
         if self.patterns is not None:
             return "these patterns"
-        listed = count_bound(self.data) <= LISTED
+        listed = listable(self.data, LISTED)
         return "all patterns" if listed else f"{SAMPLED} sampled patterns"
 
     @cached_property
     def gates(self) -> Patterns:
         """The patterns of the program with a generator each; never active ones are dropped."""
         patterns = self.patterns
-        if patterns is None and count_bound(self.data) <= LISTED:
+        if patterns is None and listable(self.data, LISTED):
             patterns = enumerate_patterns(self.data)
         elif patterns is None or isinstance(patterns, int):
             patterns = sample_patterns(self.data, patterns or SAMPLED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, BoolArray
-from convexnn.enumeration import count_bound, enumerate_patterns
+from convexnn.enumeration import count_bound, enumerate_patterns, listable
 from convexnn.forms import (
     CvxpyProgram,
     Dual,
@@ -66,6 +66,8 @@ class ReluTraining(Training):
         Slope of the activation for negative inputs, in [0, 1).
     skip : bool, default False
         Add a free, unpenalised linear part ``s'x``.
+    formulation : {"cones"}, default "cones"
+        The program above.
 
     Raises
     ------
@@ -90,9 +92,11 @@ class ReluTraining(Training):
     penalty: str = "l2"
     leak: float = 0.0
     skip: bool = False
+    formulation: str = "cones"
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1"))
+        choice("formulation", self.formulation, ("cones",))
         super().__post_init__()
         leak = non_negative("leak", self.leak)
         if leak >= 1.0:
@@ -110,7 +114,7 @@ class ReluTraining(Training):
         """The patterns of the program, (n, P); None if it is over all and too many to list."""
         patterns = self.patterns
         if patterns is None:
-            if count_bound(self.data) > LISTED:
+            if not listable(self.data, LISTED):
                 return None
             patterns = enumerate_patterns(self.data)
         elif isinstance(patterns, int):
