@@ -24,7 +24,7 @@ from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
 
-FACTOR_ROWS = 6_000  # examples up to which "auto" lets ADMM factor an n x n matrix
+FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -298,7 +298,7 @@ def automatic(problem: Problem[Any]) -> str:
     problem                         backend        why
     ==============================  =============  ==================================
     over all patterns               cell-walk      finds the patterns itself
-    at most 6,000 examples          admm           few iterations, one n x n factor
+    at most 4,000 examples          admm           few iterations, one n x n factor
     more, smooth loss               fista          no factor, memory O(nP)
     more, hinge loss                admm           fista would have to smooth the loss
     ==============================  =============  ==================================

@@ -31,6 +31,7 @@ from convexnn.solvers.prox import BlockProx, warm_up
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
+COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
@@ -272,7 +273,9 @@ class Tuner:
         if not (primal > 0.0 and dual > 0.0):
             return False
         factor = min(max(primal / dual, 0.1), 10.0)
-        if 1.0 / 1.2 <= factor <= 1.2:
+        costly = state.direct and len(state.z) > COSTLY_ROWS
+        tolerated = 3.0 if costly else 1.2
+        if 1.0 / tolerated <= factor <= tolerated:
             return False
         state.rho *= factor
         state.lam /= factor
