@@ -42,14 +42,9 @@ def lower_bound(
     -------
     float
     """
-    mu = np.asarray(dual.mu, dtype=np.float64)
-    if mu.shape != form.y.shape or not np.isfinite(mu).all():
+    if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
         return -np.inf
-    mu = -form.loss.clip(-mu, form.y)
-    allowance = 0.0
-    if form.skip:
-        mu = balanced(form, mu)
-        allowance = 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
+    mu, allowance = repaired(form, dual.mu, skip_size)
     limit = largest_correlation(form, mu, dual.facets, slack)
     return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
@@ -62,14 +57,9 @@ def network_bound(
     ``mu' act(X u) <= sum_i c_i |x_i'u|`` with ``c = max(mu, 0) + leak max(-mu, 0)``, which is at
     most ``sum_i c_i ||x_i||_dual`` and, in the l2 norm, ``sqrt(sum_i c_i) ||diag(c)^(1/2) X||``.
     """
-    mu = np.asarray(mu, dtype=np.float64)
     if mu.shape != form.y.shape or not np.isfinite(mu).all():
         return -np.inf
-    mu = -form.loss.clip(-mu, form.y)
-    allowance = 0.0
-    if form.skip:
-        mu = balanced(form, mu)
-        allowance = 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
+    mu, allowance = repaired(form, mu, skip_size)
     lengths = form.norm.dual(form.X) + slack
     limit = 0.0
     for part in (mu, -mu):
@@ -82,6 +72,18 @@ def network_bound(
             reach = min(reach, float(spectral) + slack * total)
         limit = max(limit, reach * (1.0 + ROUNDING))
     return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+
+
+def repaired(form: GroupForm | NetworkForm, mu: Array, skip_size: float) -> tuple[Array, float]:
+    """Return a point near `mu` that is dual feasible up to scale, and what rounding may cost.
+
+    It is in the conjugate's domain and, where there is a free part, ``X' mu = 0`` up to rounding.
+    """
+    mu = -form.loss.clip(-mu, form.y)
+    if not form.skip:
+        return mu, 0.0
+    mu = balanced(form, mu)
+    return mu, 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
 
 
 def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack: float) -> float:

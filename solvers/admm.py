@@ -25,7 +25,7 @@ from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import GroupForm
 from convexnn.losses import Squared
-from convexnn.problem import Problem
+from convexnn.problem import Problem, positive
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
 
@@ -66,6 +66,11 @@ class Admm:
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Iterate until the reporter is satisfied."""
         chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
+        for name in ("rho", "sigma"):
+            if chosen[name] is not None:
+                positive(name, chosen[name])
+        if not 1.0 <= chosen["relax"] < 2.0:
+            raise ValueError(f"relax must be in [1, 2), got {chosen['relax']!r}")
         limit = options.max_iter or MAX_ITER
         state = State.begin(form, chosen["rho"], chosen["sigma"], start)
         linear = LinearSolve(form, state.rho / state.sigma)

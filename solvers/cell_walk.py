@@ -16,7 +16,7 @@ from convexnn.arrays import BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import Dual, NetworkForm, Neurons, active_patterns
 from convexnn.patterns import first_distinct
-from convexnn.problem import Problem
+from convexnn.problem import Problem, positive_int
 from convexnn.solvers.admm import Admm
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, search, slope_dual
 from convexnn.solvers.options import unpack
@@ -59,6 +59,7 @@ class CellWalk:
     ) -> Raw:
         """Search, pool, solve."""
         chosen = unpack("cell-walk", options.extra, starts=STARTS, width=WIDTH, pooled=POOLED)
+        positive_int("pooled", chosen["pooled"])
         plain = Options(options.tol, None, options.seed, {})
         networks = list(
             search(

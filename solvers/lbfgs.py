@@ -19,7 +19,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import Dual, NetworkForm, Neurons
-from convexnn.problem import Problem
+from convexnn.problem import Problem, positive_int
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
 
@@ -94,6 +94,8 @@ def search(
     first : Neurons, optional
         Replaces the first random start.
     """
+    for name, value in (("starts", starts), ("width", width)):
+        positive_int(name, value)
     rng = np.random.default_rng(options.seed)
     for k in range(starts):
         begin = first if k == 0 and first is not None else random_network(form, width, rng)

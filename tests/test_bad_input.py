@@ -403,3 +403,25 @@ def test_data_are_copied_and_locked() -> None:
         problem.X[0, 0] = 99.0
     with pytest.raises(AttributeError):
         problem.beta = 2.0  # type: ignore[misc]  # the point of the test
+
+
+@pytest.mark.parametrize(
+    ("backend", "patterns", "option", "value"),
+    [
+        ("admm", 5, "rho", -1.0),
+        ("admm", 5, "sigma", 0.0),
+        ("admm", 5, "relax", 2.5),
+        ("lbfgs", None, "starts", 0),
+        ("lbfgs", None, "width", 0),
+        ("cell-walk", None, "starts", 0),
+        ("cell-walk", None, "pooled", 0),
+    ],
+)
+def test_engine_option_out_of_range(
+    backend: str, patterns: int | None, option: str, value: float
+) -> None:
+    X = np.random.default_rng(0).standard_normal((20, 2))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=patterns)
+    chosen: dict[str, Any] = {option: value}
+    with pytest.raises(ValueError, match=option):
+        cx.solve(problem, backend, **chosen)
