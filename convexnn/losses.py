@@ -35,6 +35,8 @@ class Loss(ABC):
         Whether ``y`` holds the two labels -1 and +1.
     curvature : float
         Largest second derivative in ``z``; ``inf`` for a loss with kinks.
+    dual_curvature : float or None
+        The q of a conjugate ``q s^2 / 2 + s y`` inside its domain; None if it is not of that form.
     cones : frozenset of str
         What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp".
     """
@@ -42,6 +44,7 @@ class Loss(ABC):
     name: ClassVar[str]
     classification: ClassVar[bool] = False
     curvature: ClassVar[float]
+    dual_curvature: ClassVar[float | None]
     cones: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -51,6 +54,10 @@ class Loss(ABC):
     @abstractmethod
     def gradient(self, z: Array, y: Array) -> Array:
         """Return a (sub)gradient of ``l(.; y_i)`` at ``z_i``."""
+
+    @abstractmethod
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return the second derivative of ``l(.; y_i)`` at ``z_i``, 0 at a kink."""
 
     @abstractmethod
     def conjugate(self, s: Array, y: Array) -> Array:
@@ -85,6 +92,7 @@ class Squared(Loss):
 
     name: ClassVar[str] = "squared"
     curvature: ClassVar[float] = 1.0
+    dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
 
     def value(self, z: Array, y: Array) -> Array:
@@ -94,6 +102,10 @@ class Squared(Loss):
     def gradient(self, z: Array, y: Array) -> Array:
         """Return ``z - y``."""
         return z - y
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return ones."""
+        return np.ones_like(z)
 
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``s^2 / 2 + s y``."""
@@ -133,6 +145,7 @@ class Huber(Loss):
 
     name: ClassVar[str] = "huber"
     curvature: ClassVar[float] = 1.0
+    dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
 
     def __post_init__(self) -> None:
@@ -148,6 +161,10 @@ class Huber(Loss):
     def gradient(self, z: Array, y: Array) -> Array:
         """Return the residual clipped to ``[-delta, delta]``."""
         return np.clip(z - y, -self.delta, self.delta)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return 1 where the residual is smaller than delta."""
+        return (np.abs(z - y) < self.delta).astype(np.float64)
 
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``s^2 / 2 + s y`` for ``|s| <= delta``."""
@@ -181,6 +198,7 @@ class Logistic(Loss):
     name: ClassVar[str] = "logistic"
     classification: ClassVar[bool] = True
     curvature: ClassVar[float] = 0.25
+    dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]] = frozenset({"exp"})
 
     def value(self, z: Array, y: Array) -> Array:
@@ -190,6 +208,11 @@ class Logistic(Loss):
     def gradient(self, z: Array, y: Array) -> Array:
         """Return ``-y / (1 + exp(y z))``."""
         return -y * _sigmoid(-y * z)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return ``p (1 - p)`` with ``p = 1 / (1 + exp(y z))``."""
+        p = _sigmoid(-y * z)
+        return p * (1.0 - p)
 
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``p log p + (1 - p) log(1 - p)`` with ``p = -y s`` in [0, 1]."""
@@ -238,6 +261,7 @@ class Hinge(Loss):
     name: ClassVar[str] = "hinge"
     classification: ClassVar[bool] = True
     curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
 
     def value(self, z: Array, y: Array) -> Array:
@@ -247,6 +271,10 @@ class Hinge(Loss):
     def gradient(self, z: Array, y: Array) -> Array:
         """Return ``-y`` where ``y z < 1``, else 0."""
         return np.where(y * z < 1.0, -y, 0.0)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
 
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``y s`` for ``-y s`` in [0, 1]."""

@@ -1,0 +1,131 @@
+"""Nesterov-Todd scaling of many second-order cones of one dimension, and their Jordan algebra.
+
+A point of the cone ``{(t, v) : ||v|| <= t}`` is a pair of arrays ``(t, v)``, ``v`` with one more
+axis. The scaling ``W`` of a primal point ``s`` and a dual point ``y`` is the symmetric automorphism
+of the cone with ``W y = W^-1 s`` (Nesterov & Todd 1997; the formulas are those of Vandenberghe 2010,
+"The CVXOPT linear and quadratic cone program solvers", section 4.2).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from convexnn.arrays import Array
+
+TINY = 1e-300
+
+
+class Pair(NamedTuple):
+    """Points of second-order cones, or of their space: heads (...), tails (..., k)."""
+
+    head: Array
+    tail: Array
+
+
+class Scaling:
+    """``W = eta (w0, w1'; w1, I + w1 w1' / (1 + w0))`` with ``w0^2 - ||w1||^2 = 1``.
+
+    Parameters
+    ----------
+    primal, dual : Pair
+        Interior points.
+
+    Examples
+    --------
+    >>> s, y = Pair(np.array([2.0]), np.array([[1.0]])), Pair(np.array([3.0]), np.array([[1.0]]))
+    >>> W = Scaling(s, y)
+    >>> np.allclose(W.times(y).head, W.divide(s).head)
+    True
+    """
+
+    def __init__(self, primal: Pair, dual: Pair) -> None:
+        size_s, size_y = _root(primal), _root(dual)
+        head_s, head_y = primal.head / size_s, dual.head / size_y
+        tail_s, tail_y = primal.tail / size_s[..., None], dual.tail / size_y[..., None]
+        gamma = np.sqrt(0.5 * (1.0 + head_s * head_y + np.sum(tail_s * tail_y, axis=-1)))
+        self.w1 = (tail_s - tail_y) / (2.0 * gamma)[..., None]
+        length = np.sqrt(np.sum(np.square(self.w1), axis=-1))
+        self.w0 = np.sqrt(1.0 + np.square(length))
+        self.eta = np.sqrt(size_s / size_y)
+        self.unit = self.w1 / np.where(length > 0.0, length, 1.0)[..., None]
+        self.spread = np.sqrt(2.0 * np.square(self.w0) - 1.0)
+
+    def times(self, v: Pair) -> Pair:
+        """Return ``W v``."""
+        inner = np.sum(self.w1 * v.tail, axis=-1)
+        along = v.head + inner / (1.0 + self.w0)
+        head = self.eta * (self.w0 * v.head + inner)
+        return Pair(head, self.eta[..., None] * (v.tail + along[..., None] * self.w1))
+
+    def divide(self, v: Pair) -> Pair:
+        """Return ``W^-1 v``."""
+        inner = np.sum(self.w1 * v.tail, axis=-1)
+        along = inner / (1.0 + self.w0) - v.head
+        head = (self.w0 * v.head - inner) / self.eta
+        return Pair(head, (v.tail + along[..., None] * self.w1) / self.eta[..., None])
+
+    def root(self, tail: Array) -> Array:
+        """Return ``H^(-1/2) v``, H the Schur complement of the head of ``W^-2`` in its tail."""
+        along = (self.spread - 1.0) * np.sum(self.unit * tail, axis=-1)
+        return self.eta[..., None] * (tail + along[..., None] * self.unit)
+
+    def largest(self) -> Array:
+        """Return the largest eigenvalue of ``H^-1``."""
+        return np.square(self.eta * self.spread)
+
+    def eliminate_head(self, v: Pair) -> Array:
+        """Return the right-hand side that is left for the tail once the head is eliminated."""
+        return v.tail + (2.0 * self.w0 / np.square(self.spread) * v.head)[..., None] * self.w1
+
+    def head(self, rest: Array, tail: Array) -> Array:
+        """Return the head ``x0`` with ``(W^-2 (x0, tail))_0 = rest``."""
+        inner = np.sum(self.w1 * tail, axis=-1)
+        return (rest * np.square(self.eta) + 2.0 * self.w0 * inner) / np.square(self.spread)
+
+
+def product(a: Pair, b: Pair) -> Pair:
+    """Return the Jordan product ``a o b``."""
+    head = a.head * b.head + np.sum(a.tail * b.tail, axis=-1)
+    return Pair(head, a.head[..., None] * b.tail + b.head[..., None] * a.tail)
+
+
+def quotient(a: Pair, b: Pair) -> Pair:
+    """Return the x with ``a o x = b``, a in the interior of the cone.
+
+    Examples
+    --------
+    >>> a = Pair(np.array([2.0]), np.array([[1.0]]))
+    >>> quotient(a, product(a, a)).head
+    array([2.])
+    """
+    size = np.square(_root(a))
+    head = (a.head * b.head - np.sum(a.tail * b.tail, axis=-1)) / size
+    return Pair(head, (b.tail - head[..., None] * a.tail) / a.head[..., None])
+
+
+def room(at: Pair, move: Pair) -> float:
+    """Return how far, in steps of `move`, the point stays in every cone.
+
+    Examples
+    --------
+    >>> room(Pair(np.array([2.0]), np.array([[0.0]])), Pair(np.array([0.0]), np.array([[1.0]])))
+    2.0
+    """
+    a = np.square(move.head) - np.sum(np.square(move.tail), axis=-1)
+    b = at.head * move.head - np.sum(at.tail * move.tail, axis=-1)
+    c = np.square(_root(at))
+    q = np.sqrt(np.maximum(b * b - a * c, 0.0))
+    q = np.where(b > 0.0, -(b + q), q - b)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ends = np.stack([q / a, c / q, np.where(move.head < 0.0, -at.head / move.head, np.inf)])
+    ends = np.where((ends > 0.0) & np.isfinite(ends), ends, np.inf)
+    return float(np.min(ends, initial=np.inf))
+
+
+def _root(v: Pair) -> Array:
+    """Return ``sqrt(head^2 - ||tail||^2)``."""
+    length = np.sqrt(np.sum(np.square(v.tail), axis=-1))
+    root: Array = np.sqrt(np.maximum((v.head - length) * (v.head + length), TINY))
+    return root
