@@ -114,7 +114,9 @@ class Iterate:
 
     def moved(self, move: Iterate, length: float) -> Iterate:
         """Return the point a step away."""
-        return Iterate(*(x + length * dx for x, dx in zip(_arrays(self), _arrays(move), strict=True)))
+        return Iterate(
+            *(x + length * dx for x, dx in zip(_arrays(self), _arrays(move), strict=True))
+        )
 
 
 def _arrays(point: Iterate) -> tuple[Array, ...]:
