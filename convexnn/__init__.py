@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
+    from convexnn.guarantee import Audit as Audit
+    from convexnn.guarantee import audit as audit
+    from convexnn.guarantee import pattern_count as pattern_count
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
@@ -56,6 +59,9 @@ _HOME = PROBLEMS | {
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
     "enumerate_patterns": "convexnn.enumeration",
+    "Audit": "convexnn.guarantee",
+    "audit": "convexnn.guarantee",
+    "pattern_count": "convexnn.guarantee",
     "TwoLayerNetwork": "convexnn.network",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",

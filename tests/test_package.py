@@ -25,7 +25,7 @@ FLOOR = {
     **dict.fromkeys(("arrays", "forms", "losses", "norms", "solution", "cones", "masked"), 1),
     **dict.fromkeys(("problem", "backend", "patterns", "enumeration", "network", "extras"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "progress"), 4),
+    **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli"), 5),
 }
 
