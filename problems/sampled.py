@@ -77,10 +77,10 @@ class SampledReluTraining(Training):
         return (GroupForm, CvxpyProgram)
 
     def size(self, form: type) -> Size:
-        """Return the shapes of either form: one pattern, and the neurons as features."""
+        """Return the shapes of either form: each neuron is the slopes of a block of one."""
         n = len(self.X)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, self.neurons, 1, False, smooth, GRADING * n * self.neurons)
+        return Size(n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
