@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from convexnn.backend import Backend as Backend
     from convexnn.backend import BackendError as BackendError
     from convexnn.backend import Capabilities as Capabilities
+    from convexnn.backend import MemoryLimitError as MemoryLimitError
     from convexnn.backend import Raw as Raw
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
+    from convexnn.guarantee import Audit as Audit
+    from convexnn.guarantee import audit as audit
+    from convexnn.guarantee import pattern_count as pattern_count
+    from convexnn.memory import memory_limit as memory_limit
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
@@ -51,11 +56,16 @@ _HOME = PROBLEMS | {
     "Backend": "convexnn.backend",
     "BackendError": "convexnn.backend",
     "Capabilities": "convexnn.backend",
+    "MemoryLimitError": "convexnn.backend",
     "Raw": "convexnn.backend",
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
     "enumerate_patterns": "convexnn.enumeration",
+    "Audit": "convexnn.guarantee",
+    "audit": "convexnn.guarantee",
+    "pattern_count": "convexnn.guarantee",
+    "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from convexnn.memory import Size, shortage
+
 if TYPE_CHECKING:
     from convexnn.problem import Problem
 
@@ -106,8 +108,39 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Estimates(Protocol):
+    """A backend that tells its memory beforehand; one that does not is never refused for it."""
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return the bytes it allocates at its peak, the problem's own left out, by their use."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A problem that tells the size of its forms before it builds them."""
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of one of its forms, and its own memory at the peak."""
+        ...
+
+
+@runtime_checkable
+class Withholds(Protocol):
+    """A problem that offers some of its forms only for some data."""
+
+    def withholds(self, form: type) -> str | None:
+        """Return why it cannot be written in a form that it offers for other data."""
+        ...
+
+
 class BackendError(ValueError):
     """The backend does not exist, is not installed, or cannot take the problem."""
+
+
+class MemoryLimitError(BackendError):
+    """The backend would need more memory than `convexnn.memory_limit` allows."""
 
 
 _registered: dict[str, Backend] = {}
@@ -170,7 +203,30 @@ def obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
         return reason
     if common_form(backend, problem) is None:
         forms = ", ".join(form.__name__ for form in backend.capabilities.forms)
+        if isinstance(problem, Withholds):
+            for form in backend.capabilities.forms:
+                why = problem.withholds(form)
+                if why is not None:
+                    return f"reads {forms}; {why}"
         return f"reads {forms}; {type(problem).__name__} offers " + ", ".join(
             form.__name__ for form in problem.forms()
         )
-    return backend.refuses(problem)
+    return too_large(backend, problem) or backend.refuses(problem)
+
+
+def too_large(backend: Backend, problem: Problem[Any]) -> str | None:
+    """Return by how much the backend would exceed the memory limit, None if it does not.
+
+    Backends and problems that estimate nothing are taken to fit.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]])
+    >>> too_large(registry()["admm"], problem)
+    """
+    form = common_form(backend, problem)
+    if form is None or not isinstance(backend, Estimates) or not isinstance(problem, Sized):
+        return None
+    size = problem.size(form)
+    return shortage({"the patterns and their grading": size.own, **backend.memory(size)})

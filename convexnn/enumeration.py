@@ -10,11 +10,12 @@ dimension lower, names. In general position there are ``2 sum_{k<r} C(n-1, k)`` 
 from __future__ import annotations
 
 from itertools import combinations, islice, product
-from math import comb
+from math import comb, lgamma, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.memory import shortage
 from convexnn.patterns import Patterns, first_distinct
 from convexnn.problem import ProblemError, real_array
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from convexnn.arrays import Array, BoolArray
 
 MAX_CELLS = 100_000  # `enumerate_patterns` refuses to list more
+LISTING = 12.0  # bytes an entry of the patterns takes while they are listed, measured
 RAY_WORK = 500_000_000  # entries the ray method may visit before splitting is preferred
 PARALLEL = 1e-10  # unit rows nearer than this, up to sign, are one hyperplane
 ON_PLANE = 1e-11  # a ray this near to a further hyperplane breaks general position
@@ -66,8 +68,8 @@ def enumerate_patterns(X: ArrayLike) -> Patterns:
     Raises
     ------
     ProblemError
-        If `X` is not a finite matrix, or could have more than 100,000 cells. The message
-        states the count.
+        If `X` is not a finite matrix, could have more than 100,000 cells, or more than the
+        memory limit has room for. The message states the count.
 
     Examples
     --------
@@ -80,12 +82,16 @@ def enumerate_patterns(X: ArrayLike) -> Patterns:
     planes = hyperplanes(X)
     m, r = planes.normals.shape
     count = cell_count(m, r)
+    said = f"X (rank {r}, {m} distinct directions) may have {about_cells(m, r)} activation patterns"
+    advice = (
+        "Sample some (patterns=200), or leave patterns=None and use an engine that searches for "
+        "them, such as 'cell-walk'"
+    )
     if count > MAX_CELLS:
-        raise ProblemError(
-            f"X (rank {r}, {m} distinct directions) may have {count:,} activation patterns; at "
-            f"most {MAX_CELLS:,} are listed. Sample some (patterns=200), or leave patterns=None "
-            "and use an engine that searches for them, such as 'cell-walk'"
-        )
+        raise ProblemError(f"{said}; at most {MAX_CELLS:,} are listed. {advice}")
+    lack = shortage({f"{count:,} patterns of {len(X):,} examples": LISTING * len(X) * count})
+    if lack is not None:
+        raise ProblemError(f"{said}; to list them {lack}. {advice}")
     cells = None
     if comb(m, r - 1) * 2**r * m <= RAY_WORK:
         cells = cells_by_rays(planes.normals)
@@ -103,6 +109,19 @@ def cell_count(n: int, rank: int) -> int:
     6
     """
     return 2 * sum(comb(n - 1, k) for k in range(rank)) if n > 0 else 1
+
+
+def about_cells(n: int, rank: int) -> str:
+    """Return `cell_count` in words, exact up to thirty digits.
+
+    Examples
+    --------
+    >>> about_cells(30, 3), about_cells(1000, 100)
+    ('872', 'more than 10^138')
+    """
+    k = min(rank, (n + 1) // 2) - 1  # of the largest term
+    digits = (lgamma(n) - lgamma(k + 1) - lgamma(n - k)) / log(10.0) if n > 0 else 0.0
+    return f"{cell_count(n, rank):,}" if digits < 30.0 else f"more than 10^{int(digits)}"
 
 
 def count_bound(X: Array) -> int:

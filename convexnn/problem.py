@@ -188,6 +188,17 @@ def positive_int(name: str, value: int) -> int:
     return int(value)
 
 
+def probability(name: str, value: float) -> float:
+    """Return a float in (0, 1), or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> probability("confidence", 0.95)
+    0.95
+    """
+    return _number(name, value, lambda x: 0.0 < x < 1.0, "in (0, 1)")
+
+
 def seed_of(value: int) -> int:
     """Return a seed, an int >= 0, or raise `ProblemError`.
 

@@ -13,11 +13,14 @@ import numpy as np
 from convexnn.backend import (
     Backend,
     BackendError,
+    MemoryLimitError,
     Options,
     Raw,
+    Sized,
     common_form,
     obstacle,
     registry,
+    too_large,
 )
 from convexnn.forms import GroupForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
@@ -115,7 +118,8 @@ def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
     Raises
     ------
     BackendError
-        If the backend does not exist, is not installed or cannot take the problem.
+        If the backend does not exist, is not installed or cannot take the problem;
+        `MemoryLimitError` if it would need more memory than `memory_limit` allows.
 
     Examples
     --------
@@ -302,12 +306,22 @@ def automatic(problem: Problem[Any]) -> str:
     more, smooth loss               fista          no factor, memory O(nP)
     more, hinge loss                admm           fista would have to smooth the loss
     ==============================  =============  ==================================
+
+    Where that one would exceed the memory limit, another that fits takes its place: lbfgs for
+    cell-walk, fista for admm.
     """
     if NetworkForm in problem.forms():
-        return "cell-walk"
-    form = problem.canonical(GroupForm)
-    small = len(form.y) <= FACTOR_ROWS
-    return "admm" if small or not np.isfinite(form.loss.curvature) else "fista"
+        wanted = ("cell-walk", "lbfgs")
+    else:
+        if isinstance(problem, Sized):
+            size = problem.size(GroupForm)
+            n, smooth = size.n, size.smooth
+        else:
+            form = problem.canonical(GroupForm)
+            n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))
+        wanted = ("admm", "fista") if n <= FACTOR_ROWS or not smooth else ("fista", "admm")
+    found = registry()
+    return next((name for name in wanted if too_large(found[name], problem) is None), wanted[0])
 
 
 def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
@@ -322,9 +336,10 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
     reason = obstacle(chosen, problem)
     if reason is not None:
         able = ", ".join(backends(problem).names) or "none"
-        raise BackendError(
-            f"backend {chosen.name!r} cannot run this problem: {reason}. Able: {able}"
-        )
+        said = f"backend {chosen.name!r} cannot run this problem: {reason}. Able: {able}"
+        if chosen.available() is None and too_large(chosen, problem) is not None:
+            raise MemoryLimitError(f"{said}. Or raise the limit: convexnn.memory_limit(gib)")
+        raise BackendError(said)
     return chosen
 
 

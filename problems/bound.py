@@ -88,11 +88,23 @@ def repaired(form: GroupForm | NetworkForm, mu: Array, skip_size: float) -> tupl
 
 def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack: float) -> float:
     """Return an upper bound on ``max_b max {(F_b' mu)'w : w in K_b, ||w|| <= 1}``."""
+    return float(np.max(correlations(form, mu, guess, slack, form.beta)))
+
+
+def correlations(
+    form: GroupForm, mu: Array, guess: Facets | None, slack: float, level: float
+) -> Array:
+    """Return an upper bound on ``max {(F_b' mu)'w : w in K_b, ||w|| <= 1}`` for each block.
+
+    Where the maximum is above `level` the bound is too, and in the l2 norm it is the maximum
+    itself; where it is below, the bound is at most `level`. All up to rounding and `slack`.
+    """
     rows = form.correlate(mu)
     m, d = rows.shape
     reach = slack * float(np.linalg.norm(mu)) * float(np.max(np.abs(form.slopes)))
     if form.signs is None:
-        return (float(np.max(form.norm.dual(rows))) + reach) * (1.0 + ROUNDING)
+        exact: Array = (form.norm.dual(rows) + reach) * (1.0 + ROUNDING)
+        return exact
     facets = no_facets(m, d)
     if guess is not None and guess.example.shape == (m, d) and guess.value.shape == (m, d):
         facets = Facets(guess.example.astype(np.int32), guess.value.astype(np.float64))
@@ -102,13 +114,13 @@ def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack:
         form.signs,
         rows,
         facets,
-        zero_below=form.beta if rotates else 0.0,
-        tau=0.0 if rotates else form.beta,
+        zero_below=level if rotates else 0.0,
+        tau=0.0 if rotates else level,
     )
     norms = dual_norms(form.X, form.signs, rows, facets, ord_inf=not rotates)
     if slack > 0.0:
         norms = norms + slack * np.sqrt(np.sum(np.square(facets.value), axis=1))
-    return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
+    return (norms + reach) * (1.0 + ROUNDING)
 
 
 def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> float:

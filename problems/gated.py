@@ -12,6 +12,7 @@ from convexnn.arrays import Array, BoolArray
 from convexnn.cones import least_distance
 from convexnn.enumeration import enumerate_patterns, listable
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
+from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice
@@ -23,6 +24,7 @@ from convexnn.solution import Certificate
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
 
+GRADING = 18.0  # bytes an entry of the patterns takes when a network is graded, measured
 SAMPLED = 200  # gates drawn where all are meant but too many to list
 
 
@@ -125,6 +127,17 @@ class GatedReluTraining(Training):
     def forms(self) -> tuple[type, ...]:
         """Return the group lasso and its formula."""
         return (GroupForm, CvxpyProgram)
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of either form; a count of patterns is an upper bound."""
+        n, d = self.design.matrix.shape
+        count = self.patterns
+        if count is None:
+            count = len(self.gates)
+        elif not isinstance(count, int):
+            count = len(count)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        return Size(n, d, count, False, smooth, GRADING * n * count)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm` or a `CvxpyProgram`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, BoolArray
-from convexnn.enumeration import count_bound, enumerate_patterns, listable
+from convexnn.enumeration import about_cells, enumerate_patterns, listable
 from convexnn.forms import (
     CvxpyProgram,
     Dual,
@@ -17,6 +17,7 @@ from convexnn.forms import (
     NetworkForm,
     Neurons,
 )
+from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
@@ -27,6 +28,7 @@ from convexnn.solution import Certificate
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
 
+GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
@@ -127,8 +129,30 @@ class ReluTraining(Training):
 
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""
-        listed = () if self.matrix is None else (GroupForm, CvxpyProgram)
-        return listed if self.patterns is not None else (NetworkForm, *listed)
+        if self.patterns is not None:
+            return (GroupForm, CvxpyProgram)
+        return (NetworkForm,) if self.matrix is None else (NetworkForm, GroupForm, CvxpyProgram)
+
+    def withholds(self, form: type) -> str | None:
+        """Return the number of patterns where they are meant to be listed, and too many."""
+        if form is NetworkForm or self.patterns is not None or self.matrix is not None:
+            return None
+        n, d = self.design.matrix.shape
+        return (
+            f"the data may have {about_cells(n, min(n, d))} activation patterns, at most "
+            f"{LISTED:,} are listed: give patterns, or use an engine that searches for them, "
+            "such as 'cell-walk'"
+        )
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of a form; a count of patterns is an upper bound."""
+        n, d = self.design.matrix.shape
+        if self.patterns is None:
+            count = 0 if self.matrix is None else self.matrix.shape[1]
+        else:
+            count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        return Size(n, d, count, True, smooth, GRADING * n * count)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm`, `NetworkForm` or `CvxpyProgram`."""
@@ -154,10 +178,7 @@ class ReluTraining(Training):
     @cached_property
     def _group_form(self) -> GroupForm:
         if self.matrix is None:
-            raise ProblemError(
-                f"the data may have {count_bound(self.data):,} activation patterns, at most "
-                f"{LISTED:,} are listed: give patterns, or use an engine that searches for them"
-            )
+            raise ProblemError(self.withholds(GroupForm))
         return self._network_form.over(self.matrix)
 
     def needs(self) -> frozenset[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
+from convexnn.memory import Size
 from convexnn.problem import positive_int, seed_of
 from convexnn.problems.bound import lower_bound
 from convexnn.problems.gated import group_lasso, group_lasso_formula, zero_point
@@ -18,6 +19,8 @@ from convexnn.solution import Certificate
 
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
+
+GRADING = 17.0  # bytes an entry of the features takes when a network is graded, measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,12 @@ class SampledReluTraining(Training):
     def forms(self) -> tuple[type, ...]:
         """Return the lasso, as groups of one, and its formula."""
         return (GroupForm, CvxpyProgram)
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of either form: each neuron is the slopes of a block of one."""
+        n = len(self.X)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        return Size(n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm` or a `CvxpyProgram`."""

@@ -25,6 +25,7 @@ from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import GroupForm
 from convexnn.losses import Squared
+from convexnn.memory import Size
 from convexnn.problem import Problem, positive
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
@@ -32,6 +33,7 @@ from convexnn.solvers.prox import BlockProx, warm_up
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
+GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
@@ -62,6 +64,16 @@ class Admm:
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
         warm_up(form)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight."""
+        unknowns = size.d * size.patterns
+        few = 2 * unknowns <= size.n
+        side = unknowns if few else size.n
+        parts = {f"its {side:,} x {side:,} matrix and factors": 32.0 * side**2}
+        if few:
+            parts["the rows behind its matrix"] = 8.0 * min(size.n * unknowns, GRAM_ENTRIES)
+        return parts | {"its blocks": 80.0 * size.weights}
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Iterate until the reporter is satisfied."""
@@ -215,7 +227,7 @@ class LinearSolve:
         n, d = form.X.shape
         P = form.slopes.shape[1]
         gram = np.zeros((P * d, P * d))
-        rows = max(1, 4_000_000 // (P * d))
+        rows = max(1, GRAM_ENTRIES // (P * d))
         for i in range(0, n, rows):
             part = form.slopes[i : i + rows, :, None] * form.X[i : i + rows, None, :]
             flat = part.reshape(-1, P * d)

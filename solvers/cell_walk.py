@@ -15,6 +15,7 @@ import numpy as np
 from convexnn.arrays import BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import Dual, NetworkForm, Neurons, active_patterns
+from convexnn.memory import Size
 from convexnn.patterns import first_distinct
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.admm import Admm
@@ -53,6 +54,14 @@ class CellWalk:
         """Compile the kernels of both halves."""
         Lbfgs().prepare(form)
         Admm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return the search's and ADMM's; patterns it finds itself take ``62 n P`` to grade."""
+        found = size._replace(patterns=size.patterns or POOLED * WIDTH)
+        parts = Lbfgs().memory(size) | Admm().memory(found)
+        if not size.patterns:
+            parts["the patterns it finds"] = 62.0 * size.n * found.patterns
+        return parts
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None

@@ -17,6 +17,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import GroupForm
+from convexnn.memory import Size
 from convexnn.problem import Problem
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
@@ -61,6 +62,10 @@ class Fista:
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
         warm_up(form)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return 80 bytes a weight: ten arrays of blocks."""
+        return {"its blocks": 80.0 * size.weights}
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Iterate until the reporter is satisfied."""

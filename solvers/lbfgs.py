@@ -19,6 +19,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import Dual, NetworkForm, Neurons
+from convexnn.memory import Size
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
@@ -54,6 +55,10 @@ class Lbfgs:
     def prepare(self, form: NetworkForm) -> None:
         """Import SciPy's optimiser."""
         import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``8 w (5 n + 50 d)``: hidden layers of default width w, and L-BFGS's history."""
+        return {"its hidden layers": 8.0 * WIDTH * (5 * size.n + 50 * size.d)}
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None

@@ -1,0 +1,120 @@
+"""Memory: how much this process may be asked for, and the shapes that estimates go by."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+GIB = 2.0**30
+SHARE = 0.8  # of the physical memory, if no limit is set
+UNKNOWN = 16.0  # GiB, where the physical memory cannot be found out
+VARIABLE = "CONVEXNN_MEMORY_GIB"
+
+_chosen: list[float] = []  # the limit set in this process, if any
+
+
+class Size(NamedTuple):
+    """Shapes of a canonical form and the memory of its problem, known before any is allocated.
+
+    Attributes
+    ----------
+    n, d : int
+        Shape of the data that the form works on.
+    patterns : int
+        Patterns of the form, or an upper bound; 0 if they are left to the engine to find.
+    cones : bool
+        Whether each pattern has two blocks in its cone instead of a free one.
+    smooth : bool
+        Whether the curvature of the loss is bounded.
+    own : float
+        Bytes at the peak of what the problem itself allocates: patterns, form, grading.
+    """
+
+    n: int
+    d: int
+    patterns: int
+    cones: bool
+    smooth: bool
+    own: float
+
+    @property
+    def weights(self) -> int:
+        """Return the number of entries of all blocks, ``d P`` or twice that."""
+        return self.d * self.patterns * (2 if self.cones else 1)
+
+
+def memory_limit(gib: float | None = None) -> float:
+    """Return the memory that one compiled problem may need, in GiB, after setting it if given.
+
+    A backend whose estimate exceeds the limit refuses the problem before anything large is
+    allocated. To begin with, the limit is the environment variable ``CONVEXNN_MEMORY_GIB``, else
+    80 % of the physical memory, else 16 GiB.
+
+    Parameters
+    ----------
+    gib : float, optional
+        The new limit of this process; ``inf`` switches the refusals off.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the limit is not a number > 0.
+
+    Examples
+    --------
+    >>> before = memory_limit()
+    >>> memory_limit(4.0)
+    4.0
+    >>> memory_limit(before) == memory_limit() == before
+    True
+    """
+    if gib is not None:
+        _chosen[:] = [_positive("gib", gib)]
+    if _chosen:
+        return _chosen[0]
+    if VARIABLE in os.environ:
+        return _positive(VARIABLE, os.environ[VARIABLE])
+    return SHARE * _physical()
+
+
+def shortage(parts: dict[str, float]) -> str | None:
+    """Return in words by how much an estimate in bytes exceeds the limit, None if it does not.
+
+    Examples
+    --------
+    >>> before = memory_limit()
+    >>> _ = memory_limit(1.0)
+    >>> shortage({"its matrix": 3 * GIB, "its blocks": GIB})
+    'needs 4 GiB of memory (3 GiB for its matrix), the limit is 1 GiB'
+    >>> _ = memory_limit(before)
+    """
+    limit, total = memory_limit(), sum(parts.values()) / GIB
+    if total <= limit:
+        return None
+    largest = max(parts, key=lambda name: parts[name])
+    return (
+        f"needs {total:.3g} GiB of memory ({parts[largest] / GIB:.3g} GiB for {largest}), "
+        f"the limit is {limit:.3g} GiB"
+    )
+
+
+def _positive(name: str, value: float | str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not number > 0.0:
+        raise ValueError(f"{name} must be a number > 0, got {value!r}")
+    return number
+
+
+def _physical() -> float:
+    """Return the physical memory in GiB."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    except (AttributeError, OSError, ValueError):
+        return UNKNOWN / SHARE
