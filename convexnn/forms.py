@@ -49,12 +49,18 @@ class Dual(NamedTuple):
     facets : Facets or None
         Guess of the active facets of each neuron's cone, V's before W's. It only saves time.
     matrix : array of bool, shape (n, P), or None
-        Patterns that the point speaks of, where the problem does not list its own.
+        Patterns found so far, where the problem does not list its own.
+    outer : array of shape (n,) or None
+        A second guess of ``mu``, for the bound over all patterns; the better one counts.
+    nodes : int
+        How many cones a branch and bound over all patterns may visit, where the rank allows one.
     """
 
     mu: Array
     facets: Facets | None = None
     matrix: BoolArray | None = None
+    outer: Array | None = None
+    nodes: int = 0
 
 
 class GroupForm(NamedTuple):

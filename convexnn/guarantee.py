@@ -250,7 +250,7 @@ def _audited(solution: Solution) -> tuple[ReluTraining, GroupForm, Dual]:
 
 def _feasible(problem: ReluTraining, form: GroupForm, dual: Dual, objective: float) -> _Point:
     """Scale the dual point into the program's dual; what it fails to bound is the tolerance."""
-    from convexnn.problems.bound import largest_correlation, repaired
+    from convexnn.bound import largest_correlation, repaired
 
     mu, _ = repaired(form, dual.mu, 0.0)
     limit = largest_correlation(form, mu, dual.facets, problem.design.slack)
@@ -263,8 +263,8 @@ def _feasible(problem: ReluTraining, form: GroupForm, dual: Dual, objective: flo
 
 def _price(problem: ReluTraining, point: _Point, matrix: BoolArray) -> tuple[Columns, float]:
     """Return the columns that violate, and the largest correlation over beta (1 if none)."""
+    from convexnn.bound import correlations
     from convexnn.cones import no_facets, project_blocks
-    from convexnn.problems.bound import correlations
 
     form: GroupForm = problem.canonical(NetworkForm).over(matrix)
     limit = form.beta * (1.0 + point.tolerance)

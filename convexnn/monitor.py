@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ Callback = Callable[[Step], bool | None]
 class Monitor:
     """Collects the points of one run.
 
-    Primal and dual points are kept apart as long as bounds are portable: the best network is
-    then held against the best bound, whichever steps they came from.
+    Primal and dual points are kept apart: the best network is held against the best bound,
+    whichever steps they came from.
 
     Parameters
     ----------
@@ -83,27 +84,21 @@ class Monitor:
         return self.passed or self.stopped or self.expired()
 
     def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:
-        """Update the best pair; return the fresh point's certificate against the best bound."""
+        """Update the best pair; return the fresh point's certificate against the best bound.
+
+        Of equal bounds the later is kept: its dual point knows more.
+        """
         held = self._certificate
-        if held is None or not fresh.portable:
-            paired, pair = fresh, (primal, dual)
+        if held is not None and held.bound > fresh.bound:
+            dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
+        self._dual = dual
+        passes = fresh.passes(self.tol)
+        if held is None or passes or (not self.passed and fresh.objective < held.objective):
+            self._primal, self._certificate = primal, fresh
         else:
-            better = fresh.bound > held.bound or not held.portable
-            best_dual, bound = (dual, fresh.bound) if better else (self._dual, held.bound)
-            paired = Certificate(
-                fresh.objective, bound, fresh.violation, fresh.scope, fresh.portable
-            )
-            pair = (primal, best_dual)
-            self._dual = best_dual
-            self._certificate = Certificate(
-                held.objective, bound, held.violation, fresh.scope, held.portable
-            )
-            held = self._certificate
-        passes = paired.passes(self.tol)
-        if held is None or passes or (not self.passed and paired.objective < held.objective):
-            (self._primal, self._dual), self._certificate = pair, paired
+            self._certificate = replace(held, bound=fresh.bound, scope=fresh.scope)
         self.passed = self.passed or passes
-        return paired
+        return fresh
 
     def finish(self) -> tuple[Any, Any, Certificate]:
         """Return the best point without its dead parts, its dual, and their certificate.

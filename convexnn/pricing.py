@@ -1,4 +1,4 @@
-"""Pricing: which neuron, over all patterns, would most improve a network?
+"""Pricing: the neuron, over all patterns, that would improve a network most.
 
 At a dual point ``mu`` a neuron ``u`` is worth ``|mu' act(X u)|`` per unit of norm; the network is
 optimal over all patterns iff none is worth more than beta. ``f(u) = mu' act(X u)`` is a difference
@@ -52,7 +52,7 @@ class Priced(NamedTuple):
 
 
 def price(form: NetworkForm, mu: Array, starts: Array) -> Priced:
-    """Search for the cells of largest worth at the dual point `mu`.
+    """Search for the cells of largest worth at the dual point `mu`; all of them where listed.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ def price(form: NetworkForm, mu: Array, starts: Array) -> Priced:
     >>> price(form, np.array([2.0, 3.0]), np.array([[1.0], [-1.0]])).worth
     array([3., 2.])
     """
+    if form.cells is not None:
+        return _ranked(form, mu, _price(form, mu, np.ascontiguousarray(form.cells.T)))
     return walk(form, mu, form.X @ ascend(form, mu, starts).T >= 0.0)
 
 
@@ -107,6 +109,10 @@ def walk(form: NetworkForm, mu: Array, matrix: BoolArray) -> Priced:
         for mine, theirs in zip(cells, beyond, strict=True):
             mine[owner[chosen]] = theirs[chosen]
         moving = np.flatnonzero(better)
+    return _ranked(form, mu, cells)
+
+
+def _ranked(form: NetworkForm, mu: Array, cells: _Cells) -> Priced:
     length = form.norm.value(cells.points)
     worth = np.einsum("ij,ij->i", _slopes(form, mu, cells.members), cells.points)
     worth = np.where(length > 0.0, worth / np.where(length > 0.0, length, 1.0), 0.0)

@@ -44,9 +44,6 @@ class Certificate:
         constraint value.
     scope : str
         What the bound covers, for example "these patterns" or "all patterns".
-    portable : bool
-        Whether the bound is on the problem as declared, so that it may be held against any
-        other primal point; False if it covers only a part that came with the dual point.
 
     Examples
     --------
@@ -58,7 +55,6 @@ class Certificate:
     bound: float
     violation: float
     scope: str
-    portable: bool = True
 
     @property
     def gap(self) -> float:

@@ -167,8 +167,8 @@ def _problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
 
 
 def _record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
-    if value is None:
-        return None
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, np.ndarray):
         arrays[prefix] = value
         return prefix
@@ -179,8 +179,8 @@ def _record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
 
 
 def _record_from(arrays: dict[str, Any], meta: Any) -> Any:
-    if meta is None:
-        return None
+    if meta is None or isinstance(meta, int):
+        return meta
     if isinstance(meta, str):
         return arrays[meta]
     parts = {name: _record_from(arrays, part) for name, part in meta["parts"].items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.arrays import Array, BoolArray
+from convexnn.bound import lower_bound
 from convexnn.cones import least_distance
 from convexnn.enumeration import enumerate_patterns, listable
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
@@ -16,7 +17,6 @@ from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice
-from convexnn.problems.bound import lower_bound
 from convexnn.problems.relu import LISTED, checked_patterns
 from convexnn.problems.training import Training
 from convexnn.solution import Certificate

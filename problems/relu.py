@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, BoolArray
+from convexnn.bound import lower_bound, network_bound
 from convexnn.enumeration import about_cells, enumerate_patterns, listable
 from convexnn.forms import (
     CvxpyProgram,
@@ -21,7 +22,6 @@ from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
-from convexnn.problems.bound import lower_bound, network_bound
 from convexnn.problems.training import Training
 from convexnn.solution import Certificate
 
@@ -238,9 +238,9 @@ class ReluTraining(Training):
 
         The objective is the network's own, which is what the user gets and an upper bound on
         the optimum over all patterns, cones satisfied or not. The bound is on the optimum over
-        the program's patterns. Where they are all patterns but too many to list, the bound
-        covers those of ``dual.matrix`` and is not portable; without that it covers all
-        patterns, by a closed form that is loose.
+        the program's patterns. Where those are all patterns and too many to list, it rests on a
+        branch and bound of ``dual.nodes`` cones and on closed forms, and the scope also says
+        how near the objective is to the optimum over the patterns of ``dual.matrix``.
 
         Parameters
         ----------
@@ -257,17 +257,20 @@ class ReluTraining(Training):
         size = float(np.linalg.norm(primal.skip)) if self.skip else 0.0
         slack = self.design.slack
         scope = "these patterns" if self.patterns is not None else "all patterns"
-        portable = True
         if self.matrix is not None:
             bound = lower_bound(self._group_form, dual, slack=slack, skip_size=size)
-        elif dual.matrix is None:
-            bound = network_bound(self._network_form, dual.mu, slack=slack, skip_size=size)
         else:
-            found = self._network_form.over(dual.matrix)
-            bound = lower_bound(found, dual, slack=slack, skip_size=size)
-            scope, portable = f"these patterns ({dual.matrix.shape[1]} found by search)", False
+            guesses = [mu for mu in (dual.mu, dual.outer) if mu is not None]
+            form, nodes = self._network_form, dual.nodes
+            bound = max(
+                network_bound(form, mu, slack=slack, skip_size=size, nodes=nodes) for mu in guesses
+            )
+            if dual.matrix is not None:
+                found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=size)
+                gap = max(objective - found, 0.0) / max(1.0, abs(objective))
+                scope += f"; within {gap:.0e} over the {dual.matrix.shape[1]:,} found by search"
         violation = 0.0 if self.patterns is None else self._violation(XV, XW)
-        return Certificate(objective, bound, violation, scope, portable)
+        return Certificate(objective, bound, violation, scope)
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

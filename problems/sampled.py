@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.bound import lower_bound
 from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
 from convexnn.memory import Size
 from convexnn.problem import positive_int, seed_of
-from convexnn.problems.bound import lower_bound
 from convexnn.problems.gated import group_lasso, group_lasso_formula, zero_point
 from convexnn.problems.training import Training
 from convexnn.solution import Certificate

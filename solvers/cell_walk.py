@@ -1,33 +1,50 @@
-"""The hybrid for the program over all patterns: local search, then one convex solve.
+"""The hybrid for the program over all patterns: local search, convex solves, pricing, a bound.
 
-Local search finds good patterns; the convex program on the pooled patterns of several
-networks holds those networks among its feasible points, so its optimum can only improve on
-them. Where every pattern of the data is listed the convex solve is over all of them and its
-bound is global; otherwise the bound covers the patterns found.
+Local search finds good patterns; the convex program on the pooled patterns of several networks
+holds those networks among its feasible points, so its optimum can only improve on them. Then,
+in rounds (column generation): descend from the convex solution, whose neurons may now leave
+their cells; price the dual point over all patterns; solve again on the patterns of the
+network and of the neurons worth more than beta. When none is found, an exact search over all
+patterns (`covering.py`) proves the bound or names the pattern that was missed, where the rank
+allows one; elsewhere a relaxation bounds what no search can exclude.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from convexnn.covering import bracket
 
 from convexnn.arrays import BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import Dual, NetworkForm, Neurons, active_patterns
-from convexnn.memory import Size
+from convexnn.bound import lower_bound, repaired, scaled_value
+from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns
 from convexnn.patterns import first_distinct
+from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.admm import Admm
-from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, search, slope_dual
+from convexnn.solvers.ipm import Ipm, path
+from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
 from convexnn.solvers.options import unpack
 
-CONVEX_ITER = 6_000  # of the convex solve, if max_iter is not given
-POOLED = 3  # networks whose patterns the convex solve is over
+POOLED = 3  # networks whose patterns the first convex solve is over
+ROUNDS = 30  # of pricing, if max_iter is not given
+PROBES = 300  # random starts of a pricing, for each sign
+ADDED = 60  # patterns a pricing may add, for each sign
+PATIENCE = 2  # rounds without gain that end the rounds
+POLISH = 300  # steps of the descent from a convex solution
+LIVE = 1e-4  # share of the largest norm from which a neuron is kept
+FACTORED = 2_500  # examples up to which the convex solves are by interior point
+CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+PROVABLE = 8  # rank up to which all patterns are searched for a proof
+FIRST_NODES, MOST_NODES = 4_000, 256_000  # cones of that search, at first and without a limit
 
 
 class CellWalk:
-    """Local search for patterns, then one convex solve on them.
+    """Local search for patterns, convex solves on them, pricing over all.
+
+    ``max_iter`` counts the rounds of pricing.
 
     Options
     -------
@@ -37,6 +54,8 @@ class CellWalk:
         Hidden neurons of each.
     pooled : int, default 3
         How many of the best networks lend their patterns.
+    probes : int, default 300
+        Random starts of each pricing.
     """
 
     name = "cell-walk"
@@ -51,89 +70,207 @@ class CellWalk:
         return None
 
     def prepare(self, form: NetworkForm) -> None:
-        """Compile the kernels of both halves."""
+        """Compile the kernels of every part."""
         Lbfgs().prepare(form)
-        Admm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return the search's and ADMM's; patterns it finds itself take ``62 n P`` to grade."""
-        found = size._replace(patterns=size.patterns or POOLED * WIDTH)
-        parts = Lbfgs().memory(size) | Admm().memory(found)
-        if not size.patterns:
-            parts["the patterns it finds"] = 62.0 * size.n * found.patterns
-        return parts
+        Ipm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
+        price(form, form.y, form.X[:1])
+        bracket(np.eye(2), np.array([1.0, -1.0]), l1=not form.norm.rotates)
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
     ) -> Raw:
-        """Search, pool, solve."""
-        chosen = unpack("cell-walk", options.extra, starts=STARTS, width=WIDTH, pooled=POOLED)
-        positive_int("pooled", chosen["pooled"])
-        plain = Options(options.tol, None, options.seed, {})
-        networks = list(
-            search(
-                form,
-                chosen["starts"],
-                chosen["width"],
-                plain,
-                reporter,
-                None if start is None else start[0],
-            )
+        """Search, then rounds of solving and pricing, then the proof."""
+        chosen = unpack(
+            "cell-walk", options.extra, starts=STARTS, width=WIDTH, pooled=POOLED, probes=PROBES
         )
-        if start is not None:
-            networks.append(start[0])
-        networks.sort(key=form.objective)
-        searches = chosen["starts"]
-        if reporter.report(searches, networks[0], slope_dual(form, networks[0])):
+        for name in ("pooled", "probes"):
+            positive_int(name, chosen[name])
+        walk = Walk(form, options, reporter, chosen["probes"])
+        try:
+            return Raw("finished", walk.run(chosen, None if start is None else start[0]))
+        except Ended:
             return Raw("stopped")
-        matrix = form.cells
-        if matrix is None:
-            matrix = pool(form, networks[: chosen["pooled"]])
+
+
+class Ended(Exception):
+    """The reporter asked the run to end."""
+
+
+class Turn(NamedTuple):
+    """What one convex solve, its descent and its pricing found.
+
+    Attributes
+    ----------
+    dual : Dual
+        Of the convex solve.
+    network : Neurons
+        The descended convex solution.
+    violating : array of bool, shape (n, k)
+        Patterns of neurons worth more than beta.
+    worst : float
+        Largest worth found, as a multiple of beta.
+    """
+
+    dual: Dual
+    network: Neurons
+    violating: BoolArray
+    worst: float
+
+
+class Walk:
+    """The state of one run: what has been shown, and the best objective."""
+
+    def __init__(
+        self, form: NetworkForm, options: Options, reporter: Reporter, probes: int
+    ) -> None:
+        self.form, self.options, self.reporter, self.probes = form, options, reporter, probes
+        self.rng = np.random.default_rng(options.seed)
+        self.shown = 0
+        self.best = np.inf
+
+    def show(self, network: Neurons, dual: Dual) -> None:
+        """Report a network; raises `Ended` if the run is to end."""
+        self.shown += 1
+        self.best = min(self.best, self.form.objective(network))
+        if self.reporter.report(self.shown, network, dual):
+            raise Ended
+
+    def run(self, chosen: dict[str, Any], first: Neurons | None) -> str:
+        """Search, then rounds of solving and pricing; returns why they ended."""
+        form = self.form
+        plain = Options(self.options.tol, None, self.options.seed, {})
+        networks = [] if first is None else [first]
+        for network in search(form, chosen["starts"], chosen["width"], plain, self.reporter, first):
+            networks.append(network)
+            self.show(network, slope_dual(form, network))
+        networks.sort(key=form.objective)
+        matrix = distinct(
+            form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
+        )
+        limit, idle = self.options.max_iter or ROUNDS, 0
+        for _ in range(limit):
+            before = self.best
+            turn = self.turn(matrix)
+            violating = [turn.violating]
+            if self.optimism(turn) <= 0.5 * self.options.tol:
+                missed = self.proof(turn)
+                if missed is None:
+                    return "No neuron worth more than beta was found over all patterns."
+                violating.append(missed)
+            gain = (before - self.best) / max(1.0, abs(self.best))
+            idle = 0 if gain > max(self.options.tol, 1e-6) else idle + 1
+            if idle == PATIENCE:
+                self.proof(turn)
+                return (
+                    f"Some neurons are worth up to {turn.worst:.6f} beta, but the rounds of "
+                    "pricing no longer improve the network."
+                )
+            matrix = distinct(form, [active_patterns(form.X, turn.network), *violating])
+        return f"The {limit} rounds of pricing ran out: raise max_iter."
+
+    def turn(self, matrix: BoolArray) -> Turn:
+        """Solve over these patterns, descend from there, and price."""
+        form = self.form
+        primal, dual = self.convex(matrix)
+        self.show(primal, dual)
+        live = alive(form, primal)
+        network = descend(form, live, POLISH, self.reporter)
+        random = self.rng.standard_normal((self.probes, form.X.shape[1]))
+        starts = np.vstack([random, live.V.T, live.W.T])
+        violating, worst = [], 0.0
+        for side in (dual.mu, -dual.mu):
+            priced = price(form, side, starts)
+            ratio = priced.worth / form.beta
+            worst = max(worst, float(np.max(ratio, initial=0.0)))
+            violating.append(priced.matrix[:, ratio > 1.0 + 1e-9][:, :ADDED])
+        self.show(network, dual)
+        return Turn(dual, network, np.hstack(violating), worst)
+
+    def convex(self, matrix: BoolArray) -> tuple[Neurons, Dual]:
+        """Solve the convex program over these patterns."""
+        form = self.form
         group = form.over(matrix)
-        begin = gathered(form, networks[0], matrix)
-        convex = Options(options.tol, options.max_iter or CONVEX_ITER, options.seed, {})
-        pooled = Pooled(reporter, matrix, searches)
-        return Admm().run(group, convex, pooled, (begin, None))
+        tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
+        if len(form.y) <= FACTORED:
+            for newton, state in path(group):
+                if newton.gap(state) <= tol or self.reporter.expired():
+                    break
+            primal, dual = newton.points(state)
+        else:
+            inner = Inner(group, self.reporter, max(tol, 1e-4))
+            Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner)
+            primal, dual = inner.last
+        mu, _ = repaired(form, dual.mu, 0.0)
+        return primal, dual._replace(mu=mu, matrix=matrix)
+
+    def optimism(self, turn: Turn) -> float:
+        """Return the relative gap there would be if pricing has found the largest worth."""
+        value = scaled_value(self.form, turn.dual.mu, 1.0 / max(turn.worst, 1e-300))
+        return (self.best - value) / max(1.0, abs(self.best))
+
+    def proof(self, turn: Turn) -> BoolArray | None:
+        """Search all patterns for a proof, with ever more effort, where the rank allows it.
+
+        Returns the patterns that pricing had missed, None if none is known.
+        """
+        form = self.form
+        if form.cells is not None or form.X.shape[1] > PROVABLE:
+            return None
+        nodes = FIRST_NODES
+        while nodes <= MOST_NODES or self.reporter.remaining() is not None:
+            self.show(turn.network, turn.dual._replace(nodes=nodes))
+            missed = []
+            for side in (turn.dual.mu, -turn.dual.mu):
+                found = bracket(
+                    form.X,
+                    side,
+                    leak=form.leak,
+                    l1=not form.norm.rotates,
+                    target=form.beta,
+                    nodes=nodes,
+                )
+                if found.value > form.beta * (1.0 + max(0.1 * self.options.tol, 1e-9)):
+                    missed.append(form.X @ found.point >= 0.0)
+            if missed:
+                return np.stack(missed, axis=1)
+            nodes *= 4
+        return None
 
 
-class Pooled:
-    """Passes points of the convex solve on as networks that name their patterns."""
+class Inner:
+    """Ends a convex solve by the gap over its own patterns, and keeps its last point."""
 
-    def __init__(self, reporter: Reporter, matrix: BoolArray, offset: int) -> None:
-        self.reporter, self.matrix, self.offset = reporter, matrix, offset
+    def __init__(self, group: GroupForm, reporter: Reporter, tol: float) -> None:
+        self.group, self.tol = group, tol
         self.expired, self.remaining = reporter.expired, reporter.remaining
+        self.last: tuple[Neurons, Dual] = (
+            group.neurons(np.zeros((group.blocks, group.X.shape[1])), np.zeros(group.X.shape[1])),
+            Dual(np.zeros_like(group.y)),
+        )
 
     def report(self, iteration: int, primal: Neurons, dual: Dual) -> bool:
-        """Report the network with the patterns its dual point speaks of."""
-        return self.reporter.report(
-            self.offset + iteration, primal, dual._replace(matrix=self.matrix)
-        )
+        """Keep the point; True if it is good enough or time is up."""
+        self.last = primal, dual
+        group = self.group
+        rows = group.rows(primal)
+        loss = group.loss.value(group.predict(rows) + group.X @ primal.skip, group.y).sum()
+        value = float(loss + group.beta * group.norm.value(rows).sum())
+        gap = (value - lower_bound(group, dual)) / max(1.0, abs(value))
+        return gap <= self.tol or self.expired()
 
 
-def pool(form: NetworkForm, networks: list[Neurons]) -> BoolArray:
-    """Return the distinct patterns of the networks' neurons, those active nowhere left out."""
-    matrix = np.hstack([active_patterns(form.X, neurons) for neurons in networks])
+def alive(form: NetworkForm, neurons: Neurons) -> Neurons:
+    """Return the network without the neurons whose norm is a small share of the largest."""
+    size_v, size_w = form.norm.value(neurons.V.T), form.norm.value(neurons.W.T)
+    level = LIVE * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+    return neurons._replace(V=neurons.V[:, size_v > level], W=neurons.W[:, size_w > level])
+
+
+def distinct(form: NetworkForm, matrices: list[BoolArray]) -> BoolArray:
+    """Return the distinct patterns, those active nowhere left out where they give nothing."""
+    matrix = np.hstack(matrices)
     if form.leak == 0.0:
         matrix = matrix[:, matrix.any(axis=0)]
     if matrix.shape[1] == 0:
         return np.ones((len(form.y), 1), np.bool_)
     return matrix[:, first_distinct(matrix)]
-
-
-def gathered(form: NetworkForm, neurons: Neurons, matrix: BoolArray) -> Neurons:
-    """Return the network with its neurons added up by pattern, a feasible point over `matrix`.
-
-    Neurons of one pattern share a cone, so their sum predicts the same at no larger penalty.
-    """
-    column = {matrix[:, p].tobytes(): p for p in range(matrix.shape[1])}
-
-    def add_up(weights: Any) -> Any:
-        total = np.zeros((weights.shape[0], matrix.shape[1]))
-        activity = np.ascontiguousarray((form.X @ weights >= 0.0).T)
-        for j in range(weights.shape[1]):
-            p = column.get(activity[j].tobytes())
-            if p is not None:
-                total[:, p] += weights[:, j]
-        return total
-
-    return Neurons(add_up(neurons.V), add_up(neurons.W), neurons.skip)

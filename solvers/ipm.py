@@ -1,6 +1,6 @@
 """Primal-dual interior point for norms of many blocks, each in the cone of its pattern.
 
-``min l(z) + beta sum_b ||u_b||`` with ``z = F u + X s`` and ``r_b = E_b X u_b >= 0`` is optimal where
+``min l(z) + beta sum_b ||u_b||``, ``z = F u + X s``, ``r_b = E_b X u_b >= 0``, is optimal where
 
     F_b'a = c_b + X'(E_b * lam_b),   a = l'(z),   X'a = 0,
     (t_b, u_b) o (beta, c_b) = 0 in second-order cones,   r_b * lam_b = 0,   lam_b >= 0
@@ -17,6 +17,7 @@ below`` with two more products per example; otherwise ``a = l'(z)`` is linearise
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
-from convexnn.arrays import Array, BoolArray
+from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, Neurons
@@ -67,23 +68,28 @@ class Ipm:
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Step until the reporter is satisfied or no step helps."""
         unpack("ipm", options.extra)
-        newton = Newton(form)
-        state = newton.begin()
         shown, limit = np.inf, options.max_iter or MAX_ITER
-        for k in range(1, limit + 1):
-            following = newton.advance(state)
-            if following is None:
-                reporter.report(k, *newton.points(state))
-                return Raw("finished", "No further step is possible at this accuracy.")
-            state = following
+        for k, (newton, state) in enumerate(path(form), start=1):
             gap = newton.gap(state)
             due = gap <= REPORTED * shown or gap <= options.tol or k == limit
-            if not due and not reporter.expired():
-                continue
-            shown = gap
-            if reporter.report(k, *newton.points(state)) or reporter.expired():
-                return Raw("stopped")
-        return Raw("max_iter")
+            if due or reporter.expired():
+                shown = gap
+                if reporter.report(k, *newton.points(state)) or reporter.expired():
+                    return Raw("stopped")
+            if k == limit:
+                return Raw("max_iter")
+        reporter.report(k, *newton.points(state))
+        return Raw("finished", "No further step is possible at this accuracy.")
+
+
+def path(form: GroupForm) -> Iterator[tuple[Newton, Iterate]]:
+    """Yield the point after each step, as long as rounding allows one."""
+    newton = Newton(form)
+    state = newton.begin()
+    yield newton, state
+    while (following := newton.advance(state)) is not None:
+        state = following
+        yield newton, state
 
 
 @dataclass(frozen=True)
@@ -400,7 +406,7 @@ class System:
         return D
 
     def _factor_examples(self) -> None:
-        """Factor ``D + A A'``, where ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
+        """Factor ``D + A A'``, ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
         newton = self.newton
         n, d = newton.form.X.shape
         half = (_inverse(self.blocks) @ self.roots).reshape(newton.h, -1, d, d)

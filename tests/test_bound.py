@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from convexnn.arrays import Array
+from convexnn.bound import balanced, largest_correlation, lower_bound, scaled_value
 from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.losses import LOSSES
 from convexnn.patterns import Patterns
-from convexnn.problems.bound import balanced, largest_correlation, lower_bound, scaled_value
 from convexnn.problems.gated import GatedReluTraining
 from convexnn.problems.relu import ReluTraining
 from convexnn.problems.sampled import SampledReluTraining

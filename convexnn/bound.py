@@ -17,6 +17,7 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.cones import Facets, dual_norms, no_facets, project_blocks
+from convexnn.covering import bracket
 from convexnn.forms import Dual, GroupForm, NetworkForm
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
@@ -50,27 +51,33 @@ def lower_bound(
 
 
 def network_bound(
-    form: NetworkForm, mu: Array, *, slack: float = 0.0, skip_size: float = 0.0
+    form: NetworkForm, mu: Array, *, slack: float = 0.0, skip_size: float = 0.0, nodes: int = 0
 ) -> float:
-    """Return a lower bound on the optimum over ALL patterns, in closed form; loose but rigorous.
+    """Return a lower bound on the optimum over ALL patterns; rigorous, tight with enough `nodes`.
 
-    ``mu' act(X u) <= sum_i c_i |x_i'u|`` with ``c = max(mu, 0) + leak max(-mu, 0)``, which is at
-    most ``sum_i c_i ||x_i||_dual`` and, in the l2 norm, ``sqrt(sum_i c_i) ||diag(c)^(1/2) X||``.
+    Parameters
+    ----------
+    form : NetworkForm
+    mu : array of shape (n,)
+        Any guess.
+    slack, skip_size : float, default 0.0
+        As in `lower_bound`.
+    nodes : int, default 0
+        Cones that the branch and bound of `covering.bracket` may visit.
+
+    Returns
+    -------
+    float
     """
     if mu.shape != form.y.shape or not np.isfinite(mu).all():
         return -np.inf
     mu, allowance = repaired(form, mu, skip_size)
-    lengths = form.norm.dual(form.X) + slack
+    total = float(np.sum(np.abs(mu)))
+    l1 = not form.norm.rotates
     limit = 0.0
-    for part in (mu, -mu):
-        c = np.maximum(part, 0.0) + form.leak * np.maximum(-part, 0.0)
-        reach = float(c @ lengths)
-        if form.norm.rotates:
-            top = np.linalg.eigvalsh((form.X * c[:, None]).T @ form.X)[-1]
-            total = float(np.sum(c))
-            spectral = np.sqrt(total * max(float(top), 0.0) * (1.0 + 1e-10))
-            reach = min(reach, float(spectral) + slack * total)
-        limit = max(limit, reach * (1.0 + ROUNDING))
+    for side in (mu, -mu):
+        found = bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)
+        limit = max(limit, found.upper + slack * total)
     return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
 
