@@ -41,7 +41,7 @@ DEPENDENT = 1e-11  # a column this close to the span of the free ones cannot joi
 SWEEPS = 2  # of coordinate descent, before the active set takes over
 CUTS = 40  # cutting planes of a cone, in the l1 norm
 MEMORY = 1 << 29  # bytes the open cones may fill
-MODE = 2
+MODE = 1
 
 
 class Bracket(NamedTuple):
