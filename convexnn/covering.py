@@ -38,10 +38,10 @@ ROUNDING = 1e-13  # relative allowance for the rounding of sums
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
 PARALLEL = 1e-14  # unit rows nearer than this, up to sign, are one hyperplane
 DEPENDENT = 1e-11  # a column this close to the span of the free ones cannot join them
+SHORTEST = 1e-12  # an edge of this length is not split
 SWEEPS = 2  # of coordinate descent, before the active set takes over
 CUTS = 40  # cutting planes of a cone, in the l1 norm
-MEMORY = 1 << 29  # bytes the open cones may fill
-MODE = 1
+MEMORY = 1 << 28  # bytes the open cones may fill
 
 
 class Bracket(NamedTuple):
@@ -108,11 +108,13 @@ def bracket(
     rel_tol : float, default 1e-9
         Stop once the upper bound exceeds the value by at most this share of it.
     nodes : int, default 100_000
-        Stop once this many cones are bounded, those of the first covering aside.
+        Stop once this many cones are bounded. Fewer than 2^r, r the rank of X (in the l1 norm
+        its number of columns), do not cover the sphere: the bound is then a closed form.
 
     Returns
     -------
     Bracket
+        The same on every call; ``upper`` counts in what rounding may cost.
 
     Examples
     --------
@@ -122,17 +124,11 @@ def bracket(
     """
     basis = np.eye(X.shape[1]) if l1 else row_space(X[mu != 0.0])
     terms = reduced(X, mu, leak, basis)
-    upper, point, count = _search(
-        terms.rows,
-        terms.positive,
-        terms.base,
-        l1,
-        target - terms.allowance,
-        rel_tol,
-        terms.allowance,
-        nodes,
-        MODE,
-    )
+    upper, point, count = closed_form(X, mu, leak, l1), np.zeros(basis.shape[1]), 0
+    if basis.shape[1] < 60 and 1 << basis.shape[1] <= nodes:
+        goal = target - terms.allowance
+        covered, point, count = _search(*terms, l1, goal, rel_tol, nodes)
+        upper = min(upper, float(covered) + terms.allowance)
     u = basis @ point
     size = float(np.sum(np.abs(u)) if l1 else np.sqrt(np.sum(u * u)))
     u = u / size if size > 0.0 else u
@@ -140,11 +136,30 @@ def bracket(
     value = float(mu @ np.maximum(t, leak * t))
     if not value > 0.0:
         value, u = 0.0, np.zeros(X.shape[1])
-    return Bracket(max(float(upper) + terms.allowance, value), value, u, int(count))
+    return Bracket(max(upper, value), value, u, int(count))
+
+
+def closed_form(X: Array, mu: Array, leak: float, l1: bool) -> float:
+    """Return a loose upper bound: every ``|x_i'u|`` at its largest, or their weighted squares.
+
+    Examples
+    --------
+    >>> round(closed_form(np.array([[3.0, 4.0]]), np.array([2.0]), 0.0, l1=False), 6)
+    10.0
+    """
+    c = np.maximum(mu, 0.0) + leak * np.maximum(-mu, 0.0)
+    lengths = np.max(np.abs(X), axis=1) if l1 else np.sqrt(np.sum(np.square(X), axis=1))
+    reach = float(c @ lengths)
+    if not l1:
+        top = float(np.linalg.eigvalsh((X * c[:, None]).T @ X)[-1])
+        reach = min(reach, float(np.sqrt(np.sum(c) * max(top, 0.0) * (1.0 + 1e-10))))
+    return reach * (1.0 + ROUNDING)
 
 
 def row_space(X: Array) -> Array:
     """Return an orthonormal basis of the span of the rows, one vector a column.
+
+    Where the span is everything the basis is that of the coordinates.
 
     Examples
     --------
@@ -155,7 +170,8 @@ def row_space(X: Array) -> Array:
     if not X.any():
         return np.eye(d, 1)
     _, s, Vt = np.linalg.svd(X, full_matrices=False)
-    return np.ascontiguousarray(Vt[: int((s > 1e-14 * s[0]).sum())].T)
+    rank = int((s > 1e-14 * s[0]).sum())
+    return np.eye(d) if rank == d else np.ascontiguousarray(Vt[:rank].T)
 
 
 def reduced(X: Array, mu: Array, leak: float, basis: Array) -> Terms:
@@ -173,33 +189,31 @@ def reduced(X: Array, mu: Array, leak: float, basis: Array) -> Terms:
     signs = np.sign(mu[used])
     full = X[used]
     rows = full @ basis
-    lengths = np.sqrt(np.sum(np.square(full), axis=1))
-    left_out = np.sqrt(np.sum(np.square(full - rows @ basis.T), axis=1))
-    total = float(np.abs(mu[used]) @ lengths)
-    allowance = ROUNDING * total + float(np.abs(mu[used]) @ left_out)
     base = leak * (mu[used] @ rows)
+    left_out = np.abs(mu[used]) @ np.sqrt(np.sum(np.square(full - rows @ basis.T), axis=1))
+    total = np.abs(mu[used]) @ np.sqrt(np.sum(np.square(full), axis=1))
+    allowance = ROUNDING * float(total) + float(left_out)
     sizes = np.sqrt(np.sum(np.square(rows), axis=1))
     kept = sizes > 0.0
     rows, sizes, weights, signs = rows[kept], sizes[kept], weights[kept], signs[kept]
     unit = rows / sizes[:, None]
-    first = np.argmax(np.abs(unit) > 0.5 / np.sqrt(rows.shape[1]), axis=1)
-    side = np.sign(unit[np.arange(len(unit)), first])
-    # relu(-t) = relu(t) - t
-    base = base + (signs * weights * (side < 0.0)) @ rows
-    unit = unit * side[:, None]
+    leading = np.argmax(np.abs(unit) > 0.5 / np.sqrt(rows.shape[1]), axis=1)
+    turned = unit[np.arange(len(unit)), leading] < 0.0
+    unit[turned] *= -1.0
+    base = base + (signs * weights * turned) @ rows  # relu(-t) = relu(t) - t
     amount = signs * weights * sizes
-    order = np.lexsort(unit.T[::-1])
+    order = np.lexsort(unit.T)
     unit, amount = unit[order], amount[order]
-    apart = np.sqrt(np.sum(np.square(np.diff(unit, axis=0)), axis=1)) > PARALLEL
-    group = np.cumsum(np.concatenate([[True], apart])[: len(unit)]) - 1
-    leaders = np.flatnonzero(np.concatenate([[True], apart])[: len(unit)])
-    if len(unit) > 0:
-        moved = np.sqrt(np.sum(np.square(unit - unit[leaders[group]]), axis=1))
-        allowance += float(np.abs(amount) @ moved)
+    fresh = np.ones(len(unit), np.bool_)
+    fresh[1:] = np.sum(np.square(np.diff(unit, axis=0)), axis=1) > PARALLEL**2
+    group = np.cumsum(fresh) - 1
+    leaders = unit[fresh]
+    moved = np.sqrt(np.sum(np.square(unit - leaders[group]), axis=1))
+    allowance += float(np.abs(amount) @ moved)
     net = np.bincount(group, weights=amount, minlength=len(leaders))
-    merged = np.ascontiguousarray(unit[leaders] * np.abs(net)[:, None])
-    alive = np.abs(net) > 0.0
-    return Terms(merged[alive], net[alive] > 0.0, base, allowance)
+    alive = net != 0.0
+    merged = np.ascontiguousarray((leaders * np.abs(net)[:, None])[alive])
+    return Terms(merged, net[alive] > 0.0, base, allowance)
 
 
 @njit(cache=True)
@@ -440,352 +454,287 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _split(T, m, Q, lam, mode):  # type: ignore[no-untyped-def]
-    """Choose an edge and the weights of its ends at the point to split it."""
+def _split(Q, lam, T, index, positive):  # type: ignore[no-untyped-def]
+    """Choose the edge whose midpoint lowers the majorant most at lam; the longest if none does."""
     r = Q.shape[0]
+    first, second = -1, -1
     best = 0.0
-    first, second, a, b = -1, -1, 0.5, 0.5
-    if mode > 0:
-        for k in range(r):
-            for q in range(k):
-                if lam[k] <= 0.0 or lam[q] <= 0.0:
-                    continue
-                alpha = 0.5
-                if mode == 2:
-                    alpha = min(max(lam[k] / (lam[k] + lam[q]), 0.1), 0.9)
-                elif mode == 3:
-                    alpha = min(max(lam[k] / (lam[k] + lam[q]), 0.3), 0.7)
-                beta = 1.0 - alpha
-                total = 0.0
-                for i in range(m):
-                    s = T[i, k]
-                    t = T[i, q]
-                    if (s > 0.0 and t < 0.0) or (s < 0.0 and t > 0.0):
-                        total += min(alpha * abs(s), beta * abs(t))
-                total *= min(lam[k] / alpha, lam[q] / beta)
-                if total > best:
-                    best = total
-                    first, second, a, b = k, q, alpha, beta
-    if first < 0:
-        longest = 0.0
-        for k in range(r):
-            for q in range(k):
-                t = 0.0
-                for j in range(r):
-                    t += (Q[k, j] - Q[q, j]) ** 2
-                if t > longest:
-                    longest = t
-                    first, second = k, q
-        if longest < 1e-24:
-            first = -1
-    return first, second, a, b
+    for k in range(r):
+        for q in range(k):
+            if lam[k] <= 0.0 or lam[q] <= 0.0:
+                continue
+            total = 0.0
+            for i in range(index.shape[0]):
+                if positive[index[i]] and T[i, k] * T[i, q] < 0.0:
+                    total += min(abs(T[i, k]), abs(T[i, q]))
+            total *= min(lam[k], lam[q])
+            if total > best:
+                best = total
+                first, second = k, q
+    if first >= 0:
+        return first, second
+    best = SHORTEST * SHORTEST
+    for k in range(r):
+        for q in range(k):
+            t = 0.0
+            for j in range(r):
+                t += (Q[k, j] - Q[q, j]) ** 2
+            if t > best:
+                best = t
+                first, second = k, q
+    return first, second
 
 
 @njit(cache=True)
-def _search(Y, positive, base, l1, target, rel_tol, allowance, nodes, mode):  # type: ignore[no-untyped-def]
-    n, r = Y.shape
-    lengths = np.empty(n)
-    for i in range(n):
-        t = 0.0
+def _size(u, l1):  # type: ignore[no-untyped-def]
+    t = 0.0
+    for j in range(u.shape[0]):
+        t += abs(u[j]) if l1 else u[j] * u[j]
+    return t if l1 else np.sqrt(t)
+
+
+@njit(cache=True)
+def _decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped-def]
+    """Move the decided examples that are active into b; return how many others there are."""
+    r = T.shape[1]
+    count = 0
+    for i in range(index.shape[0]):
+        e = index[i]
+        low = T[i, 0]
+        high = low
+        for k in range(1, r):
+            low = min(low, T[i, k])
+            high = max(high, T[i, k])
+        edge = DECIDED * lengths[e]
+        if low >= -edge:
+            sign = 1.0 if positive[e] else -1.0
+            for j in range(r):
+                b[j] += sign * Y[e, j]
+        elif high > edge:
+            kept[count] = i
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: ignore[no-untyped-def]
+    """Bound a cone in the l2 norm; z and lam become the multipliers and the maximiser."""
+    r = c.shape[0]
+    m = negatives + r
+    v = np.zeros(r)
+    free = np.empty(r, np.int64)
+    basis = np.empty((r, r))
+    R = np.empty((r, r))
+    column = np.empty(r)
+    step = np.empty(r)
+    for k in range(r):
+        square[negatives + k] = 0.0
+        z[negatives + k] = 0.0
+        caps[negatives + k] = np.inf
         for j in range(r):
-            t += Y[i, j] * Y[i, j]
-        lengths[i] = np.sqrt(t)
-    room = 1024
-    generators = np.empty((room, r, r))
-    normals = np.empty((room, r, r))
-    bases = np.empty((room, r))
-    points = np.empty((room, r))
-    undecided = [np.empty(0, np.int32) for _ in range(1)]
-    multipliers = [np.empty(0) for _ in range(1)]
-    undecided.pop()
-    multipliers.pop()
-    heap = [(0.0, 0, 0)]
-    heap.pop()
+            v[j] += c[k] * H[k, j]
+            G[negatives + k, j] = -H[k, j]
+            square[negatives + k] += H[k, j] * H[k, j]
+    for i in range(negatives):
+        for j in range(r):
+            v[j] -= z[i] * G[i, j]
+    _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step)
+    column[:] = v
+    for i in range(negatives):
+        for j in range(r):
+            column[j] += z[i] * G[i, j]
+    short = 0.0  # rounding may leave Q'v short of what it has to cover
+    for k in range(r):
+        t = c[k]
+        lam[k] = 0.0
+        for j in range(r):
+            t -= Q[k, j] * column[j]
+            lam[k] += H[k, j] * v[j]
+        short = max(short, t)
+        lam[k] = max(lam[k], 0.0)
+    # in one orthant: sum lam <= ||Q lam||_1 <= sqrt(r) ||Q lam||
+    return _size(v, False) + np.sqrt(float(r)) * short
+
+
+@njit(cache=True)
+def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: ignore[no-untyped-def]
+    """Bound cones best first; return an upper bound, the best neuron and the cones bounded."""
+    n, r = Y.shape[0], base.shape[0]
+    lengths = np.sqrt(np.sum(Y * Y, axis=1))
+    generators = np.empty((256, r, r))
+    normals = np.empty((256, r, r))
+    bases = np.empty((256, r))
+    maximisers = np.empty((256, r))
+    undecided = [np.arange(n)]  # per stored cone, with the multipliers to start from
+    multipliers = [np.full(n, 0.5)]
+    heap = [(-np.inf, 0, 0)]
     vacant = [0]
+    heap.pop()
     vacant.pop()
-    filled = 0
-    held = 0
     closed = 0.0
     value = 0.0
     point = np.zeros(r)
     count = 0
-    # scratch
+    held = 0
+    parent_T = np.empty((n, r))
     T = np.empty((n, r))
-    fresh = np.empty(n)
-    child_T = np.empty((n, r))
+    negative_T = np.empty((n, r))
     G = np.empty((n + r, r))
     square = np.empty(n + r)
     z = np.empty(n + r)
-    caps = np.ones(n + r)
-    negative_T = np.empty((n, r))
-    index = np.empty(n, np.int32)
-    start = np.empty(n)
+    caps = np.empty(n + r)
+    kept = np.empty(n, np.int64)
     Q = np.empty((r, r))
     H = np.empty((r, r))
-    cQ = np.empty((r, r))
-    cH = np.empty((r, r))
-    b = np.empty(r)
     c = np.empty(r)
-    v = np.empty(r)
-    lam = np.empty(r)
     u = np.empty(r)
-    free = np.empty(r + 1, np.int64)
-    basis = np.empty((r, r))
-    R = np.empty((r, r + 1))
-    column = np.empty(r)
-    step = np.empty(r + 1)
-    root = np.sqrt(float(r))
+    lam = np.empty(r)
     orthants = 1 << r
-    serial = 0
-    turn = 0
-    while True:
-        if turn < orthants:
-            parent = np.inf
-            Q[:] = 0.0
-            H[:] = 0.0
-            for k in range(r):
-                Q[k, k] = -1.0 if (turn >> k) & 1 else 1.0
-                H[k, k] = Q[k, k]
-            b[:] = base
-            m = n
-            for i in range(n):
-                index[i] = i
-                start[i] = 0.5
-                for k in range(r):
-                    T[i, k] = Y[i, k] * Q[k, k]
-            lam[:] = 1.0 / r
-            first, second = -1, -1
-            children = 1
-        else:
-            if len(heap) == 0:
-                break
+    while count < orthants or len(heap) > 0:
+        slot = 0
+        parent = np.inf
+        first, second = -1, -1
+        if count >= orthants:
             parent = -heap[0][0]
             upper = max(parent, closed)
             if upper <= target or upper - value <= rel_tol * upper + allowance:
                 break
-            if count >= nodes + orthants or held > MEMORY:
+            if count + 2 > nodes or held > MEMORY:
                 break
             _, _, slot = heapq.heappop(heap)
-            Q[:] = generators[slot]
-            H[:] = normals[slot]
-            b[:] = bases[slot]
-            lam[:] = points[slot]
-            index_of = undecided[slot]
-            start_of = multipliers[slot]
-            m = index_of.shape[0]
-            held -= 16 * r * r + 16 * r + 12 * m
-            p = 0
+        elif held > MEMORY:
+            return np.inf, point, count
+        index = undecided[slot]
+        start = multipliers[slot]
+        m = index.shape[0]
+        half = 0.5
+        if count >= orthants:
+            held -= 16 * (r * r + r + m)
             for i in range(m):
-                index[i] = index_of[i]
-                start[i] = start_of[i]
                 for k in range(r):
                     t = 0.0
                     for j in range(r):
-                        t += Y[index[i], j] * Q[k, j]
-                    T[i, k] = t
-                if positive[index[i]]:
-                    for k in range(r):
-                        child_T[p, k] = T[i, k]
-                    p += 1
-            vacant.append(slot)
-            first, second, alpha, beta = _split(child_T, p, Q, lam, mode)
+                        t += Y[index[i], j] * generators[slot, k, j]
+                    parent_T[i, k] = t
+            first, second = _split(generators[slot], maximisers[slot], parent_T, index, positive)
             if first < 0:
                 closed = max(closed, parent)
+                vacant.append(slot)
                 continue
-            size = 0.0
-            for j in range(r):
-                u[j] = alpha * Q[first, j] + beta * Q[second, j]
-                size += abs(u[j]) if l1 else u[j] * u[j]
-            size = size if l1 else np.sqrt(size)
-            alpha /= size
-            beta /= size
-            for j in range(r):
-                u[j] /= size
-            for i in range(m):
-                t = 0.0
-                for j in range(r):
-                    t += Y[index[i], j] * u[j]
-                fresh[i] = t
-            children = 2
-        turn += 1
-        for child in range(children):
-            count += 1
-            cQ[:] = Q
-            cH[:] = H
-            replaced = -1
-            if children == 2:
-                replaced = first if child == 0 else second
-                other = second if child == 0 else first
-                gone = alpha if child == 0 else beta
-                stays = beta if child == 0 else alpha
-                cQ[replaced] = u
-                for j in range(r):
-                    cH[replaced, j] = H[replaced, j] / gone
-                    cH[other, j] = H[other, j] - stays * cH[replaced, j]
-            # classify
-            keep = np.empty(m, np.int32)
-            kept = 0
-            negatives = 0
-            v[:] = b
-            c[:] = 0.0
-            for i in range(m):
-                e = index[i]
-                low = np.inf
-                high = -np.inf
+            u[:] = generators[slot, first] + generators[slot, second]
+            half = 1.0 / _size(u, l1)
+            u *= half
+        for child in range(1 if count < orthants else 2):
+            if first < 0:
+                Q[:] = 0.0
                 for k in range(r):
-                    t = fresh[i] if k == replaced else T[i, k]
-                    low = min(low, t)
-                    high = max(high, t)
-                edge = DECIDED * lengths[e]
-                if low >= -edge:
-                    if positive[e]:
-                        for j in range(r):
-                            v[j] += Y[e, j]
-                    else:
-                        for j in range(r):
-                            v[j] -= Y[e, j]
-                elif high > edge:
-                    keep[kept] = i
-                    kept += 1
-                    if positive[e]:
-                        for k in range(r):
-                            c[k] += max(fresh[i] if k == replaced else T[i, k], 0.0)
-                    else:
-                        for j in range(r):
-                            G[negatives, j] = Y[e, j]
-                        for k in range(r):
-                            negative_T[negatives, k] = fresh[i] if k == replaced else T[i, k]
-                        square[negatives] = lengths[e] * lengths[e]
-                        z[negatives] = start[i]
-                        caps[negatives] = 1.0
-                        negatives += 1
-            cb = v.copy()
-            for k in range(r):
-                t = 0.0
-                for j in range(r):
-                    t += cQ[k, j] * cb[j]
-                c[k] += t
-            clam = np.empty(r)
-            if l1:
-                clam[:] = 1.0 / r
-                bound = _highest(negative_T, negatives, c, target, clam)
-            else:
-                for j in range(r):
-                    t = 0.0
+                    Q[k, k] = -1.0 if (count >> k) & 1 else 1.0
+                H[:] = Q
+                b = base.copy()
+                for i in range(n):
                     for k in range(r):
-                        t += c[k] * cH[k, j]
-                    v[j] = t
-                for i in range(negatives):
-                    for j in range(r):
-                        v[j] -= z[i] * G[i, j]
-                for k in range(r):
+                        T[i, k] = Y[i, k] * Q[k, k]
+            else:
+                gone = first if child == 0 else second
+                stays = second if child == 0 else first
+                Q[:] = generators[slot]
+                H[:] = normals[slot]
+                Q[gone] = u
+                for j in range(r):
+                    H[stays, j] -= H[gone, j]
+                    H[gone, j] /= half
+                b = bases[slot].copy()
+                for i in range(m):
                     t = 0.0
                     for j in range(r):
-                        G[negatives + k, j] = -cH[k, j]
-                        t += cH[k, j] * cH[k, j]
-                    square[negatives + k] = t
-                    z[negatives + k] = 0.0
-                    caps[negatives + k] = np.inf
-                _shortest(
-                    G, square, z, caps, negatives + r, v, target, free, basis, R, column, step
-                )
+                        t += Y[index[i], j] * u[j]
+                    for k in range(r):
+                        T[i, k] = t if k == gone else parent_T[i, k]
+            count += 1
+            left = _decide(Y, positive, lengths, index, T, b, kept)
+            negatives = 0
+            for k in range(r):
+                c[k] = 0.0
                 for j in range(r):
-                    column[j] = 0.0
-                for i in range(negatives):
-                    for j in range(r):
-                        column[j] += z[i] * G[i, j]
-                size = 0.0
-                for j in range(r):
-                    size += v[j] * v[j]
-                short = 0.0
+                    c[k] += Q[k, j] * b[j]
+            for p in range(left):
+                i = kept[p]
+                e = index[i]
+                if positive[e]:
+                    for k in range(r):
+                        c[k] += max(T[i, k], 0.0)
+                    continue
                 for k in range(r):
-                    t = c[k]
-                    for j in range(r):
-                        t -= cQ[k, j] * (v[j] + column[j])
-                    short = max(short, t)
-                    t = 0.0
-                    for j in range(r):
-                        t += cH[k, j] * v[j]
-                    clam[k] = max(t, 0.0)
-                bound = np.sqrt(size) + root * short
-            if not bound < parent:
-                bound = parent
-            bound = max(bound, 0.0)
+                    negative_T[negatives, k] = T[i, k]
+                    G[negatives, k] = Y[e, k]
+                square[negatives] = lengths[e] * lengths[e]
+                z[negatives] = start[i]
+                caps[negatives] = 1.0
+                negatives += 1
+            if l1:
+                lam[:] = 1.0 / r
+                bound = _highest(negative_T, negatives, c, target, lam)
+            else:
+                bound = _euclidean(H, Q, c, negatives, target, lam, G, square, z, caps)
+            bound = max(bound if bound < parent else parent, 0.0)
             if bound <= target:
                 closed = max(closed, bound)
                 continue
-            # value at the point that attains the bound
-            for j in range(r):
-                t = 0.0
-                for k in range(r):
-                    t += clam[k] * cQ[k, j]
-                column[j] = t
-            size = 0.0
-            for j in range(r):
-                size += abs(column[j]) if l1 else column[j] * column[j]
-            size = size if l1 else np.sqrt(size)
-            reached = 0.0
-            if size > 0.0:
+            total = np.sum(lam)
+            if not total > 0.0:
+                lam[:] = 1.0
+                total = float(r)
+            v = np.zeros(r)
+            for k in range(r):
+                lam[k] /= total
                 for j in range(r):
-                    reached += cb[j] * column[j]
-                for i in range(kept):
-                    e = index[keep[i]]
-                    t = 0.0
-                    for j in range(r):
-                        t += Y[e, j] * column[j]
-                    if t > 0.0:
-                        reached += t if positive[e] else -t
-                reached /= size
-                if reached > value:
-                    value = reached
-                    for j in range(r):
-                        point[j] = column[j] / size
+                    v[j] += lam[k] * Q[k, j]
+            v /= _size(v, l1)
+            reached = 0.0
+            for j in range(r):
+                reached += b[j] * v[j]
+            for p in range(left):
+                e = index[kept[p]]
+                t = 0.0
+                for j in range(r):
+                    t += Y[e, j] * v[j]
+                if t > 0.0:
+                    reached += t if positive[e] else -t
+            if reached > value:
+                value = reached
+                point[:] = v
             if bound - value <= rel_tol * bound + allowance:
                 closed = max(closed, bound)
                 continue
             if len(vacant) > 0:
-                slot = vacant.pop()
+                place = vacant.pop()
             else:
-                slot = filled
-                filled += 1
-                undecided.append(np.empty(0, np.int32))
-                multipliers.append(np.empty(0))
-                if slot == room:
-                    wider = np.empty((2 * room, r, r))
-                    wider[:room] = generators
-                    generators = wider
-                    wider = np.empty((2 * room, r, r))
-                    wider[:room] = normals
-                    normals = wider
-                    longer = np.empty((2 * room, r))
-                    longer[:room] = bases
-                    bases = longer
-                    longer = np.empty((2 * room, r))
-                    longer[:room] = points
-                    points = longer
-                    room *= 2
-            generators[slot] = cQ
-            normals[slot] = cH
-            bases[slot] = cb
-            total = 0.0
-            for k in range(r):
-                total += clam[k]
-            for k in range(r):
-                points[slot, k] = clam[k] / total if total > 0.0 else 1.0 / r
-            own = np.empty(kept, np.int32)
-            values = np.empty(kept)
-            q = 0
-            for i in range(kept):
-                own[i] = index[keep[i]]
-                values[i] = 0.0
-                if not positive[own[i]]:
-                    values[i] = start[keep[i]] if l1 else z[q]
-                    q += 1
-            undecided[slot] = own
-            multipliers[slot] = values
-            held += 16 * r * r + 16 * r + 12 * kept
-            heapq.heappush(heap, (-bound, serial, slot))
-            serial += 1
+                place = len(undecided)
+                undecided.append(index)
+                multipliers.append(start)
+                if place >= generators.shape[0]:
+                    generators = np.concatenate((generators, np.empty_like(generators)))
+                    normals = np.concatenate((normals, np.empty_like(normals)))
+                    bases = np.concatenate((bases, np.empty_like(bases)))
+                    maximisers = np.concatenate((maximisers, np.empty_like(maximisers)))
+            own = np.empty(left, np.int64)
+            values = np.zeros(left)
+            negatives = 0
+            for p in range(left):
+                own[p] = index[kept[p]]
+                if not positive[own[p]]:
+                    values[p] = z[negatives]
+                    negatives += 1
+            generators[place] = Q
+            normals[place] = H
+            bases[place] = b
+            maximisers[place] = lam
+            undecided[place] = own
+            multipliers[place] = values
+            held += 16 * (r * r + r + left)
+            heapq.heappush(heap, (-bound, count, place))
+        if first >= 0:
+            vacant.append(slot)
     upper = closed
     if len(heap) > 0:
         upper = max(upper, -heap[0][0])
