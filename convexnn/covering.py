@@ -13,15 +13,16 @@ covered by simplicial cones ``{Q lam : lam >= 0}``, at first the 2^r orthants. O
   is the least concave majorant, as the sum is convex and homogeneous;
 - ``-relu(y_i'u) = min {-z_i y_i'u : 0 <= z_i <= 1}`` where ``s_i < 0`` is concave as it stands.
 
-So on the cone the objective is at most ``(c - Q' sum_i z_i y_i)'lam`` for one vector c and every z
-in the unit box. By weak duality that is at most ``||v||``, in the l2 norm, for each v with
-``Q'v >= c - Q' sum_i z_i y_i``: the shortest v is a least-squares problem in z and in the multipliers
-of the cone's facets with bounds (Stark & Parker 1995), which an active set solves. In the l1
-norm the cone lies in one orthant, so the least bound over z is the value of a matrix game,
-solved by cutting planes. A cone with no undecided example of ``s_i > 0`` is thereby settled:
-only those examples make a cone be split, on the edge and at the point that lower the majorant most
-at the neuron that attains the bound. Any v and z give a bound, so nothing relies on how they
-were found.
+So on the cone the objective is at most ``(c - Q' sum_i z_i y_i)'lam`` for one vector c and every
+z in the unit box. By weak duality that is at most ``||v||``, in the l2 norm, for each v with
+``Q'v >= c - Q' sum_i z_i y_i``: the shortest v is a least-squares problem, with bounds, in z and in
+the multipliers of the cone's facets, and an active set solves it (Stark & Parker 1995). In the
+l1 norm the cone lies in one orthant, so the least bound over z is the value of a matrix game,
+solved by cutting planes. Any v and z give a bound, so nothing relies on how they were found.
+
+A cone without undecided examples of ``s_i > 0`` is thereby settled: only those make a cone be
+split, in the middle of the edge that lowers the majorant most at the neuron that attains the
+bound.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from convexnn.arrays import Array, BoolArray
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
+NEGLIGIBLE = 1e-40  # a row this short, relative to all of them, is left out
 PARALLEL = 1e-14  # unit rows nearer than this, up to sign, are one hyperplane
 DEPENDENT = 1e-11  # a column this close to the span of the free ones cannot join them
 SHORTEST = 1e-12  # an edge of this length is not split
@@ -122,13 +124,16 @@ def bracket(
     >>> round(found.upper, 6), round(found.value, 6), found.point.round(6)
     (5.0, 5.0, array([0.6, 0.8]))
     """
-    basis = np.eye(X.shape[1]) if l1 else row_space(X[mu != 0.0])
-    terms = reduced(X, mu, leak, basis)
-    upper, point, count = closed_form(X, mu, leak, l1), np.zeros(basis.shape[1]), 0
+    scale_X, scale_mu = magnitude(X), magnitude(mu)
+    scaled, weights = X / scale_X, mu / scale_mu
+    basis = np.eye(X.shape[1]) if l1 else row_space(scaled[mu != 0.0])
+    terms = reduced(scaled, weights, leak, basis)
+    upper, point, count = closed_form(scaled, weights, leak, l1), np.zeros(basis.shape[1]), 0
     if basis.shape[1] < 60 and 1 << basis.shape[1] <= nodes:
-        goal = target - terms.allowance
+        goal = target / scale_X / scale_mu - terms.allowance
         covered, point, count = _search(*terms, l1, goal, rel_tol, nodes)
         upper = min(upper, float(covered) + terms.allowance)
+    upper *= scale_X * scale_mu
     u = basis @ point
     size = float(np.sum(np.abs(u)) if l1 else np.sqrt(np.sum(u * u)))
     u = u / size if size > 0.0 else u
@@ -137,6 +142,18 @@ def bracket(
     if not value > 0.0:
         value, u = 0.0, np.zeros(X.shape[1])
     return Bracket(max(upper, value), value, u, int(count))
+
+
+def magnitude(a: Array) -> float:
+    """Return a power of two near the largest entry, so that dividing by it is exact.
+
+    Examples
+    --------
+    >>> magnitude(np.array([3.0, -5.0]))
+    8.0
+    """
+    exponent = int(np.frexp(np.max(np.abs(a), initial=0.0))[1])
+    return float(np.ldexp(1.0, min(max(exponent, -1000), 1000)))
 
 
 def closed_form(X: Array, mu: Array, leak: float, l1: bool) -> float:
@@ -211,7 +228,8 @@ def reduced(X: Array, mu: Array, leak: float, basis: Array) -> Terms:
     moved = np.sqrt(np.sum(np.square(unit - leaders[group]), axis=1))
     allowance += float(np.abs(amount) @ moved)
     net = np.bincount(group, weights=amount, minlength=len(leaders))
-    alive = net != 0.0
+    alive = np.abs(net) > NEGLIGIBLE * total
+    allowance += float(np.sum(np.abs(net[~alive])))
     merged = np.ascontiguousarray((leaders * np.abs(net)[:, None])[alive])
     return Terms(merged, net[alive] > 0.0, base, allowance)
 
@@ -249,7 +267,8 @@ def _refactor(G, free, k, basis, R, column):  # type: ignore[no-untyped-def]
     """Rebuild the factor of the free columns; dependent ones leave."""
     kept = 0
     for q in range(k):
-        column[:] = G[free[q]]
+        for j in range(column.shape[0]):
+            column[j] = G[free[q], j]
         if _append(column, basis, R, kept):
             free[kept] = free[q]
             kept += 1
@@ -278,7 +297,8 @@ def _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step):  # 
     k = 0
     for i in range(m):
         if 0.0 < z[i] < caps[i] and k < r:
-            column[:] = G[i]
+            for j in range(column.shape[0]):
+                column[j] = G[i, j]
             if _append(column, basis, R, k):
                 free[k] = i
                 k += 1
@@ -336,7 +356,8 @@ def _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step):  # 
                     entering = i
         if entering < 0:
             break
-        column[:] = G[entering]
+        for j in range(column.shape[0]):
+            column[j] = G[entering, j]
         if not _append(column, basis, R, k):
             break
         free[k] = entering
@@ -395,7 +416,8 @@ def _game(C, rows, p, lam):  # type: ignore[no-untyped-def]
                     for j in range(rows + r + 1):
                         tableau[k, j] -= t * tableau[leaving, j]
         basic[leaving] = entering
-    p[:] = 0.0
+    for j in range(rows):
+        p[j] = 0.0
     for k in range(r):
         if basic[k] < rows:
             p[basic[k]] = max(tableau[k, rows + r], 0.0)
@@ -418,14 +440,16 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
     r = c.shape[0]
     C = np.empty((CUTS, r))
     p = np.empty(CUTS)
+    argument = np.empty(r)
     best = -np.inf
-    argument = lam.copy()
     upper = np.inf
     size = 0.0
     for k in range(r):
+        lam[k] = 1.0 / r
         size = max(size, abs(c[k]))
     for rows in range(CUTS):
-        C[rows] = c
+        for k in range(r):
+            C[rows, k] = c[k]
         for i in range(m):
             t = 0.0
             for k in range(r):
@@ -438,7 +462,8 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
             t += C[rows, k] * lam[k]
         if t > best:
             best = t
-            argument[:] = lam
+            for k in range(r):
+                argument[k] = lam[k]
         _game(C, rows + 1, p, lam)
         high = -np.inf
         for k in range(r):
@@ -449,14 +474,16 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
         upper = min(upper, high)
         if upper <= stop or upper - best <= 1e-14 * size:
             break
-    lam[:] = argument
+    for k in range(r):
+        lam[k] = argument[k]
     return upper
 
 
 @njit(cache=True)
-def _split(Q, lam, T, index, positive):  # type: ignore[no-untyped-def]
+def _split(cone, T, index, positive):  # type: ignore[no-untyped-def]
     """Choose the edge whose midpoint lowers the majorant most at lam; the longest if none does."""
-    r = Q.shape[0]
+    r = cone.shape[1]
+    lam = cone[2 * r + 1]
     first, second = -1, -1
     best = 0.0
     for k in range(r):
@@ -478,7 +505,7 @@ def _split(Q, lam, T, index, positive):  # type: ignore[no-untyped-def]
         for q in range(k):
             t = 0.0
             for j in range(r):
-                t += (Q[k, j] - Q[q, j]) ** 2
+                t += (cone[k, j] - cone[q, j]) ** 2
             if t > best:
                 best = t
                 first, second = k, q
@@ -539,7 +566,8 @@ def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: igno
         for j in range(r):
             v[j] -= z[i] * G[i, j]
     _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step)
-    column[:] = v
+    for j in range(r):
+        column[j] = v[j]
     for i in range(negatives):
         for j in range(r):
             column[j] += z[i] * G[i, j]
@@ -560,11 +588,10 @@ def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: igno
 def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: ignore[no-untyped-def]
     """Bound cones best first; return an upper bound, the best neuron and the cones bounded."""
     n, r = Y.shape[0], base.shape[0]
-    lengths = np.sqrt(np.sum(Y * Y, axis=1))
-    generators = np.empty((256, r, r))
-    normals = np.empty((256, r, r))
-    bases = np.empty((256, r))
-    maximisers = np.empty((256, r))
+    lengths = np.empty(n)
+    for i in range(n):
+        lengths[i] = _size(Y[i], False)
+    cones = np.empty((256, 2 * r + 2, r))  # generators, facet normals, linear part, maximiser
     undecided = [np.arange(n)]  # per stored cone, with the multipliers to start from
     multipliers = [np.full(n, 0.5)]
     heap = [(-np.inf, 0, 0)]
@@ -586,8 +613,10 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
     kept = np.empty(n, np.int64)
     Q = np.empty((r, r))
     H = np.empty((r, r))
+    b = np.empty(r)
     c = np.empty(r)
     u = np.empty(r)
+    v = np.empty(r)
     lam = np.empty(r)
     orthants = 1 << r
     while count < orthants or len(heap) > 0:
@@ -614,36 +643,42 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 for k in range(r):
                     t = 0.0
                     for j in range(r):
-                        t += Y[index[i], j] * generators[slot, k, j]
+                        t += Y[index[i], j] * cones[slot, k, j]
                     parent_T[i, k] = t
-            first, second = _split(generators[slot], maximisers[slot], parent_T, index, positive)
+            first, second = _split(cones[slot], parent_T, index, positive)
             if first < 0:
                 closed = max(closed, parent)
                 vacant.append(slot)
                 continue
-            u[:] = generators[slot, first] + generators[slot, second]
+            for j in range(r):
+                u[j] = cones[slot, first, j] + cones[slot, second, j]
             half = 1.0 / _size(u, l1)
-            u *= half
+            for j in range(r):
+                u[j] *= half
         for child in range(1 if count < orthants else 2):
             if first < 0:
-                Q[:] = 0.0
                 for k in range(r):
+                    for j in range(r):
+                        Q[k, j] = 0.0
+                        H[k, j] = 0.0
                     Q[k, k] = -1.0 if (count >> k) & 1 else 1.0
-                H[:] = Q
-                b = base.copy()
+                    H[k, k] = Q[k, k]
+                    b[k] = base[k]
                 for i in range(n):
                     for k in range(r):
                         T[i, k] = Y[i, k] * Q[k, k]
             else:
                 gone = first if child == 0 else second
                 stays = second if child == 0 else first
-                Q[:] = generators[slot]
-                H[:] = normals[slot]
-                Q[gone] = u
+                for k in range(r):
+                    for j in range(r):
+                        Q[k, j] = cones[slot, k, j]
+                        H[k, j] = cones[slot, r + k, j]
                 for j in range(r):
+                    Q[gone, j] = u[j]
                     H[stays, j] -= H[gone, j]
                     H[gone, j] /= half
-                b = bases[slot].copy()
+                    b[j] = cones[slot, 2 * r, j]
                 for i in range(m):
                     t = 0.0
                     for j in range(r):
@@ -672,7 +707,6 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 caps[negatives] = 1.0
                 negatives += 1
             if l1:
-                lam[:] = 1.0 / r
                 bound = _highest(negative_T, negatives, c, target, lam)
             else:
                 bound = _euclidean(H, Q, c, negatives, target, lam, G, square, z, caps)
@@ -680,18 +714,17 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
             if bound <= target:
                 closed = max(closed, bound)
                 continue
-            total = np.sum(lam)
-            if not total > 0.0:
-                lam[:] = 1.0
-                total = float(r)
-            v = np.zeros(r)
+            total = _size(lam, True)
             for k in range(r):
-                lam[k] /= total
-                for j in range(r):
+                lam[k] = lam[k] / total if total > 0.0 else 1.0 / r
+            for j in range(r):
+                v[j] = 0.0
+                for k in range(r):
                     v[j] += lam[k] * Q[k, j]
-            v /= _size(v, l1)
+            total = _size(v, l1)
             reached = 0.0
             for j in range(r):
+                v[j] /= total
                 reached += b[j] * v[j]
             for p in range(left):
                 e = index[kept[p]]
@@ -702,7 +735,8 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                     reached += t if positive[e] else -t
             if reached > value:
                 value = reached
-                point[:] = v
+                for j in range(r):
+                    point[j] = v[j]
             if bound - value <= rel_tol * bound + allowance:
                 closed = max(closed, bound)
                 continue
@@ -712,11 +746,10 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 place = len(undecided)
                 undecided.append(index)
                 multipliers.append(start)
-                if place >= generators.shape[0]:
-                    generators = np.concatenate((generators, np.empty_like(generators)))
-                    normals = np.concatenate((normals, np.empty_like(normals)))
-                    bases = np.concatenate((bases, np.empty_like(bases)))
-                    maximisers = np.concatenate((maximisers, np.empty_like(maximisers)))
+                if place >= cones.shape[0]:
+                    more = np.empty((2 * place, 2 * r + 2, r))
+                    more[:place] = cones
+                    cones = more
             own = np.empty(left, np.int64)
             values = np.zeros(left)
             negatives = 0
@@ -725,10 +758,12 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 if not positive[own[p]]:
                     values[p] = z[negatives]
                     negatives += 1
-            generators[place] = Q
-            normals[place] = H
-            bases[place] = b
-            maximisers[place] = lam
+            for j in range(r):
+                for k in range(r):
+                    cones[place, k, j] = Q[k, j]
+                    cones[place, r + k, j] = H[k, j]
+                cones[place, 2 * r, j] = b[j]
+                cones[place, 2 * r + 1, j] = lam[j]
             undecided[place] = own
             multipliers[place] = values
             held += 16 * (r * r + r + left)
