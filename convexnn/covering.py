@@ -42,6 +42,7 @@ PARALLEL = 1e-14  # unit rows nearer than this, up to sign, are one hyperplane
 DEPENDENT = 1e-11  # a column this close to the span of the free ones cannot join them
 SHORTEST = 1e-12  # an edge of this length is not split
 SWEEPS = 2  # of coordinate descent, before the active set takes over
+ASCENTS = 20  # steps of local search from a good neuron, in the l2 norm
 CUTS = 40  # cutting planes of a cone, in the l1 norm
 MEMORY = 1 << 28  # bytes the open cones may fill
 
@@ -124,6 +125,8 @@ def bracket(
     >>> round(found.upper, 6), round(found.value, 6), found.point.round(6)
     (5.0, 5.0, array([0.6, 0.8]))
     """
+    if not (np.isfinite(X).all() and np.isfinite(mu).all()):
+        return Bracket(np.inf, 0.0, np.zeros(X.shape[1]), 0)
     scale_X, scale_mu = magnitude(X), magnitude(mu)
     scaled, weights = X / scale_X, mu / scale_mu
     basis = np.eye(X.shape[1]) if l1 else row_space(scaled[mu != 0.0])
@@ -176,7 +179,7 @@ def closed_form(X: Array, mu: Array, leak: float, l1: bool) -> float:
 def row_space(X: Array) -> Array:
     """Return an orthonormal basis of the span of the rows, one vector a column.
 
-    Where the span is everything the basis is that of the coordinates.
+    They are the principal axes: where X is ill-conditioned their orthants are the better cover.
 
     Examples
     --------
@@ -187,8 +190,7 @@ def row_space(X: Array) -> Array:
     if not X.any():
         return np.eye(d, 1)
     _, s, Vt = np.linalg.svd(X, full_matrices=False)
-    rank = int((s > 1e-14 * s[0]).sum())
-    return np.eye(d) if rank == d else np.ascontiguousarray(Vt[:rank].T)
+    return np.ascontiguousarray(Vt[: int((s > 1e-14 * s[0]).sum())].T)
 
 
 def reduced(X: Array, mu: Array, leak: float, basis: Array) -> Terms:
@@ -585,6 +587,60 @@ def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: igno
 
 
 @njit(cache=True)
+def _ascend(Y, positive, lengths, base, u, value):  # type: ignore[no-untyped-def]
+    """Improve u, in the l2 norm, by the convex-concave procedure; return its value."""
+    n, r = Y.shape
+    G = np.empty((n, r))
+    square = np.empty(n)
+    z = np.full(n, 0.5)
+    caps = np.ones(n)
+    v = np.empty(r)
+    free = np.empty(r, np.int64)
+    basis = np.empty((r, r))
+    R = np.empty((r, r))
+    column = np.empty(r)
+    step = np.empty(r)
+    for _ in range(ASCENTS):
+        m = 0
+        for j in range(r):
+            v[j] = base[j]
+        for i in range(n):
+            t = 0.0
+            for j in range(r):
+                t += Y[i, j] * u[j]
+            if not positive[i]:
+                z[m] = 0.0 if t < 0.0 else 1.0
+                square[m] = lengths[i] * lengths[i]
+                for j in range(r):
+                    G[m, j] = Y[i, j]
+                    v[j] -= z[m] * Y[i, j]
+                m += 1
+            elif t > 0.0:
+                for j in range(r):
+                    v[j] += Y[i, j]
+        _shortest(G, square, z, caps, m, v, 0.0, free, basis, R, column, step)
+        size = _size(v, False)
+        if not size > 0.0:
+            break
+        reached = 0.0
+        for j in range(r):
+            v[j] /= size
+            reached += base[j] * v[j]
+        for i in range(n):
+            t = 0.0
+            for j in range(r):
+                t += Y[i, j] * v[j]
+            if t > 0.0:
+                reached += t if positive[i] else -t
+        if not reached > value:
+            break
+        value = reached
+        for j in range(r):
+            u[j] = v[j]
+    return value
+
+
+@njit(cache=True)
 def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: ignore[no-untyped-def]
     """Bound cones best first; return an upper bound, the best neuron and the cones bounded."""
     n, r = Y.shape[0], base.shape[0]
@@ -592,7 +648,9 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
     for i in range(n):
         lengths[i] = _size(Y[i], False)
     cones = np.empty((256, 2 * r + 2, r))  # generators, facet normals, linear part, maximiser
-    undecided = [np.arange(n)]  # per stored cone, with the multipliers to start from
+    undecided = [
+        np.arange(n).astype(np.int32)
+    ]  # per stored cone, with the multipliers to start from
     multipliers = [np.full(n, 0.5)]
     heap = [(-np.inf, 0, 0)]
     vacant = [0]
@@ -638,7 +696,7 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
         m = index.shape[0]
         half = 0.5
         if count >= orthants:
-            held -= 16 * (r * r + r + m)
+            held -= 16 * (r * r + r) + 12 * m
             for i in range(m):
                 for k in range(r):
                     t = 0.0
@@ -733,6 +791,8 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                     t += Y[e, j] * v[j]
                 if t > 0.0:
                     reached += t if positive[e] else -t
+            if not l1 and (reached > value or count & (count - 1) == 0):
+                reached = _ascend(Y, positive, lengths, base, v, reached)
             if reached > value:
                 value = reached
                 for j in range(r):
@@ -750,7 +810,7 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                     more = np.empty((2 * place, 2 * r + 2, r))
                     more[:place] = cones
                     cones = more
-            own = np.empty(left, np.int64)
+            own = np.empty(left, np.int32)
             values = np.zeros(left)
             negatives = 0
             for p in range(left):
@@ -766,7 +826,7 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 cones[place, 2 * r + 1, j] = lam[j]
             undecided[place] = own
             multipliers[place] = values
-            held += 16 * (r * r + r + left)
+            held += 16 * (r * r + r) + 12 * left
             heapq.heappush(heap, (-bound, count, place))
         if first >= 0:
             vacant.append(slot)
