@@ -22,7 +22,8 @@ solved by cutting planes. Any v and z give a bound, so nothing relies on how the
 
 A cone without undecided examples of ``s_i > 0`` is thereby settled: only those make a cone be
 split, in the middle of the edge that lowers the majorant most at the neuron that attains the
-bound.
+bound. The best of these neurons, improved by the convex-concave procedure in the l2 norm, is
+the value.
 """
 
 from __future__ import annotations
@@ -473,7 +474,8 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
             for j in range(rows + 1):
                 t += p[j] * C[j, k]
             high = max(high, t)
-        upper = min(upper, high)
+        if high > -np.inf:  # false for weights that are not numbers
+            upper = min(upper, high)
         if upper <= stop or upper - best <= 1e-14 * size:
             break
     for k in range(r):
