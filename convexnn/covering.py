@@ -29,12 +29,13 @@ the value.
 from __future__ import annotations
 
 import heapq
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from convexnn.arrays import Array, BoolArray
+from convexnn.arrays import Array, BoolArray, frozen
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
@@ -128,6 +129,22 @@ def bracket(
     """
     if not (np.isfinite(X).all() and np.isfinite(mu).all()):
         return Bracket(np.inf, 0.0, np.zeros(X.shape[1]), 0)
+    return _remembered(X.tobytes(), X.shape[1], mu.tobytes(), leak, l1, target, rel_tol, nodes)
+
+
+@lru_cache(maxsize=8)
+def _remembered(
+    data: bytes,
+    d: int,
+    multipliers: bytes,
+    leak: float,
+    l1: bool,
+    target: float,
+    rel_tol: float,
+    nodes: int,
+) -> Bracket:
+    """Search once where an engine and a certificate ask the same."""
+    X, mu = np.frombuffer(data).reshape(-1, d), np.frombuffer(multipliers)
     scale_X, scale_mu = magnitude(X), magnitude(mu)
     scaled, weights = X / scale_X, mu / scale_mu
     basis = np.eye(X.shape[1]) if l1 else row_space(scaled[mu != 0.0])
@@ -145,6 +162,7 @@ def bracket(
     value = float(mu @ np.maximum(t, leak * t))
     if not value > 0.0:
         value, u = 0.0, np.zeros(X.shape[1])
+    frozen(u)
     return Bracket(max(upper, value), value, u, int(count))
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from convexnn.covering import bracket
 
-from convexnn.arrays import BoolArray
+from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.bound import lower_bound, repaired, scaled_value
+from convexnn.covering import Bracket, bracket
 from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns
 from convexnn.patterns import first_distinct
 from convexnn.pricing import price
@@ -31,14 +31,17 @@ from convexnn.solvers.options import unpack
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
 PROBES = 300  # random starts of a pricing, for each sign
+NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbed
+THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
 PATIENCE = 2  # rounds without gain that end the rounds
 POLISH = 300  # steps of the descent from a convex solution
 LIVE = 1e-4  # share of the largest norm from which a neuron is kept
 FACTORED = 2_500  # examples up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
-PROVABLE = 8  # rank up to which all patterns are searched for a proof
-FIRST_NODES, MOST_NODES = 4_000, 256_000  # cones of that search, at first and without a limit
+PROVABLE = 12  # rank up to which all patterns are searched for a proof
+FIRST_NODES, MOST_NODES = 8_000, 256_000  # cones of that search, at first and without a limit
+HOPELESS = 1.3  # bound on the worth, over beta, from which only a time limit makes it go on
 
 
 class CellWalk:
@@ -74,7 +77,7 @@ class CellWalk:
         Lbfgs().prepare(form)
         Ipm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
         price(form, form.y, form.X[:1])
-        bracket(np.eye(2), np.array([1.0, -1.0]), l1=not form.norm.rotates)
+        search_all(form, form.y, 1)
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -175,16 +178,35 @@ class Walk:
         self.show(primal, dual)
         live = alive(form, primal)
         network = descend(form, live, POLISH, self.reporter)
-        random = self.rng.standard_normal((self.probes, form.X.shape[1]))
-        starts = np.vstack([random, live.V.T, live.W.T])
+        violating, worst = self.price(dual.mu, live, self.probes)
+        if worst <= 1.0 + self.options.tol and not self.reporter.expired():
+            violating, worst = self.price(dual.mu, live, THOROUGH * self.probes)
+        self.show(network, dual)
+        return Turn(dual, network, violating, worst)
+
+    def price(self, mu: Array, live: Neurons, probes: int) -> tuple[BoolArray, float]:
+        """Return patterns of neurons worth more than beta, and the largest worth over beta."""
+        form = self.form
+        starts = self.starts(live, probes)
         violating, worst = [], 0.0
-        for side in (dual.mu, -dual.mu):
+        for side in (mu, -mu):
             priced = price(form, side, starts)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
             violating.append(priced.matrix[:, ratio > 1.0 + 1e-9][:, :ADDED])
-        self.show(network, dual)
-        return Turn(dual, network, np.hstack(violating), worst)
+        return np.hstack(violating), worst
+
+    def starts(self, live: Neurons, probes: int) -> Array:
+        """Return random directions, the network's neurons, and as many near those."""
+        d = self.form.X.shape[1]
+        random = self.rng.standard_normal((probes, d))
+        own = np.vstack([live.V.T, live.W.T])
+        if len(own) == 0:
+            return random
+        own = own / np.linalg.norm(own, axis=1, keepdims=True)
+        distance = np.resize(NEAR, probes)[:, None] / np.sqrt(d)
+        near = own[self.rng.integers(len(own), size=probes)]
+        return np.vstack([random, own, near + distance * self.rng.standard_normal((probes, d))])
 
     def convex(self, matrix: BoolArray) -> tuple[Neurons, Dual]:
         """Solve the convex program over these patterns."""
@@ -214,27 +236,21 @@ class Walk:
         Returns the patterns that pricing had missed, None if none is known.
         """
         form = self.form
+        level = form.beta * (1.0 + max(0.1 * self.options.tol, 1e-9))
         if form.cells is not None or form.X.shape[1] > PROVABLE:
             return None
         nodes = FIRST_NODES
-        while nodes <= MOST_NODES or self.reporter.remaining() is not None:
+        while True:
             self.show(turn.network, turn.dual._replace(nodes=nodes))
-            missed = []
-            for side in (turn.dual.mu, -turn.dual.mu):
-                found = bracket(
-                    form.X,
-                    side,
-                    leak=form.leak,
-                    l1=not form.norm.rotates,
-                    target=form.beta,
-                    nodes=nodes,
-                )
-                if found.value > form.beta * (1.0 + max(0.1 * self.options.tol, 1e-9)):
-                    missed.append(form.X @ found.point >= 0.0)
+            sides = [search_all(form, side, nodes) for side in (turn.dual.mu, -turn.dual.mu)]
+            missed = [form.X @ side.point >= 0.0 for side in sides if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
+            hopeless = max(side.upper for side in sides) > HOPELESS * form.beta
+            done = all(side.nodes < nodes for side in sides)
+            if done or (self.reporter.remaining() is None and (hopeless or nodes > MOST_NODES)):
+                return None
             nodes *= 4
-        return None
 
 
 class Inner:
@@ -257,6 +273,12 @@ class Inner:
         value = float(loss + group.beta * group.norm.value(rows).sum())
         gap = (value - lower_bound(group, dual)) / max(1.0, abs(value))
         return gap <= self.tol or self.expired()
+
+
+def search_all(form: NetworkForm, mu: Array, nodes: int) -> Bracket:
+    """Return what a branch and bound of so many cones says of the worth over all patterns."""
+    l1 = not form.norm.rotates
+    return bracket(form.X, mu, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)
 
 
 def alive(form: NetworkForm, neurons: Neurons) -> Neurons:

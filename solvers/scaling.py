@@ -2,8 +2,8 @@
 
 A point of the cone ``{(t, v) : ||v|| <= t}`` is a pair of arrays ``(t, v)``, ``v`` with one more
 axis. The scaling ``W`` of a primal point ``s`` and a dual point ``y`` is the symmetric automorphism
-of the cone with ``W y = W^-1 s`` (Nesterov & Todd 1997; formulas as in Vandenberghe 2010, "The CVXOPT
-linear and quadratic cone program solvers", section 4.2).
+of the cone with ``W y = W^-1 s`` (Nesterov & Todd 1997; formulas as in
+Vandenberghe 2010, "The CVXOPT linear and quadratic cone program solvers", section 4.2).
 """
 
 from __future__ import annotations

@@ -277,6 +277,7 @@ def test_a_full_memory_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(covering, "_search", covering._search.py_func)
     for size in (1, 1_000):
         monkeypatch.setattr(covering, "MEMORY", size)
+        covering._remembered.cache_clear()
         found = bracket(X, mu)
         assert found.nodes < best.nodes
         assert_bracket(found, X, mu, 0.0, False, best.value)
