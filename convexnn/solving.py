@@ -19,7 +19,7 @@ from convexnn.backend import (
     obstacle,
     registry,
 )
-from convexnn.forms import GroupForm, NetworkForm, Neurons
+from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
@@ -298,6 +298,7 @@ def automatic(problem: Problem[Any]) -> str:
     problem                         backend        why
     ==============================  =============  ==================================
     over all patterns               cell-walk      finds the patterns itself
+    without cones (majorant)        admm           no factor larger than d x d
     at most 4,000 examples          admm           few iterations, one n x n factor
     more, smooth loss               fista          no factor, memory O(nP)
     more, hinge loss                admm           fista would have to smooth the loss
@@ -305,6 +306,8 @@ def automatic(problem: Problem[Any]) -> str:
     """
     if NetworkForm in problem.forms():
         return "cell-walk"
+    if MajorantForm in problem.forms():
+        return "admm"
     form = problem.canonical(GroupForm)
     small = len(form.y) <= FACTOR_ROWS
     return "admm" if small or not np.isfinite(form.loss.curvature) else "fista"
@@ -336,14 +339,14 @@ def _start_points(form: Any, start: Any) -> Any:
     elif not isinstance(start, tuple) or isinstance(start, Neurons):
         start = (start, None)
     primal = start[0]
-    if isinstance(form, (GroupForm, NetworkForm)):
+    if isinstance(form, (GroupForm, MajorantForm, NetworkForm)):
         if not isinstance(primal, Neurons):
             raise ProblemError(f"start must be a Solution or Neurons, got {type(primal).__name__}")
         d = form.X.shape[1]
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
-        if isinstance(form, GroupForm) and columns != form.blocks:
+        if not isinstance(form, NetworkForm) and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
     return start
 
