@@ -25,7 +25,9 @@ from convexnn.forms import CvxpyProgram, Dual, MajorantForm, Neurons
 from convexnn.masked import adjoint
 from convexnn.problems.bound import ROUNDING, best_scale, repaired
 
-SWEEPS = 60  # of the search for the boxes' best points
+SWEEPS = 200  # of the search for the boxes' best points
+NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
+EVERY = 5  # sweeps between moves of the multipliers in the linf norm
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -153,14 +155,16 @@ def _limit(form: MajorantForm) -> Array:
 def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps):  # type: ignore[no-untyped-def]
     """Move each row of theta in its box to lower ``||row - X'theta||_dual``.
 
-    Coordinate descent on the squared length (or, in the linf norm, on the squared distance to
-    the ball of radius ``level``), until the norm is within reach of what any theta could have,
+    Coordinate descent on ``||e||^2 / 2`` with ``e = r = row - X'theta`` or, in the linf norm,
+    ``e = soft(r + u, level)``, and u following e every few sweeps: the method of multipliers for
+    ``|r| <= level``. A block is left when its norm is within reach of what any theta could have,
     or below what some other block cannot help having.
     """
     n, d = X.shape
     P = rows.shape[0] // 2
     level = beta
-    r, e = np.empty(d), np.empty(d)
+    r, e, u = np.empty(d), np.empty(d), np.empty(d)
+    kept = np.empty(n)
     for b in order:
         box = top[b // P]
         r[:] = rows[b]
@@ -168,50 +172,61 @@ def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps)
             if theta[b, i] != 0.0:
                 for j in range(d):
                     r[j] -= theta[b, i] * X[i, j]
-        for _ in range(sweeps):
+        u[:] = 0.0
+        least = np.inf
+        for sweep in range(sweeps):
             length = 0.0
             for j in range(d):
-                if euclidean:
-                    e[j] = r[j]
-                    length += r[j] * r[j]
-                else:
-                    e[j] = np.sign(r[j]) * max(abs(r[j]) - level, 0.0)
-                    length = max(length, abs(r[j]))
+                length = length + r[j] * r[j] if euclidean else max(length, abs(r[j]))
+                e[j] = r[j]
+                if not euclidean:
+                    e[j] += u[j]
+                    e[j] = np.sign(e[j]) * max(abs(e[j]) - level, 0.0)
             if euclidean:
                 length = np.sqrt(length)
-            if length <= level * (1.0 + 1e-12):
+            if length < least:
+                least = length
+                kept[:] = theta[b]
+            if length <= level * (1.0 + NEAR):
                 break
             size = 0.0
             for j in range(d):
                 size += e[j] * e[j] if euclidean else abs(e[j])
             if euclidean:
                 size = np.sqrt(size)
-            reach = 0.0  # of the support function at e: what no theta can undercut
-            for j in range(d):
-                reach += rows[b, j] * e[j]
-            for i in range(n):
-                t = 0.0
+            if size > 0.0:
+                reach = 0.0  # of the support function at e: what no theta can undercut
                 for j in range(d):
-                    t += X[i, j] * e[j]
-                reach -= box[i] * max(t, leak * t)
-            level = max(level, reach / size)
-            if length <= level * (1.0 + 1e-10):
+                    reach += rows[b, j] * e[j]
+                for i in range(n):
+                    t = 0.0
+                    for j in range(d):
+                        t += X[i, j] * e[j]
+                    reach -= box[i] * max(t, leak * t)
+                level = max(level, reach / size)
+            if length <= level * (1.0 + NEAR):
                 break
+            if not euclidean and sweep % EVERY == EVERY - 1:
+                scale = 1.0
+                if sweep == EVERY - 1:
+                    largest = np.max(np.abs(e))
+                    scale = level / largest if largest > 0.0 else 1.0
+                u[:] = e * scale
             for i in range(n):
                 high = box[i]
                 if high == 0.0 or squares[i] == 0.0:
                     continue
                 slope = 0.0
                 for j in range(d):
-                    if euclidean:
-                        slope += X[i, j] * r[j]
-                    elif r[j] > level:
-                        slope += X[i, j] * (r[j] - level)
-                    elif r[j] < -level:
-                        slope += X[i, j] * (r[j] + level)
+                    t = r[j]
+                    if not euclidean:
+                        t += u[j]
+                        t = t - level if t > level else (t + level if t < -level else 0.0)
+                    slope += X[i, j] * t
                 new = min(max(theta[b, i] + slope / squares[i], leak * high), high)
                 change = new - theta[b, i]
                 if change != 0.0:
                     theta[b, i] = new
                     for j in range(d):
                         r[j] -= change * X[i, j]
+        theta[b] = kept
