@@ -25,9 +25,9 @@ from convexnn.forms import CvxpyProgram, Dual, MajorantForm, Neurons
 from convexnn.masked import adjoint
 from convexnn.problems.bound import ROUNDING, best_scale, repaired
 
-SWEEPS = 200  # of the search for the boxes' best points
+SWEEPS = 500  # of the search for the boxes' best points
 NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
-EVERY = 5  # sweeps between moves of the multipliers in the linf norm
+EVERY = 2  # sweeps between moves of the multipliers in the linf norm
 EPS = float(np.finfo(np.float64).eps)
 
 
