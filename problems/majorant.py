@@ -103,7 +103,9 @@ def multipliers(form: MajorantForm, mu: Array, common: Array | None) -> tuple[Ar
     return shared + np.maximum(mu, 0.0), shared + np.maximum(-mu, 0.0)
 
 
-def largest_norm(form: MajorantForm, p: Array, q: Array, kinks: Array | None, slack: float) -> float:
+def largest_norm(
+    form: MajorantForm, p: Array, q: Array, kinks: Array | None, slack: float
+) -> float:
     """Return the largest dual norm of a block, over the points found in the boxes."""
     X, S = form.X, form.slopes
     n, P = S.shape

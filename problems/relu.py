@@ -242,9 +242,10 @@ class ReluTraining(Training):
 
         The objective is the network's own, which is what the user gets and an upper bound on
         the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
-        is its value, which is at least that. The bound is on the program's optimum. Where they are all patterns but too many to list, the bound
-        covers those of ``dual.matrix`` and is not portable; without that it covers all
-        patterns, by a closed form that is loose.
+        is its value, which is at least that. The bound is on the optimum over the program's
+        patterns. Where they are all patterns but too many to list, the bound covers those of
+        ``dual.matrix`` and is not portable; without that it covers all patterns, by a closed
+        form that is loose.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ class Admm:
         Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
         while the run goes on if neither is given, else kept; for a majorant each by itself.
     relax : float, default 1.6
-        Over-relaxation, in [1, 2).
+        Over-relaxation, in [1, 2); the majorant of a linear program has its own.
     """
 
     name = "admm"

@@ -111,9 +111,7 @@ def first_network(
     return next(search(form, 1, chosen["width"], plain, reporter))
 
 
-def columns(
-    form: NetworkForm, network: Neurons, count: int, rng: np.random.Generator
-) -> BoolArray:
+def columns(form: NetworkForm, network: Neurons, count: int, rng: np.random.Generator) -> BoolArray:
     """Return the network's own patterns and as many random ones as make `count` in all."""
     matrix = pool(form, [network])
     missing = count - matrix.shape[1]
@@ -140,9 +138,7 @@ class Descent:
         self.rho: float | None = None
         self.sigma: float | None = None
 
-    def __call__(
-        self, network: Neurons, value: float, matrix: BoolArray
-    ) -> tuple[Neurons, float]:
+    def __call__(self, network: Neurons, value: float, matrix: BoolArray) -> tuple[Neurons, float]:
         """Return the best network met, the given one if there is none better, and its value."""
         program = self.form.majorant(matrix)
         begin = gathered(self.form, network, matrix)

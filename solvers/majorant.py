@@ -12,6 +12,10 @@ The linear solve is one d x d factor. The prox of the loss is a problem of its o
 example, with two unknowns, the multipliers ``p`` and ``q`` of ``low`` and ``up``: given them every
 entry of C is a shifted threshold, and the two unknowns are the root of a monotone map, piecewise
 linear but for the logistic loss. `_prox` starts from the root of the step before.
+
+A linear program (hinge loss, l1 penalty) is the slow case: there each step is averaged with the
+point where the run last restarted (Halpern's iteration, with the restarts of Lu & Yang 2024,
+"Restarted Halpern PDHG for linear programming").
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from convexnn.losses import Hinge, Huber, Logistic, Loss, Squared
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+REFLECT = 1.9  # over-relaxation of anchored steps
 TAKEN = (Squared, Huber, Hinge, Logistic)
 
 
@@ -105,6 +110,7 @@ class State:
     q: Array
     gram: Array
     inverse: Array
+    anchor: Anchor | None
     factor: Any = None
 
     @classmethod
@@ -116,6 +122,7 @@ class State:
         sigma = sigma or curvature * np.sqrt(width)
         gram = form.X.T @ form.X
         rho = rho or sigma * float(np.trace(gram)) / d
+        linear = np.isinf(form.loss.curvature) and not form.norm.rotates
         zero = np.zeros(n)
         state = cls(
             form,
@@ -131,7 +138,8 @@ class State:
             zero.copy(),
             zero.copy(),
             gram,
-            np.linalg.pinv(form.X) if form.skip else np.zeros((d, n)),
+            np.asarray(np.linalg.pinv(form.X) if form.skip else np.zeros((d, n)), np.float64),
+            Anchor() if linear else None,
         )
         if start is not None:
             state.resume(*start)
@@ -169,15 +177,11 @@ class State:
         half, leak = self.form.slopes.shape[1], self.form.leak
         p, q = self.p, self.q
         neurons = Neurons(self.T[:, :half].copy(), self.T[:, half:].copy(), self.skip.copy())
-        weight = np.hstack(
-            [np.broadcast_to(side[:, None], (len(side), half)) for side in (q, p)]
-        )
+        weight = np.hstack([np.broadcast_to(side[:, None], (len(side), half)) for side in (q, p)])
         other = np.hstack([p[:, None] * self.form.slopes, q[:, None] * self.form.slopes])
         inside = (other + self.sigma * self.Lambda) / np.where(weight > 0.0, weight, 1.0)
         kinks = np.where(self.C > 0.0, 1.0, np.where(self.C < 0.0, leak, inside))
-        return neurons, Dual(
-            p - q, common=np.minimum(p, q), kinks=np.clip(kinks, leak, 1.0)
-        )
+        return neurons, Dual(p - q, common=np.minimum(p, q), kinks=np.clip(kinks, leak, 1.0))
 
 
 @dataclass
@@ -190,20 +194,60 @@ class Move:
     dual_z: float
 
 
+@dataclass
+class Anchor:
+    """Where the iteration last restarted, and what its residual was there.
+
+    Attributes
+    ----------
+    points : tuple of array
+        ``T + lam``, ``C + Lambda`` and ``c + gamma``; none where the next step is to restart.
+    steps, total : int
+        Since then, and in all.
+    first, last : float
+        Length of the first step since then and of the last one.
+    """
+
+    points: tuple[Array, ...] = ()
+    steps: int = 0
+    total: int = 0
+    first: float = np.inf
+    last: float = np.inf
+
+    def pull(self, points: tuple[Array, ...], moved: tuple[Array, ...], length: float) -> None:
+        """Average `moved`, in place, with the anchor; restart first where that pays."""
+        fallen = length <= 0.2 * self.first
+        stalled = length <= 0.8 * self.first and length > self.last
+        if not self.points or fallen or stalled or self.steps >= 0.36 * self.total:
+            self.points, self.steps, self.first = points, 0, length
+        self.last = length
+        self.steps += 1
+        self.total += 1
+        share = 1.0 / (self.steps + 1.0)
+        for new, old in zip(moved, self.points, strict=True):
+            new += share * (old - new)
+
+
 def step(form: MajorantForm, state: State, relax: float) -> Move:
     """Advance the iterates by one step, in place, and return the residuals."""
     rho, sigma = state.rho, state.sigma
     right = sigma * (form.X.T @ (state.C - state.Lambda)) + rho * (state.T - state.lam)
     U = cho_solve(state.factor, right, overwrite_b=True, check_finite=False)
     image = form.X @ U
-    shifted = relax * U + (1.0 - relax) * state.T + state.lam
-    T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
-    lam = shifted - T
-    raised = relax * image + (1.0 - relax) * state.C + state.Lambda
-    free = state.c
+    apart_u, apart_z, apart_free = U - state.T, image - state.C, np.zeros_like(state.c)
     if form.skip:
         state.skip = state.inverse @ (state.c - state.gamma)
-        free = relax * (form.X @ state.skip) + (1.0 - relax) * state.c + state.gamma
+        apart_free = form.X @ state.skip - state.c
+    relax = relax if state.anchor is None else REFLECT
+    shifted = state.T + state.lam + relax * apart_u
+    raised = state.C + state.Lambda + relax * apart_z
+    free = state.c + state.gamma + relax * apart_free
+    if state.anchor is not None:
+        square = rho * _size(apart_u) ** 2 + sigma * (_size(apart_z) ** 2 + _size(apart_free) ** 2)
+        held = (state.T + state.lam, state.C + state.Lambda, state.c + state.gamma)
+        state.anchor.pull(held, (shifted, raised, free), float(np.sqrt(square)))
+    T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
+    lam = shifted - T
     C, c = prox(form, raised, free, sigma, state.p, state.q)
     Lambda = raised - C
     move = Move(
@@ -268,7 +312,7 @@ class Tuner:
 
     def update(self, k: int, state: State, move: Move) -> None:
         """Change the penalties that are out of balance."""
-        if k < self.next:
+        if k < self.next or not (self.rho or self.sigma):
             return
         self.next = 1.6 * k
         by_u, by_z = _balance(move.primal_u, move.dual_u), _balance(move.primal_z, move.dual_z)
@@ -279,6 +323,8 @@ class Tuner:
             state.sigma *= by_z
             state.Lambda /= by_z
             state.gamma /= by_z
+        if state.anchor is not None:
+            state.anchor.points = ()
         state.refactor()
 
 
@@ -347,7 +393,7 @@ def _sides(row, c, S, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _slopes(row, c, S, y, bend, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
-    """Return the derivatives of the dual function in p and in q, and those of ``low`` and ``up``."""
+    """Return the derivatives of the dual function in p and q, and those of `_sides`."""
     low, up, a, b, h = _sides(row, c, S, p, q, weight, leak, skip)
     return y - low - bend * (p + q), up - y - bend * (p + q), a, b, h
 

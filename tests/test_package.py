@@ -181,7 +181,7 @@ class Twice(Admm):
     def __init__(self) -> None:
         self.runs = 0
 
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Any:
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
         self.runs += 1
         return super().run(form, options, reporter, start)
 
@@ -191,7 +191,7 @@ class Boastful(Twice):
 
     name = "boastful"
 
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Any:
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
         self.runs += 1
         return cx.Raw("finished", "Solved to perfection.")
 
