@@ -94,7 +94,7 @@ def run(
 
 @dataclass
 class State:
-    """Iterates and penalties of one run."""
+    """Iterates and penalties of one run, and how large U and X U have been in it."""
 
     form: MajorantForm
     rho: float
@@ -112,6 +112,8 @@ class State:
     inverse: Array
     anchor: Anchor | None
     factor: Any = None
+    size_u: float = 0.0
+    size_z: float = 0.0
 
     @classmethod
     def begin(cls, form: MajorantForm, rho: float | None, sigma: float | None, start: Any) -> State:
@@ -186,7 +188,7 @@ class State:
 
 @dataclass
 class Move:
-    """Relative residuals of one step: primal and dual, for ``U = T`` and for ``X U = C``."""
+    """Residuals of one step relative to the run's sizes: for ``U = T``, for ``X U, X s = C, c``."""
 
     primal_u: float
     dual_u: float
@@ -243,18 +245,20 @@ def step(form: MajorantForm, state: State, relax: float) -> Move:
     raised = state.C + state.Lambda + relax * apart_z
     free = state.c + state.gamma + relax * apart_free
     if state.anchor is not None:
-        square = rho * _size(apart_u) ** 2 + sigma * (_size(apart_z) ** 2 + _size(apart_free) ** 2)
+        square = rho * _size(apart_u) ** 2 + sigma * _size(apart_z, apart_free) ** 2
         held = (state.T + state.lam, state.C + state.Lambda, state.c + state.gamma)
         state.anchor.pull(held, (shifted, raised, free), float(np.sqrt(square)))
     T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
     lam = shifted - T
     C, c = prox(form, raised, free, sigma, state.p, state.q)
     Lambda = raised - C
+    state.size_u = max(state.size_u, _size(U), _size(T))
+    state.size_z = max(state.size_z, _size(C, c), _size(image, apart_free + state.c))
     move = Move(
-        _ratio(U - T, max(_size(U), _size(T))),
-        _ratio(T - state.T, _size(lam)),
-        _ratio(image - C, max(_size(image), _size(C))),
-        _ratio(C - state.C, _size(Lambda)),
+        _ratio(_size(U - T), state.size_u),
+        _ratio(_size(T - state.T), _size(lam)),
+        _ratio(_size(image - C, apart_free + state.c - c), state.size_z),
+        _ratio(_size(C - state.C, c - state.c), _size(Lambda, free - c)),
     )
     state.T, state.lam, state.C, state.Lambda = T, lam, C, Lambda
     if form.skip:
@@ -329,18 +333,19 @@ class Tuner:
 
 
 def _balance(primal: float, dual: float) -> float:
-    if not (primal > 0.0 and dual > 0.0):
+    """Return the factor that a penalty should move by."""
+    if not primal > 0.0:
         return 1.0
-    factor = min(max(primal / dual, 0.1), 10.0)
+    factor = min(max(primal / dual, 0.1), 10.0) if dual > 0.0 else 10.0
     return 1.0 if 1.0 / 1.2 <= factor <= 1.2 else factor
 
 
-def _size(a: Array) -> float:
-    return float(np.linalg.norm(a))
+def _size(*parts: Array) -> float:
+    return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))
 
 
-def _ratio(a: Array, size: float) -> float:
-    return _size(a) / size if size > 0.0 else 0.0
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else 0.0
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -424,10 +429,10 @@ def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type
         new = x + f / slope if slope > 0.0 else (cap if f > 0.0 else 0.0)
         new = min(max(new, 0.0), cap)
         if k % 4 == 3 and right < np.inf:  # halve at least every fourth step
-            if right - left > 0.5 * width:
-                new = 0.5 * (left + right)
-            width = right - left
-        elif not left <= new <= right:
+            slow, width = right - left > 0.5 * width, right - left
+        else:
+            slow = False
+        if slow or not left <= new <= right:
             new = 0.5 * (left + right)
         if abs(new - x) <= 1e-15 * abs(new) or new == x:
             return new
@@ -460,10 +465,10 @@ def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-
             return m
         new = x - f / (1.0 + slope * m * (1.0 - m))
         if k % 4 == 3 and right - left < np.inf:
-            if right - left > 0.5 * width:
-                new = 0.5 * (left + right)
-            width = right - left
-        elif not left <= new <= right:
+            slow, width = right - left > 0.5 * width, right - left
+        else:
+            slow = False
+        if slow or not left <= new <= right:
             new = 0.5 * (left + right)
         if abs(new - x) <= 4e-15 * (1.0 + abs(new)):
             break
@@ -490,19 +495,15 @@ def _split(row, c, S, y, bend, total, guess, weight, leak, skip):  # type: ignor
         new = p + (f - g) / slope if slope > 0.0 else (total if f > g else 0.0)
         new = min(max(new, 0.0), total)
         if k % 4 == 3:
-            if right - left > 0.5 * width:
-                new = 0.5 * (left + right)
-            width = right - left
-        elif not left <= new <= right:
+            slow, width = right - left > 0.5 * width, right - left
+        else:
+            slow = False
+        if slow or not left <= new <= right:
             new = 0.5 * (left + right)
         if abs(new - p) <= 1e-16 * total:
             break
         p = new
-    if p <= 0.0:
-        return p, g
-    if p >= total:
-        return p, f
-    return p, 0.5 * (f + g)
+    return p, (p * f + (total - p) * g) / total  # f = g inside, the larger one at an end
 
 
 @njit(cache=True)
