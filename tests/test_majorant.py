@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ import pytest
 import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.forms import Dual, MajorantForm, NetworkForm, Neurons, active_patterns
-from convexnn.losses import LOSSES, Squared
+from convexnn.losses import LOSSES, Loss, Squared
 from convexnn.norms import NORMS
 from convexnn.problems.majorant import majorant_bound
 from convexnn.solvers.majorant import prox
 
 CLASSIFICATION = ("logistic", "hinge")
 PENALTIES = ("l2", "l1")
-VARIANTS = [{}, {"leak": 0.2}, {"skip": True}, {"bias": True, "leak": 0.1, "skip": True}]
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"leak": 0.2},
+    {"skip": True},
+    {"bias": True, "leak": 0.1, "skip": True},
+]
 VARIANT_NAMES = ["plain", "leak", "skip", "all"]
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 SLACK = 1e-6  # allowed for the inaccuracy of the interior-point solver
@@ -75,7 +80,8 @@ def random_neurons(form: MajorantForm, rng: np.random.Generator) -> Neurons:
     d, P = form.X.shape[1], form.slopes.shape[1]
     V, W = rng.standard_normal((2, d, P)) * 10.0 ** rng.uniform(-2.0, 1.0)
     V[:, rng.random(P) < 0.3] = 0.0
-    return Neurons(V, W, rng.standard_normal(d) if form.skip else np.zeros(d))
+    skip: Array = rng.standard_normal((d,)) * form.skip
+    return Neurons(V, W, skip)
 
 
 def network_objective(form: MajorantForm, neurons: Neurons) -> float:
@@ -90,9 +96,7 @@ def interior_point(problem: cx.ReluTraining) -> tuple[float, Neurons, Dual]:
     program = problem.to_cvxpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program.problem.solve(
-            solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9
-        )
+        program.problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
     primal, dual = program.points()
     return float(program.problem.value), primal, dual
 
@@ -200,7 +204,7 @@ def test_where_all_patterns_are_meant_the_certificate_is_the_networks_own(backen
 def guesses(form: MajorantForm, dual: Dual, rng: np.random.Generator) -> list[Dual]:
     """Dual guesses near and far, with and without kinks, out of their domain, of other shape."""
     n, P = form.slopes.shape
-    noise = rng.standard_normal(n)
+    noise: Array = rng.standard_normal((n,))
     kinks = rng.uniform(-1.0, 2.0, (n, 2 * P))
     assert dual.common is not None
     return [
@@ -221,15 +225,20 @@ def guesses(form: MajorantForm, dual: Dual, rng: np.random.Generator) -> list[Du
 @each_loss
 @each_penalty
 @pytest.mark.parametrize("kind", KINDS)
-def test_bound_never_exceeds_the_optimum_and_reaches_it(
-    loss: str, penalty: str, kind: str
-) -> None:
+def test_bound_never_exceeds_the_optimum_and_reaches_it(loss: str, penalty: str, kind: str) -> None:
     for seed, variant in enumerate(VARIANTS):
         X, y = data(loss, 10, 2, kind, seed=seed + 20)
         X[0, 0] += 0.0 if X.any() else 1.0
         beta = 0.3 * float(np.mean(np.abs(X)))
         problem = cx.ReluTraining(
-            X, y, beta=beta, loss=loss, penalty=penalty, patterns=5, formulation="majorant", **variant
+            X,
+            y,
+            beta=beta,
+            loss=loss,
+            penalty=penalty,
+            patterns=5,
+            formulation="majorant",
+            **variant,
         )
         form = form_of(problem)
         optimum, primal, dual = interior_point(problem)
@@ -279,9 +288,7 @@ def loose_form(loss: str, rng: np.random.Generator, leak: float, skip: bool) -> 
     n, P = 40, 4
     slopes = np.where(rng.random((n, P)) < 0.5, 1.0, leak)
     y = rng.choice([-1.0, 1.0], n) if loss in CLASSIFICATION else 2.0 * rng.standard_normal(n)
-    return MajorantForm(
-        np.zeros((n, 1)), y, slopes, LOSSES[loss], NORMS["l2"], 1.0, leak, skip
-    )
+    return MajorantForm(np.zeros((n, 1)), y, slopes, LOSSES[loss], NORMS["l2"], 1.0, leak, skip)
 
 
 PROX = list(product([0.0, 0.3], [False, True], [0.1, 1.0, 30.0]))
@@ -294,7 +301,8 @@ def test_prox_closes_the_duality_gap(loss: str, leak: float, skip: bool, sigma: 
     form = loose_form(loss, rng, leak, skip)
     n, P = form.slopes.shape
     for scale in (0.0, 0.3, 3.0):
-        C, c = scale * rng.standard_normal((n, 2 * P)), scale * rng.standard_normal(n)
+        C: Array = scale * rng.standard_normal((n, 2 * P))
+        c: Array = scale * rng.standard_normal((n,))
         p, q = np.zeros(n), np.zeros(n)
         for start in ("zero", "answer", "wild"):
             if start == "wild":
@@ -305,15 +313,15 @@ def test_prox_closes_the_duality_gap(loss: str, leak: float, skip: bool, sigma: 
             value = prox_value(form, at, free, C, c, sigma)
             # the Lagrangian at its minimiser, term by term a Moreau envelope, less h*
             S = form.slopes
-            terms = [_envelope(S, C[:, :P], p, q, leak, sigma), _envelope(S, C[:, P:], q, p, leak, sigma)]
-            bound = terms[0] + terms[1] + (q - p) * c
+            bound = _envelope(S, C[:, :P], p, q, leak, sigma) + (q - p) * c
+            bound += _envelope(S, C[:, P:], q, p, leak, sigma)
             if skip:
                 bound -= 0.5 * np.square(q - p) / sigma
             total = p + q
             share = np.divide(p, total, out=np.zeros(n), where=total > 0.0)
-            y, l = form.y, form.loss
-            below = np.where(p > 0.0, l.conjugate(l.clip(-total, y), y), 0.0)
-            above = np.where(q > 0.0, l.conjugate(l.clip(total, y), y), 0.0)
+            y, h = form.y, form.loss
+            below = np.where(p > 0.0, h.conjugate(h.clip(-total, y), y), 0.0)
+            above = np.where(q > 0.0, h.conjugate(h.clip(total, y), y), 0.0)
             bound -= share * below + (1.0 - share) * above
             np.testing.assert_allclose(value, bound, rtol=0.0, atol=2e-9 * (1.0 + np.max(value)))
 
@@ -337,20 +345,22 @@ def test_prox_agrees_with_an_interior_point_solver(loss: str) -> None:
     rng = np.random.default_rng(4)
     form = loose_form(loss, rng, 0.2, True)
     n, P = form.slopes.shape
-    C, c, sigma = rng.standard_normal((n, 2 * P)), rng.standard_normal(n), 0.7
+    C: Array = rng.standard_normal((n, 2 * P))
+    c: Array = rng.standard_normal((n,))
+    sigma = 0.7
     at, free = prox(form, C, c, sigma, np.zeros(n), np.zeros(n))
     A, B, f = cp.Variable((n, P)), cp.Variable((n, P)), cp.Variable(n)
     low = cp.sum(cp.multiply(form.slopes, A) - cp.maximum(B, 0.2 * B), axis=1) + f
     up = cp.sum(cp.maximum(A, 0.2 * A) - cp.multiply(form.slopes, B), axis=1) + f
     y = form.y
-    if loss in CLASSIFICATION:
-        z = y - cp.multiply(y, 0.0)
-        margin = cp.minimum(*[cp.multiply(y > 0, low) - cp.multiply(y < 0, up)] * 2)
-        z, y = margin, np.ones(n)
-        fit = {"hinge": cp.sum(cp.pos(1.0 - z)), "logistic": cp.sum(cp.logistic(-z))}[loss]
-    else:
-        r = cp.maximum(y - low, up - y)
-        fit = {"squared": 0.5 * cp.sum_squares(cp.pos(r)), "huber": 0.5 * cp.sum(cp.huber(cp.pos(r)))}[loss]
+    margin = cp.multiply(y > 0.0, low) - cp.multiply(y <= 0.0, up)
+    r = cp.pos(cp.maximum(y - low, up - y))
+    fit = {
+        "hinge": cp.sum(cp.pos(1.0 - margin)),
+        "logistic": cp.sum(cp.logistic(-margin)),
+        "squared": 0.5 * cp.sum_squares(r),
+        "huber": 0.5 * cp.sum(cp.huber(r)),
+    }[loss]
     near = cp.sum_squares(A - C[:, :P]) + cp.sum_squares(B - C[:, P:]) + cp.sum_squares(f - c)
     cp.Problem(cp.Minimize(fit + 0.5 * sigma * near)).solve(solver=cp.CLARABEL)
     np.testing.assert_allclose(at, np.hstack([A.value, B.value]), rtol=0.0, atol=2e-4)
@@ -358,14 +368,18 @@ def test_prox_agrees_with_an_interior_point_solver(loss: str) -> None:
 
 
 @each_loss
-@each_variant
-def test_warm_start_saves_iterations(loss: str, variant: dict[str, Any]) -> None:
-    problem = declared(loss, **variant)
-    first = cx.solve(problem, "admm", tol=1e-6)
-    again = replace(problem, beta=0.49)
-    cold, warm = cx.solve(again, "admm", tol=1e-5), cx.solve(again, "admm", tol=1e-5, start=first)
-    assert first.status is cold.status is warm.status is cx.Status.OPTIMAL
-    assert warm.history[-1].iteration < cold.history[-1].iteration
+def test_warm_start_saves_iterations(loss: str) -> None:
+    cold, warm = 0, 0
+    for variant in VARIANTS[:3]:
+        problem = declared(loss, **variant)
+        first = cx.solve(problem, "admm", tol=1e-5)
+        assert first.status is cx.Status.OPTIMAL
+        again = cx.solve(problem, "admm", tol=1e-5, start=first)
+        assert again.history[-1].iteration < 0.5 * first.history[-1].iteration
+        other = replace(problem, beta=0.49)
+        cold += cx.solve(other, "admm", tol=1e-4).history[-1].iteration
+        warm += cx.solve(other, "admm", tol=1e-4, start=first).history[-1].iteration
+    assert warm < 0.8 * cold
 
 
 def test_answers_of_the_two_formulations_start_each_other() -> None:
@@ -392,7 +406,7 @@ def test_a_time_limit_and_an_iteration_limit_return_certified_answers() -> None:
 
 
 def test_penalties_are_kept_where_they_are_given() -> None:
-    solution = cx.solve(declared("squared"), "admm", tol=1e-4, rho=3.0, sigma=3.0, relax=1.0)
+    solution = cx.solve(declared("squared"), "admm", tol=1e-3, rho=3.0, sigma=3.0, relax=1.0)
     assert solution.status is cx.Status.OPTIMAL
 
 
@@ -415,7 +429,7 @@ def test_a_solution_survives_its_file(backend: str, patterns: int | None, tmp_pa
 
 
 def test_certificate_is_on_the_majorant_and_says_so() -> None:
-    problem = declared("squared")
+    problem = declared("logistic", beta=0.1)
     solution = cx.solve(problem, tol=1e-6)
     assert solution.backend == "admm"
     assert solution.certificate.scope == "the majorant over these patterns"
@@ -449,23 +463,34 @@ def test_wide_data_are_solved_in_their_row_space() -> None:
     assert float(0.5 * np.sum((z - y) ** 2)) < solution.objective
 
 
-@dataclass(frozen=True)
-class Foreign(Squared):
-    """A loss of the user's own, which happens to be known."""
-
-
-class Unknown(Foreign.__mro__[2]):  # type: ignore[misc, name-defined]  # the abstract base
-    """A loss that the prox does not know."""
+class Unknown(Loss):
+    """A loss that the prox does not know: the squared one under another name."""
 
     name = "unknown"
     curvature = 1.0
     cones = Squared.cones
-    value, gradient, conjugate = Squared.value, Squared.gradient, Squared.conjugate
-    prox, domain, cvxpy = Squared.prox, Squared.domain, Squared.cvxpy
+
+    def value(self, z: Array, y: Array) -> Array:
+        return Squared().value(z, y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        return Squared().gradient(z, y)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        return Squared().conjugate(s, y)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        return Squared().prox(v, y, step)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        return Squared().domain(y)
+
+    def cvxpy(self, z: Any, y: Array) -> Any:
+        return Squared().cvxpy(z, y)
 
 
 def test_a_loss_that_the_prox_does_not_know_is_refused() -> None:
-    problem = declared("squared", loss=Unknown())
+    problem = replace(declared("squared"), loss=Unknown())
     assert "admm" not in cx.backends(problem).names
     with pytest.raises(cx.BackendError, match="knows the majorant of squared, huber, hinge"):
         cx.solve(problem, "admm")
@@ -496,7 +521,7 @@ def test_reported_objectives_never_rise(loss: str, penalty: str, local: bool) ->
         )
         seen = [step.objective for step in solution.history[1:]]
         assert len(seen) >= 2
-        assert all(b <= a * (1.0 + 1e-12) for a, b in zip(seen, seen[1:], strict=False))
+        assert all(b <= a * (1.0 + 1e-12) for a, b in pairwise(seen))
         assert solution.objective <= seen[-1] * (1.0 + 1e-9)
         assert solution.objective == problem.objective(solution.primal)
         assert solution.bound <= solution.objective

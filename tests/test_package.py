@@ -16,7 +16,6 @@ import pytest
 import convexnn as cx
 from convexnn import backend as backends
 from convexnn.backend import Options, Reporter
-from convexnn.forms import GroupForm
 from convexnn.solvers.admm import Admm
 
 ROOT = Path(__file__).parents[1]
