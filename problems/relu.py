@@ -277,35 +277,47 @@ class ReluTraining(Training):
         -------
         Certificate
         """
-        size = float(np.linalg.norm(primal.skip)) if self.skip else 0.0
-        slack = self.design.slack
-        majorant = self.formulation == "majorant" and self.matrix is not None
-        if majorant and self.patterns is not None:
-            form = self._majorant_form
-            bound = majorant_bound(form, dual, slack=slack, skip_size=size)
-            return Certificate(
-                form.objective(primal), bound, 0.0, "the majorant over these patterns"
-            )
+        if self.patterns is None:
+            objective = self.objective(primal)
+            bound, scope = self._bound(dual, self._skip_size(primal)), "all patterns"
+            if self.matrix is None and dual.matrix is not None:
+                scope += self._found(objective, dual, dual.matrix, self._skip_size(primal))
+            return Certificate(objective, bound, 0.0, scope)
+        bound = self._bound(dual, self._skip_size(primal))
+        if self.formulation == "majorant":
+            value = self._majorant_form.objective(primal)
+            return Certificate(value, bound, 0.0, "the majorant over these patterns")
         X = self.design.matrix
         XV, XW = X @ primal.V, X @ primal.W
-        objective = self._value(primal, XV, XW)
-        scope = "these patterns" if self.patterns is not None else "all patterns"
-        if majorant and dual.common is not None:  # over all patterns the two optima are one
-            bound = majorant_bound(self._majorant_form, dual, slack=slack, skip_size=size)
-        elif self.matrix is not None:
-            bound = lower_bound(self._group_form, dual, slack=slack, skip_size=size)
-        else:
-            guesses = [mu for mu in (dual.mu, dual.outer) if mu is not None]
+        violation = self._violation(XV, XW)
+        return Certificate(self._value(primal, XV, XW), bound, violation, "these patterns")
+
+    def _skip_size(self, primal: Neurons) -> float:
+        return float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+
+    def _bound(self, dual: Dual, skip_size: float) -> float:
+        """Return a lower bound on the optimum of the declared program."""
+        slack = self.design.slack
+        if self.matrix is None:
             form, nodes = self._network_form, dual.nodes
-            bound = max(
-                network_bound(form, mu, slack=slack, skip_size=size, nodes=nodes) for mu in guesses
+            return max(
+                network_bound(form, mu, slack=slack, skip_size=skip_size, nodes=nodes)
+                for mu in (dual.mu, dual.outer)
+                if mu is not None
             )
-            if dual.matrix is not None:
-                found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=size)
-                gap = max(objective - found, 0.0) / max(1.0, abs(objective))
-                scope += f"; within {gap:.0e} over the {dual.matrix.shape[1]:,} found by search"
-        violation = 0.0 if self.patterns is None else self._violation(XV, XW)
-        return Certificate(objective, bound, violation, scope)
+        if self.formulation == "majorant" and (
+            self.patterns is not None or dual.common is not None
+        ):
+            # over all patterns its optimum is the network's own
+            return majorant_bound(self._majorant_form, dual, slack=slack, skip_size=skip_size)
+        return lower_bound(self._group_form, dual, slack=slack, skip_size=skip_size)
+
+    def _found(self, objective: float, dual: Dual, matrix: BoolArray, skip_size: float) -> str:
+        """Say how near the objective is to the optimum over the patterns found so far."""
+        form = self._network_form.over(matrix)
+        found = lower_bound(form, dual, slack=self.design.slack, skip_size=skip_size)
+        gap = max(objective - found, 0.0) / max(1.0, abs(objective))
+        return f"; within {gap:.0e} over the {matrix.shape[1]:,} found by search"
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

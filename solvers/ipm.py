@@ -211,7 +211,8 @@ class Newton:
     def lifted(self, weights: Array) -> Array:
         """Return ``X'(E_b * weights_b)``."""
         flat = (self.E * weights).reshape(-1, len(self.G))
-        return (flat @ self.G).reshape(self.h, -1, self.form.X.shape[1])
+        result: Array = flat @ self.G
+        return result.reshape(self.h, -1, self.form.X.shape[1])
 
     def grouped(self, u: Array) -> Array:
         """Return blocks with their coordinates split into the groups of the norm."""
@@ -446,7 +447,8 @@ class System:
             return result
         scaled = b / self.D
         inner = cho_solve(self.factor, self.A @ scaled, check_finite=False)
-        return scaled - (inner @ self.A) / self.D
+        rest: Array = scaled - (inner @ self.A) / self.D
+        return rest
 
     def solve(self, b: Array) -> Array:
         """Return the x with ``(D + F B^-1 F') x = b``, refined once."""

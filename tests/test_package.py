@@ -22,9 +22,23 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("numba", "cvxpy", "torch", "matplotlib", "pandas", "scipy", "sklearn", "typer", "rich")
 FLOOR = {
     **dict.fromkeys(
-        ("arrays", "forms", "losses", "norms", "solution", "cones", "masked", "memory"), 1
+        (
+            "arrays",
+            "forms",
+            "losses",
+            "norms",
+            "solution",
+            "cones",
+            "masked",
+            "memory",
+            "covering",
+            "bound",
+        ),
+        1,
     ),
-    **dict.fromkeys(("problem", "backend", "patterns", "enumeration", "network", "extras"), 2),
+    **dict.fromkeys(
+        ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
+    ),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli"), 5),
