@@ -1,28 +1,27 @@
-"""Lower bounds over all networks from a convex relaxation of one neuron.
+"""Lower bounds over all networks, from a convex relaxation of one neuron.
 
 A dual point ``mu`` bounds the optimum of a `NetworkForm` through its largest response,
 
     R(mu) = max_{||u|| <= 1} mu' act(X u),    act(t) = mean t + half |t|,
-    mean = (1 + leak) / 2,    half = (1 - leak) / 2,
 
-which is hard. Take ``u`` as random on the unit sphere, of mean ``m`` and second moment ``U``.
-Then ``||U x|| <= E |x'u| <= sqrt(x'U x)`` (left as ``|x'u| >= (x'u)(v'u)`` for each unit ``v``, right by
-Jensen's inequality), so the response is at most
+with ``mean = (1 + leak) / 2`` and ``half = (1 - leak) / 2``, which is hard. Let ``u`` be random
+on the unit sphere, with mean ``m`` and second moment ``U``. Then ``||U x|| <= E |x'u| <=
+sqrt(x'U x)``: on the left as ``|x'u| >= (x'u)(v'u)`` for each unit ``v``, on the right by Jensen's
+inequality. So, with the positive and negative parts of ``mu``, the response is at most
 
-    R(mu) <= max mean (X m)'mu + half sum_i max(mu_i, 0) sqrt(x_i'U x_i) - max(-mu_i, 0) ||U x_i||
-             over U >= m m', trace U = 1,
+    max_{U >= m m', trace U = 1}  mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- ||U x_i||),
 
-a concave maximum over a small matrix. It is bounded by weak duality: with
-``sqrt(a) <= (a / s + s) / 2`` and ``||a|| >= v'a``, any ``s > 0`` and unit ``v`` leave the largest
-value of a quadratic on the sphere, in closed form from its eigenvalues. Nothing that an iterative
-method found needs to be exact.
+a concave maximum over a small matrix. Weak duality bounds it: as ``sqrt(a) <= (a / s + s) / 2`` and
+``||a|| >= v'a``, any ``s > 0`` and unit ``v`` leave the maximum of a quadratic over the sphere,
+which eigenvalues give. Nothing that an iterative method found needs to be exact.
 
-The largest bound over ``mu`` is itself the optimum of a convex program, training with one pair
-``(m, U)`` for each sign and an output anywhere between the two ends; `improve` solves it.
+The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
+pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +29,13 @@ from scipy.optimize import minimize
 
 from convexnn.arrays import Array
 from convexnn.forms import NetworkForm
-from convexnn.losses import Loss
-from convexnn.problems.bound import repaired, scaled_value
+from convexnn.norms import L2
+from convexnn.problems.bound import network_bound, repaired, scaled_value
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
+MEMORY = 20  # pairs that L-BFGS remembers
+SMOOTHING = (1e-1, 1e-2, 1e-3)  # widths of the envelopes of a loss with kinks
 
 
 class Moments(NamedTuple):
@@ -93,6 +94,121 @@ def pull_back(X: Array, leak: float, at: Moments, of: Band, low: Array, high: Ar
     return Moments(dB, (dh - of.h * float(of.h @ dh)) / root)
 
 
+def response_bound(X: Array, mu: Array, leak: float = 0.0, *, iterations: int = 200) -> float:
+    """Return an upper bound on ``max_{||u||_2 <= 1} mu' act(X u)``, ``act(t) = max(t, leak t)``.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    mu : array of shape (n,)
+    leak : float, default 0.0
+        In [0, 1).
+    iterations : int, default 200
+        Of the search for multipliers; any number gives a valid bound.
+
+    Returns
+    -------
+    float
+        At most ``sqrt(sum c) ||diag(c)^(1/2) X||`` and ``sum_i c_i ||x_i||``, where
+        ``c = max(mu, 0) + leak max(-mu, 0)``.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> round(response_bound(X, np.array([1.0, 1.0])), 6)
+    1.414214
+    """
+    if not np.isfinite(mu).all():
+        return np.inf
+    lengths = L2().value(X)
+    length, size = float(np.max(lengths, initial=0.0)), float(np.max(np.abs(mu), initial=0.0))
+    if length == 0.0 or size == 0.0:
+        return 0.0
+    kept = lengths > 0.0
+    X, mu = X[kept] / length, mu[kept] / size
+    c = np.maximum(mu, 0.0) + leak * np.maximum(-mu, 0.0)
+    top = max(float(np.linalg.eigvalsh((X * c[:, None]).T @ X)[-1]), 0.0)
+    closed = min(float(c @ L2().value(X)), float(np.sqrt(np.sum(c) * top * (1.0 + 1e-10))))
+    best = certified(X, mu, leak, worst_moments(X, mu, leak, iterations))
+    return length * size * min(best, closed) * (1.0 + ROUNDING)
+
+
+def relaxed_bound(
+    form: NetworkForm,
+    mu: Array,
+    *,
+    iterations: int = 200,
+    slack: float = 0.0,
+    skip_size: float = 0.0,
+) -> float:
+    """Return a lower bound on the optimum over all networks; -inf where `mu` is not finite.
+
+    Parameters
+    ----------
+    form : NetworkForm
+        In the l1 norm the bound holds as the l1 ball is inside the l2 ball.
+    mu : array of shape (n,)
+        Any guess.
+    iterations : int, default 200
+        Of `response_bound`.
+    slack : float, default 0.0
+        Frobenius norm of the part of the data that ``form.X`` leaves out.
+    skip_size : float, default 0.0
+        Length of the free linear part at hand, the scale on which ``X' mu = 0`` must hold.
+
+    Returns
+    -------
+    float
+        Never below `network_bound`.
+    """
+    crude = network_bound(form, mu, slack=slack, skip_size=skip_size)
+    if crude == -np.inf:
+        return crude
+    mu, allowance = repaired(form, mu, skip_size)
+    limit = max(
+        response_bound(form.X, side, form.leak, iterations=iterations) for side in (mu, -mu)
+    )
+    limit = (limit + slack * float(np.linalg.norm(mu))) * (1.0 + ROUNDING)
+    value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
+    return max(crude, value - allowance)
+
+
+def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
+    """Return a dual point whose `relaxed_bound` is no lower than that of `mu`, often much higher.
+
+    Solves, over sizes ``||B||^2`` and moments of one relaxed neuron of each sign, the program
+
+        minimise sum_i min {l(z; y_i) : low_i <= z - x_i's <= high_i} + beta (||B||^2 + ||C||^2)
+
+    by L-BFGS; its slope is the point. Its optimum is the best bound that the relaxation gives.
+
+    Parameters
+    ----------
+    form : NetworkForm
+    mu : array of shape (n,)
+    iterations : int, default 500
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> from convexnn.losses import Squared
+    >>> from convexnn.norms import L2
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> form = NetworkForm(X, np.abs(X[:, 0]), Squared(), L2(), 1.0, 0.0, False, None)
+    >>> bool(relaxed_bound(form, improve(form, form.y)) > relaxed_bound(form, form.y))
+    True
+    """
+    found = relaxed_training(form, iterations)
+    guesses = [mu, found, -form.loss.gradient(np.zeros_like(form.y), form.y)]
+    if mu.shape == form.y.shape and np.isfinite(mu).all():
+        guesses.append(0.5 * (mu + found))
+    values = [relaxed_bound(form, guess) for guess in guesses]
+    return guesses[int(np.argmax(values))]
+
+
 def certified(X: Array, mu: Array, leak: float, at: Moments) -> float:
     """Return an upper bound on the response from multipliers that the moments suggest."""
     d = X.shape[1]
@@ -119,20 +235,89 @@ def on_sphere(Q: Array, q: Array) -> float:
     Any ``t`` above the eigenvalues of Q gives one, ``t + q'(t I - Q)^-1 q / 4``.
     """
     values, vectors = np.linalg.eigh(Q)
-    weights = 0.25 * np.square(vectors.T @ q)
-    top, length = float(values[-1]), float(np.linalg.norm(q))
-    if length == 0.0:
-        return top
-
-    def bound(t: float) -> float:
-        return float(t + np.sum(weights / (t - values)))
-
-    # At the minimiser the sum of weights / (t - values)^2 is 1.
+    root = 0.5 * (vectors.T @ q)
+    below, length = values[-1] - values, float(np.linalg.norm(q))
+    if length <= TINY:
+        return float(values[-1]) + length
     low, high = 1e-9 * length, length
-    for _ in range(60):
+    for _ in range(60):  # at the minimiser the squares of root / (t - values) sum to 1
         middle = np.sqrt(low * high)
-        if np.sum(weights / np.square(top + middle - values)) > 1.0:
+        if np.sum(np.square(root / (middle + below))) > 1.0:
             low = middle
         else:
             high = middle
-    return bound(top + high)
+    return float(values[-1] + high + np.sum(np.square(root) / (high + below)))
+
+
+def worst_moments(X: Array, mu: Array, leak: float, iterations: int) -> Moments:
+    """Return moments of about the largest relaxed response."""
+    d = X.shape[1]
+    low, high = np.minimum(mu, 0.0), np.maximum(mu, 0.0)
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        at = Moments(flat[d:].reshape(d, d), flat[:d])
+        of = band(X, leak, at)
+        value = float(low @ of.low + high @ of.high) / of.size**2
+        slope = pull_back(X, leak, at, of, low, high)
+        dB = (slope.B - 2.0 * value * at.B) / of.size**2
+        return -value, -np.concatenate([slope.g / of.size**2, dB.ravel()])
+
+    start = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
+    flat = descend(loss, start, iterations)
+    return Moments(flat[d:].reshape(d, d), flat[:d])
+
+
+def relaxed_training(form: NetworkForm, iterations: int) -> Array:
+    """Return minus the slope of the loss at about the optimum of the relaxed training program."""
+    X, y, leak = form.X, form.y, form.leak
+    d = X.shape[1]
+    length = float(np.max(L2().value(X), initial=0.0)) or 1.0
+    X, beta = X / length, form.beta / length
+    free = d if form.skip else 0
+    sizes = [d, d * d, d, d * d, free]
+    ends = np.cumsum(sizes)[:-1]
+    lowest = -form.loss.conjugate(np.zeros_like(y), y)
+    slopes = np.zeros_like(y)
+
+    def smooth(z: Array, width: float) -> tuple[Array, Array]:
+        if width == 0.0:
+            return form.loss.value(z, y), form.loss.gradient(z, y)
+        near = form.loss.prox(z, y, width)
+        slope = (z - near) / width
+        return form.loss.value(near, y) + 0.5 * width * np.square(slope), slope
+
+    def objective(flat: Array, width: float) -> tuple[float, Array]:
+        g, B, h, C, s = np.split(flat, ends)
+        plus, minus = Moments(B.reshape(d, d), g), Moments(C.reshape(d, d), h)
+        up, down = band(X, leak, plus), band(X, leak, minus)
+        line = X @ s if free else 0.0
+        at_low, slope_low = smooth(up.low - down.high + line, width)
+        at_high, slope_high = smooth(up.high - down.low + line, width)
+        above, under = slope_low > 0.0, slope_high < 0.0
+        loss = np.sum(np.where(above, at_low, np.where(under, at_high, lowest)))
+        low = np.where(above, slope_low, 0.0)
+        high = np.where(under & ~above, slope_high, 0.0)
+        slopes[:] = low + high
+        to_plus = pull_back(X, leak, plus, up, low, high)
+        to_minus = pull_back(X, leak, minus, down, -high, -low)
+        gradient = [to_plus.g, (to_plus.B + 2.0 * beta * plus.B).ravel()]
+        gradient += [to_minus.g, (to_minus.B + 2.0 * beta * minus.B).ravel()]
+        gradient += [X.T @ slopes] * bool(free)
+        return float(loss) + beta * (up.size**2 + down.size**2), np.concatenate(gradient)
+
+    kinks = not np.isfinite(form.loss.curvature)
+    widths = SMOOTHING if kinks else (0.0,)
+    unit = np.concatenate([np.zeros(d), np.eye(d).ravel()] * 2 + [np.zeros(free)])
+    starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
+    flat = min(starts, key=lambda start: objective(start, widths[0])[0])
+    for width in widths:
+        flat = descend(lambda at, w=width: objective(at, w), flat, iterations // len(widths))
+        objective(flat, width)
+    return -slopes
+
+
+def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
+    """Return where L-BFGS arrives from `start`."""
+    options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
+    found: Array = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    return found
