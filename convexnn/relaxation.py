@@ -9,11 +9,12 @@ on the unit sphere, with mean ``m`` and second moment ``U``. Then ``||U x|| <= E
 sqrt(x'U x)``: on the left as ``|x'u| >= (x'u)(v'u)`` for each unit ``v``, on the right by Jensen's
 inequality. So, with the positive and negative parts of ``mu``, the response is at most
 
-    max_{U >= m m', trace U = 1}  mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- ||U x_i||),
+    mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- ||U x_i||),  U >= m m', trace U = 1,
 
-a concave maximum over a small matrix. Weak duality bounds it: as ``sqrt(a) <= (a / s + s) / 2`` and
-``||a|| >= v'a``, any ``s > 0`` and unit ``v`` leave the maximum of a quadratic over the sphere,
-which eigenvalues give. Nothing that an iterative method found needs to be exact.
+at its largest: a concave maximum over a small matrix. Weak duality bounds it: as ``sqrt(a) <=
+(a / s + s) / 2`` and ``||a|| >= v'a``, any ``s > 0`` and unit ``v`` leave the maximum of a
+quadratic over the sphere, which eigenvalues give. What an iterative method found is only a
+choice of ``s`` and ``v``: none of it needs to be exact.
 
 The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
 pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
@@ -22,6 +23,7 @@ pair ``(m, U)`` for each sign, each output being free between the two ends. `imp
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -226,7 +228,7 @@ def certified(X: Array, mu: Array, leak: float, at: Moments) -> float:
     size = half * float(plus @ (np.square(lengths) / s + s) + minus @ lengths)
     size += mean * float(np.abs(mu) @ lengths)
     value = constant + on_sphere(Q, q) + d * ROUNDING * size
-    return max(value, 0.0)
+    return max(float(value), 0.0)
 
 
 def on_sphere(Q: Array, q: Array) -> float:
@@ -311,7 +313,7 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
     starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
     flat = min(starts, key=lambda start: objective(start, widths[0])[0])
     for width in widths:
-        flat = descend(lambda at, w=width: objective(at, w), flat, iterations // len(widths))
+        flat = descend(partial(objective, width=width), flat, iterations // len(widths))
         objective(flat, width)
     return -slopes
 
@@ -319,5 +321,7 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
 def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
     """Return where L-BFGS arrives from `start`."""
     options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
-    found: Array = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    found: Array = minimize(  # type: ignore[call-overload]  # the stubs reject jac=True
+        loss, start, jac=True, method="L-BFGS-B", options=options
+    ).x
     return found
