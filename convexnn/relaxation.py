@@ -37,6 +37,7 @@ from convexnn.problems.bound import network_bound, repaired, scaled_value
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
 MEMORY = 20  # pairs that L-BFGS remembers
+SHARP = (8.0, 32.0, 128.0)  # orders of the norms that stand for a maximum, one after another
 SMOOTHING = (1e-1, 1e-2, 1e-3)  # widths of the envelopes of a loss with kinks
 
 
@@ -64,10 +65,15 @@ class Band(NamedTuple):
     N: Array
     a: Array
     b: Array
+    on_length: Array
+    on_line: Array
 
 
-def band(X: Array, leak: float, at: Moments) -> Band:
-    """Return the least and the largest outputs of a relaxed neuron."""
+def band(X: Array, leak: float, at: Moments, sharp: float = np.inf) -> Band:
+    """Return the least and the largest outputs of a relaxed neuron.
+
+    A finite `sharp` takes a norm of that order in place of a maximum, which is smooth.
+    """
     B, g = at
     size = max(float(np.linalg.norm(B)), TINY)
     h = g / np.sqrt(1.0 + g @ g)
@@ -76,15 +82,26 @@ def band(X: Array, leak: float, at: Moments) -> Band:
     a = np.sqrt(np.einsum("ij,ij->i", P, P)) + TINY
     b = np.sqrt(np.einsum("ij,ij->i", N, N)) + TINY
     mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
-    line = mean * size * (P @ h)
-    return Band(line + half * b, line + half * size * a, size, h, P, N, a, b)
+    line = size * (P @ h)
+    flat = np.abs(line)
+    most = np.maximum(b, flat)
+    if sharp == np.inf:
+        on_length, on_line = (b >= flat).astype(np.float64), (b < flat).astype(np.float64)
+    else:
+        root = (np.power(b / most, sharp) + np.power(flat / most, sharp)) ** (1.0 / sharp)
+        on_length = np.power(b / (most * root), sharp - 1.0)
+        on_line = np.power(flat / (most * root), sharp - 1.0)
+        most = most * root
+    low, high = mean * line + half * most, mean * line + half * size * a
+    return Band(low, high, size, h, P, N, a, b, on_length, on_line * np.sign(line))
 
 
 def pull_back(X: Array, leak: float, at: Moments, of: Band, low: Array, high: Array) -> Moments:
     """Return the slope in the moments of ``low'of.low + high'of.high``."""
     B, g = at
     mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
-    q = mean * (X.T @ (low + high))
+    q = X.T @ (mean * (low + high) + half * low * of.on_line)
+    low = low * of.on_length
     unit = of.N / of.b[:, None]
     inner = of.size * float(q @ (B @ of.h))
     along = (inner + half * of.size * float(high @ of.a)) / of.size**2
@@ -131,7 +148,8 @@ def response_bound(X: Array, mu: Array, leak: float = 0.0, *, iterations: int = 
     c = np.maximum(mu, 0.0) + leak * np.maximum(-mu, 0.0)
     top = max(float(np.linalg.eigvalsh((X * c[:, None]).T @ X)[-1]), 0.0)
     closed = min(float(c @ L2().value(X)), float(np.sqrt(np.sum(c) * top * (1.0 + 1e-10))))
-    best = certified(X, mu, leak, worst_moments(X, mu, leak, iterations))
+    at = worst_moments(X, mu, leak, iterations)
+    best = min(certified(X, mu, leak, at, sharp) for sharp in SHARP)
     return length * size * min(best, closed) * (1.0 + ROUNDING)
 
 
@@ -211,22 +229,23 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
     return guesses[int(np.argmax(values))]
 
 
-def certified(X: Array, mu: Array, leak: float, at: Moments) -> float:
+def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.inf) -> float:
     """Return an upper bound on the response from multipliers that the moments suggest."""
     d = X.shape[1]
     mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
-    of = band(X, leak, at)
+    of = band(X, leak, at, sharp)
     lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
     s = np.maximum(of.a / of.size, 1e-6 * lengths + TINY)
-    v = of.N / of.b[:, None]
+    share = 1.0 / (of.on_length + np.abs(of.on_line))  # so that ||v|| + |w| <= 1
+    v, w = (share * of.on_length / of.b)[:, None] * of.N, share * of.on_line
     plus, minus = np.maximum(mu, 0.0), np.maximum(-mu, 0.0)
     left = (0.5 * half * plus / s)[:, None] * X - (half * minus)[:, None] * v
     Q = X.T @ left
     Q = 0.5 * (Q + Q.T)
-    q = mean * (X.T @ mu)
+    q = X.T @ (mean * mu - half * minus * w)
     constant = 0.5 * half * float(plus @ s)
     size = half * float(plus @ (np.square(lengths) / s + s) + minus @ lengths)
-    size += mean * float(np.abs(mu) @ lengths)
+    size += float(np.abs(mu) @ lengths)
     value = constant + on_sphere(Q, q) + d * ROUNDING * size
     return max(float(value), 0.0)
 
@@ -256,16 +275,17 @@ def worst_moments(X: Array, mu: Array, leak: float, iterations: int) -> Moments:
     d = X.shape[1]
     low, high = np.minimum(mu, 0.0), np.maximum(mu, 0.0)
 
-    def loss(flat: Array) -> tuple[float, Array]:
+    def loss(flat: Array, sharp: float) -> tuple[float, Array]:
         at = Moments(flat[d:].reshape(d, d), flat[:d])
-        of = band(X, leak, at)
+        of = band(X, leak, at, sharp)
         value = float(low @ of.low + high @ of.high) / of.size**2
         slope = pull_back(X, leak, at, of, low, high)
         dB = (slope.B - 2.0 * value * at.B) / of.size**2
         return -value, -np.concatenate([slope.g / of.size**2, dB.ravel()])
 
-    start = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
-    flat = descend(loss, start, iterations)
+    flat = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
+    for sharp in SHARP:
+        flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP))
     return Moments(flat[d:].reshape(d, d), flat[:d])
 
 
@@ -288,10 +308,10 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
         slope = (z - near) / width
         return form.loss.value(near, y) + 0.5 * width * np.square(slope), slope
 
-    def objective(flat: Array, width: float) -> tuple[float, Array]:
+    def objective(flat: Array, width: float, sharp: float) -> tuple[float, Array]:
         g, B, h, C, s = np.split(flat, ends)
         plus, minus = Moments(B.reshape(d, d), g), Moments(C.reshape(d, d), h)
-        up, down = band(X, leak, plus), band(X, leak, minus)
+        up, down = band(X, leak, plus, sharp), band(X, leak, minus, sharp)
         line = X @ s if free else 0.0
         at_low, slope_low = smooth(up.low - down.high + line, width)
         at_high, slope_high = smooth(up.high - down.low + line, width)
@@ -308,13 +328,14 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
         return float(loss) + beta * (up.size**2 + down.size**2), np.concatenate(gradient)
 
     kinks = not np.isfinite(form.loss.curvature)
-    widths = SMOOTHING if kinks else (0.0,)
+    widths = SMOOTHING if kinks else (0.0,) * len(SHARP)
     unit = np.concatenate([np.zeros(d), np.eye(d).ravel()] * 2 + [np.zeros(free)])
     starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
-    flat = min(starts, key=lambda start: objective(start, widths[0])[0])
-    for width in widths:
-        flat = descend(partial(objective, width=width), flat, iterations // len(widths))
-        objective(flat, width)
+    flat = min(starts, key=lambda start: objective(start, widths[0], SHARP[0])[0])
+    for width, sharp in zip(widths, SHARP, strict=True):
+        smoothed = partial(objective, width=width, sharp=sharp)
+        flat = descend(smoothed, flat, iterations // len(SHARP))
+        smoothed(flat)
     return -slopes
 
 
