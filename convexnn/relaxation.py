@@ -5,16 +5,19 @@ A dual point ``mu`` bounds the optimum of a `NetworkForm` through its largest re
     R(mu) = max_{||u|| <= 1} mu' act(X u),    act(t) = mean t + half |t|,
 
 with ``mean = (1 + leak) / 2`` and ``half = (1 - leak) / 2``, which is hard. Let ``u`` be random
-on the unit sphere, with mean ``m`` and second moment ``U``. Then ``||U x|| <= E |x'u| <=
-sqrt(x'U x)``: on the left as ``|x'u| >= (x'u)(v'u)`` for each unit ``v``, on the right by Jensen's
+on the unit sphere, with mean ``m`` and second moment ``U``. Then
+
+    max(||U x||, |x'm|) <= E |x'u| <= sqrt(x'U x),
+
+on the left as ``|x'u| >= x'u (v'u + w)`` wherever ``||v|| + |w| <= 1``, on the right by Jensen's
 inequality. So, with the positive and negative parts of ``mu``, the response is at most
 
-    mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- ||U x_i||),  U >= m m', trace U = 1,
+    mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- max(||U x_i||, |x_i'm|)),
 
-at its largest: a concave maximum over a small matrix. Weak duality bounds it: as ``sqrt(a) <=
-(a / s + s) / 2`` and ``||a|| >= v'a``, any ``s > 0`` and unit ``v`` leave the maximum of a
-quadratic over the sphere, which eigenvalues give. What an iterative method found is only a
-choice of ``s`` and ``v``: none of it needs to be exact.
+at its largest over ``U >= m m'`` with ``trace U = 1``: a concave maximum over a small matrix. Weak
+duality bounds it: with ``sqrt(a) <= (a / s + s) / 2``, any ``s > 0`` and any ``v, w`` as above leave
+the maximum of a quadratic over the sphere, which eigenvalues give. What an iterative method
+found is only a choice of ``s, v, w``: none of it needs to be exact.
 
 The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
 pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
@@ -37,7 +40,7 @@ from convexnn.problems.bound import network_bound, repaired, scaled_value
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
 MEMORY = 20  # pairs that L-BFGS remembers
-SHARP = (8.0, 32.0, 128.0)  # orders of the norms that stand for a maximum, one after another
+SHARP = (32.0, 256.0, 2048.0)  # orders of the norms that stand for a maximum, in turn
 SMOOTHING = (1e-1, 1e-2, 1e-3)  # widths of the envelopes of a loss with kinks
 
 
@@ -206,7 +209,9 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
     ----------
     form : NetworkForm
     mu : array of shape (n,)
+        Any guess.
     iterations : int, default 500
+        Each takes ``O(n d^2)``. Any number gives a point that is no worse.
 
     Returns
     -------

@@ -79,7 +79,7 @@ def best_response(X: Array, mu: Array, leak: float, seed: int = 0) -> float:
     iterations=st.sampled_from([0, 3, 100]),
     seed=st.integers(0, 10_000),
 )
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_no_neuron_responds_more_than_the_bound(
     kind: str, n: int, d: int, leak: float, iterations: int, seed: int
 ) -> None:
@@ -126,7 +126,7 @@ def test_nothing_responds_to_nothing() -> None:
 
 
 @given(d=st.integers(1, 6), hard=st.booleans(), seed=st.integers(0, 1000))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=30)
 def test_on_sphere_is_the_maximum(d: int, hard: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.standard_normal(d)
@@ -138,7 +138,7 @@ def test_on_sphere_is_the_maximum(d: int, hard: bool, seed: int) -> None:
     bound = on_sphere(0.5 * (Q + Q.T), q)
     u = rng.standard_normal((d, 50))
     shift = 1.1 * np.abs(values).max() + np.linalg.norm(q)
-    for _ in range(3000):
+    for _ in range(2000):
         u /= np.linalg.norm(u, axis=0)
         u = (Q + shift * np.eye(d)) @ u + 0.5 * q[:, None]
     u /= np.linalg.norm(u, axis=0)
@@ -149,17 +149,18 @@ def test_on_sphere_is_the_maximum(d: int, hard: bool, seed: int) -> None:
 
 
 @pytest.mark.parametrize("leak", [0.0, 0.4])
-def test_pull_back_is_the_slope_of_the_band(leak: float) -> None:
+@pytest.mark.parametrize("sharp", [8.0, 2048.0, np.inf])
+def test_pull_back_is_the_slope_of_the_band(leak: float, sharp: float) -> None:
     rng = np.random.default_rng(3)
     X, low, high = rng.standard_normal((7, 3)), rng.standard_normal(7), rng.standard_normal(7)
     at = Moments(rng.standard_normal((3, 3)), rng.standard_normal(3))
     step = Moments(rng.standard_normal((3, 3)), rng.standard_normal(3))
 
     def value(t: float) -> float:
-        of = band_of(X, leak, Moments(at.B + t * step.B, at.g + t * step.g))
+        of = band_of(X, leak, Moments(at.B + t * step.B, at.g + t * step.g), sharp)
         return float(low @ of.low + high @ of.high)
 
-    slope = pull_back(X, leak, at, band_of(X, leak, at), low, high)
+    slope = pull_back(X, leak, at, band_of(X, leak, at, sharp), low, high)
     found = float(np.sum(slope.B * step.B) + slope.g @ step.g)
     assert found == pytest.approx((value(1e-6) - value(-1e-6)) / 2e-6, rel=1e-6)
 
@@ -187,7 +188,7 @@ def test_any_moments_give_a_valid_bound(scale: float) -> None:
     exact = best_response(X, mu, 0.1)
     for B in (np.zeros((3, 3)), np.eye(3), np.diag([1.0, 0.0, 0.0]), rng.standard_normal((3, 3))):
         at = Moments(scale * B, rng.standard_normal(3))
-        assert certified(X, mu, 0.1, at) >= exact
+        assert all(certified(X, mu, 0.1, at, sharp) >= exact for sharp in (2.0, 64.0, np.inf))
 
 
 @cache
@@ -229,7 +230,7 @@ def test_the_bound_is_below_the_optimum_and_improves(
     iterations=st.sampled_from([0, 1, 40]),
     seed=st.integers(0, 10_000),
 )
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=40)
 def test_no_point_is_above_a_network_and_none_gets_worse(
     kind: str, loss: str, skip: bool, n: int, d: int, iterations: int, seed: int
 ) -> None:
