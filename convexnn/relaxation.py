@@ -14,10 +14,10 @@ inequality. So, with the positive and negative parts of ``mu``, the response is 
 
     mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- max(||U x_i||, |x_i'm|)),
 
-at its largest over ``U >= m m'`` with ``trace U = 1``: a concave maximum over a small matrix. Weak
-duality bounds it: with ``sqrt(a) <= (a / s + s) / 2``, any ``s > 0`` and any ``v, w`` as above leave
-the maximum of a quadratic over the sphere, which eigenvalues give. What an iterative method
-found is only a choice of ``s, v, w``: none of it needs to be exact.
+at its largest over ``U >= m m'`` with ``trace U = 1``: a concave maximum over a small matrix.
+Weak duality bounds it: with ``sqrt(a) <= (a / s + s) / 2``, any ``s > 0`` and any ``v, w`` as above
+leave the maximum of a quadratic over the sphere, which eigenvalues give. What an iterative
+method found is only a choice of ``s, v, w``: none of it needs to be exact.
 
 The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
 pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
