@@ -204,8 +204,7 @@ def trained(loss: str, penalty: str, leak: float, skip: bool) -> tuple[NetworkFo
     return form, answer.objective
 
 
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("leak", [0.0, 0.3])
+@pytest.mark.parametrize(("leak", "skip"), [(0.0, False), (0.3, True)])
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("loss", list(LOSSES))
 def test_the_bound_is_below_the_optimum_and_improves(
