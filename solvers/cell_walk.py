@@ -23,6 +23,7 @@ from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_pattern
 from convexnn.memory import Size
 from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
+from convexnn.relaxation import improve
 from convexnn.solvers.admm import Admm
 from convexnn.solvers.ipm import Ipm, path
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
@@ -35,10 +36,13 @@ PROBES = 300  # random starts of a pricing, for each sign
 NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbed
 THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
-PATIENCE = 2  # rounds without gain that end the rounds
+PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
+GAIN = 1e-5  # relative to the objective
 POLISH = 300  # steps of the descent from a convex solution
 FACTORED = 2_500  # examples up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+CLOSING = 6  # rank up to which that search is expected to succeed, so that no relaxation is needed
+RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, MOST_NODES = 8_000, 256_000  # cones of that search, at first and without a limit
 HOPELESS = 1.3  # bound on the worth, over beta, from which only a time limit makes it go on
@@ -136,13 +140,14 @@ class Walk:
         self.form, self.options, self.reporter, self.probes = form, options, reporter, probes
         self.rng = np.random.default_rng(options.seed)
         self.shown = 0
+        self.outer: Array | None = None
         self.best = np.inf
 
     def show(self, network: Neurons, dual: Dual) -> None:
         """Report a network; raises `Ended` if the run is to end."""
         self.shown += 1
         self.best = min(self.best, self.form.objective(network))
-        if self.reporter.report(self.shown, network, dual):
+        if self.reporter.report(self.shown, network, dual._replace(outer=self.outer)):
             raise Ended
 
     def run(self, chosen: dict[str, Any], first: Neurons | None) -> str:
@@ -158,6 +163,8 @@ class Walk:
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
         )
         network = networks[0]
+        if form.X.shape[1] > CLOSING:
+            self.relax(slope_dual(form, network), network)
         limit, idle = self.options.max_iter or ROUNDS, 0
         for _ in range(limit):
             before = self.best
@@ -169,7 +176,7 @@ class Walk:
                     return "No neuron worth more than beta was found over all patterns."
                 violating.append(missed)
             gain = (before - self.best) / max(1.0, abs(self.best))
-            idle = 0 if gain > max(self.options.tol, 1e-6) else idle + 1
+            idle = 0 if gain > max(self.options.tol, GAIN) else idle + 1
             if idle == PATIENCE:
                 self.proof(turn)
                 return (
@@ -179,6 +186,13 @@ class Walk:
             network = turn.network
             matrix = distinct(form, [active_patterns(form.X, network), *violating])
         return f"The {limit} rounds of pricing ran out: raise max_iter."
+
+    def relax(self, dual: Dual, network: Neurons) -> None:
+        """Look for the dual point of the best relaxed bound, and show what it proves."""
+        n, d = self.form.X.shape
+        if self.form.cells is None and n * d * d <= RELAXED and not self.reporter.expired():
+            self.outer = improve(self.form, dual.mu)
+            self.show(network, dual)
 
     def turn(self, matrix: BoolArray, begin: Neurons) -> Turn:
         """Solve over these patterns, descend from there, and price."""
@@ -199,7 +213,7 @@ class Walk:
         starts = self.starts(live, probes)
         violating, worst = [], 0.0
         for side in (mu, -mu):
-            priced = price(form, side, starts)
+            priced = price(form, side, starts, expired=self.reporter.expired)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
             violating.append(priced.matrix[:, ratio > 1.0 + 1e-9][:, :ADDED])
@@ -259,6 +273,8 @@ class Walk:
             hopeless = max(side.upper for side in sides) > HOPELESS * form.beta
             done = all(side.nodes < nodes for side in sides)
             if done or (self.reporter.remaining() is None and (hopeless or nodes > MOST_NODES)):
+                if not done and self.outer is None:
+                    self.relax(turn.dual, turn.network)
                 return None
             nodes *= 4
 

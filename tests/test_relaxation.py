@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import convexnn as cx
 from convexnn.arrays import Array
+from convexnn.bound import largest_correlation, network_bound
 from convexnn.forms import NetworkForm
 from convexnn.losses import LOSSES, Loss
 from convexnn.norms import L2, NORMS
-from convexnn.problems.bound import largest_correlation, network_bound
 from convexnn.problems.relu import ReluTraining
 from convexnn.relaxation import (
     Moments,
