@@ -44,8 +44,9 @@ CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
 CLOSING = 6  # rank up to which that search is expected to succeed, so that no relaxation is needed
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
-FIRST_NODES, MOST_NODES = 8_000, 256_000  # cones of that search, at first and without a limit
-HOPELESS = 1.3  # bound on the worth, over beta, from which only a time limit makes it go on
+FIRST_NODES, GROWTH = 8_000, 4  # cones of that search at first, and how fast they grow
+HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
+MODEST_NODES, MOST_NODES = 40_000, 4_000_000  # cones in that case, and in any
 
 
 class CellWalk:
@@ -265,18 +266,25 @@ class Walk:
             return None
         nodes = FIRST_NODES
         while True:
+            before = self.reporter.remaining()
             self.show(turn.network, turn.dual._replace(nodes=nodes))
             sides = [search_all(form, side, nodes) for side in (turn.dual.mu, -turn.dual.mu)]
             missed = [form.X @ side.point >= 0.0 for side in sides if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
-            hopeless = max(side.upper for side in sides) > HOPELESS * form.beta
-            done = all(side.nodes < nodes for side in sides)
-            if done or (self.reporter.remaining() is None and (hopeless or nodes > MOST_NODES)):
-                if not done and self.outer is None:
+            following = GROWTH * nodes
+            remaining = self.reporter.remaining()
+            if before is not None and remaining is not None:
+                rate = nodes / max(before - remaining, 1e-3)
+                following = min(following, int(0.8 * rate * remaining))
+            wide = max(side.upper for side in sides) > HOPELESS * form.beta
+            if all(side.nodes < nodes for side in sides) or following <= nodes:
+                return None
+            if following > (MODEST_NODES if wide else MOST_NODES):
+                if self.outer is None:
                     self.relax(turn.dual, turn.network)
                 return None
-            nodes *= 4
+            nodes = following
 
 
 class Inner:
