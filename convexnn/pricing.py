@@ -117,8 +117,9 @@ def walk(form: NetworkForm, mu: Array, matrix: BoolArray) -> Priced:
         np.maximum.at(best, owner, beyond.size)
         better = best > cells.size * (1.0 + 1e-9)
         chosen = np.flatnonzero(better[owner] & (beyond.size == best[owner]))
-        for mine, theirs in zip(cells, beyond, strict=True):
-            mine[owner[chosen]] = theirs[chosen]
+        to = owner[chosen]
+        cells.members[to], cells.points[to] = beyond.members[chosen], beyond.points[chosen]
+        cells.size[to], cells.example[to] = beyond.size[chosen], beyond.example[chosen]
         moving = np.flatnonzero(better)
     return _ranked(form, mu, cells)
 
