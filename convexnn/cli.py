@@ -173,7 +173,7 @@ def show(solutions: Sequence[Solution], scores: Sequence[float], split: Split) -
             f"{s.violation:.1e}",
             *(f"{s.timings[t]:.2f}" for t in ("compile", "solve", "certify")),
             f"{value:.3f}",
-            s.certificate.scope,
+            s.certificate.covers,
         )
     console.print(table)
 
