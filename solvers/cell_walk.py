@@ -37,7 +37,7 @@ NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbe
 THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
-GAIN = 1e-5  # relative to the objective
+GAIN = 1e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
 FACTORED = 2_500  # examples up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
@@ -167,6 +167,8 @@ class Walk:
         if form.X.shape[1] > CLOSING:
             self.relax(slope_dual(form, network), network)
         limit, idle = self.options.max_iter or ROUNDS, 0
+        closing = form.X.shape[1] <= CLOSING
+        enough = 0.1 * self.options.tol if closing else max(self.options.tol, GAIN)
         for _ in range(limit):
             before = self.best
             turn = self.turn(matrix, network)
@@ -177,7 +179,7 @@ class Walk:
                     return "No neuron worth more than beta was found over all patterns."
                 violating.append(missed)
             gain = (before - self.best) / max(1.0, abs(self.best))
-            idle = 0 if gain > max(self.options.tol, GAIN) else idle + 1
+            idle = 0 if gain > enough else idle + 1
             if idle == PATIENCE:
                 self.proof(turn)
                 return (
