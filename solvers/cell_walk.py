@@ -37,16 +37,16 @@ NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbe
 THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
-GAIN = 1e-5  # relative to the objective, where no proof is in reach
+GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
-FACTORED = 2_500  # examples up to which the convex solves are by interior point
+NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
 CLOSING = 6  # rank up to which that search is expected to succeed, so that no relaxation is needed
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, GROWTH = 8_000, 4  # cones of that search at first, and how fast they grow
 HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
-MODEST_NODES, MOST_NODES = 40_000, 4_000_000  # cones in that case, and in any
+MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
 
 
 class CellWalk:
@@ -87,7 +87,8 @@ class CellWalk:
     def memory(self, size: Size) -> dict[str, float]:
         """Return the search's and the convex solves', with the patterns of a few rounds."""
         found = size._replace(patterns=POOLED * WIDTH + 2 * ADDED)
-        inner = Ipm() if size.n <= FACTORED else Admm()
+        work = newton_work(size.n, size.d, found.patterns)
+        inner = Ipm() if work <= NEWTON_WORK else Admm()
         graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
         return Lbfgs().memory(size) | inner.memory(found) | graded
 
@@ -239,7 +240,7 @@ class Walk:
         form = self.form
         group = form.over(matrix)
         tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
-        if len(form.y) <= FACTORED:
+        if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
                 if newton.gap(state) <= tol or self.reporter.expired():
                     break
@@ -287,6 +288,12 @@ class Walk:
                     self.relax(turn.dual, turn.network)
                 return None
             nodes = following
+
+
+def newton_work(n: int, d: int, patterns: int) -> float:
+    """Return the products that the example system of one interior-point step takes."""
+    side = min(n, 2 * d * patterns)
+    return float(side) * side * max(n, d * patterns)
 
 
 class Inner:
