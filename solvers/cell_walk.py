@@ -39,9 +39,10 @@ ADDED = 60  # patterns a pricing may add, for each sign
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
 GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
+ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
-CLOSING = 6  # rank up to which that search is expected to succeed, so that no relaxation is needed
+EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, GROWTH = 8_000, 4  # cones of that search at first, and how fast they grow
@@ -143,7 +144,7 @@ class Walk:
         self.rng = np.random.default_rng(options.seed)
         self.shown = 0
         self.outer: Array | None = None
-        self.best = np.inf
+        self.best = self.worst = np.inf
 
     def show(self, network: Neurons, dual: Dual) -> None:
         """Report a network; raises `Ended` if the run is to end."""
@@ -165,11 +166,11 @@ class Walk:
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
         )
         network = networks[0]
-        if form.X.shape[1] > CLOSING:
+        if form.X.shape[1] > EASY:
             self.relax(slope_dual(form, network), network)
         limit, idle = self.options.max_iter or ROUNDS, 0
-        closing = form.X.shape[1] <= CLOSING
-        enough = 0.1 * self.options.tol if closing else max(self.options.tol, GAIN)
+        hard = form.X.shape[1] > CLOSED
+        enough = max(self.options.tol, GAIN) if hard else 0.1 * self.options.tol
         for _ in range(limit):
             before = self.best
             turn = self.turn(matrix, network)
@@ -189,6 +190,7 @@ class Walk:
                 )
             network = turn.network
             matrix = distinct(form, [active_patterns(form.X, network), *violating])
+        self.proof(turn)
         return f"The {limit} rounds of pricing ran out: raise max_iter."
 
     def relax(self, dual: Dual, network: Neurons) -> None:
@@ -209,6 +211,7 @@ class Walk:
         if worst <= 1.0 + self.options.tol and not self.reporter.expired():
             violating, worst = self.price(dual.mu, live, THOROUGH * self.probes)
         self.show(network, dual)
+        self.worst = worst
         return Turn(dual, network, violating, worst)
 
     def price(self, mu: Array, live: Neurons, probes: int) -> tuple[BoolArray, float]:
@@ -240,6 +243,8 @@ class Walk:
         form = self.form
         group = form.over(matrix)
         tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
+        if self.worst > ROUGH:
+            tol = max(tol, 1e-4)
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
                 if newton.gap(state) <= tol or self.reporter.expired():
