@@ -199,7 +199,7 @@ def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> No
     offered = set(names(case))
     linear_penalty = case.kind == "sampled" or case.penalty == "l1"
     quadratic = linear_penalty and case.loss != "logistic"
-    assert {"admm", "fista", "cvxpy:clarabel", "cvxpy:scs"} <= offered
+    assert {"admm", "ipm", "fista", "cvxpy:clarabel", "cvxpy:scs"} <= offered
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic
     assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")
