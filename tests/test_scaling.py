@@ -79,7 +79,7 @@ def near(found: Array, expected: Array, tol: float = 1e-7) -> None:
 
 def inner_schur(W: Array) -> tuple[Array, Array]:
     """``W^-2`` and the Schur complement of its head in its tail."""
-    inverse = np.linalg.inv(W @ W)
+    inverse = np.asarray(np.linalg.inv(W @ W), dtype=np.float64)
     return inverse, inverse[1:, 1:] - np.outer(inverse[1:, 0], inverse[0, 1:]) / inverse[0, 0]
 
 
@@ -144,7 +144,7 @@ def test_root_and_largest_are_those_of_the_schur_complement(
     for b in range(M):
         R = np.column_stack([column[b] for column in columns])
         _, H = inner_schur(dense(stacked(s)[b], stacked(y)[b]))
-        inverse = np.linalg.inv(H)
+        inverse = np.asarray(np.linalg.inv(H), dtype=np.float64)
         near((R @ R)[None], inverse[None], 1e-6)
         np.testing.assert_allclose(R, R.T, atol=1e-12 * float(np.max(np.abs(R))))
         assert np.linalg.eigvalsh(R)[0] > 0.0
