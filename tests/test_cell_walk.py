@@ -380,8 +380,9 @@ def test_a_proof_is_carried_by_the_dual_point() -> None:
 @pytest.mark.parametrize("name", ["pooled", "probes", "starts", "width"])
 @pytest.mark.parametrize("value", [0, -1, 1.5])
 def test_options_that_are_not_positive_integers_are_refused(name: str, value: float) -> None:
+    options: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=name):
-        cx.solve(searched(40, 4), "cell-walk", **{name: value})
+        cx.solve(searched(40, 4), "cell-walk", **options)
 
 
 def test_the_design_document_instance_is_solved_better_than_by_local_search() -> None:
