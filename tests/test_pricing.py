@@ -208,6 +208,17 @@ def test_pricing_finds_more_than_random_directions() -> None:
     assert price(form, mu, starts).worth[0] > 1.15 * best
 
 
+def test_ascend_improves_nearly_every_start_and_pricing_keeps_the_gain() -> None:
+    form = searching(make_form("general", 60, 6, 1))
+    mu, starts = weights(form, 1), directions(form, 30, 1)
+    ends = ascend(form, mu, starts)
+    before = np.array([worth(form, mu, u) for u in starts])
+    after = np.array([worth(form, mu, u) for u in ends])
+    assert np.mean(after > before + 1.0) >= 0.9
+    assert np.median(after) > 2.0 * np.median(before)
+    assert price(form, mu, starts).worth[0] >= after.max() * (1.0 - ROUNDING)
+
+
 def test_pricing_is_the_same_on_every_call() -> None:
     form = searching(make_form("general", 30, 3, 2))
     mu, starts = weights(form, 2), directions(form, 20, 2)
