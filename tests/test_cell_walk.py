@@ -91,11 +91,14 @@ def listed(problem: cx.ReluTraining) -> cx.ReluTraining:
 
 
 def best_of(problem: cx.ReluTraining) -> cx.Solution:
-    """The enumerated optimum, by the first engine that certifies it."""
+    """The enumerated optimum, by the first engine that certifies it.
+
+    Its bound is on all patterns and its objective a network's: the cones no longer matter.
+    """
     full = listed(problem)
     for tol, backend in product((1e-7, 1e-6), ("ipm", "cvxpy:clarabel", "admm")):
         solution = cx.solve(full, backend, tol=tol)
-        if solution.status is cx.Status.OPTIMAL:
+        if abs(solution.gap) <= tol:
             return solution
     raise AssertionError("no engine certifies the enumerated program")
 
