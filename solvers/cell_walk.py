@@ -36,6 +36,7 @@ PROBES = 300  # random starts of a pricing, for each sign
 NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbed
 THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
+KEPT = 500  # patterns of the last round that stay where the dual point is not unique
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
 GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
@@ -171,6 +172,7 @@ class Walk:
         limit, idle = self.options.max_iter or ROUNDS, 0
         hard = form.X.shape[1] > CLOSED
         enough = max(self.options.tol, GAIN) if hard else 0.1 * self.options.tol
+        cycling = not (hard and np.isfinite(form.loss.curvature))
         for _ in range(limit):
             before = self.best
             turn = self.turn(matrix, network)
@@ -189,7 +191,8 @@ class Walk:
                     "pricing no longer improve the network."
                 )
             network = turn.network
-            matrix = distinct(form, [active_patterns(form.X, network), *violating])
+            older = matrix[:, :KEPT] if cycling else matrix[:, :0]
+            matrix = distinct(form, [active_patterns(form.X, network), *violating, older])
         self.proof(turn)
         return f"The {limit} rounds of pricing ran out: raise max_iter."
 
