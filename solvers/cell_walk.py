@@ -177,7 +177,8 @@ class Walk:
             before = self.best
             turn = self.turn(matrix, network)
             violating = [turn.violating]
-            if self.optimism(turn) <= 0.5 * self.options.tol:
+            settled = form.norm.rotates or turn.violating.shape[1] == 0
+            if settled and self.optimism(turn) <= 0.5 * self.options.tol:
                 missed = self.proof(turn)
                 if missed is None:
                     return "No neuron worth more than beta was found over all patterns."
@@ -263,7 +264,8 @@ class Walk:
 
     def optimism(self, turn: Turn) -> float:
         """Return the relative gap there would be if pricing has found the largest worth."""
-        value = scaled_value(self.form, turn.dual.mu, 1.0 / max(turn.worst, 1e-300))
+        least = 1e-300 if self.form.norm.rotates else 1.0  # worth in the l1 norm is a lower bound
+        value = scaled_value(self.form, turn.dual.mu, 1.0 / max(turn.worst, least))
         return (self.best - value) / max(1.0, abs(self.best))
 
     def proof(self, turn: Turn) -> BoolArray | None:

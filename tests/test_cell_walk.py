@@ -21,27 +21,6 @@ TOL = 1e-6
 ROOM = 3e-6  # relative, between two answers that are each within the tolerance
 each_loss = pytest.mark.parametrize("loss", LOSSES)
 FEW: dict[str, Any] = {"starts": 2, "width": 10}
-ROUGH = "the convex solve of a hinge loss leaves the network worse than its products say"
-IDLE = "the rounds end without gain while neurons worth more than beta are known"
-FORGOTTEN = "an earlier, better bound takes the place of the scope that says what search found"
-OPTIMUM, PROVED, SCOPE = (
-    "test_optimum_of_data_in_any_position_is_that_over_every_cell",
-    "test_optimum_of_small_rank_is_proved_over_all_patterns",
-    "test_scope_of_a_high_rank_tells_how_near_the_restricted_optimum_is",
-)
-DEFECTS = {
-    f"{OPTIMUM}[duplicate-hinge]": ROUGH,
-    f"{PROVED}[60-4-hinge]": IDLE,
-    f"{SCOPE}[squared]": FORGOTTEN,
-    f"{SCOPE}[huber]": FORGOTTEN,
-}
-
-
-@pytest.fixture(autouse=True)
-def known_defects(request: pytest.FixtureRequest) -> None:
-    reason = DEFECTS.get(request.node.name)
-    if reason is not None:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 def data(n: int, d: int, loss: str = "squared", seed: int = 0) -> tuple[Array, Array]:
