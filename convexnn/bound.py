@@ -13,12 +13,14 @@ of exact cone projections, and maximises over the scale ``t``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.covering import bracket
-from convexnn.forms import Dual, GroupForm, NetworkForm
+from convexnn.forms import Dual, GroupForm, MajorantForm, NetworkForm
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
@@ -81,7 +83,9 @@ def network_bound(
     return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
 
-def repaired(form: GroupForm | NetworkForm, mu: Array, skip_size: float) -> tuple[Array, float]:
+def repaired(
+    form: GroupForm | MajorantForm | NetworkForm, mu: Array, skip_size: float
+) -> tuple[Array, float]:
     """Return a point near `mu` that is dual feasible up to scale, and what rounding may cost.
 
     It is in the conjugate's domain and, where there is a free part, ``X' mu = 0`` up to rounding.
@@ -141,6 +145,11 @@ def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> floa
         terms = -form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)
         return float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
 
+    return best_scale(value, top)
+
+
+def best_scale(value: Callable[[float], float], top: float) -> float:
+    """Return the largest value found of a concave function on ``[0, top]``."""
     left, right = 0.0, top
     a, b = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
     at_a, at_b = value(a), value(b)
@@ -156,7 +165,7 @@ def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> floa
     return max(value(0.0), value(top), value(min(1.0, top)), at_a, at_b)
 
 
-def balanced(form: GroupForm | NetworkForm, mu: Array) -> Array:
+def balanced(form: GroupForm | MajorantForm | NetworkForm, mu: Array) -> Array:
     """Return the nearest point to `mu`, itself in the conjugate's domain, with ``X' mu = 0``.
 
     A semismooth Newton method on ``lambda -> X' clip(mu - X lambda)``. Where it does not settle

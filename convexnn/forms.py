@@ -54,6 +54,12 @@ class Dual(NamedTuple):
         A second guess of ``mu``, for the bound over all patterns; the better one counts.
     nodes : int
         How many cones a branch and bound over all patterns may visit, where the rank allows one.
+    common : array of shape (n,) or None
+        Of a majorant: what the multipliers of an output's two bounds share, the lower one's
+        being ``common + max(mu, 0)``, the upper one's ``common + max(-mu, 0)``.
+    kinks : array of shape (n, 2 P) or None
+        Of a majorant: guess of the activation's subgradients at ``X V`` and ``X W``. It only
+        saves time.
     """
 
     mu: Array
@@ -61,6 +67,8 @@ class Dual(NamedTuple):
     matrix: BoolArray | None = None
     outer: Array | None = None
     nodes: int = 0
+    common: Array | None = None
+    kinks: Array | None = None
 
 
 class GroupForm(NamedTuple):
@@ -118,6 +126,75 @@ class GroupForm(NamedTuple):
         return np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
 
 
+class MajorantForm(NamedTuple):
+    """Minimise ``sum_k h(low_k, up_k; y_k) + beta sum_p (||v_p|| + ||w_p||)``, no constraints.
+
+    With ``act(t) = max(t, leak t)`` the network's output lies between
+
+        low = (S * X V) 1 - act(X W) 1 + X s,      up = act(X V) 1 - (S * X W) 1 + X s
+
+    since ``act(t) >= S t``, and ``h`` is the largest loss between the two: ``l(low)`` or ``l(up)``
+    by the label for classification, ``l(y + max(y - low, up - y))`` for a loss of the residual's
+    size. The value is never below the network's own objective, and equal to it where ``S`` holds
+    every neuron's own pattern.
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    slopes : array of shape (n, P)
+    loss : Loss
+        Even in ``z - y`` unless it is a classification loss.
+    norm : Norm
+    beta : float
+    leak : float
+    skip : bool
+    """
+
+    X: Array
+    y: Array
+    slopes: Array
+    loss: Loss
+    norm: Norm
+    beta: float
+    leak: float
+    skip: bool
+
+    @property
+    def blocks(self) -> int:
+        """Return the number of penalised blocks, 2 P."""
+        return 2 * int(self.slopes.shape[1])
+
+    def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
+        """Return ``low`` and ``up``."""
+        A, B, S = self.X @ neurons.V, self.X @ neurons.W, self.slopes
+        free = self.X @ neurons.skip
+        low = (S * A).sum(axis=1) - np.maximum(B, self.leak * B).sum(axis=1) + free
+        up = np.maximum(A, self.leak * A).sum(axis=1) - (S * B).sum(axis=1) + free
+        return low, up
+
+    def worst(self, low: Array, up: Array) -> Array:
+        """Return the predictions whose loss is the largest between the bounds."""
+        if self.loss.classification:
+            return np.where(self.y > 0.0, low, up)
+        return self.y + np.maximum(self.y - low, up - self.y)
+
+    def objective(self, neurons: Neurons) -> float:
+        """Return the majorant's value."""
+        penalty = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
+        loss = self.loss.value(self.worst(*self.bounds(neurons)), self.y).sum()
+        return float(loss + self.beta * penalty)
+
+    def dual(self, neurons: Neurons) -> Dual:
+        """Return the dual point that a primal one suggests: slopes of the loss, of the kinks."""
+        low, up = self.bounds(neurons)
+        slope = np.abs(self.loss.gradient(self.worst(low, up), self.y))
+        below = self.y > 0.0 if self.loss.classification else self.y - low > up - self.y
+        weights = np.hstack([neurons.V, neurons.W])
+        kinks = np.where(self.X @ weights > 0.0, 1.0, self.leak)
+        return Dual(np.where(below, slope, -slope), common=np.zeros_like(slope), kinks=kinks)
+
+
 class NetworkForm(NamedTuple):
     """Minimise ``loss(act(X V) 1 - act(X W) 1 + X s, y) + beta (sum_j ||v_j|| + sum_j ||w_j||)``.
 
@@ -167,6 +244,13 @@ class NetworkForm(NamedTuple):
         """Return the convex program over these patterns."""
         slopes, signs = cone_arrays(matrix, self.leak)
         return GroupForm(self.X, self.y, slopes, signs, self.loss, self.norm, self.beta, self.skip)
+
+    def majorant(self, matrix: BoolArray) -> MajorantForm:
+        """Return the convex program without cones over these patterns."""
+        slopes, _ = cone_arrays(matrix, self.leak)
+        return MajorantForm(
+            self.X, self.y, slopes, self.loss, self.norm, self.beta, self.leak, self.skip
+        )
 
 
 class CvxpyProgram(NamedTuple):

@@ -44,7 +44,7 @@ class Loss(ABC):
     name: ClassVar[str]
     classification: ClassVar[bool] = False
     curvature: ClassVar[float]
-    dual_curvature: ClassVar[float | None]
+    dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -55,9 +55,14 @@ class Loss(ABC):
     def gradient(self, z: Array, y: Array) -> Array:
         """Return a (sub)gradient of ``l(.; y_i)`` at ``z_i``."""
 
-    @abstractmethod
     def hessian(self, z: Array, y: Array) -> Array:
-        """Return the second derivative of ``l(.; y_i)`` at ``z_i``, 0 at a kink."""
+        """Return the second derivative of ``l(.; y_i)`` at ``z_i``, 0 at a kink.
+
+        By central differences, unless a subclass knows better.
+        """
+        h = 1e-5 * (1.0 + np.abs(z))
+        difference: Array = self.gradient(z + h, y) - self.gradient(z - h, y)
+        return difference / (2.0 * h)
 
     @abstractmethod
     def conjugate(self, s: Array, y: Array) -> Array:

@@ -22,11 +22,12 @@ from convexnn.backend import (
     registry,
     too_large,
 )
-from convexnn.forms import GroupForm, NetworkForm, Neurons
+from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
 
+NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
@@ -302,16 +303,20 @@ def automatic(problem: Problem[Any]) -> str:
     problem                         backend        why
     ==============================  =============  ==================================
     over all patterns               cell-walk      finds the patterns itself
-    at most 4,000 examples          admm           few iterations, one n x n factor
-    more, smooth loss               fista          no factor, memory O(nP)
-    more, hinge loss                admm           fista would have to smooth the loss
+    without cones (majorant)        admm           no factor larger than d x d
+    smooth loss, n <= 4,000         admm           few iterations, one n x n factor
+    smooth loss, more examples      fista          no factor, memory O(nP)
+    hinge loss, n <= 2,500          ipm            first-order methods crawl at kinks
+    hinge loss, more examples       admm           fista would have to smooth the loss
     ==============================  =============  ==================================
 
     Where that one would exceed the memory limit, another that fits takes its place: lbfgs for
-    cell-walk, fista for admm.
+    cell-walk, admm or fista for the others.
     """
     if NetworkForm in problem.forms():
-        wanted = ("cell-walk", "lbfgs")
+        wanted: tuple[str, ...] = ("cell-walk", "lbfgs")
+    elif MajorantForm in problem.forms():
+        wanted = ("admm",)
     else:
         if isinstance(problem, Sized):
             size = problem.size(GroupForm)
@@ -319,7 +324,10 @@ def automatic(problem: Problem[Any]) -> str:
         else:
             form = problem.canonical(GroupForm)
             n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))
-        wanted = ("admm", "fista") if n <= FACTOR_ROWS or not smooth else ("fista", "admm")
+        if smooth:
+            wanted = ("admm", "fista") if n <= FACTOR_ROWS else ("fista", "admm")
+        else:
+            wanted = ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
     found = registry()
     return next((name for name in wanted if too_large(found[name], problem) is None), wanted[0])
 
@@ -351,14 +359,14 @@ def _start_points(form: Any, start: Any) -> Any:
     elif not isinstance(start, tuple) or isinstance(start, Neurons):
         start = (start, None)
     primal = start[0]
-    if isinstance(form, (GroupForm, NetworkForm)):
+    if isinstance(form, (GroupForm, MajorantForm, NetworkForm)):
         if not isinstance(primal, Neurons):
             raise ProblemError(f"start must be a Solution or Neurons, got {type(primal).__name__}")
         d = form.X.shape[1]
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
-        if isinstance(form, GroupForm) and columns != form.blocks:
+        if not isinstance(form, NetworkForm) and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
     return start
 

@@ -15,6 +15,7 @@ from convexnn.forms import (
     CvxpyProgram,
     Dual,
     GroupForm,
+    MajorantForm,
     NetworkForm,
     Neurons,
 )
@@ -22,6 +23,7 @@ from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
+from convexnn.problems.majorant import majorant_bound, majorant_formula
 from convexnn.problems.training import Training
 from convexnn.solution import Certificate
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
+FORMULATIONS = ("cones", "majorant")
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
@@ -43,7 +46,14 @@ class ReluTraining(Training):
         subject to  z = sum_p S_p * (X (v_p - w_p)) + X s,   E * (X V) >= 0,   E * (X W) >= 0
 
     whose solutions are networks of the same objective: ``u = v / sqrt||v||``, ``alpha =
-    sqrt||v||``, and minus that for ``w``.
+    sqrt||v||``, and minus that for ``w``. The majorant over the same patterns,
+
+        minimise    sum_i max over z in [low_i, up_i] of l(z; y_i) + beta sum_p (||v_p|| + ||w_p||)
+        where       low = (S * X V) 1 - act(X W) 1 + X s,  up = act(X V) 1 - (S * X W) 1 + X s,
+
+    has no constraints: ``low <= f(x) <= up`` for every network, with equality where each neuron
+    is in the cone of its pattern. Its optimum is at most that of the program with cones, its
+    network is at least as good as its optimum, and over all patterns all three are equal.
 
     Parameters
     ----------
@@ -68,8 +78,10 @@ class ReluTraining(Training):
         Slope of the activation for negative inputs, in [0, 1).
     skip : bool, default False
         Add a free, unpenalised linear part ``s'x``.
-    formulation : {"cones"}, default "cones"
-        The program above.
+    formulation : {"cones", "majorant"}, default "cones"
+        Which of the two programs. Over given patterns the certificate of the majorant is on the
+        majorant itself: its objective is the majorant's value, which the network's own
+        (`objective`) does not exceed. "majorant" takes a loss of ``|z - y|`` or of the margin.
 
     Raises
     ------
@@ -98,7 +110,7 @@ class ReluTraining(Training):
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1"))
-        choice("formulation", self.formulation, ("cones",))
+        choice("formulation", self.formulation, FORMULATIONS)
         super().__post_init__()
         leak = non_negative("leak", self.leak)
         if leak >= 1.0:
@@ -129,9 +141,10 @@ class ReluTraining(Training):
 
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""
+        program = MajorantForm if self.formulation == "majorant" else GroupForm
         if self.patterns is not None:
-            return (GroupForm, CvxpyProgram)
-        return (NetworkForm,) if self.matrix is None else (NetworkForm, GroupForm, CvxpyProgram)
+            return (program, CvxpyProgram)
+        return (NetworkForm,) if self.matrix is None else (NetworkForm, program, CvxpyProgram)
 
     def withholds(self, form: type) -> str | None:
         """Return the number of patterns where they are meant to be listed, and too many."""
@@ -155,11 +168,13 @@ class ReluTraining(Training):
         return Size(n, d, count, True, smooth, GRADING * n * count)
 
     def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm`, `NetworkForm` or `CvxpyProgram`."""
+        """Return the problem as a `GroupForm`, `MajorantForm`, `NetworkForm` or `CvxpyProgram`."""
         if form is CvxpyProgram:
             return self.to_cvxpy()
         if form is NetworkForm:
             return self._network_form
+        if form is MajorantForm:
+            return self._majorant_form
         return self._group_form
 
     @cached_property
@@ -175,11 +190,19 @@ class ReluTraining(Training):
             self.matrix if self.patterns is None else None,
         )
 
-    @cached_property
-    def _group_form(self) -> GroupForm:
+    @property
+    def _listed(self) -> BoolArray:
         if self.matrix is None:
             raise ProblemError(self.withholds(GroupForm))
-        return self._network_form.over(self.matrix)
+        return self.matrix
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        return self._network_form.over(self._listed)
+
+    @cached_property
+    def _majorant_form(self) -> MajorantForm:
+        return self._network_form.majorant(self._listed)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
@@ -192,6 +215,8 @@ class ReluTraining(Training):
         -------
         CvxpyProgram
         """
+        if self.formulation == "majorant":
+            return majorant_formula(self._majorant_form, self.needs())
         import cvxpy as cp
 
         form = self._group_form
@@ -219,7 +244,7 @@ class ReluTraining(Training):
         form = self._network_form
         n, d = form.X.shape
         mu = -form.loss.gradient(np.zeros(n), form.y)
-        P = 0 if self.patterns is None else self._group_form.slopes.shape[1]
+        P = 0 if self.patterns is None else self._listed.shape[1]
         return Neurons(np.zeros((d, P)), np.zeros((d, P)), np.zeros(d)), Dual(mu)
 
     def objective(self, primal: Neurons) -> float:
@@ -237,10 +262,11 @@ class ReluTraining(Training):
         """Grade a network and a dual guess.
 
         The objective is the network's own, which is what the user gets and an upper bound on
-        the optimum over all patterns, cones satisfied or not. The bound is on the optimum over
-        the program's patterns. Where those are all patterns and too many to list, it rests on a
-        branch and bound of ``dual.nodes`` cones and on closed forms, and the scope also says
-        how near the objective is to the optimum over the patterns of ``dual.matrix``.
+        the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
+        is its value, which is at least that. The bound is on the optimum over the program's
+        patterns. Where those are all patterns and too many to list, it rests on a branch and
+        bound of ``dual.nodes`` cones and on closed forms, and the scope also says how near
+        the objective is to the optimum over the patterns of ``dual.matrix``.
 
         Parameters
         ----------
@@ -251,26 +277,47 @@ class ReluTraining(Training):
         -------
         Certificate
         """
+        if self.patterns is None:
+            objective = self.objective(primal)
+            bound, scope = self._bound(dual, self._skip_size(primal)), "all patterns"
+            if self.matrix is None and dual.matrix is not None:
+                scope += self._found(objective, dual, dual.matrix, self._skip_size(primal))
+            return Certificate(objective, bound, 0.0, scope)
+        bound = self._bound(dual, self._skip_size(primal))
+        if self.formulation == "majorant":
+            value = self._majorant_form.objective(primal)
+            return Certificate(value, bound, 0.0, "the majorant over these patterns")
         X = self.design.matrix
         XV, XW = X @ primal.V, X @ primal.W
-        objective = self._value(primal, XV, XW)
-        size = float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+        violation = self._violation(XV, XW)
+        return Certificate(self._value(primal, XV, XW), bound, violation, "these patterns")
+
+    def _skip_size(self, primal: Neurons) -> float:
+        return float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+
+    def _bound(self, dual: Dual, skip_size: float) -> float:
+        """Return a lower bound on the optimum of the declared program."""
         slack = self.design.slack
-        scope = "these patterns" if self.patterns is not None else "all patterns"
-        if self.matrix is not None:
-            bound = lower_bound(self._group_form, dual, slack=slack, skip_size=size)
-        else:
-            guesses = [mu for mu in (dual.mu, dual.outer) if mu is not None]
+        if self.matrix is None:
             form, nodes = self._network_form, dual.nodes
-            bound = max(
-                network_bound(form, mu, slack=slack, skip_size=size, nodes=nodes) for mu in guesses
+            return max(
+                network_bound(form, mu, slack=slack, skip_size=skip_size, nodes=nodes)
+                for mu in (dual.mu, dual.outer)
+                if mu is not None
             )
-            if dual.matrix is not None:
-                found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=size)
-                gap = max(objective - found, 0.0) / max(1.0, abs(objective))
-                scope += f"; within {gap:.0e} over the {dual.matrix.shape[1]:,} found by search"
-        violation = 0.0 if self.patterns is None else self._violation(XV, XW)
-        return Certificate(objective, bound, violation, scope)
+        if self.formulation == "majorant" and (
+            self.patterns is not None or dual.common is not None
+        ):
+            # over all patterns its optimum is the network's own
+            return majorant_bound(self._majorant_form, dual, slack=slack, skip_size=skip_size)
+        return lower_bound(self._group_form, dual, slack=slack, skip_size=skip_size)
+
+    def _found(self, objective: float, dual: Dual, matrix: BoolArray, skip_size: float) -> str:
+        """Say how near the objective is to the optimum over the patterns found so far."""
+        form = self._network_form.over(matrix)
+        found = lower_bound(form, dual, slack=self.design.slack, skip_size=skip_size)
+        gap = max(objective - found, 0.0) / max(1.0, abs(objective))
+        return f"; within {gap:.0e} over the {matrix.shape[1]:,} found by search"
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

@@ -23,10 +23,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import GroupForm
+from convexnn.forms import GroupForm, MajorantForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive
+from convexnn.solvers import majorant
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
 
@@ -39,31 +40,36 @@ GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this facto
 
 
 class Admm:
-    """Structured ADMM.
+    """Structured ADMM; for a majorant, the one of `convexnn.solvers.majorant`.
 
     Options
     -------
     rho, sigma : float, optional
         Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
-        while the run goes on if neither is given, else kept.
+        while the run goes on if neither is given, else kept; for a majorant each by itself.
     relax : float, default 1.6
-        Over-relaxation, in [1, 2).
+        Over-relaxation, in [1, 2); the majorant of a linear program has its own.
     """
 
     name = "admm"
-    capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-10)
+    capabilities = Capabilities(forms=(GroupForm, MajorantForm), warm_start=True, best_tol=1e-10)
 
     def available(self) -> str | None:
         """Return None: it is always there."""
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `GroupForm`."""
-        return None
+        """Return None for every `GroupForm`; for a majorant, what its loss lacks."""
+        if GroupForm in problem.forms() or MajorantForm not in problem.forms():
+            return None
+        return majorant.refusal(problem.canonical(MajorantForm).loss)
 
-    def prepare(self, form: GroupForm) -> None:
+    def prepare(self, form: GroupForm | MajorantForm) -> None:
         """Compile the kernels."""
-        warm_up(form)
+        if isinstance(form, MajorantForm):
+            majorant.warm_up(form)
+        else:
+            warm_up(form)
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight."""
@@ -75,7 +81,13 @@ class Admm:
             parts["the rows behind its matrix"] = 8.0 * min(size.n * unknowns, GRAM_ENTRIES)
         return parts | {"its blocks": 80.0 * size.weights}
 
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+    def run(
+        self,
+        form: GroupForm | MajorantForm,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
+    ) -> Raw:
         """Iterate until the reporter is satisfied."""
         chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
         for name in ("rho", "sigma"):
@@ -83,6 +95,8 @@ class Admm:
                 positive(name, chosen[name])
         if not 1.0 <= chosen["relax"] < 2.0:
             raise ValueError(f"relax must be in [1, 2), got {chosen['relax']!r}")
+        if isinstance(form, MajorantForm):
+            return majorant.run(form, chosen, options, reporter, start)
         limit = options.max_iter or MAX_ITER
         state = State.begin(form, chosen["rho"], chosen["sigma"], start)
         linear = LinearSolve(form, state.rho / state.sigma)

@@ -20,13 +20,14 @@ from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.bound import lower_bound, repaired, scaled_value
 from convexnn.covering import Bracket, bracket
 from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns
-from convexnn.patterns import first_distinct
+from convexnn.memory import Size
 from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.admm import Admm
 from convexnn.solvers.ipm import Ipm, path
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
 from convexnn.solvers.options import unpack
+from convexnn.solvers.pool import alive, distinct, gathered
 
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
@@ -36,7 +37,6 @@ THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
 PATIENCE = 2  # rounds without gain that end the rounds
 POLISH = 300  # steps of the descent from a convex solution
-LIVE = 1e-4  # share of the largest norm from which a neuron is kept
 FACTORED = 2_500  # examples up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
@@ -78,6 +78,13 @@ class CellWalk:
         Ipm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
         price(form, form.y, form.X[:1])
         search_all(form, form.y, 1)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return the search's and the convex solves', with the patterns of a few rounds."""
+        found = size._replace(patterns=POOLED * WIDTH + 2 * ADDED)
+        inner = Ipm() if size.n <= FACTORED else Admm()
+        graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
+        return Lbfgs().memory(size) | inner.memory(found) | graded
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -150,10 +157,11 @@ class Walk:
         matrix = distinct(
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
         )
+        network = networks[0]
         limit, idle = self.options.max_iter or ROUNDS, 0
         for _ in range(limit):
             before = self.best
-            turn = self.turn(matrix)
+            turn = self.turn(matrix, network)
             violating = [turn.violating]
             if self.optimism(turn) <= 0.5 * self.options.tol:
                 missed = self.proof(turn)
@@ -168,13 +176,14 @@ class Walk:
                     f"Some neurons are worth up to {turn.worst:.6f} beta, but the rounds of "
                     "pricing no longer improve the network."
                 )
-            matrix = distinct(form, [active_patterns(form.X, turn.network), *violating])
+            network = turn.network
+            matrix = distinct(form, [active_patterns(form.X, network), *violating])
         return f"The {limit} rounds of pricing ran out: raise max_iter."
 
-    def turn(self, matrix: BoolArray) -> Turn:
+    def turn(self, matrix: BoolArray, begin: Neurons) -> Turn:
         """Solve over these patterns, descend from there, and price."""
         form = self.form
-        primal, dual = self.convex(matrix)
+        primal, dual = self.convex(matrix, begin)
         self.show(primal, dual)
         live = alive(form, primal)
         network = descend(form, live, POLISH, self.reporter)
@@ -208,8 +217,8 @@ class Walk:
         near = own[self.rng.integers(len(own), size=probes)]
         return np.vstack([random, own, near + distance * self.rng.standard_normal((probes, d))])
 
-    def convex(self, matrix: BoolArray) -> tuple[Neurons, Dual]:
-        """Solve the convex program over these patterns."""
+    def convex(self, matrix: BoolArray, begin: Neurons) -> tuple[Neurons, Dual]:
+        """Solve the convex program over these patterns, those of the network at hand among them."""
         form = self.form
         group = form.over(matrix)
         tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
@@ -219,8 +228,9 @@ class Walk:
                     break
             primal, dual = newton.points(state)
         else:
+            start = (gathered(form, begin, matrix), None)
             inner = Inner(group, self.reporter, max(tol, 1e-4))
-            Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner)
+            Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner, start)
             primal, dual = inner.last
         mu, _ = repaired(form, dual.mu, 0.0)
         return primal, dual._replace(mu=mu, matrix=matrix)
@@ -279,20 +289,3 @@ def search_all(form: NetworkForm, mu: Array, nodes: int) -> Bracket:
     """Return what a branch and bound of so many cones says of the worth over all patterns."""
     l1 = not form.norm.rotates
     return bracket(form.X, mu, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)
-
-
-def alive(form: NetworkForm, neurons: Neurons) -> Neurons:
-    """Return the network without the neurons whose norm is a small share of the largest."""
-    size_v, size_w = form.norm.value(neurons.V.T), form.norm.value(neurons.W.T)
-    level = LIVE * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
-    return neurons._replace(V=neurons.V[:, size_v > level], W=neurons.W[:, size_w > level])
-
-
-def distinct(form: NetworkForm, matrices: list[BoolArray]) -> BoolArray:
-    """Return the distinct patterns, those active nowhere left out where they give nothing."""
-    matrix = np.hstack(matrices)
-    if form.leak == 0.0:
-        matrix = matrix[:, matrix.any(axis=0)]
-    if matrix.shape[1] == 0:
-        return np.ones((len(form.y), 1), np.bool_)
-    return matrix[:, first_distinct(matrix)]

@@ -30,6 +30,7 @@ from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, Neurons
+from convexnn.memory import Size
 from convexnn.problem import Problem
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import warm_up
@@ -64,6 +65,20 @@ class Ipm:
         _append(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
         _solve(one, np.ones((1, 1)))
         _inverse(one)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
+        n, unknowns = size.n, size.d * size.patterns
+        side = unknowns if 2 * unknowns <= n else n
+        parts = {
+            f"its {side:,} x {side:,} matrix": 16.0 * side**2,
+            "the rows behind its matrix": 16.0 * n * unknowns,
+            "its blocks": 48.0 * size.weights * size.d,
+        }
+        if size.cones:
+            parts["its facets"] = 320.0 * n * size.patterns
+            parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
+        return parts
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Step until the reporter is satisfied or no step helps."""
@@ -158,7 +173,8 @@ class Newton:
         n, d = form.X.shape
         P = form.slopes.shape[1]
         self.h = 1 if form.signs is None else 2
-        self.g, self.k = (1, d) if form.norm.rotates else (d, 1)
+        self.g: int = 1 if form.norm.rotates else d
+        self.k: int = d // self.g
         self.masks = np.ascontiguousarray(form.slopes.T)
         rows = np.any(form.X != 0.0, axis=1) if form.signs is not None else np.zeros(n, np.bool_)
         self.facets = np.flatnonzero(rows)
@@ -195,7 +211,8 @@ class Newton:
     def lifted(self, weights: Array) -> Array:
         """Return ``X'(E_b * weights_b)``."""
         flat = (self.E * weights).reshape(-1, len(self.G))
-        return (flat @ self.G).reshape(self.h, -1, self.form.X.shape[1])
+        result: Array = flat @ self.G
+        return result.reshape(self.h, -1, self.form.X.shape[1])
 
     def grouped(self, u: Array) -> Array:
         """Return blocks with their coordinates split into the groups of the norm."""
@@ -430,7 +447,8 @@ class System:
             return result
         scaled = b / self.D
         inner = cho_solve(self.factor, self.A @ scaled, check_finite=False)
-        return scaled - (inner @ self.A) / self.D
+        rest: Array = scaled - (inner @ self.A) / self.D
+        return rest
 
     def solve(self, b: Array) -> Array:
         """Return the x with ``(D + F B^-1 F') x = b``, refined once."""

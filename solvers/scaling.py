@@ -69,20 +69,25 @@ class Scaling:
     def root(self, tail: Array) -> Array:
         """Return ``H^(-1/2) v``, H the Schur complement of the head of ``W^-2`` in its tail."""
         along = (self.spread - 1.0) * np.sum(self.unit * tail, axis=-1)
-        return self.eta[..., None] * (tail + along[..., None] * self.unit)
+        result: Array = self.eta[..., None] * (tail + along[..., None] * self.unit)
+        return result
 
     def largest(self) -> Array:
         """Return the largest eigenvalue of ``H^-1``."""
-        return np.square(self.eta * self.spread)
+        result: Array = np.square(self.eta * self.spread)
+        return result
 
     def eliminate_head(self, v: Pair) -> Array:
         """Return the right-hand side that is left for the tail once the head is eliminated."""
-        return v.tail + (2.0 * self.w0 / np.square(self.spread) * v.head)[..., None] * self.w1
+        share = 2.0 * self.w0 / np.square(self.spread) * v.head
+        result: Array = v.tail + share[..., None] * self.w1
+        return result
 
     def head(self, rest: Array, tail: Array) -> Array:
         """Return the head ``x0`` with ``(W^-2 (x0, tail))_0 = rest``."""
         inner = np.sum(self.w1 * tail, axis=-1)
-        return (rest * np.square(self.eta) + 2.0 * self.w0 * inner) / np.square(self.spread)
+        result: Array = (rest * np.square(self.eta) + 2.0 * self.w0 * inner) / self.spread**2
+        return result
 
 
 def product(a: Pair, b: Pair) -> Pair:

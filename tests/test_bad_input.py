@@ -346,6 +346,7 @@ def test_seed_of_a_solve(seed: Any) -> None:
         ("fista", "none"),
         ("cell-walk", "starts, width, pooled"),
         ("lbfgs", "starts, width"),
+        ("convex-concave", "refreshes, patterns, steps, local, width"),
     ],
 )
 def test_unknown_engine_option(backend: str, known: str) -> None:
@@ -361,7 +362,7 @@ def test_start_of_another_number_of_neurons(backend: str) -> None:
         cx.solve(good(patterns=5), backend, start=start)
 
 
-@pytest.mark.parametrize("backend", ["admm", "fista", "lbfgs", "cell-walk"])
+@pytest.mark.parametrize("backend", ["admm", "fista", "lbfgs", "cell-walk", "convex-concave"])
 def test_start_of_another_number_of_features(backend: str) -> None:
     start = Neurons(np.zeros((4, 5)), np.zeros((4, 5)), np.zeros(4))
     with refused("start must have neurons of length 3, got 4"):

@@ -55,9 +55,11 @@ class Case(NamedTuple):
     bias: bool = False
     leak: float = 0.0
     skip: bool = False
+    formulation: str = "cones"
 
     def __str__(self) -> str:
         marks = [self.bias and "bias", self.leak and f"leak{self.leak}", self.skip and "skip"]
+        marks.append(self.formulation == "majorant" and "majorant")
         return "-".join([self.kind, self.loss, self.penalty, *(str(m) for m in marks if m)])
 
 
@@ -69,6 +71,13 @@ CASES = [
     Case("relu", "logistic", "l1", leak=0.2),
     Case("relu", "squared", "l2", skip=True),
     Case("relu", "logistic", "l2", bias=True, leak=0.2, skip=True),
+    *(
+        Case("relu", loss, penalty, formulation="majorant")
+        for loss in LOSSES
+        for penalty in ("l2", "l1")
+    ),
+    Case("relu", "squared", "l2", bias=True, leak=0.2, skip=True, formulation="majorant"),
+    Case("relu", "logistic", "l1", bias=True, skip=True, formulation="majorant"),
     *(Case("gated", loss, penalty) for loss in LOSSES for penalty in ("l2", "l1", "nuclear")),
     Case("gated", "squared", "l2", bias=True),
     *(Case("sampled", loss) for loss in LOSSES),
@@ -98,9 +107,8 @@ def problem(case: Case) -> Any:
         return cx.SampledReluTraining(X, y, neurons=3 * P, **common)
     if case.kind == "gated":
         return cx.GatedReluTraining(X, y, patterns=P, penalty=case.penalty, **common)
-    return cx.ReluTraining(
-        X, y, patterns=P, penalty=case.penalty, leak=case.leak, skip=case.skip, **common
-    )
+    common |= {"penalty": case.penalty, "leak": case.leak, "skip": case.skip}
+    return cx.ReluTraining(X, y, patterns=P, formulation=case.formulation, **common)
 
 
 @cache
@@ -180,14 +188,15 @@ def test_network_recomputed_by_hand_costs_the_objective(case: Case, backend: str
     solution = answer(case, backend)
     by_hand = network_by_hand(case, solution.model)
     room = TOLERANCES[case.loss].network * scale(by_hand)
-    assert abs(solution.objective - by_hand) <= room
+    assert by_hand <= solution.objective + room
+    assert by_hand >= solution.objective - room or case.formulation == "majorant"
     assert len(solution.model) > 0
 
 
 @pytest.mark.parametrize("case", EACH)
 def test_no_bound_exceeds_any_objective(case: Case) -> None:
     answers = [answer(case, backend) for backend in names(case)]
-    assert len(answers) >= 4
+    assert len(answers) >= 3
     for a, b in combinations(answers, 2):
         slack = TOLERANCES[case.loss].slack * scale(a.objective, b.objective)
         assert a.bound <= b.objective + slack, (a, b)
@@ -199,11 +208,12 @@ def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> No
     offered = set(names(case))
     linear_penalty = case.kind == "sampled" or case.penalty == "l1"
     quadratic = linear_penalty and case.loss != "logistic"
-    assert {"admm", "fista", "cvxpy:clarabel", "cvxpy:scs"} <= offered
+    assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
+    assert ("fista" in offered) == (case.formulation == "cones")
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic
     assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")
-    assert not {"lbfgs", "cell-walk"} & offered
+    assert not {"lbfgs", "cell-walk", "convex-concave"} & offered
 
 
 def test_outliers_make_the_huber_loss_another_problem_than_the_squared() -> None:

@@ -137,7 +137,7 @@ def test_what_fits_is_not_refused() -> None:
     ("options", "preferred", "instead"),
     [
         ({}, "admm", "fista"),
-        ({"loss": "hinge"}, "admm", "fista"),
+        ({"loss": "hinge", "n": 2_600}, "admm", "fista"),
         ({"n": 4_001}, "fista", "admm"),
         ({"patterns": None, "d": 8}, "cell-walk", "lbfgs"),
     ],
