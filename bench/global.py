@@ -400,9 +400,9 @@ def figure(path: Path, time_limit: float) -> None:
         ax.axhline(local.best, color="C3", ls="--", lw=1.2, label=f"best of {STARTS} L-BFGS runs")
         start = next(s for s, o in zip(found.seconds, found.objective, strict=True) if o < 2 * last)
         ax.set(title=title, xscale="log", xlabel="seconds", xlim=(start, found.seconds[-1]))
-        lowest = min(b for b in found.bound if b > 0.5 * last)
-        room = max(local.best - last, last - lowest, 0.02 * last)
-        ax.set_ylim(min(lowest, last) - 0.3 * room, max(local.best, last) + 1.2 * room)
+        lowest = min((b for b in found.bound if b > 0.5 * last), default=found.bound[-1])
+        room = max(local.best, last) - lowest + 0.01 * last
+        ax.set_ylim(lowest - 0.15 * room, max(local.best, last) + 0.35 * room)
         gap = (last - found.bound[-1]) / max(1.0, abs(last))
         ax.annotate(
             f"gap {gap:.1e}", (0.98, 0.04), xycoords="axes fraction", ha="right", color="0.3"
