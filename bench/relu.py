@@ -1,7 +1,8 @@
 """Benchmarks of two-layer training: exact and gated programs, growth of cost, tuning of ADMM.
 
-``python bench/relu.py exact|gated|growth|tuning [--quick]`` prints one table and keeps it as a CSV
-in bench/results. See bench/README.md for the peers' environments and what each column means.
+``python bench/relu.py exact|cells|majorant|gated|growth|tuning [--quick]`` prints one table and
+keeps it as a CSV in bench/results. See bench/README.md for the peers' environments and what each
+column means.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,21 +177,93 @@ def first_call(table: Table, build: Builder, backends: Sequence[str]) -> None:
 
 
 def bench_exact(quick: bool) -> Table:
-    """Time the exact program to a certified gap of 1e-3, against Clarabel and scnn's AL method."""
+    """Time the exact program to certified gaps, against Clarabel and scnn's AL method."""
     table = Table("exact", COLUMNS, quick)
-    tol = 1e-3
-    first_call(table, exact, ("admm", "fista", "cvxpy:clarabel"))
+    engines = ("admm", "ipm", "fista", "cvxpy:clarabel")
+    first_call(table, exact, engines)
     for size in (SMALL,) if quick else (SMALL, MIDDLE):
         data = instance(size)
         best = cx.solve(exact(data), "admm", tol=REFERENCE_TOL).objective
-        base = run_ours(exact, data, "admm", tol)
-        for backend in ("admm", "fista", "cvxpy:clarabel"):
-            ours = base if backend == "admm" else run_ours(exact, data, backend, tol)
-            add_ours(table, size, tol, ours, best, base)
-        loose = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
-        settings = [("--kind", "exact", "--iterations", "200000", "--tol", own) for own in loose]
-        add_peer(table, size, SCNN, data, tol, settings, best, base)
+        for tol in (1e-3, 1e-6, 1e-8):
+            base = run_ours(exact, data, "admm", tol)
+            for backend in engines:
+                ours = base if backend == "admm" else run_ours(exact, data, backend, tol)
+                add_ours(table, size, tol, ours, best, base)
+            if tol == 1e-3:
+                loose = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
+                settings = [
+                    ("--kind", "exact", "--iterations", "200000", "--tol", own) for own in loose
+                ]
+                add_peer(table, size, SCNN, data, tol, settings, best, base)
+    if not quick:
+        data, tol = instance(LARGE), 1e-4
+        runs = {backend: run_ours(exact, data, backend, tol) for backend in ("fista", "admm")}
+        best = min(run.solution.objective for run in runs.values())
+        for run in runs.values():
+            add_ours(table, LARGE, tol, run, best, runs["fista"])
     return table
+
+
+def bench_cells(quick: bool) -> Table:
+    """Time the program over all patterns to 1e-6, against the same written out for Clarabel."""
+    table = Table("cells", COLUMNS, quick)
+    first_call(table, everything, ("cell-walk",))
+    tol = 1e-6
+    for size in (Size(30, 4, 50),) if quick else (Size(30, 4, 50), Size(100, 3, 50)):
+        data = instance(size)
+        cells, listing_s = cpu_seconds(partial(cx.enumerate_patterns, data.X))
+        named = Size(size.n, size.d, len(cells))
+        listed = data._replace(patterns=cells)
+        base = run_ours(everything, data, "cell-walk", tol)
+        best = base.solution.objective
+        add_ours(table, named, tol, base, best, base)
+        for backend in ("ipm", "cvxpy:clarabel"):
+            run = run_ours(exact, listed, backend, tol)
+            run = run._replace(compile_s=run.compile_s + listing_s)
+            add_ours(table, named, tol, run, best, base)
+    return table
+
+
+def bench_majorant(quick: bool) -> Table:
+    """Compare the majorant with cones over the same patterns, and its refreshes with cell-walk."""
+    table = Table("majorant", COLUMNS, quick)
+    first_call(table, everything, ("convex-concave",))
+    tol = 1e-4
+    for size in (SMALL,) if quick else (SMALL, MIDDLE):
+        data = instance(size)
+        runs = {
+            "over P random patterns, cones": run_ours(exact, data, "admm", tol),
+            "over P random patterns, majorant": run_ours(majorised, data, "admm", tol),
+            "local search": run_ours(everything, data, "lbfgs", tol),
+            "refreshed from local search": run_ours(everything, data, "convex-concave", tol),
+            "hybrid": run_ours(everything, data, "cell-walk", tol),
+        }
+        base = runs["hybrid"]
+        for name, run in runs.items():
+            network = everything(data).objective(run.solution.primal)
+            table.add(
+                size=size,
+                solver=run.solution.backend,
+                target=tol,
+                reached=run.solution.status.name,
+                solve_s=run.solve_s,
+                total_s=run.total_s,
+                iterations=run.solution.history[-1].iteration,
+                error=network / base.solution.objective - 1.0,
+                times_ours=run.solve_s / base.solve_s,
+                note=f"{name}: objective {run.solution.objective:.6g}, network {network:.6g}",
+            )
+    return table
+
+
+def majorised(data: Instance) -> cx.ReluTraining:
+    """Declare the program without cones."""
+    return replace(exact(data), formulation="majorant")
+
+
+def everything(data: Instance) -> cx.ReluTraining:
+    """Declare the network's own problem, over all patterns."""
+    return cx.ReluTraining(data.X, data.y, beta=data.beta)
 
 
 def bench_gated(quick: bool) -> Table:
@@ -389,6 +464,8 @@ def reach(
 
 BENCHES = {
     "exact": bench_exact,
+    "cells": bench_cells,
+    "majorant": bench_majorant,
     "gated": bench_gated,
     "growth": bench_growth,
     "tuning": bench_tuning,

@@ -89,9 +89,12 @@ def compare(
     save: Save = None,
     plot: Plot = Path("convergence.png"),
 ) -> None:
-    """Take patterns from local search, solve on them with every backend, compare."""
+    """Solve over all patterns, then over some of local search with every backend; compare."""
     split, whole = declare(problem, data, beta, loss, seed)
-    local = run_one(whole, "lbfgs", tol=tol, seed=seed, progress=True)
+    over_all = [
+        run_one(whole, name, tol=tol, time_limit=time_limit, seed=seed, progress=True)
+        for name in ("lbfgs", "cell-walk")
+    ]
     found = local_patterns(whole, seed=seed, limit=patterns)
     n, d = split.X.shape
     print(f"{split.name}: {n} examples, {d} features, {len(found)} patterns of local search")
@@ -103,7 +106,7 @@ def compare(
         time_limit=time_limit,
         progress=True,
         score=score(split),
-        reference=[local],
+        reference=over_all,
     )
     assert result.scores is not None
     show(result.solutions, result.scores, split)
@@ -170,7 +173,7 @@ def show(solutions: Sequence[Solution], scores: Sequence[float], split: Split) -
             f"{s.violation:.1e}",
             *(f"{s.timings[t]:.2f}" for t in ("compile", "solve", "certify")),
             f"{value:.3f}",
-            s.certificate.scope,
+            s.certificate.covers,
         )
     console.print(table)
 

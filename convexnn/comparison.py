@@ -85,7 +85,7 @@ class Comparison:
     __repr__ = __str__
 
     def agree(self, tol: float) -> bool:
-        """Tell whether all objectives of portable, certified answers agree.
+        """Tell whether all objectives of certified answers agree.
 
         Two answers to one problem agree if they differ by no more than their certified gaps
         together allow, plus `tol`, relative to the larger objective.
@@ -101,7 +101,7 @@ class Comparison:
         graded = [s for s in self.solutions if np.isfinite(s.bound)]
         for i, a in enumerate(graded):
             for b in graded[:i]:
-                if a.certificate.scope != b.certificate.scope:
+                if a.certificate.covers != b.certificate.covers:
                     continue
                 size = max(1.0, abs(a.objective), abs(b.objective))
                 room = (max(a.gap, b.gap, 0.0) + tol) * size

@@ -51,7 +51,7 @@ class Dual(NamedTuple):
     matrix : array of bool, shape (n, P), or None
         Patterns found so far, where the problem does not list its own.
     outer : array of shape (n,) or None
-        A second guess of ``mu``, for the bound over all patterns; the better one counts.
+        A second guess of ``mu``, for the relaxation's bound over all patterns.
     nodes : int
         How many cones a branch and bound over all patterns may visit, where the rank allows one.
     common : array of shape (n,) or None

@@ -15,6 +15,7 @@ then priced exactly, with its neighbours across active facets, until none is bet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +27,10 @@ from convexnn.forms import NetworkForm
 from convexnn.norms import L2
 from convexnn.patterns import first_distinct
 
-SWEEPS = 60  # of coordinate descent per linearisation
+SWEEPS = 30  # of coordinate descent per linearisation
 SETTLED = 1e-4  # relative change of u at which a sweep is the last
 LINEARISATIONS = 30
+BATCH = 32  # starts between two looks at the time
 MOVES = 40  # steps from cell to cell
 
 
@@ -51,7 +53,9 @@ class Priced(NamedTuple):
     points: Array
 
 
-def price(form: NetworkForm, mu: Array, starts: Array) -> Priced:
+def price(
+    form: NetworkForm, mu: Array, starts: Array, *, expired: Callable[[], bool] | None = None
+) -> Priced:
     """Search for the cells of largest worth at the dual point `mu`; all of them where listed.
 
     Parameters
@@ -61,6 +65,8 @@ def price(form: NetworkForm, mu: Array, starts: Array) -> Priced:
         For neurons that subtract from the output, pass ``-mu``.
     starts : array of shape (m, d)
         Directions to start from.
+    expired : callable, optional
+        Asked now and then whether to leave out the starts that remain.
 
     Returns
     -------
@@ -76,7 +82,12 @@ def price(form: NetworkForm, mu: Array, starts: Array) -> Priced:
     """
     if form.cells is not None:
         return _ranked(form, mu, _price(form, mu, np.ascontiguousarray(form.cells.T)))
-    return walk(form, mu, form.X @ ascend(form, mu, starts).T >= 0.0)
+    found = []
+    for part in np.array_split(starts, -(-len(starts) // BATCH)):
+        found.append(form.X @ ascend(form, mu, part).T >= 0.0)
+        if expired is not None and expired():
+            break
+    return walk(form, mu, np.hstack(found))
 
 
 def ascend(form: NetworkForm, mu: Array, starts: Array) -> Array:
@@ -106,8 +117,9 @@ def walk(form: NetworkForm, mu: Array, matrix: BoolArray) -> Priced:
         np.maximum.at(best, owner, beyond.size)
         better = best > cells.size * (1.0 + 1e-9)
         chosen = np.flatnonzero(better[owner] & (beyond.size == best[owner]))
-        for mine, theirs in zip(cells, beyond, strict=True):
-            mine[owner[chosen]] = theirs[chosen]
+        to = owner[chosen]
+        cells.members[to], cells.points[to] = beyond.members[chosen], beyond.points[chosen]
+        cells.size[to], cells.example[to] = beyond.size[chosen], beyond.example[chosen]
         moving = np.flatnonzero(better)
     return _ranked(form, mu, cells)
 

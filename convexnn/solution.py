@@ -61,6 +61,11 @@ class Certificate:
         """Return ``(objective - bound) / max(1, |objective|)``."""
         return (self.objective - self.bound) / max(1.0, abs(self.objective))
 
+    @property
+    def covers(self) -> str:
+        """Return what the bound covers, without what the scope says beyond."""
+        return self.scope.partition(";")[0]
+
     def passes(self, tol: float) -> bool:
         """Tell whether ``|gap| <= tol`` and ``violation <= tol``."""
         return abs(self.gap) <= tol and self.violation <= tol

@@ -25,6 +25,7 @@ from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
 from convexnn.problems.majorant import majorant_bound, majorant_formula
 from convexnn.problems.training import Training
+from convexnn.relaxation import relaxed_bound
 from convexnn.solution import Certificate
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 FORMULATIONS = ("cones", "majorant")
+NEGLIGIBLE = 1e-2  # share of the targets below which a neuron's response has no scale of its own
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
@@ -265,8 +267,8 @@ class ReluTraining(Training):
         the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
         is its value, which is at least that. The bound is on the optimum over the program's
         patterns. Where those are all patterns and too many to list, it rests on a branch and
-        bound of ``dual.nodes`` cones and on closed forms, and the scope also says how near
-        the objective is to the optimum over the patterns of ``dual.matrix``.
+        bound of ``dual.nodes`` cones and a relaxation at ``dual.outer``, and the scope also
+        says how near the objective is to the optimum over the patterns of ``dual.matrix``.
 
         Parameters
         ----------
@@ -299,12 +301,11 @@ class ReluTraining(Training):
         """Return a lower bound on the optimum of the declared program."""
         slack = self.design.slack
         if self.matrix is None:
-            form, nodes = self._network_form, dual.nodes
-            return max(
-                network_bound(form, mu, slack=slack, skip_size=skip_size, nodes=nodes)
-                for mu in (dual.mu, dual.outer)
-                if mu is not None
-            )
+            form = self._network_form
+            bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
+            if dual.outer is None:
+                return bound
+            return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
         if self.formulation == "majorant" and (
             self.patterns is not None or dual.common is not None
         ):
@@ -326,7 +327,9 @@ class ReluTraining(Training):
             float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0))
         )
         largest = max(
-            float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0))
+            float(np.max(np.abs(XV), initial=0.0)),
+            float(np.max(np.abs(XW), initial=0.0)),
+            NEGLIGIBLE * float(np.max(np.abs(self.labels.targets))),
         )
         return worst / largest if largest > 0.0 else 0.0
 

@@ -23,6 +23,7 @@ from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_pattern
 from convexnn.memory import Size
 from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
+from convexnn.relaxation import improve
 from convexnn.solvers.admm import Admm
 from convexnn.solvers.ipm import Ipm, path
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
@@ -35,13 +36,19 @@ PROBES = 300  # random starts of a pricing, for each sign
 NEAR = (0.1, 0.3, 1.0)  # distances at which neurons of the network are perturbed
 THOROUGH = 4  # times the probes, before pricing is taken to have found all
 ADDED = 60  # patterns a pricing may add, for each sign
-PATIENCE = 2  # rounds without gain that end the rounds
+KEPT = 500  # patterns of the last round that stay where the dual point is not unique
+PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
+GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
-FACTORED = 2_500  # examples up to which the convex solves are by interior point
+ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
+NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
+RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
-FIRST_NODES, MOST_NODES = 8_000, 256_000  # cones of that search, at first and without a limit
-HOPELESS = 1.3  # bound on the worth, over beta, from which only a time limit makes it go on
+FIRST_NODES, GROWTH = 8_000, 4  # cones of that search at first, and how fast they grow
+HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
+MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
 
 
 class CellWalk:
@@ -82,7 +89,8 @@ class CellWalk:
     def memory(self, size: Size) -> dict[str, float]:
         """Return the search's and the convex solves', with the patterns of a few rounds."""
         found = size._replace(patterns=POOLED * WIDTH + 2 * ADDED)
-        inner = Ipm() if size.n <= FACTORED else Admm()
+        work = newton_work(size.n, size.d, found.patterns)
+        inner = Ipm() if work <= NEWTON_WORK else Admm()
         graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
         return Lbfgs().memory(size) | inner.memory(found) | graded
 
@@ -136,13 +144,14 @@ class Walk:
         self.form, self.options, self.reporter, self.probes = form, options, reporter, probes
         self.rng = np.random.default_rng(options.seed)
         self.shown = 0
-        self.best = np.inf
+        self.outer: Array | None = None
+        self.best = self.worst = np.inf
 
     def show(self, network: Neurons, dual: Dual) -> None:
         """Report a network; raises `Ended` if the run is to end."""
         self.shown += 1
         self.best = min(self.best, self.form.objective(network))
-        if self.reporter.report(self.shown, network, dual):
+        if self.reporter.report(self.shown, network, dual._replace(outer=self.outer)):
             raise Ended
 
     def run(self, chosen: dict[str, Any], first: Neurons | None) -> str:
@@ -158,7 +167,12 @@ class Walk:
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
         )
         network = networks[0]
+        if form.X.shape[1] > EASY:
+            self.relax(slope_dual(form, network), network)
         limit, idle = self.options.max_iter or ROUNDS, 0
+        hard = form.X.shape[1] > CLOSED
+        enough = max(self.options.tol, GAIN) if hard else 0.1 * self.options.tol
+        cycling = not (hard and np.isfinite(form.loss.curvature))
         for _ in range(limit):
             before = self.best
             turn = self.turn(matrix, network)
@@ -169,7 +183,7 @@ class Walk:
                     return "No neuron worth more than beta was found over all patterns."
                 violating.append(missed)
             gain = (before - self.best) / max(1.0, abs(self.best))
-            idle = 0 if gain > max(self.options.tol, 1e-6) else idle + 1
+            idle = 0 if gain > enough else idle + 1
             if idle == PATIENCE:
                 self.proof(turn)
                 return (
@@ -177,8 +191,17 @@ class Walk:
                     "pricing no longer improve the network."
                 )
             network = turn.network
-            matrix = distinct(form, [active_patterns(form.X, network), *violating])
+            older = matrix[:, :KEPT] if cycling else matrix[:, :0]
+            matrix = distinct(form, [active_patterns(form.X, network), *violating, older])
+        self.proof(turn)
         return f"The {limit} rounds of pricing ran out: raise max_iter."
+
+    def relax(self, dual: Dual, network: Neurons) -> None:
+        """Look for the dual point of the best relaxed bound, and show what it proves."""
+        n, d = self.form.X.shape
+        if self.form.cells is None and n * d * d <= RELAXED and not self.reporter.expired():
+            self.outer = improve(self.form, dual.mu)
+            self.show(network, dual)
 
     def turn(self, matrix: BoolArray, begin: Neurons) -> Turn:
         """Solve over these patterns, descend from there, and price."""
@@ -191,6 +214,7 @@ class Walk:
         if worst <= 1.0 + self.options.tol and not self.reporter.expired():
             violating, worst = self.price(dual.mu, live, THOROUGH * self.probes)
         self.show(network, dual)
+        self.worst = worst
         return Turn(dual, network, violating, worst)
 
     def price(self, mu: Array, live: Neurons, probes: int) -> tuple[BoolArray, float]:
@@ -199,7 +223,7 @@ class Walk:
         starts = self.starts(live, probes)
         violating, worst = [], 0.0
         for side in (mu, -mu):
-            priced = price(form, side, starts)
+            priced = price(form, side, starts, expired=self.reporter.expired)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
             violating.append(priced.matrix[:, ratio > 1.0 + 1e-9][:, :ADDED])
@@ -222,7 +246,9 @@ class Walk:
         form = self.form
         group = form.over(matrix)
         tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
-        if len(form.y) <= FACTORED:
+        if self.worst > ROUGH:
+            tol = max(tol, 1e-4)
+        if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
                 if newton.gap(state) <= tol or self.reporter.expired():
                     break
@@ -251,16 +277,31 @@ class Walk:
             return None
         nodes = FIRST_NODES
         while True:
+            before = self.reporter.remaining()
             self.show(turn.network, turn.dual._replace(nodes=nodes))
             sides = [search_all(form, side, nodes) for side in (turn.dual.mu, -turn.dual.mu)]
             missed = [form.X @ side.point >= 0.0 for side in sides if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
-            hopeless = max(side.upper for side in sides) > HOPELESS * form.beta
-            done = all(side.nodes < nodes for side in sides)
-            if done or (self.reporter.remaining() is None and (hopeless or nodes > MOST_NODES)):
+            following = GROWTH * nodes
+            remaining = self.reporter.remaining()
+            if before is not None and remaining is not None:
+                rate = nodes / max(before - remaining, 1e-3)
+                following = min(following, int(0.8 * rate * remaining))
+            wide = max(side.upper for side in sides) > HOPELESS * form.beta
+            if all(side.nodes < nodes for side in sides) or following <= nodes:
                 return None
-            nodes *= 4
+            if following > (MODEST_NODES if wide else MOST_NODES):
+                if self.outer is None:
+                    self.relax(turn.dual, turn.network)
+                return None
+            nodes = following
+
+
+def newton_work(n: int, d: int, patterns: int) -> float:
+    """Return the products that the example system of one interior-point step takes."""
+    side = min(n, 2 * d * patterns)
+    return float(side) * side * max(n, d * patterns)
 
 
 class Inner:

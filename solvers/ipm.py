@@ -36,9 +36,13 @@ from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import warm_up
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 
-MAX_ITER = 100
+MAX_ITER = 200
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
 STALLED = 1e-8  # a step this short leads nowhere
+REFINED = 5  # times a solution of the example system is improved, at most
+ROUNDING = 1e-14
+FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
+STRIDE = 3.0  # change of an output within which a smooth loss is near its quadratic model
 APART = 1e8  # weight, relative to the rest of its block, from which a facet is factored apart
 FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may be kept
 
@@ -102,7 +106,13 @@ def path(form: GroupForm) -> Iterator[tuple[Newton, Iterate]]:
     newton = Newton(form)
     state = newton.begin()
     yield newton, state
-    while (following := newton.advance(state)) is not None:
+    while True:
+        try:
+            following = newton.advance(state)
+        except np.linalg.LinAlgError:
+            return
+        if following is None:
+            return
         state = following
         yield newton, state
 
@@ -260,10 +270,13 @@ class Newton:
         return float(total)
 
     def gap(self, x: Iterate) -> float:
-        """Return the relative gap that the products suggest."""
+        """Return the relative gap that the products and the two objectives suggest."""
         form = self.form
-        loss = np.sum(form.loss.value(self.output(x), form.y))
-        return self.complementarity(x) / max(1.0, float(loss + form.beta * np.sum(x.t)))
+        norms = form.norm.value(x.u.reshape(-1, form.X.shape[1]))
+        value = float(np.sum(form.loss.value(self.output(x), form.y)) + form.beta * np.sum(norms))
+        a = form.loss.clip(x.a, form.y)
+        dual = -float(np.sum(form.loss.conjugate(a, form.y)))
+        return max(self.complementarity(x), abs(value - dual)) / max(1.0, value)
 
     def points(self, x: Iterate) -> tuple[Neurons, Dual]:
         """Return the primal and the dual point, with the heaviest facets as a guess."""
@@ -292,12 +305,22 @@ class Newton:
             facet = x.r - self.facing(x.u)
         q = form.loss.dual_curvature
         if q is None:
-            output = x.a - form.loss.gradient(z, form.y)
+            output = (x.a - form.loss.gradient(z, form.y)) * self.bend(x, z)
         else:
             output = q * x.a + form.y - z
             if self.bounded:
                 output += x.above - x.below
         return Residuals(block, facet, output, form.X.T @ x.a if form.skip else np.zeros(0))
+
+    def bend(self, x: Iterate, z: Array) -> Array:
+        """Return the slope D of the output against a."""
+        loss, y = self.form.loss, self.form.y
+        if loss.dual_curvature is None:
+            return 1.0 / np.maximum(loss.hessian(z, y), FLAT)
+        D = np.full(len(x.a), loss.dual_curvature)
+        if self.bounded:
+            D += x.above / (self.high - x.a) + x.below / (x.a - self.low)
+        return D
 
     def advance(self, x: Iterate) -> Iterate | None:
         """Return the next point; None where rounding allows none."""
@@ -350,6 +373,8 @@ class Newton:
         if self.bounded:
             reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
             reach += [_room(x.above, move.above), _room(x.below, move.below)]
+        if self.form.loss.dual_curvature is None:
+            reach.append(STRIDE / max(float(np.max(np.abs(self.output(move)))), 1e-300))
         return min(reach)
 
 
@@ -368,7 +393,7 @@ class System:
         self.scaling = Scaling(primal, Pair(np.full_like(x.t, form.beta), newton.grouped(x.c)))
         self.weight = x.lam / x.r
         self.blocks = self._factor_blocks()
-        self.D = self._diagonal()
+        self.D = newton.bend(x, z)
         self._factor_examples()
         if form.skip:
             X = form.X
@@ -412,16 +437,6 @@ class System:
         gram[:, i, j] = gram[:, j, i] = weight @ newton.products
         return gram
 
-    def _diagonal(self) -> Array:
-        newton, x = self.newton, self.x
-        q = newton.form.loss.dual_curvature
-        if q is None:
-            return 1.0 / np.maximum(newton.form.loss.hessian(self.z, newton.form.y), 1e-12)
-        D = np.full(len(x.a), q)
-        if newton.bounded:
-            D += x.above / (newton.high - x.a) + x.below / (x.a - newton.low)
-        return D
-
     def _factor_examples(self) -> None:
         """Factor ``D + A A'``, ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
         newton = self.newton
@@ -451,11 +466,22 @@ class System:
         return rest
 
     def solve(self, b: Array) -> Array:
-        """Return the x with ``(D + F B^-1 F') x = b``, refined once."""
+        """Return the x with ``(D + F B^-1 F') x = b``, refined while that helps."""
         newton = self.newton
-        x = self._apply(b)
-        lacking = b - self.D * x - newton.predict(self.over_blocks(newton.correlate(x)))
-        return x + self._apply(lacking)
+        x, before = np.zeros_like(b), np.inf
+        lacking = b
+        for _ in range(REFINED):
+            following = x + self._apply(lacking)
+            rest = newton.predict(self.over_blocks(newton.correlate(following)))
+            left = b - self.D * following - rest
+            size = float(np.max(np.abs(left)))
+            if not size < before:
+                break
+            x, lacking = following, left
+            if size > 0.1 * before or size <= ROUNDING * float(np.max(np.abs(b))):
+                break
+            before = size
+        return x
 
     def over_blocks(self, v: Array) -> Array:
         """Return ``B_b^-1 v_b``."""
@@ -471,7 +497,7 @@ class System:
         load = W.eliminate_head(cone).reshape(x.u.shape) - lacking.block
         if form.signs is not None:
             load = load + newton.lifted(targets.facet / x.r + self.weight * lacking.facet)
-        rest = -self.D * lacking.output if form.loss.dual_curvature is None else -lacking.output
+        rest = -lacking.output
         if newton.bounded:
             rest = rest - targets.above / (newton.high - x.a) + targets.below / (x.a - newton.low)
         da = self.solve(rest + newton.predict(self.over_blocks(load)))

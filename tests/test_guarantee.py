@@ -309,3 +309,10 @@ def test_confidence_out_of_range(confidence: Any) -> None:
 def test_seed_of_an_audit(seed: Any) -> None:
     with pytest.raises(cx.ProblemError, match="seed must be an integer >= 0, got"):
         cx.audit(solved(5, tol=1e-3), seed=seed)
+
+
+def test_a_majorant_is_not_audited() -> None:
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.5, patterns=4, formulation="majorant")
+    with pytest.raises(cx.ProblemError, match="must be of a program with cones"):
+        cx.audit(cx.solve(problem, tol=1e-3))

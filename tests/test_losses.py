@@ -257,6 +257,44 @@ def test_curvature_is_attained(loss: Loss) -> None:
 
 
 @each_loss
+@often
+@given(z=numbers, raw=numbers)
+def test_hessian_is_the_slope_of_the_gradient(loss: Loss, z: float, raw: float) -> None:
+    y = target(loss, raw)
+    h = 1e-5
+    kinks = {Hinge: [1.0 / float(y[0])] if y[0] else [], Squared: [], Logistic: []}
+    delta = loss.delta if isinstance(loss, Huber) else 0.0
+    for kink in kinks.get(type(loss), [float(y[0]) - delta, float(y[0]) + delta]):
+        assume(abs(z - kink) > 2.0 * h)
+    difference = loss.gradient(one(z + h), y) - loss.gradient(one(z - h), y)
+    expected = float(difference[0]) / (2.0 * h)
+    found = float(loss.hessian(one(z), y)[0])
+    assert found == pytest.approx(expected, abs=1e-8, rel=1e-6)
+    assert 0.0 <= found <= loss.curvature
+
+
+@each_loss
+@often
+@given(raw=numbers, shares=st.tuples(st.floats(0.05, 0.95), st.floats(0.05, 0.95)))
+def test_dual_curvature_is_that_of_the_conjugate_inside_its_domain(
+    loss: Loss, raw: float, shares: tuple[float, float]
+) -> None:
+    """``l*(s) = q s^2 / 2 + s y`` where a q is declared, and curved otherwise."""
+    y = target(loss, raw)
+    low, high = (float(np.broadcast_to(bound, 1)[0]) for bound in loss.domain(y))
+    low, high = max(low, -40.0), min(high, 40.0)
+    s, t = (low + share * (high - low) for share in shares)
+    q = loss.dual_curvature
+    values = [float(loss.conjugate(one(x), y)[0]) for x in (s, t, 0.5 * (s + t))]
+    bend = 0.5 * (values[0] + values[1]) - values[2]
+    if q is None:
+        assert bend >= 0.4 * (s - t) ** 2  # ``1 / (p (1 - p)) >= 4`` everywhere
+        return
+    assert values[0] == pytest.approx(0.5 * q * s * s + s * float(y[0]), abs=1e-12, rel=1e-12)
+    assert bend == pytest.approx(q * (s - t) ** 2 / 8.0, abs=1e-11)
+
+
+@each_loss
 def test_cvxpy_atom_has_the_value_of_the_loss(loss: Loss) -> None:
     rng = np.random.default_rng(4)
     for n in (1, 7):

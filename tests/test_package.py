@@ -33,6 +33,7 @@ FLOOR = {
             "memory",
             "covering",
             "bound",
+            "relaxation",
         ),
         1,
     ),
