@@ -30,7 +30,9 @@ from convexnn.patterns import first_distinct
 SWEEPS = 30  # of coordinate descent per linearisation
 SETTLED = 1e-4  # relative change of u at which a sweep is the last
 LINEARISATIONS = 30
+WALKED = 150  # best ends of ascents whose cells are priced exactly
 BATCH = 32  # starts between two looks at the time
+NEIGHBOURS = 2_000  # cells that may be priced in one move, the best cells' first
 MOVES = 40  # steps from cell to cell
 
 
@@ -84,10 +86,15 @@ def price(
         return _ranked(form, mu, _price(form, mu, np.ascontiguousarray(form.cells.T)))
     found = []
     for part in np.array_split(starts, -(-len(starts) // BATCH)):
-        found.append(form.X @ ascend(form, mu, part).T >= 0.0)
+        found.append(ascend(form, mu, part))
         if expired is not None and expired():
             break
-    return walk(form, mu, np.hstack(found))
+    points = np.vstack(found)
+    images = form.X @ points.T
+    length = L2().value(points)
+    value = mu @ form.activate(images) / np.where(length > 0.0, length, 1.0)
+    best = np.argsort(-value, kind="stable")[:WALKED]
+    return walk(form, mu, images[:, best] >= 0.0, expired=expired)
 
 
 def ascend(form: NetworkForm, mu: Array, starts: Array) -> Array:
@@ -100,14 +107,22 @@ def ascend(form: NetworkForm, mu: Array, starts: Array) -> Array:
     return out
 
 
-def walk(form: NetworkForm, mu: Array, matrix: BoolArray) -> Priced:
+def walk(
+    form: NetworkForm,
+    mu: Array,
+    matrix: BoolArray,
+    *,
+    expired: Callable[[], bool] | None = None,
+) -> Priced:
     """Price cells exactly and move from each to its best neighbour until none is better."""
     cells = _price(form, mu, _distinct(matrix.T))
     moving = np.arange(len(cells.size))
+    walkers = max(1, NEIGHBOURS // form.X.shape[1])
     for _ in range(MOVES):
+        moving = moving[np.argsort(-cells.size[moving], kind="stable")[:walkers]]
         example = cells.example[moving]
         owner, slot = np.nonzero((example >= 0) & (example < len(mu)))
-        if len(owner) == 0:
+        if len(owner) == 0 or (expired is not None and expired()):
             break
         across = cells.members[moving[owner]]
         across[np.arange(len(owner)), example[owner, slot]] ^= True

@@ -317,8 +317,9 @@ class ReluTraining(Training):
         """Say how near the objective is to the optimum over the patterns found so far."""
         form = self._network_form.over(matrix)
         found = lower_bound(form, dual, slack=self.design.slack, skip_size=skip_size)
-        gap = max(objective - found, 0.0) / max(1.0, abs(objective))
-        return f"; within {gap:.0e} over the {matrix.shape[1]:,} found by search"
+        gap = (objective - found) / max(1.0, abs(objective))
+        what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
+        return f"; {what} the {matrix.shape[1]:,} found by search"
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

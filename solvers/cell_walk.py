@@ -159,7 +159,8 @@ class Walk:
         form = self.form
         plain = Options(self.options.tol, None, self.options.seed, {})
         networks = [] if first is None else [first]
-        for network in search(form, chosen["starts"], chosen["width"], plain, self.reporter, first):
+        starts, width = chosen["starts"], chosen["width"]
+        for network in search(form, starts, width, plain, self.reporter, first, mixed=True):
             networks.append(network)
             self.show(network, slope_dual(form, network))
         networks.sort(key=form.objective)
@@ -251,8 +252,10 @@ class Walk:
             tol = max(tol, 1e-4)
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
-                if newton.gap(state) <= tol or self.reporter.expired():
+                if newton.gap(state) <= tol:
                     break
+                if self.reporter.expired():
+                    raise Ended  # a point half-way is no use
             primal, dual = newton.points(state)
         else:
             start = (gathered(form, begin, matrix), None)

@@ -27,6 +27,7 @@ from convexnn.solvers.options import unpack
 STARTS = 6
 WIDTH = 50
 MAX_ITER = 1_000
+WARM, RATE = 500, 0.1  # steps of Adam before every other descent of a mixed search, and their size
 ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
 
 
@@ -85,6 +86,8 @@ def search(
     options: Options,
     reporter: Reporter,
     first: Neurons | None = None,
+    *,
+    mixed: bool = False,
 ) -> Iterator[Neurons]:
     """Yield the network that each start leads to, until time is up.
 
@@ -98,13 +101,16 @@ def search(
         Asked for the time.
     first : Neurons, optional
         Replaces the first random start.
+    mixed : bool, default False
+        Let every other random start take steps of Adam first: it ends elsewhere, often lower.
     """
     for name, value in (("starts", starts), ("width", width)):
         positive_int(name, value)
     rng = np.random.default_rng(options.seed)
     for k in range(starts):
         begin = first if k == 0 and first is not None else random_network(form, width, rng)
-        yield descend(form, begin, options.max_iter or MAX_ITER, reporter)
+        steps = WARM if mixed and k % 2 == 1 else 0
+        yield descend(form, begin, options.max_iter or MAX_ITER, reporter, warm=steps)
         if reporter.expired():
             return
 
@@ -125,14 +131,18 @@ class _TimeUp(Exception):
     """Ends a search whose time is over."""
 
 
-def descend(form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter) -> Neurons:
-    """Return the network that L-BFGS reaches from one start."""
+def descend(
+    form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter, *, warm: int = 0
+) -> Neurons:
+    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam."""
     from scipy.optimize import minimize
 
     layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
     x = layers.pack(begin)
     best = x
     kinks = not np.isfinite(form.loss.curvature)
+    if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds
+        x = adam(layers, x, warm, reporter)
     for width in ENVELOPES if kinks else (0.0,):
         loss = Envelope(form.loss, width, np.zeros_like(form.y)) if kinks else form.loss
         best = x
@@ -158,6 +168,21 @@ def descend(form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter
             break
         x = best = found.x
     return layers.unpack(best)
+
+
+def adam(layers: Layers, x: Array, steps: int, reporter: Reporter) -> Array:
+    """Take full-batch steps of Adam (Kingma & Ba 2015), their length falling by a cosine."""
+    first, second = np.zeros_like(x), np.zeros_like(x)
+    for k in range(1, steps + 1):
+        _, slope = layers.value(x, layers.form.loss)
+        first += 0.1 * (slope - first)
+        second += 0.001 * (np.square(slope) - second)
+        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
+        scale = np.sqrt(second / (1.0 - 0.999**k)) + 1e-8
+        x = x - rate * first / (1.0 - 0.9**k) / scale
+        if k % 20 == 0 and reporter.expired():
+            break
+    return x
 
 
 class Layers:
