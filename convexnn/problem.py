@@ -243,6 +243,6 @@ def _number(name: str, value: float, rule: Any, text: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise ProblemError(f"{name} must be a number {text}, got {value!r}") from None
-    if isinstance(value, bool) or not (np.isfinite(number) and rule(number)):
+    if isinstance(value, (bool, str, bytes)) or not (np.isfinite(number) and rule(number)):
         raise ProblemError(f"{name} must be finite and {text}, got {value!r}")
     return number

@@ -92,6 +92,10 @@ class Training:
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         targets = self.labels  # validates
+        with np.errstate(over="ignore"):
+            worth = float(np.sum(loss.value(np.zeros(len(self.X)), targets.targets)))
+        if not np.isfinite(worth):
+            raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
         kept = np.array(self.y, copy=True) if targets.classes is not None else targets.targets
         frozen(kept)
         self._set("y", kept)

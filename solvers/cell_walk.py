@@ -46,7 +46,7 @@ CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
 EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
-FIRST_NODES, GROWTH = 8_000, 4  # cones of that search at first, and how fast they grow
+FIRST_NODES, GROWTH = 2_000, 4  # cones of that search at first, and how fast they grow
 HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
 MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
 
@@ -143,6 +143,7 @@ class Walk:
     ) -> None:
         self.form, self.options, self.reporter, self.probes = form, options, reporter, probes
         self.rng = np.random.default_rng(options.seed)
+        self.whitening = whitening(form.X)
         self.shown = 0
         self.outer: Array | None = None
         self.best = self.worst = np.inf
@@ -232,9 +233,10 @@ class Walk:
         return np.hstack(violating), worst
 
     def starts(self, live: Neurons, probes: int) -> Array:
-        """Return random directions, the network's neurons, and as many near those."""
+        """Return random directions, half of them whitened, the network's, and some near those."""
         d = self.form.X.shape[1]
         random = self.rng.standard_normal((probes, d))
+        random[::2] = random[::2] @ self.whitening
         own = np.vstack([live.V.T, live.W.T])
         if len(own) == 0:
             return random
@@ -249,10 +251,10 @@ class Walk:
         group = form.over(matrix)
         tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
         if self.worst > ROUGH:
-            tol = max(tol, 1e-4)
+            tol = max(tol, 1e-4 * min(1.0, self.best))
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
-                if newton.gap(state) <= tol:
+                if newton.gap(state) <= tol and newton.difference(state) <= 3.0 * tol:
                     break
                 if self.reporter.expired():
                     raise Ended  # a point half-way is no use
@@ -301,6 +303,14 @@ class Walk:
                     self.relax(turn.dual, turn.network)
                 return None
             nodes = following
+
+
+def whitening(X: Array) -> Array:
+    """Return ``(X'X)^(-1/2)``: columns of very different scale are then cut equally often."""
+    values, vectors = np.linalg.eigh(X.T @ X)
+    root = np.sqrt(np.maximum(values, 1e-24 * values[-1]))
+    result: Array = (vectors * (root[-1] / root)) @ vectors.T
+    return result
 
 
 def newton_work(n: int, d: int, patterns: int) -> float:

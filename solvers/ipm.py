@@ -42,7 +42,7 @@ STALLED = 1e-8  # a step this short leads nowhere
 REFINED = 5  # times a solution of the example system is improved, at most
 ROUNDING = 1e-14
 FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
-STRIDE = 3.0  # change of an output within which a smooth loss is near its quadratic model
+STRIDE, GROWING = 3.0, 0.2  # change of an output for which a loss is near its quadratic model
 APART = 1e8  # weight, relative to the rest of its block, from which a facet is factored apart
 FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may be kept
 
@@ -270,13 +270,19 @@ class Newton:
         return float(total)
 
     def gap(self, x: Iterate) -> float:
-        """Return the relative gap that the products and the two objectives suggest."""
+        """Return the relative gap that the products suggest."""
+        form = self.form
+        loss = np.sum(form.loss.value(self.output(x), form.y))
+        return self.complementarity(x) / max(1.0, float(loss + form.beta * np.sum(x.t)))
+
+    def difference(self, x: Iterate) -> float:
+        """Return the relative difference of the objectives, rounding and residuals in it."""
         form = self.form
         norms = form.norm.value(x.u.reshape(-1, form.X.shape[1]))
         value = float(np.sum(form.loss.value(self.output(x), form.y)) + form.beta * np.sum(norms))
         a = form.loss.clip(x.a, form.y)
         dual = -float(np.sum(form.loss.conjugate(a, form.y)))
-        return max(self.complementarity(x), abs(value - dual)) / max(1.0, value)
+        return abs(value - dual) / max(1.0, value)
 
     def points(self, x: Iterate) -> tuple[Neurons, Dual]:
         """Return the primal and the dual point, with the heaviest facets as a guess."""
@@ -374,7 +380,8 @@ class Newton:
             reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
             reach += [_room(x.above, move.above), _room(x.below, move.below)]
         if self.form.loss.dual_curvature is None:
-            reach.append(STRIDE / max(float(np.max(np.abs(self.output(move)))), 1e-300))
+            stride = STRIDE + GROWING * float(np.max(np.abs(self.output(x))))
+            reach.append(stride / max(float(np.max(np.abs(self.output(move)))), 1e-300))
         return min(reach)
 
 

@@ -387,3 +387,10 @@ def test_diabetes_is_solved_better_than_by_local_search() -> None:
     solution = cx.solve(cx.ReluTraining(X, y, beta=2.0), "cell-walk")
     assert solution.objective <= 73.4
     assert solution.bound <= solution.objective
+
+
+def test_columns_of_very_different_scale_are_searched() -> None:
+    rng = np.random.default_rng(0)
+    X, y = 1e4 * rng.standard_normal((10, 1)), 0.1 * rng.standard_normal(10)
+    found = cx.solve(cx.ReluTraining(X, y, beta=0.005, bias=True, loss="huber"))
+    assert found.status is cx.Status.OPTIMAL
