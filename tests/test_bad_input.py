@@ -430,9 +430,9 @@ def test_engine_option_out_of_range(
 
 def test_targets_whose_loss_overflows_are_refused() -> None:
     with pytest.raises(cx.ProblemError, match="y must have a finite loss at the zero network"):
-        cx.ReluTraining([[1.0], [2.0]], [1e160, -1e160], beta=1.0)
+        cx.ReluTraining(np.array([[1.0], [2.0]]), [1e160, -1e160], beta=1.0)
 
 
 def test_text_is_not_a_number() -> None:
     with pytest.raises(cx.ProblemError, match="beta must be finite and > 0, got '1'"):
-        cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta="1")  # type: ignore[arg-type]
+        cx.ReluTraining(np.array([[1.0], [2.0]]), [1.0, 2.0], beta="1")  # type: ignore[arg-type]
