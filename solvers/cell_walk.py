@@ -43,6 +43,7 @@ POLISH = 300  # steps of the descent from a convex solution
 ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+MENDING_ITER = 2_000  # ADMM steps from where rounding ends the interior point too early
 EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
@@ -255,16 +256,21 @@ class Walk:
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
             for newton, state in path(group):
                 if newton.gap(state) <= tol and newton.difference(state) <= 3.0 * tol:
-                    break
+                    return self.found(matrix, *newton.points(state))
                 if self.reporter.expired():
                     raise Ended  # a point half-way is no use
             primal, dual = newton.points(state)
-        else:
-            start = (gathered(form, begin, matrix), None)
-            inner = Inner(group, self.reporter, max(tol, 1e-4))
-            Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner, start)
-            primal, dual = inner.last
-        mu, _ = repaired(form, dual.mu, 0.0)
+            inner = Inner(group, self.reporter, tol)
+            Admm().run(group, Options(tol, MENDING_ITER, 0, {}), inner, (primal, dual))
+            return self.found(matrix, min(primal, inner.last[0], key=form.objective), dual)
+        inner = Inner(group, self.reporter, max(tol, 1e-4))
+        start = (gathered(form, begin, matrix), None)
+        Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner, start)
+        return self.found(matrix, *inner.last)
+
+    def found(self, matrix: BoolArray, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
+        """Return a point of the convex program, fit for pricing."""
+        mu, _ = repaired(self.form, dual.mu, 0.0)
         return primal, dual._replace(mu=mu, matrix=matrix)
 
     def optimism(self, turn: Turn) -> float:
