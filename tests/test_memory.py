@@ -254,7 +254,8 @@ def test_estimate_is_within_a_factor_3_of_the_peak(
     cx.solve(problem, backend, **options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak / 3 < needed(problem, backend) < 3 * peak
+    above = 3 if count is not None else 10  # how many patterns a search will find is not known
+    assert peak / 3 < needed(problem, backend) < above * peak
 
 
 @pytest.mark.parametrize("build", [cx.ReluTraining, cx.GatedReluTraining])
