@@ -29,6 +29,7 @@ from convexnn.solution import Solution, Status
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
+OWN: dict[type, tuple[str, ...]] = {}
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -203,7 +204,7 @@ class Compiled:
     ) -> Solution:
         from threadpoolctl import threadpool_limits
 
-        points = _start_points(self.form, start)
+        points = _start_points(self.problem, self.form, start)
         monitor = Monitor(self.problem, tol, time_limit, callback)
         asked = Options(tol, max_iter, seed, extra)
         raw = Raw("stopped")
@@ -302,6 +303,7 @@ def automatic(problem: Problem[Any]) -> str:
     ==============================  =============  ==================================
     problem                         backend        why
     ==============================  =============  ==================================
+    one with an engine of its own   see ``OWN``    it is exact, or the only one
     over all patterns               cell-walk      finds the patterns itself
     without cones (majorant)        admm           no factor larger than d x d
     smooth loss, n <= 4,000         admm           few iterations, one n x n factor
@@ -313,23 +315,28 @@ def automatic(problem: Problem[Any]) -> str:
     Where that one would exceed the memory limit, another that fits takes its place: lbfgs for
     cell-walk, admm or fista for the others.
     """
-    if NetworkForm in problem.forms():
-        wanted: tuple[str, ...] = ("cell-walk", "lbfgs")
-    elif MajorantForm in problem.forms():
-        wanted = ("admm",)
-    else:
-        if isinstance(problem, Sized):
-            size = problem.size(GroupForm)
-            n, smooth = size.n, size.smooth
-        else:
-            form = problem.canonical(GroupForm)
-            n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))
-        if smooth:
-            wanted = ("admm", "fista") if n <= FACTOR_ROWS else ("fista", "admm")
-        else:
-            wanted = ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
-    found = registry()
+    wanted, found = _wanted(problem), registry()
     return next((name for name in wanted if too_large(found[name], problem) is None), wanted[0])
+
+
+def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
+    offered = problem.forms()
+    for form in offered:
+        if form in OWN:
+            return OWN[form]
+    if NetworkForm in offered:
+        return "cell-walk", "lbfgs"
+    if MajorantForm in offered:
+        return ("admm",)
+    if isinstance(problem, Sized):
+        size = problem.size(GroupForm)
+        n, smooth = size.n, size.smooth
+    else:
+        form = problem.canonical(GroupForm)
+        n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))
+    if smooth:
+        return ("admm", "fista") if n <= FACTOR_ROWS else ("fista", "admm")
+    return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
 
 
 def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
@@ -351,23 +358,32 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
     return chosen
 
 
-def _start_points(form: Any, start: Any) -> Any:
+def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
     if start is None:
         return None
+    kind = type(problem.initial()[0])
     if isinstance(start, Solution):
         start = (start.primal, start.dual)
-    elif not isinstance(start, tuple) or isinstance(start, Neurons):
+    elif not isinstance(start, tuple) or isinstance(start, kind):
         start = (start, None)
     primal = start[0]
-    if isinstance(form, (GroupForm, MajorantForm, NetworkForm)):
-        if not isinstance(primal, Neurons):
-            raise ProblemError(f"start must be a Solution or Neurons, got {type(primal).__name__}")
+    if not isinstance(primal, kind):
+        raise ProblemError(
+            f"start must be a Solution or {kind.__name__}, got {type(primal).__name__}"
+        )
+    if isinstance(primal, Neurons):
         d = form.X.shape[1]
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
         if not isinstance(form, NetworkForm) and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
+    else:
+        for name, mine, own in zip(kind._fields, primal, problem.initial()[0], strict=True):
+            if np.shape(mine) != np.shape(own):
+                raise ProblemError(
+                    f"start must have {name} of shape {np.shape(own)}, got {np.shape(mine)}"
+                )
     return start
 
 

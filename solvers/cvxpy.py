@@ -122,13 +122,12 @@ class CvxpySolver:
             if status in ("unbounded", "unbounded_inaccurate"):
                 return Raw("unbounded", f"{self.solver} reports {status}.")
             iterations += int(form.problem.solver_stats.num_iters or 1)
-            primal, dual = form.points()
-            if any(part is None for part in (*primal, dual.mu)):
+            if any(variable.value is None for variable in form.problem.variables()):
                 return Raw(
                     "time_limit" if reporter.expired() else "failed",
                     f"{self.solver} ends with {status}.",
                 )
-            if reporter.report(iterations, primal, dual):
+            if reporter.report(iterations, *form.points()):
                 return Raw("stopped")
             spent = int(form.problem.solver_stats.num_iters or 0)
             if options.max_iter is not None and spent >= options.max_iter:
