@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import convexnn as cx
+from convexnn.commands.report import show
+from convexnn.datasets import Split
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def convexnn(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def convexnn(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-m", "convexnn", *map(str, words)],
         cwd=cwd,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -99,6 +106,79 @@ def test_compare_shows_each_backend_and_saves_the_best(npz: Path, tmp_path: Path
     assert figure.read_bytes().startswith(PNG)
 
 
+HEADS = ("backend", "status", "objective", "bound", "gap", "violation", "certify s", "bound covers")
+
+
+@pytest.fixture(scope="module")
+def solved() -> tuple[cx.Solution, ...]:
+    X = np.random.default_rng(2).standard_normal((20, 2))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=5)
+    return cx.compare(problem, ["admm", "fista", "cvxpy:clarabel"], tol=1e-3).solutions
+
+
+def printed(solutions: Sequence[cx.Solution], width: int, *, terminal: bool = True) -> list[str]:
+    text = io.StringIO()
+    empty = np.zeros((0, 2))
+    split = Split(empty, empty[:, 0], empty, empty[:, 0], "nothing", False)
+    console = Console(file=text, width=width, force_terminal=terminal, color_system=None)
+    show(solutions, [0.5] * len(solutions), split, console)
+    return text.getvalue().splitlines()
+
+
+def test_wide_terminals_and_files_get_the_full_table(solved: tuple[cx.Solution, ...]) -> None:
+    for lines in (printed(solved, 150), printed(solved, 80, terminal=False)):
+        assert all(head in lines[1] for head in HEADS)
+        assert sum("these patterns" in line for line in lines) == 3
+
+
+def test_narrow_terminal_gets_fewer_columns(solved: tuple[cx.Solution, ...]) -> None:
+    lines = printed(solved, 80)
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == [
+        "backend",
+        "status",
+        "objective",
+        "gap",
+        "solve",
+        "s",
+        "test",
+        "R^2",
+    ]
+    for s in solved:
+        row = next(line.split() for line in lines if line.split()[:1] == [s.backend])
+        assert row[1:3] == [s.status.name, f"{s.objective:.6g}"]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_single_solution_is_a_list_where_its_row_has_no_room(
+    solved: tuple[cx.Solution, ...], width: int
+) -> None:
+    lines = printed(solved[:1], width)
+    assert max(map(len, lines)) <= width
+    assert [line[:12].strip() for line in lines] == [
+        *("backend", "status", "objective", "bound", "gap", "violation", "compile s", "solve s"),
+        *("certify s", "test R^2", "bound covers"),
+    ]
+    assert lines[2].split() == ["objective", f"{solved[0].objective:.6g}"]
+
+
+def test_very_narrow_terminal_gets_every_solution_as_a_list(
+    solved: tuple[cx.Solution, ...],
+) -> None:
+    lines = printed(solved, 40)
+    assert [s.backend for s in solved] == [line.split()[1] for line in lines if "backend" in line]
+    assert sum("bound covers" in line for line in lines) == 3
+
+
+def test_terminal_of_80_columns(csv: Path, tmp_path: Path) -> None:
+    environment = {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}
+    words = ("solve", "relu", "--data", csv, "--tol", 0.01)
+    done = convexnn(*words, cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert any(line.split() == ["backend", "cell-walk"] for line in done.stdout.splitlines())
+    assert max(map(len, done.stdout.splitlines()[:11])) <= 80
+
+
 def test_backends_are_listed(tmp_path: Path) -> None:
     done = convexnn("backends", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -111,6 +191,7 @@ def test_backends_are_listed(tmp_path: Path) -> None:
     [
         (["solve", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
         (["compare", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
+        (["solve", "nosuch"], "problem must be one of relu, got 'nosuch'"),
         (["solve", "relu", "--data", "mnits"], "data must be one of"),
         (["solve", "relu", "--data", "missing.npz"], "data file missing.npz does not exist"),
         (["solve", "relu", "--data", "missing.csv"], "data file missing.csv does not exist"),

@@ -1,0 +1,1 @@
+"""What ``convexnn solve`` and ``convexnn compare`` do, one problem family a file."""

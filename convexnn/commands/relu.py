@@ -1,0 +1,79 @@
+"""``convexnn solve relu`` and ``convexnn compare relu``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from convexnn.commands import options
+from convexnn.commands.report import close, close_all, score, show
+from convexnn.comparison import compare as run_all
+from convexnn.datasets import Split, load_data
+from convexnn.problems.relu import ReluTraining
+from convexnn.search import local_patterns
+from convexnn.solving import solve as run_one
+
+Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
+Loss = Annotated[str, Option(help="squared, logistic, hinge or huber; by the target if left out")]
+Count = Annotated[int, Option(help="patterns taken from local search at most", min=1)]
+
+
+def solve(
+    data: options.Data = "breast_cancer",
+    backend: options.Backend = "auto",
+    beta: Beta = 1.0,
+    loss: Loss = "",
+    tol: options.Tol = 1e-4,
+    time_limit: options.Limit = 60.0,
+    seed: options.Seed = 0,
+    save: options.Save = None,
+    plot: options.Plot = None,
+) -> None:
+    """Train over all patterns: local search, then a convex solve; print the certificate."""
+    split, declared = declare(data, beta, loss, seed)
+    solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
+    show([solution], [score(split)(solution.model)], split)
+    close(solution, split, save, plot)
+
+
+def compare(
+    data: options.Data = "breast_cancer",
+    backends: options.Backends = "",
+    beta: Beta = 1.0,
+    loss: Loss = "",
+    patterns: Count = 20,
+    tol: options.Tol = 1e-4,
+    time_limit: options.Limit = 60.0,
+    seed: options.Seed = 0,
+    save: options.Save = None,
+    plot: options.Plot = Path("convergence.png"),
+) -> None:
+    """Solve over all patterns, then over some of local search with every backend; compare."""
+    split, whole = declare(data, beta, loss, seed)
+    over_all = [
+        run_one(whole, name, tol=tol, time_limit=time_limit, seed=seed, progress=True)
+        for name in ("lbfgs", "cell-walk")
+    ]
+    found = local_patterns(whole, seed=seed, limit=patterns)
+    n, d = split.X.shape
+    print(f"{split.name}: {n} examples, {d} features, {len(found)} patterns of local search")
+    result = run_all(
+        dataclasses.replace(whole, patterns=found),
+        options.listed(backends),
+        tol=tol,
+        time_limit=time_limit,
+        progress=True,
+        score=score(split),
+        reference=over_all,
+    )
+    close_all(result, split, save, plot)
+
+
+def declare(data: str, beta: float, loss: str, seed: int) -> tuple[Split, ReluTraining]:
+    """Load the data and declare training over all patterns."""
+    split = load_data(data, seed=seed)
+    kind = loss or ("logistic" if split.classification else "squared")
+    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=True)
