@@ -7,11 +7,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import relu
+from convexnn.commands import relu, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
-FAMILIES = {"relu": relu}
+FAMILIES = {"relu": relu, "wasserstein": wasserstein}
 
 
 class Families(TyperGroup):

@@ -189,9 +189,15 @@ def test_backends_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["solve", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
-        (["compare", "tree", "--data", "DATA"], "problem must be one of relu, got 'tree'"),
-        (["solve", "nosuch"], "problem must be one of relu, got 'nosuch'"),
+        (
+            ["solve", "tree", "--data", "DATA"],
+            "problem must be one of relu, wasserstein, got 'tree'",
+        ),
+        (
+            ["compare", "tree", "--data", "DATA"],
+            "problem must be one of relu, wasserstein, got 'tree'",
+        ),
+        (["solve", "nosuch"], "problem must be one of relu, wasserstein, got 'nosuch'"),
         (["solve", "relu", "--data", "mnits"], "data must be one of"),
         (["solve", "relu", "--data", "missing.npz"], "data file missing.npz does not exist"),
         (["solve", "relu", "--data", "missing.csv"], "data file missing.csv does not exist"),

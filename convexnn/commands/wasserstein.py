@@ -1,0 +1,139 @@
+"""``convexnn solve wasserstein`` and ``convexnn compare wasserstein``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from typer import Option
+
+import convexnn as cx
+from convexnn.commands import options
+from convexnn.commands.report import close, close_all, leader, score, show
+from convexnn.comparison import compare as run_all
+from convexnn.datasets import Split, load_data
+from convexnn.problem import ProblemError, choice
+from convexnn.solution import Solution
+from convexnn.solving import solve as run_one
+
+ORDERS = {"1": 1, "2": 2, "inf": math.inf}
+
+Radius = Annotated[float, Option(help="of the ball, in standard deviations of the features")]
+Flip = Annotated[float, Option(help="cost of flipping a label; inf: labels are right")]
+Target = Annotated[float, Option(help="cost of moving a real target by one; inf: it is right")]
+Norm = Annotated[str, Option(help="of moving the features: l2, l1 or linf")]
+Loss = Annotated[
+    str,
+    Option(
+        help="logistic or hinge for two classes; squared, absolute, huber or quantile for real "
+        "targets, squared not of order 1; by the target and the order if left out"
+    ),
+]
+Order = Annotated[str, Option(help="of the Wasserstein distance: 1, 2 or inf")]
+
+
+def solve(
+    data: options.Data = "breast_cancer",
+    backend: options.Backend = "auto",
+    radius: Radius = 0.1,
+    flip_cost: Flip = math.inf,
+    target_cost: Target = math.inf,
+    norm: Norm = "l2",
+    loss: Loss = "",
+    order: Order = "1",
+    tol: options.Tol = 1e-4,
+    time_limit: options.Limit = 60.0,
+    seed: options.Seed = 0,
+    save: options.Save = None,
+    plot: options.Plot = None,
+) -> None:
+    """Fit a linear model against a ball of distributions; print the certificate."""
+    split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
+    solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
+    show([solution], [score(split)(solution.model)], split)
+    tell(solution, split)
+    close(solution, split, save, plot)
+
+
+def compare(
+    data: options.Data = "breast_cancer",
+    backends: options.Backends = "",
+    radius: Radius = 0.1,
+    flip_cost: Flip = math.inf,
+    target_cost: Target = math.inf,
+    norm: Norm = "l2",
+    loss: Loss = "",
+    order: Order = "1",
+    tol: options.Tol = 1e-4,
+    time_limit: options.Limit = 60.0,
+    seed: options.Seed = 0,
+    save: options.Save = None,
+    plot: options.Plot = Path("convergence.png"),
+) -> None:
+    """Fit the linear model with every backend that can; compare."""
+    split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
+    n, d = split.X.shape
+    print(f"{split.name}: {n} examples, {d} features, ball of radius {radius:g}")
+    result = run_all(
+        declared,
+        options.listed(backends),
+        tol=tol,
+        time_limit=time_limit,
+        progress=True,
+        score=score(split),
+    )
+    close_all(result, split, save, plot)
+    tell(leader(result), split)
+
+
+def declare(
+    data: str,
+    radius: float,
+    flip_cost: float,
+    target_cost: float,
+    norm: str,
+    loss: str,
+    order: str,
+    seed: int,
+) -> tuple[Split, Any]:
+    """Load the data and declare the fit: of a classifier if the target has two values."""
+    split = load_data(data, seed=seed)
+    choice("order", order, list(ORDERS))
+    common = {"radius": radius, "norm": norm, "order": ORDERS[order]}
+    if split.classification:
+        if target_cost != math.inf:
+            raise ProblemError("target-cost is for real targets; these have two values: flip-cost")
+        return split, cx.WassersteinClassification(
+            split.X, split.y, flip_cost=flip_cost, loss=loss or "logistic", **common
+        )
+    if flip_cost != math.inf:
+        raise ProblemError("flip-cost is for targets of two values; these are real: target-cost")
+    grows = "absolute" if order == "1" else "squared"  # a ball of order 1 has no worst square
+    return split, cx.WassersteinRegression(
+        split.X, split.y, target_cost=target_cost, loss=loss or grows, **common
+    )
+
+
+def tell(solution: Solution, split: Split) -> None:
+    """Print what the adversary makes of the model."""
+    worst, classes = solution.model.worst_case, solution.model.classes
+    atoms = worst.atoms
+    changes = f"{np.count_nonzero(atoms.cost > 0.0)} of {len(atoms)} atoms moved"
+    if classes is not None:
+        changes += f", {np.count_nonzero(flipped(atoms, split.y, classes))} with a label flipped"
+    print(f"worst case by {solution.backend}: expected loss {worst.value:.6g}, {changes};")
+    print(
+        f"multiplier of the radius {worst.multiplier:.4g}, supremum "
+        f"{'attained' if worst.attained else 'not attained'}"
+    )
+
+
+def flipped(atoms: Any, y: Any, classes: Any) -> Any:
+    """Tell which atoms have another label than their source, as -1 and +1 or as the user's own."""
+    if atoms.target is None:
+        return np.zeros(len(atoms), dtype=bool)
+    own = np.isin(atoms.target, classes).all()
+    second = atoms.target == classes[1] if own else atoms.target > 0
+    return second != (y[atoms.source] == classes[1])

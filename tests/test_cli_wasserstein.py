@@ -1,0 +1,113 @@
+"""The Wasserstein family on the command line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convexnn as cx
+from convexnn.commands.wasserstein import flipped
+from convexnn.worst_case import Atoms
+
+
+def convexnn(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-m", "convexnn", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    path = tmp_path / "classes.npz"
+    np.savez(path, X=X, y=np.where(X[:, 0] + rng.standard_normal(60) > 0.0, "yes", "no"))
+    return path
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 3))
+    path = tmp_path / "real.npz"
+    np.savez(path, X=X, y=X[:, 0] + 0.1 * rng.standard_normal(60))
+    return path
+
+
+def test_solve_a_classification(classes: Path, tmp_path: Path) -> None:
+    done = convexnn(
+        *("solve", "wasserstein", "--data", classes, "--radius", 0.2, "--flip-cost", 1.0),
+        *("--norm", "linf", "--loss", "hinge", "--order", 1, "--save", tmp_path / "s.npz"),
+        *("--plot", tmp_path / "f.png"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    solution = cx.load(tmp_path / "s.npz")
+    assert isinstance(solution.problem, cx.WassersteinClassification)
+    problem: Any = solution.problem
+    assert (problem.radius, problem.flip_cost, problem.order) == (0.2, 1.0, 1)
+    assert f"{solution.objective:.6g}" in done.stdout
+    assert "accuracy" in done.stdout
+    worst = solution.model.worst_case
+    moved, atoms = map(int, re.findall(r"(\d+) of (\d+) atoms moved", done.stdout)[0])
+    assert atoms == len(worst.atoms)
+    assert moved == np.count_nonzero(worst.atoms.cost)
+    assert f"expected loss {worst.value:.6g}" in done.stdout
+    assert "label flipped" in done.stdout
+    assert (tmp_path / "f.png").stat().st_size > 0
+
+
+def test_compare_a_regression(real: Path, tmp_path: Path) -> None:
+    done = convexnn(
+        *("compare", "wasserstein", "--data", real, "--loss", "absolute", "--target-cost", 2.0),
+        *("--backends", "cvxpy:clarabel", "--plot", tmp_path / "f.png"),
+        *("--save", tmp_path / "best.npz"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    problem: Any = cx.load(tmp_path / "best.npz").problem
+    assert isinstance(problem, cx.WassersteinRegression)
+    assert problem.target_cost == 2.0
+    for words in ("R^2", "cvxpy:clarabel", "atoms moved", "multiplier"):
+        assert words in done.stdout
+    assert "flipped" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--order", "3"], "order must be one of 1, 2, inf, got '3'"),
+        (["--target-cost", "1"], "target-cost is for real targets"),
+        (["--radius", "-1"], "radius must be finite and >= 0"),
+        (["--loss", "cubic"], "loss must be one of"),
+    ],
+)
+def test_mistakes(words: list[str], says: str, classes: Path, tmp_path: Path) -> None:
+    done = convexnn("solve", "wasserstein", "--data", classes, *words, cwd=tmp_path)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert done.stderr.startswith("error:")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_flips_of_a_regression_are_refused(real: Path, tmp_path: Path) -> None:
+    done = convexnn("solve", "wasserstein", "--data", real, "--flip-cost", 1, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "flip-cost is for targets of two values" in done.stderr
+
+
+@pytest.mark.parametrize("target", [np.array(["no", "no", "yes"]), np.array([-1.0, -1.0, 1.0])])
+def test_flips_are_counted_in_either_code(target: Any) -> None:
+    y = np.array(["no", "yes"])
+    atoms = Atoms(np.array([0, 1, 1]), np.zeros((3, 1)), np.ones(3), np.zeros(3), target)
+    assert flipped(atoms, y, np.unique(y)).tolist() == [False, True, False]
