@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.relu import ReluTraining as ReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
     from convexnn.search import local_patterns as local_patterns
@@ -49,6 +50,7 @@ PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "Newsvendor": "convexnn.problems.newsvendor",
 }
 
 # Names load on first use, so that importing the package costs nothing.

@@ -22,6 +22,7 @@ from convexnn.backend import (
     registry,
     too_large,
 )
+from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
@@ -29,7 +30,9 @@ from convexnn.solution import Solution, Status
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
-OWN: dict[type, tuple[str, ...]] = {}
+OWN: dict[type, tuple[str, ...]] = {
+    DemandForm: ("quantile",),
+}
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.cones import Facets
+from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
 from convexnn.losses import Loss, as_loss
 from convexnn.patterns import Patterns
@@ -21,7 +22,9 @@ from convexnn.solution import Certificate, Solution, Status, Step, to_json
 if TYPE_CHECKING:
     from os import PathLike
 
-RECORDS: dict[str, type] = {record.__name__: record for record in (Neurons, Dual, Facets)}
+RECORDS: dict[str, type] = {
+    record.__name__: record for record in (Neurons, Dual, Facets, Order, Shift)
+}
 
 
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:

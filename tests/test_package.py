@@ -34,6 +34,7 @@ FLOOR = {
             "covering",
             "bound",
             "relaxation",
+            "demand",
         ),
         1,
     ),
