@@ -34,13 +34,15 @@ FLOOR = {
             "covering",
             "bound",
             "relaxation",
+            "balls",
+            "transport",
         ),
         1,
     ),
     **dict.fromkeys(
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
-    **dict.fromkeys(("linear", "worst_case"), 2),
+    **dict.fromkeys(("linear", "worst_case", "curves"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli"), 5),
