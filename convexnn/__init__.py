@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
+    from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -45,11 +47,14 @@ if TYPE_CHECKING:
     from convexnn.solving import backends as backends
     from convexnn.solving import compile as compile
     from convexnn.solving import solve as solve
+    from convexnn.worst_case import Atoms as Atoms
+    from convexnn.worst_case import WorstCase as WorstCase
 
 PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
 }
 
@@ -63,6 +68,7 @@ _HOME = PROBLEMS | {
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
+    "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
     "Audit": "convexnn.guarantee",
     "audit": "convexnn.guarantee",
@@ -84,6 +90,8 @@ _HOME = PROBLEMS | {
     "backends": "convexnn.solving",
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
+    "Atoms": "convexnn.worst_case",
+    "WorstCase": "convexnn.worst_case",
 }
 
 __all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]

@@ -34,6 +34,8 @@ FLOOR = {
             "covering",
             "bound",
             "relaxation",
+            "balls",
+            "transport",
             "demand",
         ),
         1,
@@ -41,7 +43,7 @@ FLOOR = {
     **dict.fromkeys(
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
-    **dict.fromkeys(("linear", "worst_case"), 2),
+    **dict.fromkeys(("linear", "worst_case", "curves"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
