@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from convexnn.comparison import compare as compare
     from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
+    from convexnn.game import Game as Game
+    from convexnn.game import stackelberg as stackelberg
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
     from convexnn.guarantee import pattern_count as pattern_count
@@ -70,6 +72,8 @@ _HOME = PROBLEMS | {
     "compare": "convexnn.comparison",
     "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
+    "Game": "convexnn.game",
+    "stackelberg": "convexnn.game",
     "Audit": "convexnn.guarantee",
     "audit": "convexnn.guarantee",
     "pattern_count": "convexnn.guarantee",

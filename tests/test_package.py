@@ -45,7 +45,7 @@ FLOOR = {
     ),
     **dict.fromkeys(("linear", "worst_case", "curves"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
+    **dict.fromkeys(("datasets", "guarantee", "progress", "game"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
 }
 
