@@ -180,7 +180,7 @@ def test_every_round_is_judged_on_the_window_of_the_whole_game() -> None:
 
 def test_round_that_leaves_the_given_window_is_taken_back() -> None:
     def leader(weights: Array) -> Array:
-        return np.array([-1.0, 0.5, 1.0]) + 1e3 * (weights - 1.0).max()
+        return np.array([-1.0, 0.5, 1.0]) + 1e3 * float(np.max(weights - 1.0))
 
     game = cx.stackelberg(leader, np.zeros(3), radius=0.5, window=(-2.0, 2.0), rounds=3)
     assert game.best == 0
