@@ -1,0 +1,42 @@
+"""The examples run; what they measure is theirs to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+def run(name: str, *words: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), "--quick", *words],
+        cwd=cwd,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_label_noise_shows_where_it_wins_and_where_not(tmp_path: Path) -> None:
+    lines = run("label_noise.py", cwd=tmp_path).splitlines()
+    assert [line.split(",")[0] for line in lines[2::2]] == ["gross", "random", "random"]
+    wins = [line.split("in ")[1][0] for line in lines[3::2]]
+    assert wins[0] == "2"
+    assert wins[2] == "0"
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="extra torch is not installed")
+def test_preference_draws_its_figure(tmp_path: Path) -> None:
+    said = run("preference.py", "--out", "figure.png", cwd=tmp_path)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("plain", "plain, 3 x decay", "robust, radius 1"):
+        assert name in said
