@@ -11,12 +11,15 @@ import numpy as np
 from convexnn.arrays import Array, frozen
 from convexnn.demand import DemandForm, Order, Shift
 from convexnn.forms import CvxpyProgram
+from convexnn.memory import Size
 from convexnn.problem import ProblemError, non_negative, positive, real_array
 from convexnn.solution import Certificate
 from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+GRADING = 100.0  # bytes a demand takes when it is sorted and graded and its model built, measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,11 @@ class Newsvendor:
     def canonical(self, form: type) -> Any:
         """Return the problem as a `DemandForm` or a `CvxpyProgram`."""
         return self.to_cvxpy() if form is CvxpyProgram else self._form
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of either form: the linear program has 6 to 8 entries a demand."""
+        n = len(self._demand)
+        return Size(n, 2, 1, form is CvxpyProgram, False, GRADING * n)
 
     def needs(self) -> frozenset[str]:
         """Return nothing: it is a linear program."""

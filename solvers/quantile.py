@@ -8,6 +8,7 @@ import numpy as np
 
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.demand import DemandForm, Order, Shift
+from convexnn.memory import Size
 from convexnn.problem import Problem
 from convexnn.solvers.options import unpack
 
@@ -32,6 +33,10 @@ class Quantile:
 
     def prepare(self, form: DemandForm) -> None:
         """Do nothing: there is nothing to compile."""
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return the sums of the demands and the shares that move, three numbers a demand."""
+        return {"the worst distribution": 24.0 * size.n}
 
     def run(self, form: DemandForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Report the order and the distribution that proves it."""

@@ -182,6 +182,21 @@ def test_demands_in_any_order_and_many_of_them() -> None:
     assert one.objective == pytest.approx(other.objective, rel=1e-12)
 
 
+def test_memory_is_told_beforehand() -> None:
+    problem = cx.Newsvendor(np.arange(1.0, 1001.0), cost=1.0, price=4.0, radius=2.0)
+    limit = cx.memory_limit()
+    try:
+        cx.memory_limit(2e-4)
+        with pytest.raises(cx.MemoryLimitError, match="non-zeros of its constraints"):
+            cx.solve(problem, "cvxpy:clarabel")
+        assert cx.solve(problem).status is cx.Status.OPTIMAL
+        cx.memory_limit(1e-6)
+        with pytest.raises(cx.MemoryLimitError, match="needs .* GiB of memory"):
+            cx.solve(problem)
+    finally:
+        cx.memory_limit(limit)
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     problem = cx.Newsvendor([20, 30, 40], cost=1.0, price=4.0, radius=2.0)
     solution = cx.solve(problem)
