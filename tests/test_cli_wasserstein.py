@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.commands.wasserstein import flipped
-from convexnn.worst_case import Atoms
 
 
 def convexnn(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -63,7 +61,8 @@ def test_solve_a_classification(classes: Path, tmp_path: Path) -> None:
     assert atoms == len(worst.atoms)
     assert moved == np.count_nonzero(worst.atoms.cost)
     assert f"expected loss {worst.value:.6g}" in done.stdout
-    assert "label flipped" in done.stdout
+    changed = worst.atoms.target != np.asarray(problem.y)[worst.atoms.source]
+    assert f"{np.count_nonzero(changed)} with a label flipped" in done.stdout
     assert (tmp_path / "f.png").stat().st_size > 0
 
 
@@ -104,10 +103,3 @@ def test_flips_of_a_regression_are_refused(real: Path, tmp_path: Path) -> None:
     done = convexnn("solve", "wasserstein", "--data", real, "--flip-cost", 1, cwd=tmp_path)
     assert done.returncode == 2
     assert "flip-cost is for targets of two values" in done.stderr
-
-
-@pytest.mark.parametrize("target", [np.array(["no", "no", "yes"]), np.array([-1.0, -1.0, 1.0])])
-def test_flips_are_counted_in_either_code(target: Any) -> None:
-    y = np.array(["no", "yes"])
-    atoms = Atoms(np.array([0, 1, 1]), np.zeros((3, 1)), np.ones(3), np.zeros(3), target)
-    assert flipped(atoms, y, np.unique(y)).tolist() == [False, True, False]

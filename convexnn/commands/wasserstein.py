@@ -118,22 +118,14 @@ def declare(
 
 def tell(solution: Solution, split: Split) -> None:
     """Print what the adversary makes of the model."""
-    worst, classes = solution.model.worst_case, solution.model.classes
+    worst = solution.model.worst_case
     atoms = worst.atoms
     changes = f"{np.count_nonzero(atoms.cost > 0.0)} of {len(atoms)} atoms moved"
-    if classes is not None:
-        changes += f", {np.count_nonzero(flipped(atoms, split.y, classes))} with a label flipped"
+    if solution.model.classes is not None:
+        flipped = np.count_nonzero(atoms.target != split.y[atoms.source])
+        changes += f", {flipped} with a label flipped"
     print(f"worst case by {solution.backend}: expected loss {worst.value:.6g}, {changes};")
     print(
         f"multiplier of the radius {worst.multiplier:.4g}, supremum "
         f"{'attained' if worst.attained else 'not attained'}"
     )
-
-
-def flipped(atoms: Any, y: Any, classes: Any) -> Any:
-    """Tell which atoms have another label than their source, as -1 and +1 or as the user's own."""
-    if atoms.target is None:
-        return np.zeros(len(atoms), dtype=bool)
-    own = np.isin(atoms.target, classes).all()
-    second = atoms.target == classes[1] if own else atoms.target > 0
-    return second != (y[atoms.source] == classes[1])
