@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
     from convexnn.guarantee import pattern_count as pattern_count
+    from convexnn.linear import LinearModel as LinearModel
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.relu import ReluTraining as ReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
+    from convexnn.problems.wasserstein import (
+        WassersteinClassification as WassersteinClassification,
+    )
+    from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
     from convexnn.search import local_patterns as local_patterns
     from convexnn.solution import Certificate as Certificate
     from convexnn.solution import Solution as Solution
@@ -44,11 +49,15 @@ if TYPE_CHECKING:
     from convexnn.solving import backends as backends
     from convexnn.solving import compile as compile
     from convexnn.solving import solve as solve
+    from convexnn.worst_case import Atoms as Atoms
+    from convexnn.worst_case import WorstCase as WorstCase
 
 PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "WassersteinClassification": "convexnn.problems.wasserstein",
+    "WassersteinRegression": "convexnn.problems.wasserstein",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -67,6 +76,9 @@ _HOME = PROBLEMS | {
     "pattern_count": "convexnn.guarantee",
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
+    "LinearModel": "convexnn.linear",
+    "Atoms": "convexnn.worst_case",
+    "WorstCase": "convexnn.worst_case",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",

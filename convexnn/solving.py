@@ -26,10 +26,11 @@ from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
+from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
-OWN: dict[type, tuple[str, ...]] = {}
+OWN: dict[type, tuple[str, ...]] = {WassersteinForm: ("newton",)}
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 

@@ -17,11 +17,14 @@ from convexnn.forms import Dual, Neurons
 from convexnn.losses import Loss, as_loss
 from convexnn.patterns import Patterns
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
+from convexnn.wasserstein import Linear, Slopes
 
 if TYPE_CHECKING:
     from os import PathLike
 
-RECORDS: dict[str, type] = {record.__name__: record for record in (Neurons, Dual, Facets)}
+RECORDS: dict[str, type] = {
+    record.__name__: record for record in (Neurons, Dual, Facets, Linear, Slopes)
+}
 
 
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
