@@ -93,7 +93,7 @@ class State(NamedTuple):
     cap: Array
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _curvature(
     u1: Array,
     u2: Array,
@@ -153,7 +153,7 @@ def _curvature(
             rho[i, 1] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _changes(
     du1: Array,
     du2: Array,
@@ -209,7 +209,7 @@ def _changes(
     return step
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _products(
     p: Array,
     q: Array,
