@@ -89,7 +89,7 @@ class Monitor:
         Of equal bounds the later is kept: its dual point knows more.
         """
         held = self._certificate
-        if held is not None and held.bound > fresh.bound:
+        if held is not None and not fresh.bound >= held.bound:  # a NaN never takes its place
             dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
         self._dual = dual
         passes = fresh.passes(self.tol)
