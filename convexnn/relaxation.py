@@ -30,7 +30,6 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from convexnn.arrays import Array
 from convexnn.bound import network_bound, repaired, scaled_value
@@ -353,6 +352,8 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
 
 def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
     """Return where L-BFGS arrives from `start`."""
+    from scipy.optimize import minimize
+
     options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
     found: Array = minimize(  # type: ignore[call-overload]  # the stubs reject jac=True
         loss, start, jac=True, method="L-BFGS-B", options=options
