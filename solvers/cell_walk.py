@@ -40,6 +40,7 @@ KEPT = 500  # patterns of the last round that stay where the dual point is not u
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
 GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
+SHARPEST = 1e-8  # relative gap of a convex solve, at the least
 ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
@@ -252,7 +253,7 @@ class Walk:
         """Solve the convex program over these patterns, those of the network at hand among them."""
         form = self.form
         group = form.over(matrix)
-        tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
+        tol = min(max(0.01 * self.options.tol, SHARPEST), 1e-6)
         if self.worst > ROUGH:
             tol = max(tol, 1e-4 * min(1.0, self.best))
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
