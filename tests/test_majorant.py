@@ -18,7 +18,7 @@ from convexnn.forms import Dual, MajorantForm, NetworkForm, Neurons, active_patt
 from convexnn.losses import LOSSES, Loss, Squared
 from convexnn.norms import NORMS
 from convexnn.problems.majorant import majorant_bound
-from convexnn.solvers.majorant import prox
+from convexnn.solvers.interval_prox import prox
 
 CLASSIFICATION = ("logistic", "hinge")
 PENALTIES = ("l2", "l1")
