@@ -84,7 +84,9 @@ class CellWalk:
     def prepare(self, form: NetworkForm) -> None:
         """Compile the kernels of every part."""
         Lbfgs().prepare(form)
-        Ipm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
+        single = form.over(np.ones((len(form.y), 1), np.bool_))
+        Ipm().prepare(single)
+        lower_bound(single, Dual(np.zeros_like(form.y)))
         price(form, form.y, form.X[:1])
         if provable(form):
             mixed = np.array([1.0, -1.0])
