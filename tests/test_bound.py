@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from positions import KINDS, positioned
 from scipy.optimize import minimize_scalar
 
 from convexnn.arrays import Array
@@ -28,7 +29,6 @@ from convexnn.problems.sampled import SampledReluTraining
 SLACK = 1e-6  # allowed for the inaccuracy of the interior-point solver
 TIGHT = 2e-5  # how near the optimum its own dual point must come
 GUESSES = 9  # tried against each optimum, besides the solver's own
-KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 
 common = {
     "loss": st.sampled_from(list(LOSSES)),
@@ -62,18 +62,8 @@ class Answer(NamedTuple):
 
 def data(loss: str, kind: str, n: int, d: int, seed: int) -> Data:
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    if kind == "integer":
-        X = rng.integers(-2, 3, (n, d)).astype(np.float64)
-    elif kind == "duplicate":
-        X = X[rng.integers(0, max(1, n // 2), n)]
-    elif kind == "antipodal":
-        X[n // 2 :] = -X[: n - n // 2]
-    elif kind == "zero":
-        X[rng.random(n) < 0.3] = 0.0
-    elif kind == "deficient":
-        X = X[:, :1] * rng.standard_normal(d)
-    elif kind == "scaled":
+    X = positioned("general" if kind == "scaled" else kind, n, d, rng)
+    if kind == "scaled":  # as a whole: rows of different lengths spoil the solver's optimum
         X *= 10.0 ** rng.uniform(-3.0, 3.0)
     X[0, 0] += 0.0 if X.any() else 1.0
     y = rng.standard_normal(n) * 10.0 ** rng.uniform(-1.0, 1.5)
