@@ -28,6 +28,7 @@ from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive
 from convexnn.solvers import majorant
+from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
 
@@ -62,7 +63,7 @@ class Admm:
         """Return None for every `GroupForm`; for a majorant, what its loss lacks."""
         if GroupForm in problem.forms() or MajorantForm not in problem.forms():
             return None
-        return majorant.refusal(problem.canonical(MajorantForm).loss)
+        return refusal(problem.canonical(MajorantForm).loss)
 
     def prepare(self, form: GroupForm | MajorantForm) -> None:
         """Compile the kernels."""

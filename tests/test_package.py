@@ -193,6 +193,34 @@ def test_ground_floors_load_no_problem_and_no_solver(module: str) -> None:
     assert not {n for n in names if n.startswith(("convexnn.problems", "convexnn.solvers"))}
 
 
+def kernels(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
+            if marks & {"njit", "numba.njit"}:
+                yield node
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_kernels_call_only_kernels_of_their_own_module(module: str) -> None:
+    """The cache of numba does not see that a callee in another module was edited."""
+    tree = ast.parse(MODULES[module].read_text())
+    foreign = {
+        name.asname or name.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("convexnn")
+        for name in node.names
+    }
+    for kernel in kernels(tree):
+        used = {node.id for node in ast.walk(kernel) if isinstance(node, ast.Name)}
+        assert not used & foreign, kernel.name
+
+
+def test_kernels_are_found() -> None:
+    found = {k.name for path in MODULES.values() for k in kernels(ast.parse(path.read_text()))}
+    assert {"factor_blocks", "_search", "_prox"} <= found
+
+
 class Twice(Admm):
     """A user's own engine: ADMM under another name, that counts its runs."""
 
