@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -244,8 +245,14 @@ class Compiled:
                 "seed": seed,
                 **extra,
             },
-            versions={"python": platform.python_version()} | {v: version(v) for v in VERSIONS},
+            versions=dict(versions()),
         )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that an answer depends on."""
+    return {"python": platform.python_version()} | {v: version(v) for v in VERSIONS}
 
 
 @dataclass(frozen=True)

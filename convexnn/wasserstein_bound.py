@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convexnn.wasserstein import Linear, WassersteinForm
 
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
+SMALL = 1e-5  # radius, in units of the data's root mean square
 CORRECTIONS = 4
 
 
@@ -70,7 +71,8 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     if form.order == 1.0 and form.radius > 0.0:
         price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
         best = max(best, worth(form, slopes) - excess * risk / price)
-    if excess <= NEAR * float(np.mean(np.abs(slopes.own)) + 1e-300):
+    tight = np.isinf(form.order) or form.radius <= SMALL  # shrinking would cost much or all
+    if tight and excess <= NEAR * float(np.mean(np.abs(slopes.own)) + 1e-300):
         better = corrected(form, slopes)
         best = max(best, _feasible_value(form, better, slack=_models(form, point)))
         if np.isinf(form.order):
@@ -113,16 +115,22 @@ def allowed(form: WassersteinForm, slopes: Slopes) -> float:
 
 
 def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
-    """Return slopes whose total is 0, by shrinking those of the heavier sign."""
+    """Return slopes whose total is 0, by shrinking what pulls to the heavier side."""
     if not form.intercept:
         return slopes
-    g = total(form, slopes)
-    up, down = float(g[g > 0.0].sum()), float(-g[g < 0.0].sum())
-    if up == down:
+    excess = float(total(form, slopes).sum())
+    if excess == 0.0:
         return slopes
-    heavier = g > 0.0 if up > down else g < 0.0
-    shrink = np.where(heavier, min(up, down) / max(up, down), 1.0)
-    return Slopes(slopes.own * shrink, slopes.other * shrink)
+    side = np.sign(excess)
+    pulls, flips = slopes.own * side > 0.0, form.y * side > 0.0
+    pull = float(np.abs(slopes.own[pulls]).sum())
+    if form.flips:
+        pull += float(slopes.other[flips].sum())
+    shrink = max(1.0 - abs(excess) / pull, 0.0)
+    own = np.where(pulls, shrink * slopes.own, slopes.own)
+    return Slopes(
+        own, np.where(flips, shrink * slopes.other, slopes.other) if form.flips else slopes.other
+    )
 
 
 def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:

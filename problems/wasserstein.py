@@ -65,8 +65,8 @@ class Coordinates(NamedTuple):
         return result
 
 
-def coordinates(X: Array, norm: Norm, centred: bool) -> Coordinates:
-    """Centre and scale the data."""
+def coordinates(X: Array, rotates: bool, centred: bool) -> Coordinates:
+    """Centre and scale the data; drop what they do not span if the norm allows rotations."""
     mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
     moved = X - mean
     size = float(np.max(np.abs(moved)))
@@ -78,7 +78,7 @@ def coordinates(X: Array, norm: Norm, centred: bool) -> Coordinates:
         scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(moved / scale)))))
     moved /= scale
     basis = None
-    if norm.rotates and X.shape[1] > X.shape[0]:
+    if rotates and X.shape[1] > X.shape[0]:
         basis = np.linalg.qr(moved.T)[0]
         moved = np.ascontiguousarray(moved @ basis)
     for array in (moved, mean):
@@ -130,7 +130,8 @@ class WassersteinLinear:
     @cached_property
     def coordinates(self) -> Coordinates:
         """Centred and scaled data."""
-        return coordinates(self.X, DUAL[self.norm], self.intercept)
+        rotates = self.radius == 0.0 or DUAL[self.norm].rotates
+        return coordinates(self.X, rotates, self.intercept)
 
     def forms(self) -> tuple[type, ...]:
         """Return the canonical form and its formula."""

@@ -267,7 +267,8 @@ class Interior:
         zp = zc + s.quad * both - self.u1
         zq = zc + (0.0 if s.smooth else s.quad * both) - self.u2
         self.x = State(p, q, zp, zq, zc)
-        self.slack = program.h - program.G @ self.w
+        self.bounded = len(program.h) > 0
+        self.slack = program.h - program.G @ self.w if self.bounded else program.h
         self.boxes = (0 if s.smooth else n) + (n if s.pair else 0)
         self.boxes += n if capped and (s.pair or not s.smooth) else 0
         self.heads = [Pair(*_split(M @ self.w + m)) for M, m in program.cones]
@@ -322,8 +323,10 @@ class Interior:
         _curvature(self.u1, self.u2, *x, s.smooth, s.pair, s.cap, s.quad, 0.0, D, rho)
         scalings = [Scaling(a, b) for a, b in zip(self.heads, self.duals, strict=True)]
         H = self._matrix(D, scalings)
-        factor = cho_factor(H, check_finite=False)
-        residual = program.cost + self._pull(x.p, x.q) + program.G.T @ self.y
+        factor = _factored(H)
+        residual = program.cost + self._pull(x.p, x.q)
+        if self.bounded:
+            residual += program.G.T @ self.y
         for (M, _), y in zip(program.cones, self.duals, strict=True):
             residual -= M[0] * y.head[0] + M[1:].T @ y.tail[0]
         size = float(np.max(np.abs(residual)))
@@ -393,8 +396,9 @@ class Interior:
         H = np.zeros((len(self.w), len(self.w)))
         weight = np.square(s.a1) * D[:, 0]
         if s.pair:
-            weight = weight + 2.0 * s.a1 * s.a2 * D[:, 1] + np.square(s.a2) * D[:, 2]
-        H[:k, :k] = (s.Z * weight[:, None]).T @ s.Z / self.n
+            weight += 2.0 * s.a1 * s.a2 * D[:, 1] + np.square(s.a2) * D[:, 2]
+        rows = s.Z * np.sqrt(np.maximum(weight, 0.0) / self.n)[:, None]
+        H[:k, :k] = rows.T @ rows
         if s.lam >= 0 and (s.b1 != 0.0 or s.b2 != 0.0):
             cross = s.a1 * D[:, 0] * s.b1
             own = float(np.sum(D[:, 0])) * s.b1**2
@@ -406,14 +410,13 @@ class Interior:
             H[:k, s.lam] += column
             H[s.lam, :k] += column
             H[s.lam, s.lam] += own / self.n
-        if len(self.slack):
+        if self.bounded:
             H += (program.G.T @ program.G.multiply((self.y / self.slack)[:, None])).toarray()
         for (M, _), W in zip(program.cones, scalings, strict=True):
             # W^-2 = (2 v v' - J) / eta^2 with v = (w0, -w1)
             v = W.w0[0] * M[0] - W.w1[0] @ M[1:]
             J = np.outer(M[0], M[0]) - M[1:].T @ M[1:]
             H += (2.0 * np.outer(v, v) - J) / W.eta[0] ** 2
-        H[np.diag_indices_from(H)] += RIDGE * np.trace(H) / len(H)
         return H
 
     def _direction(
@@ -436,8 +439,10 @@ class Interior:
         drive_p = D[:, 0] * rho[:, 0] + D[:, 1] * rho[:, 1]
         drive_q = D[:, 1] * rho[:, 0] + D[:, 2] * rho[:, 1]
         rhs = -residual - self._pull(drive_p, drive_q)
-        push = (target - ey) / self.slack - self.y if len(self.slack) else self.y
-        rhs -= program.G.T @ push
+        push = self.y
+        if self.bounded:
+            push = (target - ey) / self.slack - self.y
+            rhs -= program.G.T @ push
         rights = []
         for (M, _), W, b, more in zip(program.cones, scalings, self.duals, second, strict=True):
             scaled = W.times(b)
@@ -455,9 +460,11 @@ class Interior:
                 du1, du2, D, rho, *x, s.smooth, s.pair, s.cap, self.n * target, e1, e2, ec, out
             )
         )
-        ds = -program.G @ dw
-        dy = push - self.y / self.slack * ds if len(self.slack) else push
-        reach = min(reach, _reach(self.slack, ds), _reach(self.y, dy))
+        ds, dy = self.slack, push
+        if self.bounded:
+            ds = -(program.G @ dw)
+            dy = push - self.y / self.slack * ds
+            reach = min(reach, _reach(self.slack, ds), _reach(self.y, dy))
         cones = []
         for (M, _), W, right, a, b in zip(
             program.cones, scalings, rights, self.heads, self.duals, strict=True
@@ -468,6 +475,20 @@ class Interior:
             cones.append((da, db))
             reach = min(reach, _reach_cone(a, da), _reach_cone(b, db))
         return dw, ds, dy, cones, out, reach
+
+
+def _factored(H: Array) -> tuple[Array, bool]:
+    """Return the Cholesky factor with the least ridge that lets it through."""
+    diagonal = np.diag_indices_from(H)
+    ridge = RIDGE * float(np.trace(H)) / len(H)
+    for _ in range(8):
+        H[diagonal] += ridge
+        try:
+            factor: tuple[Array, bool] = cho_factor(H, check_finite=False)
+            return factor
+        except np.linalg.LinAlgError:
+            ridge *= 30.0
+    raise np.linalg.LinAlgError("the Newton system is singular to rounding")
 
 
 def _split(v: Array) -> tuple[Array, Array]:

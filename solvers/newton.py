@@ -24,7 +24,7 @@ MAX_ITER = 200
 NEAR = 30.0  # times the tolerance: own gap from which every step is certified
 EVERY = 5  # steps between certificates before that
 STALLED = 1e-10  # step length below which nothing moves
-EXHAUSTED = 1e-15  # own gap below which rounding rules
+EXHAUSTED = 1e-15  # own gap and residual below which rounding rules
 
 
 class Newton:
@@ -62,13 +62,13 @@ class Newton:
         core = Interior(plan.program)
         limit = options.max_iter or MAX_ITER
         for k in range(1, limit + 1):
-            step, _ = core.step()
+            step, residual = core.step()
             if not np.isfinite(core.w).all():
                 return Raw("failed", "The iterates are no longer finite.")
             point = plan.point(core)
             gap = core.gap()
             near = gap <= NEAR * options.tol * max(1.0, abs(float(plan.program.cost @ core.w)))
-            last = k == limit or step <= STALLED or (gap <= EXHAUSTED and core.pairs > 0)
+            last = k == limit or step <= STALLED or max(gap, residual) <= EXHAUSTED
             if near or last or k % EVERY == 0 or reporter.expired():
                 if reporter.report(k, point, plan.slopes(core)):
                     return Raw("stopped", separation(form, point))
