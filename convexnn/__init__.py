@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
     from convexnn.problems.wasserstein import (
@@ -56,6 +57,7 @@ PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "CvarPortfolio": "convexnn.problems.portfolio",
     "WassersteinClassification": "convexnn.problems.wasserstein",
     "WassersteinRegression": "convexnn.problems.wasserstein",
 }

@@ -25,13 +25,17 @@ from convexnn.backend import (
 )
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
+from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
 from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
-OWN: dict[type, tuple[str, ...]] = {WassersteinForm: ("newton",)}
+OWN: dict[type, tuple[str, ...]] = {
+    WassersteinForm: ("newton",),
+    PortfolioForm: ("newton",),
+}
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convexnn.wasserstein import Linear, WassersteinForm
 
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
-SMALL = 1e-5  # radius, in units of the data's root mean square
+WORTHWHILE = 0.5  # share of the gap that shrinking must have made for a correction to be tried
 CORRECTIONS = 4
 
 
@@ -71,8 +71,10 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     if form.order == 1.0 and form.radius > 0.0:
         price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
         best = max(best, worth(form, slopes) - excess * risk / price)
-    tight = np.isinf(form.order) or form.radius <= SMALL  # shrinking would cost much or all
-    if tight and excess <= NEAR * float(np.mean(np.abs(slopes.own)) + 1e-300):
+    value = worth(form, slopes)
+    root = form.order == 2.0 and form.squared and form.radius > 0.0
+    lost = (max(value, 0.0) ** 2 if root else value) - best
+    if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
         best = max(best, _feasible_value(form, better, slack=_models(form, point)))
         if np.isinf(form.order):

@@ -72,7 +72,9 @@ class Program(NamedTuple):
     cones : tuple of (matrix (k, D), offset (k,))
         First the head, then the tail.
     start : array of shape (D,)
-        Strictly inside ``G w <= h`` and the cones.
+        Strictly inside ``G w <= h`` and the cones; on the equality.
+    equal : array of shape (D,) or None
+        ``equal'w`` keeps the value that it has at the start.
     """
 
     samples: Samples
@@ -81,6 +83,7 @@ class Program(NamedTuple):
     h: Array
     cones: tuple[tuple[Array, Array], ...]
     start: Array
+    equal: Array | None = None
 
 
 class State(NamedTuple):
@@ -247,7 +250,7 @@ class Interior:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.w = program.start.copy()
+        self.w, self.nu = program.start.copy(), 0.0
         s = self.s = program.samples
         n = len(s.Z)
         self.n = max(n, 1)
@@ -329,6 +332,8 @@ class Interior:
             residual += program.G.T @ self.y
         for (M, _), y in zip(program.cones, self.duals, strict=True):
             residual -= M[0] * y.head[0] + M[1:].T @ y.tail[0]
+        if program.equal is not None:
+            residual += self.nu * program.equal
         size = float(np.max(np.abs(residual)))
         mu = self.gap() / max(self.pairs, 1)
         nothing = [Pair(np.zeros(1), np.zeros_like(c.tail)) for c in self.heads]
@@ -374,6 +379,7 @@ class Interior:
             longest = float(np.max(np.abs(self._arguments(dw)[0])))
             step = min(step, STRIDE / longest) if longest > STRIDE else step
         self.w = self.w + step * dw
+        self.nu += step * self.turn
         self.u1, self.u2 = self._values()
         self.x = State(*(part + step * out[:, k] for k, part in enumerate(x)))
         if s.smooth:
@@ -453,6 +459,11 @@ class Interior:
             back = W.divide(right)
             rhs += M[0] * back.head[0] + M[1:].T @ back.tail[0]
         dw = cho_solve(factor, rhs, check_finite=False)
+        self.turn = 0.0  # change of the equality's multiplier
+        if program.equal is not None:
+            column = cho_solve(factor, program.equal, check_finite=False)
+            self.turn = float(program.equal @ dw) / float(program.equal @ column)
+            dw -= self.turn * column
         du1, du2 = self._arguments(dw)
         out = np.empty((len(s.Z), 5))
         reach = float(

@@ -26,6 +26,7 @@ MAX_ITER = 50_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically
 TUNING = 12  # steps between changes of the penalties, growing
+NORM, COPY = 0.03, 0.1  # penalties of the norm's copy and of lam's, against the fit's, by trial
 BALANCE = 3.0  # ratio of residuals beyond which the penalties change
 
 
@@ -39,7 +40,9 @@ def refusal(form: WassersteinForm) -> str | None:
 def warm_up(form: WassersteinForm) -> None:
     """Compile the kernel."""
     one = np.ones(1)
-    _pair_prox(one, one, one, 1.0, 1.0, 1.0, isinstance(form.loss, Logistic), one.copy(), one.copy())
+    _pair_prox(
+        one, one, one, 1.0, 1.0, 1.0, isinstance(form.loss, Logistic), one.copy(), one.copy()
+    )
 
 
 def project_epigraph(norm: Norm, b: Array, lam: float, floor: float) -> tuple[Array, float]:
@@ -90,14 +93,21 @@ def _softplus_prox(v: float, step: float) -> float:
         if not low <= new <= high:
             new = 0.5 * (low + high)
         if abs(new - m) <= 1e-15 * (1.0 + abs(new)):
-            return new
+            return float(new)
         m = new
-    return m
+    return float(m)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _worth(
-    m: float, lam: float, m0: float, lam0: float, step: float, weight: float, kappa: float, log: bool
+    m: float,
+    lam: float,
+    m0: float,
+    lam0: float,
+    step: float,
+    weight: float,
+    kappa: float,
+    log: bool,
 ) -> float:
     """Return the objective of the pair's prox."""
     if log:
@@ -105,7 +115,7 @@ def _worth(
         f = own + max(m - kappa * lam, 0.0)
     else:
         f = max(0.0, max(1.0 - m, 1.0 + m - kappa * lam))
-    return step * f + 0.5 * (m - m0) ** 2 + 0.5 * weight * (lam - lam0) ** 2
+    return float(step * f + 0.5 * (m - m0) ** 2 + 0.5 * weight * (lam - lam0) ** 2)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -171,9 +181,9 @@ def run(
     price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
     # the fit is penalised by rho, the norm's copy by sigma, as both weigh about the same
     rho = chosen["rho"] or 1.0 / n
-    sigma = chosen["sigma"] or rho * float(np.trace(gram)) / k
+    sigma = chosen["sigma"] or NORM * rho * float(np.trace(gram)) / k
     tune = chosen["rho"] is None and chosen["sigma"] is None
-    tau2 = float(np.trace(gram)) / (n * k)  # weight of a copy of lam against one of z
+    tau2 = COPY * float(np.trace(gram)) / (n * k)  # weight of a copy of lam against one of z
     w, lam = np.zeros(k), 1.0
     if start is not None:
         w = np.concatenate([start[0].coef, start[0].intercept])[:k]

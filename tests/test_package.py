@@ -36,6 +36,7 @@ FLOOR = {
             "relaxation",
             "wasserstein",
             "wasserstein_bound",
+            "portfolio",
             "adversary",
         ),
         1,
