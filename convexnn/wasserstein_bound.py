@@ -57,7 +57,7 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, Hinge(), 1.0, L2(), 2.0, 1.0, np.inf, 0.0, True)
     >>> zero = Linear(np.zeros(1), np.zeros(1))
-    >>> lower_bound(form, slopes_at(form, zero), zero, 1.0)
+    >>> round(lower_bound(form, slopes_at(form, zero), zero, 1.0), 9)
     1.0
     """
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
