@@ -79,7 +79,7 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
         best = max(best, _feasible_value(form, better, slack=_models(form, point)))
         if np.isinf(form.order):
             best = max(best, _feasible_value(form, mixed(form, slopes, excess)))
-    return best
+    return float(best)
 
 
 def worth(form: WassersteinForm, slopes: Slopes) -> float:
