@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
+    from convexnn.curve import CertificateCurve as CertificateCurve
+    from convexnn.curve import certificate_curve as certificate_curve
+    from convexnn.curve import plot_worst_case as plot_worst_case
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     )
     from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
     from convexnn.search import local_patterns as local_patterns
+    from convexnn.selection import Selection as Selection
+    from convexnn.selection import select as select
     from convexnn.solution import Certificate as Certificate
     from convexnn.solution import Solution as Solution
     from convexnn.solution import SolveError as SolveError
@@ -72,6 +77,9 @@ _HOME = PROBLEMS | {
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
+    "CertificateCurve": "convexnn.curve",
+    "certificate_curve": "convexnn.curve",
+    "plot_worst_case": "convexnn.curve",
     "enumerate_patterns": "convexnn.enumeration",
     "Audit": "convexnn.guarantee",
     "audit": "convexnn.guarantee",
@@ -86,6 +94,8 @@ _HOME = PROBLEMS | {
     "Problem": "convexnn.problem",
     "ProblemError": "convexnn.problem",
     "local_patterns": "convexnn.search",
+    "Selection": "convexnn.selection",
+    "select": "convexnn.selection",
     "Certificate": "convexnn.solution",
     "Solution": "convexnn.solution",
     "SolveError": "convexnn.solution",

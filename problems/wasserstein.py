@@ -33,6 +33,7 @@ from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
     import cvxpy as cp
+    from numpy.typing import ArrayLike
 
 DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # of a ground norm
 DEAD = 1e-9  # coefficients below this share of the largest may be dropped under an l1 norm
@@ -188,6 +189,30 @@ class WassersteinLinear:
         intercept = float(primal.intercept[0] - self.coordinates.mean @ coef)
         adversary = partial(self.worst_case, primal)
         return LinearModel(coef, intercept, self.labels.classes, adversary)
+
+    def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
+        """Return a model's mean loss on other examples, without a worst case.
+
+        Parameters
+        ----------
+        model : LinearModel
+        X : array of shape (m, d)
+        y : array of shape (m,)
+
+        Returns
+        -------
+        float
+        """
+        z = model.decision_function(X)
+        form, classes = self.form, self.labels.classes
+        if classes is None:
+            scale = 2.0 if form.squared else 1.0
+            target = labels("y", y, len(z), classification=False).targets
+            return scale * float(form.loss.value(z, target).mean())
+        found = np.asarray(y)
+        if found.shape != z.shape or not np.isin(found, classes).all():
+            raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
+        return float(form.loss.value(z, np.where(found == classes[1], 1.0, -1.0)).mean())
 
     def worst_case(self, primal: Linear) -> WorstCase:
         """Return the worst distribution within the ball for a model.

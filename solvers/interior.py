@@ -26,6 +26,7 @@ from convexnn.solvers.scaling import Pair, Scaling
 
 SHRINK = 0.99  # share of the way to the boundary
 STRIDE = 8.0  # largest change of a smooth loss's argument in a step
+ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
 RIDGE = 1e-14  # relative to the trace
 
 
@@ -75,6 +76,8 @@ class Program(NamedTuple):
         Strictly inside ``G w <= h`` and the cones; on the equality.
     equal : array of shape (D,) or None
         ``equal'w`` keeps the value that it has at the start.
+    warm : tuple of arrays (p, q), or None
+        The samples' multipliers near an optimum of a nearby program, if the start is one, too.
     """
 
     samples: Samples
@@ -84,6 +87,7 @@ class Program(NamedTuple):
     cones: tuple[tuple[Array, Array], ...]
     start: Array
     equal: Array | None = None
+    warm: tuple[Array, Array] | None = None
 
 
 class State(NamedTuple):
@@ -261,7 +265,12 @@ class Interior:
         if s.smooth and s.pair:
             high = self.u2
         capped = np.isfinite(s.cap)
-        zc = np.maximum(high, 0.0) + 1.0 if capped else np.zeros(n)
+        room = 1.0
+        if program.warm is not None and capped:
+            room = ROOM
+            p = (1.0 - ROOM) * program.warm[0] + ROOM * p
+            q = (1.0 - ROOM) * program.warm[1] + ROOM * q if s.pair else q
+        zc = np.maximum(high, 0.0) + room if capped else np.zeros(n)
         both = p + q
         if not capped:  # p + q alone must lift the arguments
             p = np.maximum((np.maximum(high, 0.0) + 1.0) / s.quad / (2.0 if s.pair else 1.0), share)
@@ -277,7 +286,7 @@ class Interior:
         self.heads = [Pair(*_split(M @ self.w + m)) for M, m in program.cones]
         self.pairs = self.boxes + len(self.slack) + len(self.heads)
         level = self._sample_products() / self.boxes if self.boxes else 0.1
-        level = max(level / self.n, 0.5 * float(program.cost @ self.w))
+        level = max(level / self.n, 0.5 * room * float(program.cost @ self.w))
         self.y = level / self.slack
         self.duals = []
         for cone in self.heads:

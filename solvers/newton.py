@@ -30,7 +30,9 @@ class Newton:
     """Primal-dual interior point for linear decisions; O(n d^2) a step, some twenty steps."""
 
     name = "newton"
-    capabilities = Capabilities(forms=(WassersteinForm, PortfolioForm), best_tol=1e-10)
+    capabilities = Capabilities(
+        forms=(WassersteinForm, PortfolioForm), warm_start=True, best_tol=1e-10
+    )
 
     def available(self) -> str | None:
         """Return None: it is always there."""
@@ -64,7 +66,7 @@ class Newton:
             if reporter.report(1, exact, slopes_at(form, exact)):
                 return Raw("stopped")
             return Raw("finished", "Least squares to machine precision.")
-        plan = layout(form)
+        plan = layout(form, start)
         core = Interior(plan.program)
         limit = options.max_iter or MAX_ITER
         for k in range(1, limit + 1):

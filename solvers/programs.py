@@ -16,13 +16,15 @@ from convexnn.arrays import Array
 from convexnn.losses import Logistic
 from convexnn.norms import Norm
 from convexnn.portfolio import PortfolioForm, Stress, Weights
-from convexnn.solvers.interior import Interior, Program, Samples
+from convexnn.solvers.interior import ROOM, Interior, Program, Samples
 from convexnn.wasserstein import Linear, Slopes, WassersteinForm
 
 
-def layout(form: WassersteinForm | PortfolioForm) -> LinearPlan | PortfolioPlan:
-    """Write a form as a program."""
-    return portfolio(form) if isinstance(form, PortfolioForm) else linear(form)
+def layout(
+    form: WassersteinForm | PortfolioForm, start: tuple[Any, Any] | None = None
+) -> LinearPlan | PortfolioPlan:
+    """Write a form as a program; `start` is a primal and a dual point near the optimum."""
+    return portfolio(form) if isinstance(form, PortfolioForm) else linear(form, start)
 
 
 class PortfolioPlan(NamedTuple):
@@ -122,7 +124,7 @@ class LinearPlan(NamedTuple):
         return Slopes(form.loss.domain(form.y)[0] + x.p, zero)
 
 
-def linear(form: WassersteinForm) -> LinearPlan:
+def linear(form: WassersteinForm, near: tuple[Linear, Slopes | None] | None = None) -> LinearPlan:
     """Write the form as a program in ``(b, c, lam, ...)``."""
     n, d = form.X.shape
     Z = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
@@ -158,7 +160,33 @@ def linear(form: WassersteinForm) -> LinearPlan:
             rows.append(({lam: -1.0}, -form.floor))
     samples = _samples(form, Z, index, cost) if not rooted else nothing(k)
     G, h = matrix(rows, D)
-    return LinearPlan(form, Program(samples, cost, G, h, tuple(cones), start), compressed)
+    warm = None
+    cold = lifted or rooted or np.isinf(form.order)  # a warm start gains nothing there
+    if near is not None and near[1] is not None and not cold:
+        warm = _begin_near(form, index, start, near[0], near[1])
+    program = Program(samples, cost, G, h, tuple(cones), start, warm=warm)
+    return LinearPlan(form, program, compressed)
+
+
+def _begin_near(
+    form: WassersteinForm, index: dict[str, int], start: Array, point: Linear, slopes: Slopes
+) -> tuple[Array, Array]:
+    """Move the start to a point just inside; return the samples' multipliers there."""
+    d = form.X.shape[1]
+    start[:d] = point.coef
+    if form.intercept:
+        start[d] = point.intercept[0]
+    if index:
+        length = form.length(point)
+        best = max(form.multiplier(form.predict(point), length), form.floor)
+        lam = max((1.0 + ROOM) * best, ROOM)
+        start[index["lam"]] = lam
+        if form.norm.name == "l1":
+            start[-d:] = np.abs(point.coef) + 0.5 * (lam - length) / d
+    if form.loss.classification:
+        return np.abs(slopes.own), slopes.other
+    low, high = form.loss.domain(form.y)
+    return np.clip(slopes.own, low, high) - low, slopes.other
 
 
 def matrix(rows: list[tuple[dict[int, float], float]], D: int) -> tuple[Any, Array]:

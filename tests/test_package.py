@@ -46,7 +46,7 @@ FLOOR = {
     ),
     **dict.fromkeys(("linear", "worst_case"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "guarantee", "progress"), 4),
+    **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "curve"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli"), 5),
 }
 
