@@ -87,6 +87,8 @@ class CertificateCurve:
         ax.set(xlabel="radius", ylabel="mean loss")
         if np.min(self.radii) > 0.0:
             ax.set_xscale("log")
+        if np.max(self.fixed) > 10.0 * np.min(self.worst) > 0.0:
+            ax.set_yscale("log")
         ax.grid(alpha=0.3)
         ax.legend()
         return ax
@@ -212,15 +214,16 @@ def plot_worst_case(solution: Solution, columns: tuple[int, int] = (0, 1), ax: A
     shift = end - start[atoms.source]
     reach = 3.0 * float(np.ptp(start)) + 1e-300  # what is carried off to infinity is left out
     moved = (np.abs(shift).max(axis=1) > 0.0) & (np.abs(shift).max(axis=1) <= reach)
-    ax.quiver(
-        *start[atoms.source[moved]].T,
-        *shift[moved].T,
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.003,
-        alpha=np.clip(share[moved], 0.05, 1.0),
-    )
+    if moved.any():
+        ax.quiver(
+            *start[atoms.source[moved]].T,
+            *shift[moved].T,
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.003,
+            alpha=np.clip(share[moved], 0.05, 1.0),
+        )
     if classes is not None:
         flipped = atoms.target != targets[atoms.source]
         ring = start[atoms.source[flipped]]
