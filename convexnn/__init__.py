@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
+    from convexnn.curve import CertificateCurve as CertificateCurve
+    from convexnn.curve import certificate_curve as certificate_curve
+    from convexnn.curve import plot_worst_case as plot_worst_case
     from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.game import Game as Game
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
     from convexnn.guarantee import pattern_count as pattern_count
+    from convexnn.linear import LinearModel as LinearModel
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
@@ -36,9 +40,16 @@ if TYPE_CHECKING:
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
+    from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
+    from convexnn.problems.wasserstein import (
+        WassersteinClassification as WassersteinClassification,
+    )
+    from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
     from convexnn.search import local_patterns as local_patterns
+    from convexnn.selection import Selection as Selection
+    from convexnn.selection import select as select
     from convexnn.solution import Certificate as Certificate
     from convexnn.solution import Solution as Solution
     from convexnn.solution import SolveError as SolveError
@@ -56,6 +67,9 @@ PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "CvarPortfolio": "convexnn.problems.portfolio",
+    "WassersteinClassification": "convexnn.problems.wasserstein",
+    "WassersteinRegression": "convexnn.problems.wasserstein",
     "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
 }
@@ -70,6 +84,9 @@ _HOME = PROBLEMS | {
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
+    "CertificateCurve": "convexnn.curve",
+    "certificate_curve": "convexnn.curve",
+    "plot_worst_case": "convexnn.curve",
     "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
     "Game": "convexnn.game",
@@ -79,11 +96,16 @@ _HOME = PROBLEMS | {
     "pattern_count": "convexnn.guarantee",
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
+    "LinearModel": "convexnn.linear",
+    "Atoms": "convexnn.worst_case",
+    "WorstCase": "convexnn.worst_case",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",
     "ProblemError": "convexnn.problem",
     "local_patterns": "convexnn.search",
+    "Selection": "convexnn.selection",
+    "select": "convexnn.selection",
     "Certificate": "convexnn.solution",
     "Solution": "convexnn.solution",
     "SolveError": "convexnn.solution",
@@ -94,8 +116,6 @@ _HOME = PROBLEMS | {
     "backends": "convexnn.solving",
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
-    "Atoms": "convexnn.worst_case",
-    "WorstCase": "convexnn.worst_case",
 }
 
 __all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]

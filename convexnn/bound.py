@@ -19,10 +19,9 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.cones import Facets, dual_norms, no_facets, project_blocks
-from convexnn.covering import bracket
+from convexnn.covering import ROUNDING, bracket
 from convexnn.forms import Dual, GroupForm, MajorantForm, NetworkForm
 
-ROUNDING = 1e-13  # relative allowance for the rounding of sums
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 

@@ -282,7 +282,7 @@ def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:
     >>> slopes.ravel(), signs.ravel()
     (array([1. , 0.1]), array([ 1, -1], dtype=int8))
     """
-    slopes = np.where(matrix, 1.0, leak)
+    slopes = np.ascontiguousarray(np.where(matrix, 1.0, leak))  # the kernels run along rows
     signs = np.ascontiguousarray(np.where(matrix, 1, -1).astype(np.int8).T)
     return slopes, signs
 

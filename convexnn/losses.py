@@ -302,6 +302,115 @@ class Hinge(Loss):
         return cp.sum(cp.pos(1.0 - cp.multiply(y, z)))
 
 
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """``l(z; y) = max(tau r, (tau - 1) r)`` with ``r = y - z``: the pinball loss of regression.
+
+    Parameters
+    ----------
+    tau : float, default 0.5
+        Level of the quantile that the loss elicits, in (0, 1).
+
+    Examples
+    --------
+    >>> Quantile(tau=0.9).value(np.array([0.0, 2.0]), np.ones(2))
+    array([0.9, 0.1])
+    """
+
+    tau: float = 0.5
+
+    name: ClassVar[str] = "quantile"
+    curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tau < 1.0:
+            raise ValueError(f"tau must be in (0, 1), got {self.tau!r}")
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return the loss of each residual."""
+        r = y - z
+        return np.maximum(self.tau * r, (self.tau - 1.0) * r)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-tau`` below y, ``1 - tau`` from y on."""
+        return np.where(z < y, -self.tau, 1.0 - self.tau)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s y`` for s in ``[-tau, 1 - tau]``."""
+        room = 4.0 * np.finfo(np.float64).eps
+        inside = (s >= -self.tau - room) & (s <= 1.0 - self.tau + room)
+        return np.where(inside, s * y, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move v towards y by ``step tau`` from below, ``step (1 - tau)`` from above."""
+        return np.where(
+            v < y, np.minimum(v + step * self.tau, y), np.maximum(v - step * (1.0 - self.tau), y)
+        )
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-tau, 1 - tau)``."""
+        return -self.tau, 1.0 - self.tau
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the sum of the larger of the two lines."""
+        import cvxpy as cp
+
+        return cp.sum(cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z)))
+
+
+@dataclass(frozen=True)
+class Absolute(Loss):
+    """``l(z; y) = |z - y|``.
+
+    Examples
+    --------
+    >>> Absolute().value(np.array([3.0]), np.array([1.0]))
+    array([2.])
+    """
+
+    name: ClassVar[str] = "absolute"
+    curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``|z - y|``."""
+        return np.abs(z - y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return the sign of the residual."""
+        return np.sign(z - y)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s y`` for s in ``[-1, 1]``."""
+        return np.where(np.abs(s) <= 1.0, s * y, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move v towards y by ``step`` at most."""
+        nearest: Array = y + np.sign(v - y) * np.maximum(np.abs(v - y) - step, 0.0)
+        return nearest
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-1, 1)``."""
+        return -1.0, 1.0
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(abs(z - y))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.abs(z - y))
+
+
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
 
 

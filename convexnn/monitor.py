@@ -66,6 +66,11 @@ class Monitor:
         seconds = self.elapsed() - self.certify_s
         begin = time.perf_counter()
         certificate = self.problem.certify(primal, dual)
+        if abs(certificate.gap) <= self.tol < certificate.violation:
+            lighter = self.problem.prune(primal)
+            without = self.problem.certify(lighter, dual)
+            if without.passes(self.tol):  # dead parts alone were in the way
+                primal, certificate = lighter, without
         self.certify_s += time.perf_counter() - begin
         if not np.isfinite(certificate.objective):
             return self.expired()
@@ -89,7 +94,7 @@ class Monitor:
         Of equal bounds the later is kept: its dual point knows more.
         """
         held = self._certificate
-        if held is not None and held.bound > fresh.bound:
+        if held is not None and not fresh.bound >= held.bound:  # a NaN never takes its place
             dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
         self._dual = dual
         passes = fresh.passes(self.tol)

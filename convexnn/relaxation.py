@@ -30,14 +30,13 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from convexnn.arrays import Array
 from convexnn.bound import network_bound, repaired, scaled_value
+from convexnn.covering import ROUNDING, closed_form
 from convexnn.forms import NetworkForm
 from convexnn.norms import L2
 
-ROUNDING = 1e-13  # relative allowance for the rounding of sums
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
 MEMORY = 20  # pairs that L-BFGS remembers
 SHARP = (32.0, 256.0, 2048.0)  # orders of the norms that stand for a maximum, in turn
@@ -155,9 +154,7 @@ def _remembered(data: bytes, d: int, multipliers: bytes, leak: float, iterations
         return 0.0
     kept = lengths > 0.0
     X, mu = X[kept] / length, mu[kept] / size
-    c = np.maximum(mu, 0.0) + leak * np.maximum(-mu, 0.0)
-    top = max(float(np.linalg.eigvalsh((X * c[:, None]).T @ X)[-1]), 0.0)
-    closed = min(float(c @ L2().value(X)), float(np.sqrt(np.sum(c) * top * (1.0 + 1e-10))))
+    closed = closed_form(X, mu, leak, l1=False)
     at = worst_moments(X, mu, leak, iterations)
     best = min(certified(X, mu, leak, at, sharp) for sharp in SHARP)
     return length * size * min(best, closed) * (1.0 + ROUNDING)
@@ -353,6 +350,8 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
 
 def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
     """Return where L-BFGS arrives from `start`."""
+    from scipy.optimize import minimize
+
     options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
     found: Array = minimize(  # type: ignore[call-overload]  # the stubs reject jac=True
         loss, start, jac=True, method="L-BFGS-B", options=options

@@ -36,7 +36,8 @@ class Certificate:
     Attributes
     ----------
     objective : float
-        True objective of the model handed to the user.
+        True objective of the model handed to the user; of a majorant over given patterns, its
+        value, which the model's own objective does not exceed.
     bound : float
         Rigorous lower bound on the optimum within `scope`; -inf if none is known.
     violation : float

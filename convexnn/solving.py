@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -25,15 +26,19 @@ from convexnn.backend import (
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
+from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
 from convexnn.transport import Transport
+from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
+    WassersteinForm: ("newton",),
+    PortfolioForm: ("newton",),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
@@ -248,8 +253,14 @@ class Compiled:
                 "seed": seed,
                 **extra,
             },
-            versions={"python": platform.python_version()} | {v: version(v) for v in VERSIONS},
+            versions=dict(versions()),
         )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that an answer depends on."""
+    return {"python": platform.python_version()} | {v: version(v) for v in VERSIONS}
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,19 @@ from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
 from convexnn.losses import Loss, as_loss
 from convexnn.patterns import Patterns
+from convexnn.portfolio import Stress, Weights
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
+from convexnn.wasserstein import Linear, Slopes
 
 if TYPE_CHECKING:
     from os import PathLike
 
 RECORDS: dict[str, type] = {
-    record.__name__: record for record in (Neurons, Dual, Facets, Adversary, Choice, Order, Shift)
+    record.__name__: record
+    for record in (
+        *(Neurons, Dual, Facets, Linear, Slopes, Weights, Stress),
+        *(Adversary, Choice, Order, Shift),
+    )
 }
 
 

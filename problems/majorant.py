@@ -21,7 +21,8 @@ import numpy as np
 from numba import njit
 
 from convexnn.arrays import Array
-from convexnn.bound import ROUNDING, best_scale, repaired
+from convexnn.bound import best_scale, repaired
+from convexnn.covering import ROUNDING
 from convexnn.forms import CvxpyProgram, Dual, MajorantForm, Neurons
 from convexnn.masked import adjoint
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 FORMULATIONS = ("cones", "majorant")
-NEGLIGIBLE = 1e-2  # share of the targets below which a neuron's response has no scale of its own
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
@@ -328,9 +327,7 @@ class ReluTraining(Training):
             float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0))
         )
         largest = max(
-            float(np.max(np.abs(XV), initial=0.0)),
-            float(np.max(np.abs(XW), initial=0.0)),
-            NEGLIGIBLE * float(np.max(np.abs(self.labels.targets))),
+            float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0))
         )
         return worst / largest if largest > 0.0 else 0.0
 

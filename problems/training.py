@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convexnn.forms import Neurons
 
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
+NEGLIGIBLE = 1e-10  # and those whose penalty is below this share of the objective
 
 
 class Design(NamedTuple):
@@ -131,10 +132,19 @@ class Training:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
 
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network that `primal` stands for."""
+        raise NotImplementedError
+
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the neurons with those that are numerically dead set to zero."""
+        """Return the neurons with those that are numerically dead set to zero.
+
+        Where none is alive, the largest is no measure of what is dead: the objective is.
+        """
         size_v, size_w = self._norm.value(primal.V.T), self._norm.value(primal.W.T)
-        level = DEAD * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+        largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+        negligible = NEGLIGIBLE * self.objective(primal) * self.design.scale / self.beta
+        level = max(DEAD * largest, negligible)
         return primal._replace(
             V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
         )

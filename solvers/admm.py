@@ -27,9 +27,11 @@ from convexnn.forms import GroupForm, MajorantForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive
-from convexnn.solvers import majorant
+from convexnn.solvers import joint, majorant
+from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
+from convexnn.wasserstein import WassersteinForm
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
@@ -40,34 +42,41 @@ GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this facto
 
 
 class Admm:
-    """Structured ADMM; for a majorant, the one of `convexnn.solvers.majorant`.
+    """Structured ADMM; for a majorant and a Wasserstein ball, those of `majorant` and `joint`.
 
     Options
     -------
     rho, sigma : float, optional
         Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
-        while the run goes on if neither is given, else kept; for a majorant each by itself.
+        while the run goes on if neither is given, else kept; for a majorant each by itself;
+        for a Wasserstein ball those of ``z = X b + c`` and of the norm's copy.
     relax : float, default 1.6
         Over-relaxation, in [1, 2); the majorant of a linear program has its own.
     """
 
     name = "admm"
-    capabilities = Capabilities(forms=(GroupForm, MajorantForm), warm_start=True, best_tol=1e-10)
+    capabilities = Capabilities(
+        forms=(GroupForm, MajorantForm, WassersteinForm), warm_start=True, best_tol=1e-10
+    )
 
     def available(self) -> str | None:
         """Return None: it is always there."""
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None for every `GroupForm`; for a majorant, what its loss lacks."""
+        """Return None for every `GroupForm`; for others, what their loss or order lacks."""
+        if WassersteinForm in problem.forms():
+            return joint.refusal(problem.canonical(WassersteinForm))
         if GroupForm in problem.forms() or MajorantForm not in problem.forms():
             return None
-        return majorant.refusal(problem.canonical(MajorantForm).loss)
+        return refusal(problem.canonical(MajorantForm).loss)
 
-    def prepare(self, form: GroupForm | MajorantForm) -> None:
+    def prepare(self, form: GroupForm | MajorantForm | WassersteinForm) -> None:
         """Compile the kernels."""
         if isinstance(form, MajorantForm):
             majorant.warm_up(form)
+        elif isinstance(form, WassersteinForm):
+            joint.warm_up(form)
         else:
             warm_up(form)
 
@@ -83,7 +92,7 @@ class Admm:
 
     def run(
         self,
-        form: GroupForm | MajorantForm,
+        form: GroupForm | MajorantForm | WassersteinForm,
         options: Options,
         reporter: Reporter,
         start: Any = None,
@@ -97,6 +106,8 @@ class Admm:
             raise ValueError(f"relax must be in [1, 2), got {chosen['relax']!r}")
         if isinstance(form, MajorantForm):
             return majorant.run(form, chosen, options, reporter, start)
+        if isinstance(form, WassersteinForm):
+            return joint.run(form, chosen, options, reporter, start)
         limit = options.max_iter or MAX_ITER
         state = State.begin(form, chosen["rho"], chosen["sigma"], start)
         linear = LinearSolve(form, state.rho / state.sigma)

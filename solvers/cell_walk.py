@@ -40,6 +40,7 @@ KEPT = 500  # patterns of the last round that stay where the dual point is not u
 PATIENCE = 2  # rounds that end the rounds by gaining next to nothing
 GAIN = 3e-5  # relative to the objective, where no proof is in reach
 POLISH = 300  # steps of the descent from a convex solution
+SHARPEST = 1e-8  # relative gap of a convex solve, at the least
 ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
@@ -83,9 +84,13 @@ class CellWalk:
     def prepare(self, form: NetworkForm) -> None:
         """Compile the kernels of every part."""
         Lbfgs().prepare(form)
-        Ipm().prepare(form.over(np.ones((len(form.y), 1), np.bool_)))
+        single = form.over(np.ones((len(form.y), 1), np.bool_))
+        Ipm().prepare(single)
+        lower_bound(single, Dual(np.zeros_like(form.y)))
         price(form, form.y, form.X[:1])
-        search_all(form, form.y, 1)
+        if provable(form):
+            mixed = np.array([1.0, -1.0])
+            bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return the search's and the convex solves', with the patterns of a few rounds."""
@@ -250,7 +255,7 @@ class Walk:
         """Solve the convex program over these patterns, those of the network at hand among them."""
         form = self.form
         group = form.over(matrix)
-        tol = min(max(0.1 * self.options.tol, 1e-9), 1e-5)
+        tol = min(max(0.01 * self.options.tol, SHARPEST), 1e-6)
         if self.worst > ROUGH:
             tol = max(tol, 1e-4 * min(1.0, self.best))
         if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
@@ -286,7 +291,7 @@ class Walk:
         """
         form = self.form
         level = form.beta * (1.0 + max(0.1 * self.options.tol, 1e-9))
-        if form.cells is not None or form.X.shape[1] > PROVABLE:
+        if not provable(form):
             return None
         nodes = FIRST_NODES
         while True:
@@ -345,6 +350,11 @@ class Inner:
         value = float(loss + group.beta * group.norm.value(rows).sum())
         gap = (value - lower_bound(group, dual)) / max(1.0, abs(value))
         return gap <= self.tol or self.expired()
+
+
+def provable(form: NetworkForm) -> bool:
+    """Tell whether all patterns are searched for a proof: not where they are listed anyway."""
+    return form.cells is None and form.X.shape[1] <= PROVABLE
 
 
 def search_all(form: NetworkForm, mu: Array, nodes: int) -> Bracket:

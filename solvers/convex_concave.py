@@ -18,6 +18,7 @@ from convexnn.forms import NetworkForm, Neurons, active_patterns
 from convexnn.memory import Size
 from convexnn.problem import Problem, flag, positive_int
 from convexnn.solvers import majorant
+from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.lbfgs import WIDTH, Lbfgs, search, slope_dual
 from convexnn.solvers.options import unpack
 from convexnn.solvers.pool import distinct, gathered
@@ -58,7 +59,7 @@ class ConvexConcave:
 
     def refuses(self, problem: Problem[Any]) -> str | None:
         """Return what the loss lacks."""
-        return majorant.refusal(problem.canonical(NetworkForm).loss)
+        return refusal(problem.canonical(NetworkForm).loss)
 
     def prepare(self, form: NetworkForm) -> None:
         """Compile the kernels."""

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
@@ -32,6 +31,7 @@ from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.memory import Size
 from convexnn.problem import Problem
+from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import warm_up
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
@@ -65,10 +65,10 @@ class Ipm:
         """Compile the kernels."""
         warm_up(form)
         one = np.ones((1, 1, 1))
-        _cholesky(one.copy())
-        _append(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
-        _solve(one, np.ones((1, 1)))
-        _inverse(one)
+        factor_blocks(one.copy())
+        add_rows(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
+        solve_blocks(one, np.ones((1, 1)))
+        invert_blocks(one)
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
@@ -429,8 +429,8 @@ class System:
         top = np.max(W.largest(), axis=2).reshape(m, 1) * newton.length**2
         apart = weight * top > APART
         factor += self.roots @ self._gram(np.where(apart, 0.0, weight)) @ self.roots
-        _cholesky(factor)
-        _append(factor, newton.G, self.roots, weight, apart)
+        factor_blocks(factor)
+        add_rows(factor, newton.G, self.roots, weight, apart)
         return factor
 
     def _gram(self, weight: Array) -> Array:
@@ -448,7 +448,7 @@ class System:
         """Factor ``D + A A'``, ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
         newton = self.newton
         n, d = newton.form.X.shape
-        half = (_inverse(self.blocks) @ self.roots).reshape(newton.h, -1, d, d)
+        half = (invert_blocks(self.blocks) @ self.roots).reshape(newton.h, -1, d, d)
         if newton.h == 2:
             half = np.linalg.qr(np.concatenate([half[0], half[1]], axis=1), mode="r")
         A = half.reshape(-1, d, d) @ newton.form.X.T
@@ -494,7 +494,7 @@ class System:
         """Return ``B_b^-1 v_b``."""
         newton, W = self.newton, self.scaling
         flat = W.root(newton.grouped(v)).reshape(len(self.blocks), -1)
-        return W.root(newton.grouped(_solve(self.blocks, flat))).reshape(v.shape)
+        return W.root(newton.grouped(solve_blocks(self.blocks, flat))).reshape(v.shape)
 
     def direction(self, targets: Targets) -> Iterate:
         """Return the step that meets the linear conditions and the targets."""
@@ -525,80 +525,3 @@ class System:
             above = (targets.above + x.above * da) / (newton.high - x.a)
             below = (targets.below - x.below * da) / (x.a - newton.low)
         return Iterate(du, dt, dc, dr, dlam, ds, da, above, below)
-
-
-@njit(cache=True)
-def _cholesky(B):  # type: ignore[no-untyped-def]
-    """Factor each symmetric block ``I + (positive semidefinite)`` in place, lower triangle."""
-    m, d, _ = B.shape
-    for b in range(m):
-        for j in range(d):
-            s = B[b, j, j]
-            for k in range(j):
-                s -= B[b, j, k] * B[b, j, k]
-            B[b, j, j] = np.sqrt(max(s, 0.5))  # at least 1 but for rounding
-            for i in range(j + 1, d):
-                s = B[b, i, j]
-                for k in range(j):
-                    s -= B[b, i, k] * B[b, j, k]
-                B[b, i, j] = s / B[b, j, j]
-
-
-@njit(cache=True)
-def _append(L, G, roots, weight, apart):  # type: ignore[no-untyped-def]
-    """Add ``w_i (R g_i)(R g_i)'`` to each factored block, where asked, by Givens rotations."""
-    m, d, _ = L.shape
-    row = np.empty(d)
-    for b in range(m):
-        for i in range(G.shape[0]):
-            if not apart[b, i]:
-                continue
-            size = np.sqrt(weight[b, i])
-            for j in range(d):
-                t = 0.0
-                for k in range(d):
-                    t += roots[b, j, k] * G[i, k]
-                row[j] = size * t
-            for j in range(d):
-                diagonal = np.hypot(L[b, j, j], row[j])
-                cosine, sine = L[b, j, j] / diagonal, row[j] / diagonal
-                L[b, j, j] = diagonal
-                for k in range(j + 1, d):
-                    t = L[b, k, j]
-                    L[b, k, j] = cosine * t + sine * row[k]
-                    row[k] = cosine * row[k] - sine * t
-
-
-@njit(cache=True)
-def _inverse(L):  # type: ignore[no-untyped-def]
-    """Return the inverse of each lower triangle."""
-    m, d, _ = L.shape
-    out = np.zeros((m, d, d))
-    for b in range(m):
-        for j in range(d):
-            out[b, j, j] = 1.0 / L[b, j, j]
-            for i in range(j + 1, d):
-                s = 0.0
-                for k in range(j, i):
-                    s -= L[b, i, k] * out[b, k, j]
-                out[b, i, j] = s / L[b, i, i]
-    return out
-
-
-@njit(cache=True)
-def _solve(L, v):  # type: ignore[no-untyped-def]
-    """Return ``(L L')^-1 v`` for each block."""
-    m, d = v.shape
-    out = v.copy()
-    for b in range(m):
-        for i in range(d):
-            s = out[b, i]
-            for k in range(i):
-                s -= L[b, i, k] * out[b, k]
-            out[b, i] = s / L[b, i, i]
-        for i in range(d - 1, -1, -1):
-            s = out[b, i]
-            for k in range(i + 1, d):
-                s -= L[b, k, i] * out[b, k]
-            out[b, i] = s / L[b, i, i]
-    return out

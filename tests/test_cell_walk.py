@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -398,6 +400,48 @@ def test_diabetes_is_solved_better_than_by_local_search() -> None:
     solution = cx.solve(cx.ReluTraining(X, y, beta=2.0), "cell-walk")
     assert solution.objective <= 73.4
     assert solution.bound <= solution.objective
+
+
+COMPILED = """
+import sys
+
+import numpy as np
+
+import convexnn as cx
+
+
+def kernels():
+    return {
+        (module, name): len(kernel.signatures)
+        for module, loaded in list(sys.modules.items())
+        if module.startswith("convexnn.")
+        for name, kernel in vars(loaded).items()
+        if hasattr(kernel, "nopython_signatures")
+    }
+
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((70, 3))
+y = np.abs(X[:, 0]) + 0.1 * rng.standard_normal(70)
+if sys.argv[1] == "hinge":
+    changes = {"loss": "hinge", "penalty": "l1", "leak": 0.1, "skip": True}
+    problem = cx.ReluTraining(X, np.where(y > 0.7, 1.0, -1.0), beta=1.0, **changes)
+else:
+    problem = cx.ReluTraining(X, y, beta=5.0)
+assert problem.matrix is None
+ready = cx.compile(problem, "cell-walk")
+before = kernels()
+assert ready.run(tol=1e-3, starts=2, width=10).history[-1].iteration > 3
+after = kernels()
+print([name for name in after if before.get(name) != after[name]])
+"""
+
+
+@pytest.mark.parametrize("loss", ["squared", "hinge"])
+def test_nothing_is_left_to_compile_while_the_clock_runs(loss: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", COMPILED, loss]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
 def test_columns_of_very_different_scale_are_searched() -> None:

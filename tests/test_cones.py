@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from positions import KINDS, positioned
 from scipy.optimize import linprog, nnls
 
 from convexnn.arrays import Array, SignArray
@@ -28,19 +29,7 @@ class Case(NamedTuple):
 def case(kind: str, n: int, d: int, seed: int, blocks: int = 12, patterns: int = 5) -> Case:
     """Data of one kind; the patterns are those of generators, so that no cone is a mistake."""
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    if kind == "integer":
-        X = rng.integers(-2, 3, (n, d)).astype(np.float64)
-    elif kind == "duplicate":
-        X = X[rng.integers(0, max(1, n // 3), n)]
-    elif kind == "antipodal":
-        X[n // 2 :] = -X[: n - n // 2] * rng.choice([0.5, 1.0, 3.0], (n - n // 2, 1))
-    elif kind == "zero":
-        X[rng.random(n) < 0.4] = 0.0
-    elif kind == "deficient":
-        X = X[:, :1] * rng.standard_normal(d) + rng.standard_normal((n, 1)) * X[0]
-    elif kind == "scaled":
-        X *= 10.0 ** rng.uniform(-5.0, 5.0, (n, 1))
+    X = positioned(kind, n, d, rng, spread=5.0)
     generators = rng.standard_normal((d, patterns))
     signs = np.where(X @ generators >= 0.0, 1, -1)
     signs[:, 0] = rng.choice([-1, 1], n)  # in general the pattern of no generator
@@ -51,7 +40,6 @@ def case(kind: str, n: int, d: int, seed: int, blocks: int = 12, patterns: int =
     return Case(X, np.ascontiguousarray(signs.T.astype(np.int8)), rows)
 
 
-KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 SIZES = [(1, 1), (6, 1), (1, 4), (3, 5), (12, 2), (20, 3), (40, 6)]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_size = pytest.mark.parametrize(("n", "d"), SIZES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from positions import KINDS, positioned
 from scipy.optimize import linprog
 
 import convexnn as cx
@@ -16,7 +17,6 @@ from convexnn.covering import Bracket, bracket, closed_form, reduced, row_space
 
 often = settings(derandomize=True, deadline=None, max_examples=120)
 
-KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_norm = pytest.mark.parametrize("l1", [False, True])
 each_leak = pytest.mark.parametrize("leak", [0.0, 0.3])
@@ -27,19 +27,7 @@ CLOSED = 1e-8
 def data(kind: str, n: int, r: int, seed: int) -> tuple[Array, Array]:
     """Rows in one kind of position, and weights of both signs."""
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, r))
-    if kind == "integer":
-        X = rng.integers(-2, 3, (n, r)).astype(np.float64)
-    elif kind == "duplicate":
-        X = X[rng.integers(0, max(1, n // 3), n)]
-    elif kind == "antipodal":
-        X[n // 2 :] = -X[: n - n // 2] * rng.choice([0.5, 1.0, 3.0], (n - n // 2, 1))
-    elif kind == "zero":
-        X[rng.random(n) < 0.4] = 0.0
-    elif kind == "deficient":
-        X = X[:, :1] * rng.standard_normal(r) + rng.standard_normal((n, 1)) * X[0]
-    elif kind == "scaled":
-        X *= 10.0 ** rng.uniform(-3.0, 3.0, (n, 1))
+    X = positioned(kind, n, r, rng)
     mu = rng.standard_normal(n)
     return X, np.round(2.0 * mu) if kind == "integer" else mu
 

@@ -11,6 +11,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+from positions import KINDS, positioned
 
 import convexnn as cx
 from convexnn.arrays import Array
@@ -18,7 +19,7 @@ from convexnn.forms import Dual, MajorantForm, NetworkForm, Neurons, active_patt
 from convexnn.losses import LOSSES, Loss, Squared
 from convexnn.norms import NORMS
 from convexnn.problems.majorant import majorant_bound
-from convexnn.solvers.majorant import prox
+from convexnn.solvers.interval_prox import prox
 
 CLASSIFICATION = ("logistic", "hinge")
 PENALTIES = ("l2", "l1")
@@ -29,7 +30,6 @@ VARIANTS: list[dict[str, Any]] = [
     {"bias": True, "leak": 0.1, "skip": True},
 ]
 VARIANT_NAMES = ["plain", "leak", "skip", "all"]
-KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 SLACK = 1e-6  # allowed for the inaccuracy of the interior-point solver
 TIGHT = 2e-5  # how near the optimum its own dual point must come
 
@@ -40,19 +40,7 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=VARIANT_NAMES)
 
 def data(loss: str, n: int = 18, d: int = 3, kind: str = "general", seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    if kind == "integer":
-        X = rng.integers(-2, 3, (n, d)).astype(np.float64)
-    elif kind == "duplicate":
-        X = X[rng.integers(0, max(1, n // 2), n)]
-    elif kind == "antipodal":
-        X[n // 2 :] = -X[: n - n // 2]
-    elif kind == "zero":
-        X[rng.random(n) < 0.3] = 0.0
-    elif kind == "deficient":
-        X = X[:, :1] * rng.standard_normal(d)
-    elif kind == "scaled":
-        X *= 10.0 ** rng.uniform(-3.0, 3.0)
+    X = positioned(kind, n, d, rng)
     y = 2.0 * np.maximum(X[:, 0], 0.0) - np.maximum(X[:, -1] - X[:, 0], 0.0)
     y = y / max(float(np.std(y)), 1e-9) + 0.5 * rng.standard_normal(n)
     if loss in CLASSIFICATION:

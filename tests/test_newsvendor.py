@@ -191,7 +191,7 @@ def test_memory_is_told_beforehand() -> None:
             cx.solve(problem, "cvxpy:clarabel")
         assert cx.solve(problem).status is cx.Status.OPTIMAL
         cx.memory_limit(1e-6)
-        with pytest.raises(cx.MemoryLimitError, match="needs .* GiB of memory"):
+        with pytest.raises(cx.MemoryLimitError, match=r"needs .* GiB of memory"):
             cx.solve(problem)
     finally:
         cx.memory_limit(limit)

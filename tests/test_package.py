@@ -37,6 +37,10 @@ FLOOR = {
             "balls",
             "transport",
             "demand",
+            "wasserstein",
+            "wasserstein_bound",
+            "portfolio",
+            "adversary",
         ),
         1,
     ),
@@ -45,7 +49,7 @@ FLOOR = {
     ),
     **dict.fromkeys(("linear", "worst_case", "curves"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "guarantee", "progress", "game"), 4),
+    **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "curve", "game"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
 }
 
@@ -193,6 +197,35 @@ def test_import_never_goes_up(module: str) -> None:
 def test_ground_floors_load_no_problem_and_no_solver(module: str) -> None:
     names = at_import(MODULES[module])
     assert not {n for n in names if n.startswith(("convexnn.problems", "convexnn.solvers"))}
+
+
+def kernels(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
+            if marks & {"njit", "numba.njit"}:
+                yield node
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_kernels_call_only_kernels_of_their_own_module(module: str) -> None:
+    """The cache of numba does not see that a callee in another module was edited."""
+    tree = ast.parse(MODULES[module].read_text())
+    foreign = {
+        name.asname or name.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("convexnn")
+        for name in node.names
+    }
+    for kernel in kernels(tree):
+        body = (node for line in kernel.body for node in ast.walk(line))
+        used = {node.id for node in body if isinstance(node, ast.Name)}
+        assert not used & foreign, kernel.name
+
+
+def test_kernels_are_found() -> None:
+    found = {k.name for path in MODULES.values() for k in kernels(ast.parse(path.read_text()))}
+    assert {"factor_blocks", "_search", "_prox"} <= found
 
 
 class Twice(Admm):

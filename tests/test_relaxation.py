@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from positions import KINDS, positioned
 
 import convexnn as cx
 from convexnn.arrays import Array
@@ -27,23 +28,12 @@ from convexnn.relaxation import (
 )
 from convexnn.relaxation import band as band_of
 
-KINDS = ["general", "duplicate", "antipodal", "zero", "deficient", "scaled"]
 SLACK = 1e-6  # allowed for the inaccuracy of the reference solver
 
 
 def data(kind: str, n: int, d: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    if kind == "duplicate":
-        X = X[rng.integers(0, max(1, n // 2), n)]
-    elif kind == "antipodal":
-        X[n // 2 :] = -X[: n - n // 2]
-    elif kind == "zero":
-        X[rng.random(n) < 0.4] = 0.0
-    elif kind == "deficient":
-        X = X[:, :1] * rng.standard_normal(d)
-    elif kind == "scaled":
-        X = X * 10.0 ** rng.uniform(-4.0, 4.0, (n, 1))
+    X = positioned(kind, n, d, rng, spread=4.0)
     X[0, 0] += 0.0 if X.any() else 1.0
     return X
 

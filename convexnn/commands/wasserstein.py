@@ -101,7 +101,7 @@ def declare(
     """Load the data and declare the fit: of a classifier if the target has two values."""
     split = load_data(data, seed=seed)
     choice("order", order, list(ORDERS))
-    common = {"radius": radius, "norm": norm, "order": ORDERS[order]}
+    common: dict[str, Any] = {"radius": radius, "norm": norm, "order": ORDERS[order]}
     if split.classification:
         if target_cost != math.inf:
             raise ProblemError("target-cost is for real targets; these have two values: flip-cost")

@@ -1,0 +1,581 @@
+"""Linear classification and regression against a Wasserstein ball of distributions."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.adversary import envelope, rate, steepest, worst_moves
+from convexnn.arrays import Array, frozen
+from convexnn.forms import CvxpyProgram
+from convexnn.linear import LinearModel
+from convexnn.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
+from convexnn.norms import L1, L2, Linf, Norm
+from convexnn.problem import (
+    Labels,
+    ProblemError,
+    choice,
+    flag,
+    labels,
+    non_negative,
+    positive,
+    probability,
+    real_array,
+)
+from convexnn.solution import Certificate
+from convexnn.wasserstein import Linear, Slopes, WassersteinForm, slopes_at
+from convexnn.wasserstein_bound import lower_bound
+from convexnn.worst_case import Atoms, WorstCase
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+    from numpy.typing import ArrayLike
+
+DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # of a ground norm
+DEAD = 1e-9  # coefficients below this share of the largest may be dropped under an l1 norm
+ORDERS = (1.0, 2.0, np.inf)
+
+
+class Coordinates(NamedTuple):
+    """Where engines work: ``x = scale (basis x') + mean``, with b and the radius scaled to match.
+
+    Attributes
+    ----------
+    matrix : array of shape (n, r)
+        The data in these coordinates.
+    mean : array of shape (d,)
+        Zeros without an intercept.
+    scale : float
+        A power of two near the data's root mean square.
+    basis : array of shape (d, r) or None
+        Orthonormal, where there are more columns than rows and the norm allows it.
+    """
+
+    matrix: Array
+    mean: Array
+    scale: float
+    basis: Array | None
+
+    def coef(self, b: Array) -> Array:
+        """Return the coefficients in the coordinates of the data."""
+        result: Array = (b if self.basis is None else self.basis @ b) / self.scale
+        return result
+
+
+def coordinates(X: Array, rotates: bool, centred: bool) -> Coordinates:
+    """Centre and scale the data; drop what they do not span if the norm allows rotations."""
+    mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
+    moved = X - mean
+    size = float(np.max(np.abs(moved)))
+    if size <= 1e-13 * float(np.max(np.abs(X), initial=0.0)):
+        moved, size = np.zeros_like(moved), 0.0  # constant columns, but for rounding
+    scale = 1.0
+    if size > 0.0:
+        scale = float(2.0 ** np.round(np.log2(size)))
+        scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(moved / scale)))))
+    moved /= scale
+    basis = None
+    if rotates and X.shape[1] > X.shape[0]:
+        basis = np.linalg.qr(moved.T)[0]
+        moved = np.ascontiguousarray(moved @ basis)
+    for array in (moved, mean):
+        frozen(array)
+    return Coordinates(moved, mean, scale, basis)
+
+
+@dataclass(frozen=True, eq=False)
+class WassersteinLinear:
+    """What linear classification and regression share; see those two.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    radius : float
+        In the units of the ground norm; >= 0.
+    norm : {"l2", "l1", "linf"}
+        Ground norm on the features.
+    intercept : bool
+    """
+
+    X: Array
+    y: Any
+    _: KW_ONLY
+    radius: float
+    norm: str = "l2"
+    intercept: bool = True
+
+    def __post_init__(self) -> None:
+        self._set("X", real_array("X", self.X, 2))
+        self._set("radius", non_negative("radius", self.radius))
+        self._set("norm", choice("norm", self.norm, list(DUAL)))
+        self._set("intercept", flag("intercept", self.intercept))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the losses want them."""
+        raise NotImplementedError
+
+    @cached_property
+    def form(self) -> WassersteinForm:
+        """The canonical form."""
+        raise NotImplementedError
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """Centred and scaled data."""
+        rotates = self.radius == 0.0 or DUAL[self.norm].rotates
+        return coordinates(self.X, rotates, self.intercept)
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the canonical form and its formula."""
+        return (WassersteinForm, CvxpyProgram)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `WassersteinForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self.form
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss, and of the norm."""
+        form = self.form
+        cones: frozenset[str] = form.loss.cones
+        if form.radius == 0.0:
+            return cones
+        if form.order == 2.0 or form.norm.name == "l2":
+            cones = cones | {"soc"}
+        return cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables b, c, z and lam in `coordinates`."""
+        return formula(self.form, self.needs())
+
+    @cached_property
+    def _zero(self) -> tuple[Linear, Slopes]:
+        return constant_model(self.form)
+
+    def initial(self) -> tuple[Linear, Slopes]:
+        """Return the best constant model, exact for a large radius, and its slopes."""
+        return self._zero
+
+    def objective(self, primal: Linear) -> float:
+        """Return the worst case of the model over the ball."""
+        return self.form.risk(primal)
+
+    def certify(self, primal: Linear, dual: Slopes) -> Certificate:
+        """Grade a model and slopes of its worst case."""
+        risk = self.form.risk(primal)
+        return Certificate(risk, lower_bound(self.form, dual, primal, risk), 0.0, "this ball")
+
+    def prune(self, primal: Linear) -> Linear:
+        """Return zeros if no risk is lost; under an l1 norm, drop what rounding left."""
+        zero = self._zero[0]
+        if self.form.risk(zero) <= self.form.risk(primal):
+            return zero
+        if self.form.norm.name != "l1" or self.form.radius == 0.0:
+            return primal
+        size = np.abs(primal.coef)
+        return primal._replace(coef=np.where(size > DEAD * size.max(), primal.coef, 0.0))
+
+    def build_model(self, primal: Linear) -> LinearModel:
+        """Return the model in the coordinates of the data, with its worst case."""
+        coef = self.coordinates.coef(primal.coef)
+        intercept = float(primal.intercept[0] - self.coordinates.mean @ coef)
+        adversary = partial(self.worst_case, primal)
+        return LinearModel(coef, intercept, self.labels.classes, adversary)
+
+    def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
+        """Return a model's mean loss on other examples, without a worst case.
+
+        Parameters
+        ----------
+        model : LinearModel
+        X : array of shape (m, d)
+        y : array of shape (m,)
+
+        Returns
+        -------
+        float
+        """
+        z = model.decision_function(X)
+        form, classes = self.form, self.labels.classes
+        if classes is None:
+            scale = 2.0 if form.squared else 1.0
+            target = labels("y", y, len(z), classification=False).targets
+            return scale * float(form.loss.value(z, target).mean())
+        found = np.asarray(y)
+        if found.shape != z.shape or not np.isin(found, classes).all():
+            raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
+        return float(form.loss.value(z, np.where(found == classes[1], 1.0, -1.0)).mean())
+
+    def worst_case(self, primal: Linear) -> WorstCase:
+        """Return the worst distribution within the ball for a model.
+
+        Parameters
+        ----------
+        primal : Linear
+
+        Returns
+        -------
+        WorstCase
+            Locations are rows of features; `Atoms.target` holds the labels or targets.
+        """
+        form, where = self.form, self.coordinates
+        moves = worst_moves(form, primal)
+        v = steepest(form.norm, primal.coef)
+        if where.basis is not None:
+            v = where.basis @ v
+        y = np.asarray(self.y)[moves.source]
+        location, cost = self.X[moves.source], np.abs(moves.distance) * where.scale
+        if form.loss.classification:
+            classes = self.labels.classes
+            assert classes is not None
+            target = np.where(moves.flipped, np.where(y == classes[0], classes[1], classes[0]), y)
+            cost = cost + np.where(moves.flipped, self._flip_cost, 0.0)
+        else:
+            target = y.astype(np.float64)
+        if form.floor > form.length(primal):  # moving the target is the cheaper way
+            target = target - moves.distance * form.floor
+        else:
+            location = location + np.outer(moves.distance * where.scale, v)
+        gradient, weights = envelope(form, primal)
+        power = form.order if np.isfinite(form.order) else 1.0
+        return WorstCase(
+            value=form.risk(primal),
+            atoms=Atoms(moves.source, location, moves.mass, cost, target),
+            weights=weights,
+            gradient=gradient,
+            multiplier=rate(form, primal) / where.scale**power,
+            attained=moves.attained,
+            ray=None if moves.attained else v * np.sign(moves.distance[-1]),
+        )
+
+    @property
+    def _flip_cost(self) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class WassersteinClassification(WassersteinLinear):
+    """Minimise ``sup_Q E_Q[l(y (x'b + c))]`` over Q within `radius` of the samples.
+
+    The transport cost between ``(x, y)`` and ``(x', y')`` is ``||x - x'|| + flip_cost 1[y != y']``;
+    ``l`` is ``log(1 + exp(-m))`` or ``max(0, 1 - m)``; the distance is of Wasserstein order 1, 2
+    (hinge) or inf. `convexnn.wasserstein` lists the programs.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+        Two different values.
+    radius : float
+        In the units of the ground norm; 0 is plain risk minimisation.
+    flip_cost : float, default inf
+        Cost of one flipped label, > 0; ``inf`` keeps labels as they are. Finite of order 1 only.
+    norm : {"l2", "l1", "linf"}, default "l2"
+        Ground norm; the model is penalised in its dual.
+    loss : {"logistic", "hinge"}, default "logistic"
+    order : {1, 2, inf}, default 1
+    intercept : bool, default True
+        Never penalised.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule.
+
+    Warns
+    -----
+    UserWarning
+        If ``flip_cost <= 2 radius``: half of the labels can be flipped, and ``b = 0`` is optimal.
+
+    References
+    ----------
+    Shafieezadeh-Abadeh, Mohajerin Esfahani & Kuhn 2015, "Distributionally robust logistic
+    regression"; Shafieezadeh-Abadeh, Kuhn & Mohajerin Esfahani 2019, "Regularization via mass
+    transportation", theorem 14 and corollary 15.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 3))
+    >>> y = np.where(X[:, 0] + 0.5 * rng.standard_normal(100) > 0, 1, -1)
+    >>> solution = cx.solve(cx.WassersteinClassification(X, y, radius=0.1, flip_cost=1.0))
+    >>> solution.status.name, bool(solution.objective < np.log(2))
+    ('OPTIMAL', True)
+    """
+
+    _: KW_ONLY
+    flip_cost: float = np.inf
+    loss: str = "logistic"
+    order: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("loss", choice("loss", self.loss, ["logistic", "hinge"]))
+        if not np.isposinf(self.flip_cost):
+            self._set("flip_cost", positive("flip_cost", self.flip_cost))
+        self._set("order", _order(self.order, (1.0, np.inf) if self.loss == "logistic" else ORDERS))
+        found = labels("y", self.y, len(self.X), classification=True)
+        raw = np.array(self.y)
+        raw.setflags(write=False)
+        self._set("y", raw)
+        self.__dict__["labels"] = found
+        if np.isfinite(self.flip_cost) and self.order != 1.0:
+            raise ProblemError(
+                f"flip_cost must be inf for order {self.order:g}, got {self.flip_cost!r}"
+            )
+        if self.flip_cost <= 2.0 * self.radius:
+            warnings.warn(
+                f"flip_cost {self.flip_cost:g} <= 2 radius: half of the labels can be flipped, "
+                "and the zero model is optimal",
+                stacklevel=3,
+            )
+
+    @cached_property
+    def form(self) -> WassersteinForm:
+        """The canonical form."""
+        where = self.coordinates
+        loss: Loss = Logistic() if self.loss == "logistic" else Hinge()
+        return WassersteinForm(
+            X=where.matrix,
+            y=self.labels.targets,
+            loss=loss,
+            lipschitz=1.0,
+            norm=DUAL[self.norm],
+            radius=self.radius / where.scale,
+            order=self.order,
+            flip=self.flip_cost / where.scale,
+            floor=0.0,
+            intercept=self.intercept,
+        )
+
+    @property
+    def _flip_cost(self) -> float:
+        return self.flip_cost if np.isfinite(self.flip_cost) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class WassersteinRegression(WassersteinLinear):
+    """Minimise ``sup_Q E_Q[l(x'b + c - y)]`` over Q within `radius` of the samples.
+
+    The transport cost between ``(x, y)`` and ``(x', y')`` is ``||x - x'|| + target_cost |y - y'|``;
+    ``l`` is ``r^2`` (orders 2 and inf), or ``|r|``, the Huber or the pinball loss (order 1).
+    `convexnn.wasserstein` lists the programs.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    radius : float
+        In the units of the ground norm; 0 is plain risk minimisation.
+    target_cost : float, default inf
+        Cost of moving a target by one unit, > 0; ``inf`` keeps targets as they are.
+    norm : {"l2", "l1", "linf"}, default "l2"
+        Ground norm; the model is penalised in its dual.
+    loss : {"squared", "absolute", "huber", "quantile"}, default "squared"
+    order : {1, 2, inf}, optional
+        2 for squared residuals, 1 for the others, if not given.
+    quantile : float, default 0.5
+        Level of the pinball loss, in (0, 1).
+    delta : float, default 1.0
+        Residual at which the Huber loss, ``r^2 / 2`` inside, turns linear; > 0.
+    intercept : bool, default True
+        Never penalised.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule; of order 1 the worst case of squared residuals is infinite.
+
+    References
+    ----------
+    Shafieezadeh-Abadeh, Kuhn & Mohajerin Esfahani 2019, "Regularization via mass transportation",
+    theorem 4; Blanchet, Kang & Murthy 2019, "Robust Wasserstein profile inference", proposition 2.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 3))
+    >>> solution = cx.solve(cx.WassersteinRegression(X, X[:, 0] + 1.0, radius=0.1))
+    >>> solution.status.name
+    'OPTIMAL'
+    """
+
+    _: KW_ONLY
+    target_cost: float = np.inf
+    loss: str = "squared"
+    order: float | None = None
+    quantile: float = 0.5
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("loss", choice("loss", self.loss, ["squared", "absolute", "huber", "quantile"]))
+        if not np.isposinf(self.target_cost):
+            self._set("target_cost", positive("target_cost", self.target_cost))
+        self._set("quantile", probability("quantile", self.quantile))
+        self._set("delta", positive("delta", self.delta))
+        squared = self.loss == "squared"
+        allowed = (2.0, np.inf) if squared else (1.0,)
+        order = allowed[0] if self.order is None else self.order
+        self._set("order", _order(order, allowed))
+        found = labels("y", self.y, len(self.X), classification=False)
+        self._set("y", found.targets)
+        self.__dict__["labels"] = found
+
+    @cached_property
+    def form(self) -> WassersteinForm:
+        """The canonical form."""
+        where = self.coordinates
+        losses: dict[str, tuple[Loss, float]] = {
+            "squared": (Squared(), np.inf),
+            "absolute": (Absolute(), 1.0),
+            "huber": (Huber(self.delta), self.delta),
+            "quantile": (Quantile(self.quantile), max(self.quantile, 1.0 - self.quantile)),
+        }
+        loss, lipschitz = losses[self.loss]
+        assert self.order is not None
+        return WassersteinForm(
+            X=where.matrix,
+            y=self.labels.targets,
+            loss=loss,
+            lipschitz=lipschitz,
+            norm=DUAL[self.norm],
+            radius=self.radius / where.scale,
+            order=self.order,
+            flip=np.inf,
+            floor=where.scale / self.target_cost,
+            intercept=self.intercept,
+        )
+
+
+def _order(value: float, allowed: tuple[float, ...]) -> float:
+    if isinstance(value, (bool, str)) or value not in allowed:
+        rule = ", ".join(f"{order:g}" for order in allowed)
+        raise ProblemError(f"order must be one of {rule} for this loss, got {value!r}")
+    return float(value)
+
+
+def constant_model(form: WassersteinForm) -> tuple[Linear, Slopes]:
+    """Return the best model with ``b = 0``, and slopes that prove it where it is optimal."""
+    n, d = form.X.shape
+    y, zero = form.y, np.zeros(d)
+    c = _constant(form) if form.intercept else 0.0
+    point = Linear(zero, np.array([c]))
+    if form.flips and form.flip <= 2.0 * form.radius:
+        return Linear(zero, np.zeros(1)), Slopes(-0.5 * y, np.full(n, 0.5))
+    slopes = slopes_at(form._replace(flip=np.inf), point)
+    own = slopes.own.copy()
+    tied = np.abs(y * c - 1.0 if isinstance(form.loss, Hinge) else y - c) <= 1e-12 * (1.0 + abs(c))
+    if form.intercept and np.isinf(form.loss.curvature) and tied.any():
+        low, high = (np.broadcast_to(side, n) for side in form.loss.domain(y))
+        needed = -own[~tied].sum() / tied.sum()
+        own[tied] = np.clip(needed, low[tied], high[tied])
+    return point, Slopes(own, slopes.other)
+
+
+def _constant(form: WassersteinForm) -> float:
+    """Return the best constant prediction."""
+    y = form.y
+    if form.loss.classification:
+        positive_share = float(np.mean(y > 0.0))
+        share = max(positive_share, 1.0 - positive_share)
+        if form.flips:
+            share = max(share - form.radius / form.flip, 0.5)
+        sign = 1.0 if positive_share >= 0.5 else -1.0
+        if isinstance(form.loss, Hinge):
+            return sign if share > 0.5 else 0.0
+        return sign * float(np.log(share / (1.0 - share)))
+    if form.squared:
+        return float(np.mean(y))
+    if isinstance(form.loss, Quantile):
+        return float(np.quantile(y, form.loss.tau, method="inverted_cdf"))
+    if isinstance(form.loss, Absolute):
+        return float(np.median(y))
+    low, high = float(np.min(y)), float(np.max(y))
+    for _ in range(200):  # bisection on the mean slope, to rounding
+        c = 0.5 * (low + high)
+        if float(form.loss.gradient(np.full_like(y, c), y).sum()) > 0.0:
+            high = c
+        else:
+            low = c
+    return 0.5 * (low + high)
+
+
+def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
+    """Write the canonical form in CVXPY."""
+    import cvxpy as cp
+
+    n, d = form.X.shape
+    y, radius, loss = form.y, form.radius, form.loss
+    b, c, z = cp.Variable(d, name="b"), cp.Variable(name="c"), cp.Variable(n, name="z")
+    lam = cp.Variable(nonneg=True, name="lam")
+    fit = z == form.X @ b + c
+    constraints: list[cp.Constraint] = [fit]
+    if not form.intercept:
+        constraints.append(c == 0.0)
+    variables: dict[str, cp.Variable] = {"b": b, "c": c, "z": z, "lam": lam}
+    size = {"l1": 1, "l2": 2, "linf": "inf"}[form.norm.name]
+    lifted = radius > 0.0 and loss.classification and form.order == 2.0
+    if lifted:  # ||b||^2 <= 4 lam v, with the multiplier lam / eps and the lift eps v
+        t, v = cp.Variable(name="t"), cp.Variable(nonneg=True, name="v")
+        variables |= {"t": t, "v": v}
+        constraints += [cp.norm(b, size) <= t, cp.SOC(lam + v, cp.hstack([t, lam - v]))]
+    elif radius > 0.0:
+        constraints.append(cp.norm(b, size) <= lam)
+        if form.floor > 0.0:
+            constraints.append(lam >= form.floor)
+    duals: dict[str, cp.Constraint] = {}
+    margin = cp.multiply(y, z)
+    if radius == 0.0:
+        scale = 2.0 if form.squared else 1.0
+        cost = scale * loss.cvxpy(z, y) / n
+        constraints.append(lam == 0.0)
+    elif loss.classification and form.order == 1.0:
+        if not form.flips:
+            cost = radius * lam + loss.cvxpy(z, y) / n
+        elif isinstance(loss, Logistic):
+            excess = cp.Variable(n, nonneg=True, name="excess")
+            variables["excess"] = excess
+            duals["other"] = excess >= margin - form.flip * lam
+            cost = radius * lam + (loss.cvxpy(z, y) + cp.sum(excess)) / n
+        else:
+            s = cp.Variable(n, nonneg=True, name="s")
+            variables["s"] = s
+            duals["own"] = s >= 1.0 - margin
+            duals["other"] = s >= 1.0 + margin - form.flip * lam
+            cost = radius * lam + cp.sum(s) / n
+    elif lifted:
+        cost = radius * lam + cp.sum(cp.pos(1.0 - margin + radius * v)) / n
+    elif loss.classification:
+        cost = loss.cvxpy(z - cp.multiply(y, radius * lam), y) / n
+    elif not form.squared:
+        cost = radius * form.lipschitz * lam + loss.cvxpy(z, y) / n
+    elif form.order == 2.0:
+        cost = cp.square(cp.norm(z - y, 2) / np.sqrt(n) + radius * lam)
+    else:
+        cost = cp.sum_squares(cp.abs(z - y) + radius * lam) / n
+    problem = cp.Problem(cp.Minimize(cost), [*constraints, *duals.values()])
+
+    def points() -> tuple[Linear, Slopes]:
+        point = Linear(np.asarray(b.value).reshape(d), np.asarray(c.value).reshape(1))
+        guess = slopes_at(form, point)
+        total = -n * np.asarray(fit.dual_value)
+        other = guess.other
+        if "other" in duals:
+            other = n * np.asarray(duals["other"].dual_value)
+        if form.squared and form.order == 2.0 and radius > 0.0:
+            root = float(np.sqrt(form.risk(point)))
+            return point, Slopes(total / (2.0 * root), other) if root > 0.0 else guess
+        return point, Slopes(total - y * other if form.flips else total, other)
+
+    return CvxpyProgram(problem, variables, points, needs)

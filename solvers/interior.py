@@ -1,0 +1,557 @@
+"""A primal-dual interior point for a mean of piecewise losses under a few small cones.
+
+    min_w  cost'w + mean_i phi_i(u1_i, u2_i)    s.t.  G w <= h,  M_k w + m_k in second-order cones
+
+where ``u1, u2`` are affine in the prediction ``z = Z w`` and in one more variable ``lam = w_j``:
+
+    smooth   phi = softplus(u1) [+ (u2)_+]                                              logistic
+    capped   phi = sup { p u1 + q u2 - quad (p + q)^2 / 2 : p, q >= 0, p + q <= cap }   the others
+
+Every sample keeps its own multipliers; eliminating them leaves one system of the size of w, whose
+matrix is a weighted Gram matrix of the data plus what the small cones add: O(n d^2) a step. Steps
+are Mehrotra's predictor and corrector (Nocedal & Wright 2006, section 14.2), with Nesterov-Todd
+scaling of the cones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from scipy.linalg import cho_factor, cho_solve
+
+from convexnn.arrays import Array
+from convexnn.solvers.scaling import Pair, Scaling
+
+SHRINK = 0.99  # share of the way to the boundary
+STRIDE = 8.0  # largest change of a smooth loss's argument in a step
+ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
+RIDGE = 1e-14  # relative to the trace
+
+
+class Samples(NamedTuple):
+    """How the losses see the variables.
+
+    Attributes
+    ----------
+    Z : array of shape (n, k)
+        ``z = Z w[:k]``.
+    lam : int
+        Index of the variable beside the prediction, -1 if there is none.
+    a1, c1, a2, c2 : arrays of shape (n,)
+        ``u = a z + b lam + c``.
+    b1, b2 : float
+    smooth, pair : bool
+        Whether ``phi`` is smooth in ``u1``; whether there is a ``u2``.
+    cap, quad : float
+    """
+
+    Z: Array
+    lam: int
+    a1: Array
+    b1: float
+    c1: Array
+    a2: Array
+    b2: float
+    c2: Array
+    smooth: bool
+    pair: bool
+    cap: float
+    quad: float
+
+
+class Program(NamedTuple):
+    """The whole program.
+
+    Attributes
+    ----------
+    samples : Samples
+    cost : array of shape (D,)
+    G : sparse array of shape (m, D)
+    h : array of shape (m,)
+    cones : tuple of (matrix (k, D), offset (k,))
+        First the head, then the tail.
+    start : array of shape (D,)
+        Strictly inside ``G w <= h`` and the cones; on the equality.
+    equal : array of shape (D,) or None
+        ``equal'w`` keeps the value that it has at the start.
+    warm : tuple of arrays (p, q), or None
+        The samples' multipliers near an optimum of a nearby program, if the start is one, too.
+    """
+
+    samples: Samples
+    cost: Array
+    G: Any
+    h: Array
+    cones: tuple[tuple[Array, Array], ...]
+    start: Array
+    equal: Array | None = None
+    warm: tuple[Array, Array] | None = None
+
+
+class State(NamedTuple):
+    """Multipliers of the samples: of ``p, q >= 0``, of ``p + q <= cap``."""
+
+    p: Array
+    q: Array
+    zp: Array
+    zq: Array
+    cap: Array
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _curvature(
+    u1: Array,
+    u2: Array,
+    p: Array,
+    q: Array,
+    zp: Array,
+    zq: Array,
+    zc: Array,
+    smooth: bool,
+    pair: bool,
+    cap: float,
+    quad: float,
+    mu: float,
+    D: Array,
+    rho: Array,
+) -> None:
+    """Fill the 2 x 2 curvatures D (n, 3) and the drives rho (n, 2): dP = D (du + rho)."""
+    for i in range(len(u1)):
+        if smooth:
+            e = np.exp(-abs(u1[i]))
+            s = (1.0 if u1[i] >= 0.0 else e) / (1.0 + e)
+            D[i, 0] = s * (1.0 - s)
+            rho[i, 0] = 0.0
+            p[i] = s
+            D[i, 1] = 0.0
+            if pair:
+                room = 1.0 - q[i]
+                D[i, 2] = 1.0 / (zq[i] / q[i] + zc[i] / room)
+                r = u2[i] + zq[i] - zc[i]
+                rho[i, 1] = r + (mu / q[i] - zq[i]) - (mu / room - zc[i])
+            else:
+                D[i, 2] = 0.0
+                rho[i, 1] = 0.0
+            continue
+        both = p[i] + (q[i] if pair else 0.0)
+        stiff = quad
+        push = 0.0
+        if cap < np.inf:
+            room = cap - both
+            stiff += zc[i] / room
+            push = mu / room - zc[i]
+        r = u1[i] - quad * both + zp[i] - zc[i]
+        rho[i, 0] = r + (mu / p[i] - zp[i]) - push
+        x = zp[i] / p[i]
+        if pair:
+            r = u2[i] - quad * both + zq[i] - zc[i]
+            rho[i, 1] = r + (mu / q[i] - zq[i]) - push
+            y = zq[i] / q[i]
+            det = x * y + stiff * (x + y)
+            D[i, 0] = (y + stiff) / det
+            D[i, 1] = -stiff / det
+            D[i, 2] = (x + stiff) / det
+        else:
+            D[i, 0] = 1.0 / (x + stiff)
+            D[i, 1] = 0.0
+            D[i, 2] = 0.0
+            rho[i, 1] = 0.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _changes(
+    du1: Array,
+    du2: Array,
+    D: Array,
+    rho: Array,
+    p: Array,
+    q: Array,
+    zp: Array,
+    zq: Array,
+    zc: Array,
+    smooth: bool,
+    pair: bool,
+    cap: float,
+    mu: float,
+    e1: Array,
+    e2: Array,
+    ec: Array,
+    out: Array,
+) -> float:
+    """Fill the changes out (n, 5) of p, q, zp, zq, zc; return the largest step below 1.
+
+    The e's are second-order terms of the corrector, already part of rho.
+    """
+    step = 1.0
+    for i in range(len(du1)):
+        a, b = du1[i] + rho[i, 0], du2[i] + rho[i, 1]
+        dp = D[i, 0] * a + D[i, 1] * b
+        dq = D[i, 1] * a + D[i, 2] * b
+        out[i, 0] = dp
+        out[i, 1] = dq
+        out[i, 2] = out[i, 3] = out[i, 4] = 0.0
+        if not smooth:
+            out[i, 2] = (mu - e1[i] - zp[i] * dp) / p[i] - zp[i]
+            if dp < 0.0:
+                step = min(step, -p[i] / dp)
+            if out[i, 2] < 0.0:
+                step = min(step, -zp[i] / out[i, 2])
+        if pair:
+            out[i, 3] = (mu - e2[i] - zq[i] * dq) / q[i] - zq[i]
+            if dq < 0.0:
+                step = min(step, -q[i] / dq)
+            if out[i, 3] < 0.0:
+                step = min(step, -zq[i] / out[i, 3])
+        if cap < np.inf and (pair or not smooth):
+            used = (0.0 if smooth else p[i]) + (q[i] if pair else 0.0)
+            more = (0.0 if smooth else dp) + (dq if pair else 0.0)
+            room = cap - used
+            out[i, 4] = (mu - ec[i] + zc[i] * more) / room - zc[i]
+            if more > 0.0:
+                step = min(step, room / more)
+            if out[i, 4] < 0.0:
+                step = min(step, -zc[i] / out[i, 4])
+    return step
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _products(
+    p: Array,
+    q: Array,
+    zp: Array,
+    zq: Array,
+    zc: Array,
+    out: Array,
+    step: float,
+    smooth: bool,
+    pair: bool,
+    cap: float,
+) -> float:
+    """Return the sum of the complementary products a step away."""
+    total = 0.0
+    for i in range(len(p)):
+        used = 0.0
+        if not smooth:
+            total += (p[i] + step * out[i, 0]) * (zp[i] + step * out[i, 2])
+            used += p[i] + step * out[i, 0]
+        if pair:
+            total += (q[i] + step * out[i, 1]) * (zq[i] + step * out[i, 3])
+            used += q[i] + step * out[i, 1]
+        if cap < np.inf and (pair or not smooth):
+            total += (cap - used) * (zc[i] + step * out[i, 4])
+    return total
+
+
+class Interior:
+    """The iterate and its steps.
+
+    Parameters
+    ----------
+    program : Program
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.w, self.nu = program.start.copy(), 0.0
+        s = self.s = program.samples
+        n = len(s.Z)
+        self.n = max(n, 1)
+        self.u1, self.u2 = self._values()
+        share = 0.25 * min(s.cap, 4.0)
+        p, q = np.full(n, share), np.full(n, share if s.pair else 0.0)
+        high = np.maximum(self.u1, self.u2) if s.pair and not s.smooth else self.u1
+        if s.smooth and s.pair:
+            high = self.u2
+        capped = np.isfinite(s.cap)
+        room = 1.0
+        if program.warm is not None and capped:
+            room = ROOM
+            p = (1.0 - ROOM) * program.warm[0] + ROOM * p
+            q = (1.0 - ROOM) * program.warm[1] + ROOM * q if s.pair else q
+        zc = np.maximum(high, 0.0) + room if capped else np.zeros(n)
+        both = p + q
+        if not capped:  # p + q alone must lift the arguments
+            p = np.maximum((np.maximum(high, 0.0) + 1.0) / s.quad / (2.0 if s.pair else 1.0), share)
+            q = p.copy() if s.pair else q
+            both = p + q
+        zp = zc + s.quad * both - self.u1
+        zq = zc + (0.0 if s.smooth else s.quad * both) - self.u2
+        self.x = State(p, q, zp, zq, zc)
+        self.bounded = len(program.h) > 0
+        self.slack = program.h - program.G @ self.w if self.bounded else program.h
+        self.boxes = (0 if s.smooth else n) + (n if s.pair else 0)
+        self.boxes += n if capped and (s.pair or not s.smooth) else 0
+        self.heads = [Pair(*_split(M @ self.w + m)) for M, m in program.cones]
+        self.pairs = self.boxes + len(self.slack) + len(self.heads)
+        level = self._sample_products() / self.boxes if self.boxes else 0.1
+        level = max(level / self.n, 0.5 * room * float(program.cost @ self.w))
+        self.y = level / self.slack
+        self.duals = []
+        for cone in self.heads:
+            inside = cone.head**2 - np.sum(cone.tail**2, axis=-1)
+            scale = level / inside
+            self.duals.append(Pair(scale * cone.head, -scale[:, None] * cone.tail))
+
+    def _values(self) -> tuple[Array, Array]:
+        u1, u2 = self._arguments(self.w)
+        return u1 + self.s.c1, (u2 + self.s.c2 if self.s.pair else u1)
+
+    def _arguments(self, w: Array) -> tuple[Array, Array]:
+        s = self.s
+        z = s.Z @ w[: s.Z.shape[1]]
+        lam = w[s.lam] if s.lam >= 0 else 0.0
+        u1 = s.a1 * z + s.b1 * lam
+        return u1, (s.a2 * z + s.b2 * lam if s.pair else u1)
+
+    def _sample_products(self, out: Array | None = None, step: float = 0.0) -> float:
+        s, x = self.s, self.x
+        change = np.zeros((len(s.Z), 5)) if out is None else out
+        return float(_products(*x, change, step, s.smooth, s.pair, s.cap))
+
+    def gap(self) -> float:
+        """Return the sum of all complementary products: the duality gap once residuals are gone."""
+        total = self._sample_products() / self.n + float(self.slack @ self.y)
+        for s, y in zip(self.heads, self.duals, strict=True):
+            total += float(np.sum(s.head * y.head) + np.sum(s.tail * y.tail))
+        return total
+
+    def _pull(self, p: Array, q: Array) -> Array:
+        """Return the gradient in w of ``mean (p u1 + q u2)``."""
+        s = self.s
+        result = np.zeros(len(self.w))
+        slope = s.a1 * p + s.a2 * q if s.pair else s.a1 * p
+        result[: s.Z.shape[1]] = slope @ s.Z / self.n
+        if s.lam >= 0:
+            result[s.lam] += (s.b1 * p.sum() + (s.b2 * q.sum() if s.pair else 0.0)) / self.n
+        return result
+
+    def step(self) -> tuple[float, float]:
+        """Take one predictor-corrector step; return its length and the residual before it."""
+        program, s, x, n = self.program, self.s, self.x, self.n
+        D, rho = np.empty((len(s.Z), 3)), np.empty((len(s.Z), 2))
+        zero = np.zeros(len(s.Z))
+        _curvature(self.u1, self.u2, *x, s.smooth, s.pair, s.cap, s.quad, 0.0, D, rho)
+        scalings = [Scaling(a, b) for a, b in zip(self.heads, self.duals, strict=True)]
+        H = self._matrix(D, scalings)
+        factor = _factored(H)
+        residual = program.cost + self._pull(x.p, x.q)
+        if self.bounded:
+            residual += program.G.T @ self.y
+        for (M, _), y in zip(program.cones, self.duals, strict=True):
+            residual -= M[0] * y.head[0] + M[1:].T @ y.tail[0]
+        if program.equal is not None:
+            residual += self.nu * program.equal
+        size = float(np.max(np.abs(residual)))
+        mu = self.gap() / max(self.pairs, 1)
+        nothing = [Pair(np.zeros(1), np.zeros_like(c.tail)) for c in self.heads]
+
+        # predictor
+        dw, ds, dy, cones, out, reach = self._direction(
+            factor, D, rho, residual, scalings, 0.0, zero, zero, zero, 0.0, nothing
+        )
+        after = self._sample_products(out, reach) / n
+        after += float((self.slack + reach * ds) @ (self.y + reach * dy))
+        for a, b, (da, db) in zip(self.heads, self.duals, cones, strict=True):
+            after += float(
+                np.sum((a.head + reach * da.head) * (b.head + reach * db.head))
+                + np.sum((a.tail + reach * da.tail) * (b.tail + reach * db.tail))
+            )
+        now = mu * max(self.pairs, 1)
+        sigma = min(1.0, max(after / now, 0.0)) ** 3 if now > 0.0 else 0.0
+        target = sigma * mu
+
+        # corrector
+        e1, e2 = out[:, 0] * out[:, 2], out[:, 1] * out[:, 3]
+        more = (0.0 if s.smooth else out[:, 0]) + (out[:, 1] if s.pair else 0.0)
+        ec = -more * out[:, 4]
+        _curvature(self.u1, self.u2, *x, s.smooth, s.pair, s.cap, s.quad, n * target, D, rho)
+        if not s.smooth:
+            rho[:, 0] -= e1 / x.p
+        if s.pair:
+            rho[:, 1] -= e2 / x.q
+        if np.isfinite(s.cap):
+            room = s.cap - ((0.0 if s.smooth else x.p) + (x.q if s.pair else 0.0))
+            if not s.smooth:
+                rho[:, 0] += ec / room
+            if s.pair:
+                rho[:, 1] += ec / room
+        second = [
+            _product(W.divide(da), W.times(db)) for W, (da, db) in zip(scalings, cones, strict=True)
+        ]
+        dw, ds, dy, cones, out, reach = self._direction(
+            factor, D, rho, residual, scalings, target, e1, e2, ec, ds * dy, second
+        )
+        step = min(1.0, SHRINK * reach)
+        if s.smooth:
+            longest = float(np.max(np.abs(self._arguments(dw)[0])))
+            step = min(step, STRIDE / longest) if longest > STRIDE else step
+        self.w = self.w + step * dw
+        self.nu += step * self.turn
+        self.u1, self.u2 = self._values()
+        self.x = State(*(part + step * out[:, k] for k, part in enumerate(x)))
+        if s.smooth:
+            self.x = self.x._replace(p=_sigmoid(self.u1))
+        self.slack = self.slack + step * ds
+        self.y = self.y + step * dy
+        self.heads = [
+            Pair(a.head + step * da.head, a.tail + step * da.tail)
+            for a, (da, _) in zip(self.heads, cones, strict=True)
+        ]
+        self.duals = [
+            Pair(b.head + step * db.head, b.tail + step * db.tail)
+            for b, (_, db) in zip(self.duals, cones, strict=True)
+        ]
+        return step, size
+
+    def _matrix(self, D: Array, scalings: list[Scaling]) -> Array:
+        program, s = self.program, self.s
+        k = s.Z.shape[1]
+        H = np.zeros((len(self.w), len(self.w)))
+        weight = np.square(s.a1) * D[:, 0]
+        if s.pair:
+            weight += 2.0 * s.a1 * s.a2 * D[:, 1] + np.square(s.a2) * D[:, 2]
+        rows = s.Z * np.sqrt(np.maximum(weight, 0.0) / self.n)[:, None]
+        H[:k, :k] = rows.T @ rows
+        if s.lam >= 0 and (s.b1 != 0.0 or s.b2 != 0.0):
+            cross = s.a1 * D[:, 0] * s.b1
+            own = float(np.sum(D[:, 0])) * s.b1**2
+            if s.pair:
+                cross = cross + s.a1 * D[:, 1] * s.b2 + s.a2 * D[:, 1] * s.b1
+                cross = cross + s.a2 * D[:, 2] * s.b2
+                own += 2.0 * s.b1 * s.b2 * float(np.sum(D[:, 1])) + s.b2**2 * float(np.sum(D[:, 2]))
+            column = cross @ s.Z / self.n
+            H[:k, s.lam] += column
+            H[s.lam, :k] += column
+            H[s.lam, s.lam] += own / self.n
+        if self.bounded:
+            H += (program.G.T @ program.G.multiply((self.y / self.slack)[:, None])).toarray()
+        for (M, _), W in zip(program.cones, scalings, strict=True):
+            # W^-2 = (2 v v' - J) / eta^2 with v = (w0, -w1)
+            v = W.w0[0] * M[0] - W.w1[0] @ M[1:]
+            J = np.outer(M[0], M[0]) - M[1:].T @ M[1:]
+            H += (2.0 * np.outer(v, v) - J) / W.eta[0] ** 2
+        return H
+
+    def _direction(
+        self,
+        factor: tuple[Array, bool],
+        D: Array,
+        rho: Array,
+        residual: Array,
+        scalings: list[Scaling],
+        target: float,
+        e1: Array,
+        e2: Array,
+        ec: Array,
+        ey: Array | float,
+        second: list[Pair],
+    ) -> tuple[Array, Array, Array, list[tuple[Pair, Pair]], Array, float]:
+        """Return the changes of w, slacks, multipliers, cones and samples, and the largest step."""
+        program, s, x = self.program, self.s, self.x
+        # dP = D (du + rho), so the drive rho enters the right-hand side as a change of P
+        drive_p = D[:, 0] * rho[:, 0] + D[:, 1] * rho[:, 1]
+        drive_q = D[:, 1] * rho[:, 0] + D[:, 2] * rho[:, 1]
+        rhs = -residual - self._pull(drive_p, drive_q)
+        push = self.y
+        if self.bounded:
+            push = (target - ey) / self.slack - self.y
+            rhs -= program.G.T @ push
+        rights = []
+        for (M, _), W, b, more in zip(program.cones, scalings, self.duals, second, strict=True):
+            scaled = W.times(b)
+            square = _product(scaled, scaled)
+            wanted = Pair(target - square.head - more.head, -square.tail - more.tail)
+            right = _quotient(scaled, wanted)
+            rights.append(right)
+            back = W.divide(right)
+            rhs += M[0] * back.head[0] + M[1:].T @ back.tail[0]
+        dw = cho_solve(factor, rhs, check_finite=False)
+        self.turn = 0.0  # change of the equality's multiplier
+        if program.equal is not None:
+            column = cho_solve(factor, program.equal, check_finite=False)
+            self.turn = float(program.equal @ dw) / float(program.equal @ column)
+            dw -= self.turn * column
+        du1, du2 = self._arguments(dw)
+        out = np.empty((len(s.Z), 5))
+        reach = float(
+            _changes(
+                du1, du2, D, rho, *x, s.smooth, s.pair, s.cap, self.n * target, e1, e2, ec, out
+            )
+        )
+        ds, dy = self.slack, push
+        if self.bounded:
+            ds = -(program.G @ dw)
+            dy = push - self.y / self.slack * ds
+            reach = min(reach, _reach(self.slack, ds), _reach(self.y, dy))
+        cones = []
+        for (M, _), W, right, a, b in zip(
+            program.cones, scalings, rights, self.heads, self.duals, strict=True
+        ):
+            da = Pair(*_split(M @ dw))
+            scaled = W.divide(da)
+            db = W.divide(Pair(right.head - scaled.head, right.tail - scaled.tail))
+            cones.append((da, db))
+            reach = min(reach, _reach_cone(a, da), _reach_cone(b, db))
+        return dw, ds, dy, cones, out, reach
+
+
+def _factored(H: Array) -> tuple[Array, bool]:
+    """Return the Cholesky factor with the least ridge that lets it through."""
+    diagonal = np.diag_indices_from(H)
+    ridge = RIDGE * float(np.trace(H)) / len(H)
+    for _ in range(8):
+        H[diagonal] += ridge
+        try:
+            factor: tuple[Array, bool] = cho_factor(H, check_finite=False)
+            return factor
+        except np.linalg.LinAlgError:
+            ridge *= 30.0
+    raise np.linalg.LinAlgError("the Newton system is singular to rounding")
+
+
+def _split(v: Array) -> tuple[Array, Array]:
+    return v[:1], v[None, 1:]
+
+
+def _product(a: Pair, b: Pair) -> Pair:
+    head = a.head * b.head + np.sum(a.tail * b.tail, axis=-1)
+    return Pair(head, a.head[:, None] * b.tail + b.head[:, None] * a.tail)
+
+
+def _quotient(a: Pair, v: Pair) -> Pair:
+    """Return x with ``a o x = v``."""
+    inside = a.head**2 - np.sum(a.tail**2, axis=-1)
+    inner = np.sum(a.tail * v.tail, axis=-1)
+    head = (a.head * v.head - inner) / inside
+    return Pair(head, (v.tail - head[:, None] * a.tail) / a.head[:, None])
+
+
+def _reach(values: Array, change: Array) -> float:
+    falls = change < 0.0
+    return float(np.min(-values[falls] / change[falls], initial=1.0))
+
+
+def _reach_cone(a: Pair, d: Pair) -> float:
+    """Return the largest step in [0, 1] that stays in the cone."""
+    h, t, dh, dt = float(a.head[0]), a.tail[0], float(d.head[0]), d.tail[0]
+    A, B, C = dh * dh - float(dt @ dt), h * dh - float(t @ dt), h * h - float(t @ t)
+    best = 1.0
+    root = B * B - A * C
+    if abs(A) <= 1e-300:
+        if B < 0.0:
+            best = min(best, -0.5 * C / B)
+    elif root >= 0.0:
+        r = np.sqrt(root)
+        for x in ((-B - r) / A, (-B + r) / A):
+            if x > 0.0:
+                best = min(best, x)
+    if dh < 0.0:
+        best = min(best, -h / dh)
+    return float(best)
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
