@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from convexnn.solving import compile as compile
     from convexnn.solving import solve as solve
     from convexnn.worst_case import Atoms as Atoms
+    from convexnn.worst_case import Reweighting as Reweighting
     from convexnn.worst_case import WorstCase as WorstCase
 
 PROBLEMS = {
@@ -54,6 +56,7 @@ PROBLEMS = {
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
     "WorstCaseMargins": "convexnn.problems.follower",
+    "DivergenceReweighting": "convexnn.problems.divergence",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -89,6 +92,7 @@ _HOME = PROBLEMS | {
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
     "Atoms": "convexnn.worst_case",
+    "Reweighting": "convexnn.worst_case",
     "WorstCase": "convexnn.worst_case",
 }
 

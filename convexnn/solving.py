@@ -22,6 +22,7 @@ from convexnn.backend import (
     registry,
     too_large,
 )
+from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.problem import Problem, ProblemError, seed_of
@@ -30,7 +31,10 @@ from convexnn.transport import Transport
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
-OWN: dict[type, tuple[str, ...]] = {Transport: ("greedy",)}
+OWN: dict[type, tuple[str, ...]] = {
+    Transport: ("greedy",),
+    **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
+}
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
