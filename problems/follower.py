@@ -181,6 +181,11 @@ class WorstCaseMargins(AgainstBall):
                 "loss must tell its derivative at -inf and inf where window is None, got "
                 f"{left} and {right}: give a window"
             )
+        if left > self.slope.min() or right < self.slope.max():
+            raise ProblemError(
+                f"loss must be convex: its derivative is {left} at -inf and {right} at inf, but "
+                f"from {self.slope.min():.6g} to {self.slope.max():.6g} at the margins"
+            )
         steepest = max(-left, right, 0.0)
         if self.radius == 0.0 or steepest == 0.0:
             return Support(low, high, steepest if np.isfinite(steepest) else 0.0)

@@ -471,6 +471,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         "loss must have bounded slopes where window is None, got -inf at -inf and inf at inf",
         {"loss": PARABOLA, "window": None},
     ),
+    "flat at infinity": (
+        "loss must be convex: its derivative is 0.0 at -inf and 0.0 at inf, but from -1 to 1",
+        {"loss": (np.abs, lambda t: np.where(np.isinf(t), 0.0, np.sign(t))), "window": None},
+    ),
     "no asymptote": (
         "loss must tell its derivative at -inf and inf where window is None",
         {"loss": (root, lambda t: t / root(t)), "window": None},
