@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from convexnn.solving import compile as compile
     from convexnn.solving import solve as solve
     from convexnn.worst_case import Atoms as Atoms
+    from convexnn.worst_case import Reweighting as Reweighting
     from convexnn.worst_case import WorstCase as WorstCase
 
 PROBLEMS = {
@@ -72,6 +74,7 @@ PROBLEMS = {
     "WassersteinRegression": "convexnn.problems.wasserstein",
     "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
+    "DivergenceReweighting": "convexnn.problems.divergence",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -116,6 +119,7 @@ _HOME = PROBLEMS | {
     "backends": "convexnn.solving",
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
+    "Reweighting": "convexnn.worst_case",
 }
 
 __all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]

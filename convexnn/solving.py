@@ -23,6 +23,7 @@ from convexnn.backend import (
     registry,
     too_large,
 )
+from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
@@ -39,6 +40,7 @@ OWN: dict[type, tuple[str, ...]] = {
     DemandForm: ("quantile",),
     WassersteinForm: ("newton",),
     PortfolioForm: ("newton",),
+    **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 

@@ -22,8 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from convexnn.arrays import Array
-
-ROUNDING = 1e-14  # relative error allowed to a sum that is compared with a budget
+from convexnn.balls import ROUNDING, Adversary, Choice
 
 
 class Transport(NamedTuple):
@@ -60,11 +59,16 @@ class Transport(NamedTuple):
 
     def upper(self, multiplier: Array) -> float:
         """Return the dual value, an upper bound on the supremum; ``inf`` below the floor."""
-        if not np.all(multiplier >= self.floor):
+        if not np.all((multiplier >= self.floor) & (multiplier < np.inf)):
             return np.inf
         priced = np.dot(self.sizes, multiplier) * self.radius
         excess = _excess(self.gain, self.cost, multiplier, self.starts)
         return float((priced + np.sum(self.base + excess)) / len(self.base))
+
+    def idle(self) -> tuple[Adversary, Choice]:
+        """Return every sample where it is, and multipliers that know nothing."""
+        rest = np.zeros(self.cost.shape)
+        return Adversary(np.full(len(self.sizes), np.inf), rest), Choice(rest)
 
     def feasible(self, shares: Array) -> Array:
         """Return shares within the budgets: negative ones dropped, too large ones scaled down."""

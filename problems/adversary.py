@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from convexnn.arrays import Array
 from convexnn.balls import Adversary, Choice
 from convexnn.solution import Certificate
 
 
 class AgainstBall:
-    """Base of the builders whose form has ``upper``, ``lower`` and ``feasible``."""
+    """Base of the builders whose form has ``upper``, ``lower``, ``feasible`` and ``idle``."""
 
     form: Any
 
@@ -22,6 +19,11 @@ class AgainstBall:
     def needs(self) -> frozenset[str]:
         """Return nothing: the formula is a linear program."""
         return frozenset()
+
+    def initial(self) -> tuple[Adversary, Choice]:
+        """Return the empirical distribution, and multipliers that know nothing."""
+        points: tuple[Adversary, Choice] = self.form.idle()
+        return points
 
     def objective(self, primal: Adversary) -> float:
         """Return the dual value at the multipliers, never below the supremum."""
@@ -35,8 +37,3 @@ class AgainstBall:
     def prune(self, primal: Adversary) -> Adversary:
         """Return the point itself."""
         return primal
-
-
-def at_rest(multipliers: int, choice: Array) -> tuple[Adversary, Choice]:
-    """Return the points of an adversary whose ball costs nothing, and who does nothing yet."""
-    return Adversary(np.zeros(multipliers), choice), Choice(choice)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.balls import Adversary, Choice
+from convexnn.balls import ROUNDING, Adversary, Choice
 from convexnn.curves import (
     Curve,
     MarginLoss,
@@ -20,9 +20,9 @@ from convexnn.curves import (
 )
 from convexnn.forms import CvxpyProgram
 from convexnn.problem import ProblemError, non_negative, positive_int, real_array
-from convexnn.problems.adversary import AgainstBall, at_rest
+from convexnn.problems.adversary import AgainstBall
 from convexnn.solution import Certificate
-from convexnn.transport import ROUNDING, Transport
+from convexnn.transport import Transport
 from convexnn.worst_case import Atoms, WorstCase
 
 SHORT = 1e-12  # relative shortfall of the slope to a far point from the slope at infinity
@@ -181,6 +181,11 @@ class WorstCaseMargins(AgainstBall):
                 "loss must tell its derivative at -inf and inf where window is None, got "
                 f"{left} and {right}: give a window"
             )
+        if left > self.slope.min() or right < self.slope.max():
+            raise ProblemError(
+                f"loss must be convex: its derivative is {left} at -inf and {right} at inf, but "
+                f"from {self.slope.min():.6g} to {self.slope.max():.6g} at the margins"
+            )
         steepest = max(-left, right, 0.0)
         if self.radius == 0.0 or steepest == 0.0:
             return Support(low, high, steepest if np.isfinite(steepest) else 0.0)
@@ -248,15 +253,11 @@ class WorstCaseMargins(AgainstBall):
 
         See `convexnn.problems.follower_program`.
         """
-        from convexnn.problems import follower_program
+        from convexnn.problems import follower_program, transport_program
 
         if self.piecewise is not None:
             return follower_program.by_pieces(self.form, self.margins, self.piecewise, self.window)
-        return follower_program.by_ends(self.form, on_ray=self.window is None)
-
-    def initial(self) -> tuple[Adversary, Choice]:
-        """Return a free ball, and every sample where it is."""
-        return at_rest(len(self.starts) - 1, np.zeros((len(self.margins), 2)))
+        return transport_program.by_shares(self.form, on_ray=self.window is None)
 
     def certify(self, primal: Adversary, dual: Choice) -> Certificate:
         """Grade multipliers and shares of mass moved to the two ends."""
@@ -277,7 +278,8 @@ class WorstCaseMargins(AgainstBall):
         else:
             # at an end of the window, the derivative of a margin that moves inwards
             pull = (1.0 - shares.sum(axis=1)) * np.clip(self.slope, -lam, lam)
-            pull = pull + lam * (shares[:, 1] - shares[:, 0])
+            turn = shares[:, 1] - shares[:, 0]
+            pull = pull + np.multiply(lam, turn, out=turn, where=turn != 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             still = np.where(pull == 0.0, 1.0, np.inf)
             weights = np.where(self.slope != 0.0, pull / self.slope, still)

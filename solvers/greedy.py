@@ -17,10 +17,10 @@ from numba import njit
 
 from convexnn.arrays import Array, frozen
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.balls import Adversary, Choice
+from convexnn.balls import ROUNDING, Adversary, Choice
 from convexnn.problem import Problem
 from convexnn.solvers.options import unpack
-from convexnn.transport import ROUNDING, Transport
+from convexnn.transport import Transport
 
 
 class Greedy:

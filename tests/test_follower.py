@@ -142,13 +142,17 @@ def test_a_split_may_reach_both_ends() -> None:
     assert model.multiplier == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", ["logistic", "root", "parabola"])
-@pytest.mark.parametrize(("window", "group"), [(WINDOW, None), (WINDOW, 6), (None, None)])
+@pytest.mark.parametrize(
+    ("name", "window", "group"),
+    [
+        *((name, WINDOW, g) for name in ("logistic", "root", "parabola") for g in (None, 6)),
+        ("logistic", None, None),
+        ("root", None, 6),
+    ],
+)
 def test_gradient_and_weights_against_differences(
     name: str, window: tuple[float, float] | None, group: int | None
 ) -> None:
-    if name == "parabola" and window is None:
-        pytest.skip("the parabola has no bounded slope")
     xi = margins(20, 2)
     given_: dict[str, Any] = {"loss": LOSSES[name], "window": window, "group": group}
     model = worst(xi, radius=0.6, **given_).model
@@ -466,6 +470,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "unbounded": (
         "loss must have bounded slopes where window is None, got -inf at -inf and inf at inf",
         {"loss": PARABOLA, "window": None},
+    ),
+    "flat at infinity": (
+        "loss must be convex: its derivative is 0.0 at -inf and 0.0 at inf, but from -1 to 1",
+        {"loss": (np.abs, lambda t: np.where(np.isinf(t), 0.0, np.sign(t))), "window": None},
     ),
     "no asymptote": (
         "loss must tell its derivative at -inf and inf where window is None",
