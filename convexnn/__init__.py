@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
-    from convexnn.curve import CertificateCurve as CertificateCurve
-    from convexnn.curve import certificate_curve as certificate_curve
-    from convexnn.curve import plot_worst_case as plot_worst_case
+    from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.guarantee import Audit as Audit
     from convexnn.guarantee import audit as audit
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
+    from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         WassersteinClassification as WassersteinClassification,
     )
     from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
+    from convexnn.radii import CertificateCurve as CertificateCurve
+    from convexnn.radii import certificate_curve as certificate_curve
+    from convexnn.radii import plot_worst_case as plot_worst_case
     from convexnn.search import local_patterns as local_patterns
     from convexnn.selection import Selection as Selection
     from convexnn.selection import select as select
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from convexnn.solving import compile as compile
     from convexnn.solving import solve as solve
     from convexnn.worst_case import Atoms as Atoms
+    from convexnn.worst_case import Reweighting as Reweighting
     from convexnn.worst_case import WorstCase as WorstCase
 
 PROBLEMS = {
@@ -65,6 +69,8 @@ PROBLEMS = {
     "CvarPortfolio": "convexnn.problems.portfolio",
     "WassersteinClassification": "convexnn.problems.wasserstein",
     "WassersteinRegression": "convexnn.problems.wasserstein",
+    "WorstCaseMargins": "convexnn.problems.follower",
+    "DivergenceReweighting": "convexnn.problems.divergence",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -77,9 +83,10 @@ _HOME = PROBLEMS | {
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
-    "CertificateCurve": "convexnn.curve",
-    "certificate_curve": "convexnn.curve",
-    "plot_worst_case": "convexnn.curve",
+    "CertificateCurve": "convexnn.radii",
+    "certificate_curve": "convexnn.radii",
+    "plot_worst_case": "convexnn.radii",
+    "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
     "Audit": "convexnn.guarantee",
     "audit": "convexnn.guarantee",
@@ -87,8 +94,6 @@ _HOME = PROBLEMS | {
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
     "LinearModel": "convexnn.linear",
-    "Atoms": "convexnn.worst_case",
-    "WorstCase": "convexnn.worst_case",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",
@@ -106,6 +111,9 @@ _HOME = PROBLEMS | {
     "backends": "convexnn.solving",
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
+    "Atoms": "convexnn.worst_case",
+    "Reweighting": "convexnn.worst_case",
+    "WorstCase": "convexnn.worst_case",
 }
 
 __all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]

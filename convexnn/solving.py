@@ -23,11 +23,13 @@ from convexnn.backend import (
     registry,
     too_large,
 )
+from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
+from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
@@ -35,6 +37,8 @@ FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n mat
 OWN: dict[type, tuple[str, ...]] = {
     WassersteinForm: ("newton",),
     PortfolioForm: ("newton",),
+    Transport: ("greedy",),
+    **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 

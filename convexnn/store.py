@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.balls import Adversary, Choice
 from convexnn.cones import Facets
+from convexnn.curves import PiecewiseLinear
 from convexnn.forms import Dual, Neurons
 from convexnn.losses import Loss, as_loss
 from convexnn.patterns import Patterns
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
     from os import PathLike
 
 RECORDS: dict[str, type] = {
-    record.__name__: record for record in (Neurons, Dual, Facets, Linear, Slopes, Weights, Stress)
+    record.__name__: record
+    for record in (
+        *(Neurons, Dual, Facets),
+        *(Linear, Slopes, Weights, Stress),
+        *(Adversary, Choice),
+    )
 }
 
 
@@ -139,6 +146,10 @@ def _problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
             arrays[f"problem.{f.name}.matrix"] = value.matrix
             if value.generators is not None:
                 arrays[f"problem.{f.name}.generators"] = value.generators
+        elif isinstance(value, PiecewiseLinear):
+            plain[f.name] = {g.name: getattr(value, g.name).tolist() for g in fields(value)}
+        elif isinstance(value, tuple) and any(callable(part) for part in value):
+            raise TypeError(f"a problem whose {f.name} holds callables cannot be saved")
         elif isinstance(value, Loss):
             plain[f.name] = {"loss": value.name, **asdict(value)}  # type: ignore[call-overload]  # every loss is a dataclass
         else:
@@ -151,7 +162,9 @@ def _problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
 
     values: dict[str, Any] = {}
     for name, value in meta["fields"].items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "slopes" in value:
+            values[name] = PiecewiseLinear(**value)
+        elif isinstance(value, dict):
             parameters = dict(value)
             values[name] = type(as_loss(parameters.pop("loss")))(**parameters)
         else:

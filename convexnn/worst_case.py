@@ -108,3 +108,32 @@ class WorstCase:
     multiplier: float
     attained: bool = True
     ray: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reweighting:
+    """The worst weights within a ball around the uniform ones, and what they cost.
+
+    Attributes
+    ----------
+    weights : array of shape (n,)
+        Probabilities in the ball: non-negative, their sum is one.
+    value : float
+        Largest weighted loss over the ball, less the penalty where there is one.
+    multiplier : float
+        Rate at which `value` grows with the radius: ``inf`` at a radius of 0 in a ball that opens
+        like a root ("kl", "chi2"). Of "cvar", the rate by ``1 / level``; of a penalty, the penalty.
+    threshold : float or None
+        The loss that parts the samples: up to it they have no weight ("chi2", "cvar"), or lose
+        what they have ("tv"). None for the other balls.
+
+    Examples
+    --------
+    >>> Reweighting(np.array([0.25, 0.75]), value=2.0, multiplier=1.0).weights
+    array([0.25, 0.75])
+    """
+
+    weights: Array
+    value: float
+    multiplier: float
+    threshold: float | None = None

@@ -14,7 +14,7 @@ import convexnn as cx
 from convexnn import memory
 from convexnn.backend import Estimates, Options, Reporter, common_form, registry
 from convexnn.enumeration import about_cells, cell_count
-from convexnn.forms import GroupForm, NetworkForm
+from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm
 from convexnn.memory import GIB
 from convexnn.solvers.admm import Admm
 from convexnn.solving import automatic
@@ -197,8 +197,13 @@ def test_problem_that_tells_no_size_is_not_refused() -> None:
 # the estimates
 
 
-def test_every_native_engine_estimates() -> None:
-    assert all(isinstance(backend, Estimates) for backend in registry().values())
+def test_every_engine_of_networks_estimates() -> None:
+    grow = {GroupForm, MajorantForm, NetworkForm, CvxpyProgram}  # faster than the data
+    engines = [b for b in registry().values() if grow & set(b.capabilities.forms)]
+    assert {"admm", "ipm", "fista", "lbfgs", "cell-walk", "convex-concave", "cvxpy:scs"} <= {
+        engine.name for engine in engines
+    }
+    assert all(isinstance(engine, Estimates) for engine in engines)
 
 
 @pytest.mark.parametrize("patterns", [7, "twice", None])

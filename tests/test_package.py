@@ -38,15 +38,17 @@ FLOOR = {
             "wasserstein_bound",
             "portfolio",
             "adversary",
+            "balls",
+            "transport",
         ),
         1,
     ),
     **dict.fromkeys(
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
-    **dict.fromkeys(("linear", "worst_case"), 2),
+    **dict.fromkeys(("linear", "worst_case", "curves"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "curve"), 4),
+    **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli"), 5),
 }
 
