@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
-    from convexnn.curve import CertificateCurve as CertificateCurve
-    from convexnn.curve import certificate_curve as certificate_curve
-    from convexnn.curve import plot_worst_case as plot_worst_case
     from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.game import Game as Game
@@ -48,6 +45,9 @@ if TYPE_CHECKING:
         WassersteinClassification as WassersteinClassification,
     )
     from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
+    from convexnn.radii import CertificateCurve as CertificateCurve
+    from convexnn.radii import certificate_curve as certificate_curve
+    from convexnn.radii import plot_worst_case as plot_worst_case
     from convexnn.search import local_patterns as local_patterns
     from convexnn.selection import Selection as Selection
     from convexnn.selection import select as select
@@ -87,9 +87,9 @@ _HOME = PROBLEMS | {
     "register": "convexnn.backend",
     "Comparison": "convexnn.comparison",
     "compare": "convexnn.comparison",
-    "CertificateCurve": "convexnn.curve",
-    "certificate_curve": "convexnn.curve",
-    "plot_worst_case": "convexnn.curve",
+    "CertificateCurve": "convexnn.radii",
+    "certificate_curve": "convexnn.radii",
+    "plot_worst_case": "convexnn.radii",
     "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
     "Game": "convexnn.game",
@@ -100,8 +100,6 @@ _HOME = PROBLEMS | {
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
     "LinearModel": "convexnn.linear",
-    "Atoms": "convexnn.worst_case",
-    "WorstCase": "convexnn.worst_case",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",
@@ -119,7 +117,9 @@ _HOME = PROBLEMS | {
     "backends": "convexnn.solving",
     "compile": "convexnn.solving",
     "solve": "convexnn.solving",
+    "Atoms": "convexnn.worst_case",
     "Reweighting": "convexnn.worst_case",
+    "WorstCase": "convexnn.worst_case",
 }
 
 __all__ = ["PROBLEMS", "__version__", *sorted(_HOME)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
@@ -134,7 +135,9 @@ def select(
     for f, (train, test) in enumerate(_folds(problem, folds, seed)):
         before: Solution | None = None
         for k, values in enumerate(points):
-            part = _part(problem, train, values)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
+                part = _part(problem, train, values)
             engine = automatic(part) if name == "auto" else name
             warm = before if k % inner and engine in able else None
             if warm is not None and not able[engine].capabilities.warm_start:
@@ -163,8 +166,10 @@ def _grid(problem: Any, grid: dict[str, Sequence[float]]) -> list[dict[str, floa
     combinations = product(*(list(values) for values in grid.values()))
     points = [dict(zip(grid, values, strict=True)) for values in combinations]
     declared: Any = problem
-    for point in points:
-        replace(declared, **point)  # raises for a value that breaks its rule
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for point in points:
+            replace(declared, **point)  # raises for a value that breaks its rule
     return points
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -36,10 +37,10 @@ from convexnn.wasserstein import WassersteinForm
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 OWN: dict[type, tuple[str, ...]] = {
-    Transport: ("greedy",),
-    DemandForm: ("quantile",),
     WassersteinForm: ("newton",),
     PortfolioForm: ("newton",),
+    Transport: ("greedy",),
+    DemandForm: ("quantile",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
@@ -214,14 +215,12 @@ class Compiled:
         seed: int,
         extra: dict[str, Any],
     ) -> Solution:
-        from threadpoolctl import threadpool_limits
-
         points = _start_points(self.problem, self.form, start)
         monitor = Monitor(self.problem, tol, time_limit, callback)
         asked = Options(tol, max_iter, seed, extra)
         raw = Raw("stopped")
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
-        with threadpool_limits(limits=threads), quiet:
+        with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
                 if not monitor.report(0, *self.problem.initial()):
                     raw = self.backend.run(self.form, asked, monitor, points)
@@ -257,6 +256,14 @@ class Compiled:
             },
             versions=dict(versions()),
         )
+
+
+@lru_cache(maxsize=1)
+def _threadpools(loaded: int) -> Any:
+    """Return the controller of the linear algebra libraries; finding them takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @cache

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(Neurons, Dual, Facets, Linear, Slopes, Weights, Stress),
-        *(Adversary, Choice, Order, Shift),
+        *(Neurons, Dual, Facets),
+        *(Linear, Slopes, Weights, Stress),
+        *(Adversary, Choice),
+        *(Order, Shift),
     )
 }
 

@@ -74,7 +74,7 @@ class Transport(NamedTuple):
         """Return shares within the budgets: negative ones dropped, too large ones scaled down."""
         out = np.ascontiguousarray(shares, dtype=np.float64)
         over = _spending(out, self.cost, self.starts) > self.sizes * self.radius * (1.0 + ROUNDING)
-        if not over.any() and _are_shares(out, 1.0 + ROUNDING):
+        if not over.any() and _are_shares(out, ROUNDING):
             return out
         out = np.where(out > 0.0, out, 0.0)
         out /= np.maximum(out.sum(axis=1), 1.0)[:, None]
@@ -118,13 +118,13 @@ def _spending(shares, cost, starts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _are_shares(shares, most):  # type: ignore[no-untyped-def]
+def _are_shares(shares, rounding):  # type: ignore[no-untyped-def]
     for i in range(shares.shape[0]):
         total = 0.0
         for k in range(shares.shape[1]):
             if not shares[i, k] >= 0.0:
                 return False
             total += shares[i, k]
-        if total > most:
+        if total > 1.0 + rounding:
             return False
     return True

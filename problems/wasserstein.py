@@ -190,8 +190,8 @@ class WassersteinLinear:
         adversary = partial(self.worst_case, primal)
         return LinearModel(coef, intercept, self.labels.classes, adversary)
 
-    def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
-        """Return a model's mean loss on other examples, without a worst case.
+    def losses(self, model: LinearModel, X: ArrayLike, y: Any) -> Array:
+        """Return a model's loss on each of some examples, without a worst case.
 
         Parameters
         ----------
@@ -201,18 +201,34 @@ class WassersteinLinear:
 
         Returns
         -------
-        float
+        array of shape (m,)
+
+        Raises
+        ------
+        ProblemError
+            If y has another length, or labels that the problem does not know.
         """
         z = model.decision_function(X)
         form, classes = self.form, self.labels.classes
         if classes is None:
-            scale = 2.0 if form.squared else 1.0
             target = labels("y", y, len(z), classification=False).targets
-            return scale * float(form.loss.value(z, target).mean())
+            return (2.0 if form.squared else 1.0) * form.loss.value(z, target)
         found = np.asarray(y)
         if found.shape != z.shape or not np.isin(found, classes).all():
             raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
-        return float(form.loss.value(z, np.where(found == classes[1], 1.0, -1.0)).mean())
+        return form.loss.value(z, np.where(found == classes[1], 1.0, -1.0))
+
+    def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
+        """Return the mean of `losses`."""
+        return float(self.losses(model, X, y).mean())
+
+    def expected_loss(self, model: LinearModel, atoms: Atoms) -> float:
+        """Return a model's expected loss under a distribution, for instance its worst case.
+
+        This is the other side of the certificate: with ``model.worst_case.atoms``, whose
+        ``transport(order)`` is within the radius, it is the objective again.
+        """
+        return float(atoms.mass @ self.losses(model, atoms.location, atoms.target))
 
     def worst_case(self, primal: Linear) -> WorstCase:
         """Return the worst distribution within the ball for a model.

@@ -79,8 +79,7 @@ def solve(form: Transport) -> tuple[Array, Array]:
     for g, (first, last) in enumerate(pairwise(bounds)):
         order = first + np.argsort(-slope[first:last], kind="stable")
         budget = form.radius * form.sizes[g]
-        sure = budget * (1.0 - ROUNDING)
-        multiplier[g] = _spend(budget, sure, order, source, ends, slope, length, shares)
+        multiplier[g] = _spend(budget, ROUNDING, order, source, ends, slope, length, shares)
     return np.maximum(multiplier, form.floor), shares
 
 
@@ -133,18 +132,15 @@ def _segments(gain, cost, source, ends, slope, length):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _spend(budget, sure, order, source, ends, slope, length, shares):  # type: ignore[no-untyped-def]
-    """Buy segments in order, in place; return the slope where the money ends, 0 if it does not.
-
-    The last one is split so that `sure` of the budget is spent, whatever rounding adds to it.
-    """
+def _spend(budget, rounding, order, source, ends, slope, length, shares):  # type: ignore[no-untyped-def]
+    """Buy segments in order, in place; return the slope where the money ends, 0 if it does not."""
     spent, lost = 0.0, 0.0  # compensated (Kahan): a budget may buy millions of segments
     for s in order:
         term = length[s] - lost
         total = spent + term
         part = 1.0
         if total > budget:
-            part = max(sure - spent, 0.0) / length[s]
+            part = max(budget * (1.0 - rounding) - spent, 0.0) / length[s]
         if part > 0.0:
             i, here, there = source[s], ends[s, 0], ends[s, 1]
             if here >= 0:

@@ -20,7 +20,7 @@ from convexnn.solvers.programs import layout
 from convexnn.wasserstein import Linear, WassersteinForm, slopes_at
 
 MAX_ITER = 200
-NEAR = 30.0  # times the tolerance: own gap from which every step is certified
+NEAR = 5.0  # times the tolerance: own gap from which every step is certified
 EVERY = 5  # steps between certificates before that
 STALLED = 1e-10  # step length below which nothing moves
 EXHAUSTED = 1e-15  # own gap and residual below which rounding rules
