@@ -76,6 +76,7 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     lost = (max(value, 0.0) ** 2 if root else value) - best
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
+        better = balanced(form, better) if form.radius > 0.0 else better
         best = max(best, _feasible_value(form, better, slack=_models(form, point)))
         if np.isinf(form.order):
             best = max(best, _feasible_value(form, mixed(form, slopes, excess)))
@@ -147,12 +148,22 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
         return slopes
     share = excess / (excess + spare) * (1.0 + 1e-9) + ROUNDING
     own = (1.0 - share) * slopes.own + share * anchor.own
-    return balanced(form, Slopes(own, slopes.other))
+    other = (1.0 - share) * slopes.other + share * anchor.other
+    return balanced(form, fitted(form, Slopes(own, other)))
 
 
 def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slopes:
-    """Return slopes moved, where they can, to shorten ``u`` to `target` T by least squares."""
+    """Return slopes moved, where they can, to shorten ``u`` to `target` T by least squares.
+
+    Flips are first made to leave a T in which the rounding of ``u`` can be told from an excess.
+    """
     n = len(form.y)
+    if form.flips:
+        rounding = ROUNDING * _sizes(form, slopes)
+        most = form.radius - min(0.5 * form.radius, rounding)
+        used = form.flip * float(np.mean(slopes.other))
+        if used > most:
+            slopes = slopes._replace(other=slopes.other * (most / used))
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     for _ in range(CORRECTIONS):
         g = total(form, slopes)
@@ -218,6 +229,12 @@ def _times(slopes: Slopes, scale: float) -> Slopes:
 
 def _length(form: WassersteinForm, slopes: Slopes) -> float:
     return form.correlate(total(form, slopes))
+
+
+def _sizes(form: WassersteinForm, slopes: Slopes) -> float:
+    """Return the ground norm of ``mean_i |g_i| |x_i|``, of which rounding takes a share."""
+    sizes = np.abs(total(form, slopes)) @ np.abs(form.X)
+    return float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
 
 
 def _models(form: WassersteinForm, point: Linear) -> float:
