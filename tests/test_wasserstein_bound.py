@@ -140,9 +140,7 @@ def test_every_repair_of_slopes_leaves_them_feasible(
         np.testing.assert_allclose(again.own, found.own, rtol=0.0, atol=1e-15)
         np.testing.assert_allclose(again.other, found.other, rtol=0.0, atol=1e-15)
     if form.intercept:
-        size = (
-            np.abs(start.own).sum() + np.abs(start.other).sum()
-        )  # what is left of huge pulls may be rounding
+        size = np.abs(start.own).sum() + np.abs(start.other).sum()
         assert abs(total(form, repaired[1]).sum()) <= 1e-15 * len(form.y) * size + 1e-300
 
 
