@@ -217,20 +217,28 @@ def envelope(form: WassersteinForm, point: Linear) -> tuple[Array, Array]:
     return gradient, weights
 
 
-def rate(form: WassersteinForm, point: Linear) -> float:
-    """Return how fast the worst case grows with ``radius ** order``, or with the radius."""
-    if form.radius == 0.0:
-        t = form.length(point)
-        return t if form.loss.classification else max(t, form.floor)
-    z, t = form.predict(point), form.length(point)
+def rate(form: WassersteinForm, point: Linear, length: float) -> float:
+    """Return how fast the worst case grows with ``radius ** order``, or with the radius.
+
+    `length` is the model's; at radius 0, where the rate is that to the right, no norm of the form.
+    """
+    z, t = form.predict(point), length
     lam = max(t, form.floor)
     if form.loss.classification:
         if np.isinf(form.order):
             return t * float(np.mean(np.abs(slopes_at(form, point).own)))
-        return form.multiplier(z, t)
+        if form.radius > 0.0:
+            return form.multiplier(z, t)
+        if form.order == 2.0:
+            beyond = float(np.min(form.y * z)) - 1.0
+            return t**2 / (4.0 * beyond) if beyond > 0.0 else (np.inf if t > 0.0 else 0.0)
+        return max(t, float(np.max(form.gains(z))) / form.flip)
     if not form.squared:
         return form.lipschitz * lam
     r = np.abs(z - form.y)
     if form.order == 2.0:
-        return (float(np.sqrt(np.mean(r**2))) + form.radius * lam) * lam / form.radius
+        spread = float(np.sqrt(np.mean(r**2)))
+        if form.radius == 0.0:
+            return np.inf if spread * lam > 0.0 else lam**2
+        return (spread + form.radius * lam) * lam / form.radius
     return 2.0 * lam * float(np.mean(r + form.radius * lam))

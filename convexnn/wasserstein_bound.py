@@ -25,6 +25,7 @@ from convexnn.losses import Hinge
 from convexnn.wasserstein import ROUNDING, Slopes, fitted, total
 
 if TYPE_CHECKING:
+    from convexnn.arrays import Array
     from convexnn.wasserstein import Linear, WassersteinForm
 
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
@@ -63,7 +64,8 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
         return 0.0
     slopes = balanced(form, fitted(form, slopes))
-    best = max(0.0, _feasible_value(form, slopes))  # no loss is negative
+    slack = _models(form, point)
+    best = max(0.0, _feasible_value(form, slopes, slack))  # no loss is negative
     length, room = _length(form, slopes), allowed(form, slopes)
     excess = length - room
     if excess <= 0.0:
@@ -76,9 +78,10 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     lost = (max(value, 0.0) ** 2 if root else value) - best
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
-        best = max(best, _feasible_value(form, better, slack=_models(form, point)))
-        if np.isinf(form.order):
-            best = max(best, _feasible_value(form, mixed(form, slopes, excess)))
+        better = balanced(form, better) if form.radius > 0.0 else better
+        best = max(best, _feasible_value(form, better, slack))
+        if np.isinf(form.order) and form.radius > 0.0:
+            best = max(best, _feasible_value(form, mixed(form, slopes, excess), slack))
     return float(best)
 
 
@@ -147,21 +150,38 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
         return slopes
     share = excess / (excess + spare) * (1.0 + 1e-9) + ROUNDING
     own = (1.0 - share) * slopes.own + share * anchor.own
-    return balanced(form, Slopes(own, slopes.other))
+    other = (1.0 - share) * slopes.other + share * anchor.other
+    return balanced(form, fitted(form, Slopes(own, other)))
 
 
 def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slopes:
-    """Return slopes moved, where they can, to shorten ``u`` to `target` T by least squares."""
+    """Return slopes moved, where they can, to shorten ``u`` to `target` T by least squares.
+
+    Flips are first made to leave a T in which the rounding of ``u`` can be told from an excess.
+    """
     n = len(form.y)
+    if form.flips:
+        rounding = ROUNDING * _sizes(form, slopes)
+        most = form.radius - min(0.5 * form.radius, rounding)
+        used = form.flip * float(np.mean(slopes.other))
+        if used > most:
+            slopes = slopes._replace(other=slopes.other * (most / used))
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
+    grows = np.isinf(form.order) and form.loss.classification and target > 0.0
+    if grows:  # T is a mean of the slopes: it may be raised where u cannot be shortened
+        X = np.column_stack([X, -form.radius * form.y])
     for _ in range(CORRECTIONS):
         g = total(form, slopes)
         u = g @ X / n
         length = float(form.norm.dual(u[None, : form.X.shape[1]])[0])
-        room = target * max(allowed(form, slopes), 0.0) * (1.0 - 1e-13)
+        room = target * max(allowed(form, slopes), 0.0)
+        if 0.0 < length <= room and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
+            break
+        room *= 1.0 - 1e-13
         change = -u
-        if length > 0.0:
-            change[: form.X.shape[1]] *= max(1.0 - room / length, 0.0)
+        change[: form.X.shape[1]] *= max(1.0 - room / length, 0.0) if length > 0.0 else 1.0
+        if grows:
+            change[-1] = 0.0
         low, high = form.loss.domain(form.y)
         with np.errstate(invalid="ignore"):
             give = np.minimum(slopes.own - low, high - slopes.own)
@@ -174,7 +194,10 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         gram = (X * give[:, None]).T @ X / n
         gram[np.diag_indices_from(gram)] += 1e-14 * np.trace(gram) + 1e-300
         try:
-            step = give * (X @ cho_solve(cho_factor(gram), change))
+            factor = cho_factor(gram)
+            if grows and length > 0.0:
+                change = _cheapest(form, factor, u, length, max(length - room, 0.0))
+            step = give * (X @ cho_solve(factor, change))
         except np.linalg.LinAlgError:
             return slopes
         moved = Slopes(slopes.own + step, slopes.other + (np.abs(step) if form.squared else 0.0))
@@ -182,7 +205,23 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
     return slopes
 
 
-def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float = 0.0) -> float:
+def _cheapest(
+    form: WassersteinForm, factor: tuple[Array, bool], u: Array, length: float, excess: float
+) -> Array:
+    """Return the least change of ``(u, T)`` that closes the excess by shortening u along itself."""
+    d = form.X.shape[1]
+    shorter, higher = -u, np.zeros_like(u)
+    shorter[d:] = 0.0
+    shorter[-1], higher[-1] = -length, excess
+    if form.intercept:
+        higher[d] = -u[d]
+    weighted = cho_solve(factor, shorter)
+    share = -float(weighted @ higher) / float(weighted @ shorter)
+    result: Array = higher + share * shorter
+    return result
+
+
+def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float) -> float:
     """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them.
 
     `slack` bounds the models of interest where the radius is 0: there ``u`` must vanish, and is
@@ -218,6 +257,12 @@ def _times(slopes: Slopes, scale: float) -> Slopes:
 
 def _length(form: WassersteinForm, slopes: Slopes) -> float:
     return form.correlate(total(form, slopes))
+
+
+def _sizes(form: WassersteinForm, slopes: Slopes) -> float:
+    """Return the ground norm of ``mean_i |g_i| |x_i|``, of which rounding takes a share."""
+    sizes = np.abs(total(form, slopes)) @ np.abs(form.X)
+    return float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
 
 
 def _models(form: WassersteinForm, point: Linear) -> float:

@@ -52,7 +52,8 @@ class Coordinates(NamedTuple):
     scale : float
         A power of two near the data's root mean square.
     basis : array of shape (d, r) or None
-        Orthonormal, where there are more columns than rows and the norm allows it.
+        Orthonormal, where there are more columns than rows and the norm allows it; of plain risk
+        minimisation what makes the matrix orthogonal.
     """
 
     matrix: Array
@@ -66,13 +67,18 @@ class Coordinates(NamedTuple):
         return result
 
 
-def coordinates(X: Array, rotates: bool, centred: bool) -> Coordinates:
-    """Centre and scale the data; drop what they do not span if the norm allows rotations."""
+def coordinates(X: Array, rotates: bool, centred: bool, plain: bool = False) -> Coordinates:
+    """Centre and scale the data; drop what they do not span if the norm allows rotations.
+
+    Plain risk minimisation, of radius 0, has no norm: there the columns become orthogonal.
+    """
     mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
     moved = X - mean
     size = float(np.max(np.abs(moved)))
     if size <= 1e-13 * float(np.max(np.abs(X), initial=0.0)):
         moved, size = np.zeros_like(moved), 0.0  # constant columns, but for rounding
+    if plain:
+        return _orthogonal(moved, mean)
     scale = 1.0
     if size > 0.0:
         scale = float(2.0 ** np.round(np.log2(size)))
@@ -85,6 +91,22 @@ def coordinates(X: Array, rotates: bool, centred: bool) -> Coordinates:
     for array in (moved, mean):
         frozen(array)
     return Coordinates(moved, mean, scale, basis)
+
+
+def _orthogonal(moved: Array, mean: Array) -> Coordinates:
+    n, d = moved.shape
+    sizes = np.max(np.abs(moved), axis=0)
+    sizes = np.where(sizes > 0.0, sizes, 1.0)
+    U, S, V = np.linalg.svd(moved / sizes, full_matrices=False)
+    rank = int(np.sum(max(n, d) * np.finfo(np.float64).eps * S[0] < S))
+    if rank == 0:
+        matrix, basis = np.zeros((n, 1)), np.zeros((d, 1))
+    else:
+        matrix = np.ascontiguousarray(np.sqrt(n) * U[:, :rank])
+        basis = (V[:rank].T * (np.sqrt(n) / S[:rank])) / sizes[:, None]
+    for array in (matrix, mean, basis):
+        frozen(array)
+    return Coordinates(matrix, mean, 1.0, basis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +153,8 @@ class WassersteinLinear:
     @cached_property
     def coordinates(self) -> Coordinates:
         """Centred and scaled data."""
-        rotates = self.radius == 0.0 or DUAL[self.norm].rotates
-        return coordinates(self.X, rotates, self.intercept)
+        rotates, plain = DUAL[self.norm].rotates, self.radius == 0.0
+        return coordinates(self.X, rotates, self.intercept, plain)
 
     def forms(self) -> tuple[type, ...]:
         """Return the canonical form and its formula."""
@@ -261,13 +283,14 @@ class WassersteinLinear:
         else:
             location = location + np.outer(moves.distance * where.scale, v)
         gradient, weights = envelope(form, primal)
+        length = float(form.norm.value(where.coef(primal.coef)[None, :])[0]) * where.scale
         power = form.order if np.isfinite(form.order) else 1.0
         return WorstCase(
             value=form.risk(primal),
             atoms=Atoms(moves.source, location, moves.mass, cost, target),
             weights=weights,
             gradient=gradient,
-            multiplier=rate(form, primal) / where.scale**power,
+            multiplier=rate(form, primal, length) / where.scale**power,
             attained=moves.attained,
             ray=None if moves.attained else v * np.sign(moves.distance[-1]),
         )

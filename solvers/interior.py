@@ -25,9 +25,8 @@ from convexnn.arrays import Array
 from convexnn.solvers.scaling import Pair, Scaling
 
 SHRINK = 0.99  # share of the way to the boundary
-STRIDE = 8.0  # largest change of a smooth loss's argument in a step
 ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
-RIDGE = 1e-14  # relative to the trace
+RIDGE = 1e-14  # relative to the diagonal
 
 
 class Samples(NamedTuple):
@@ -91,63 +90,74 @@ class Program(NamedTuple):
 
 
 class State(NamedTuple):
-    """Multipliers of the samples: of ``p, q >= 0``, of ``p + q <= cap``."""
+    """What the samples keep of their own, each of shape (n,); slacks drift only by rounding.
+
+    Attributes
+    ----------
+    p, q : arrays
+    room : array
+        ``cap - p - q``, of a smooth loss ``1 - q``: kept apart, as the difference cancels.
+    side : array
+        Of a smooth loss ``1 - p``.
+    zp, zq, zroom, zside : arrays
+        Multipliers of ``p, q, room, side >= 0``.
+    """
 
     p: Array
     q: Array
+    room: Array
+    side: Array
     zp: Array
     zq: Array
-    cap: Array
+    zroom: Array
+    zside: Array
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _curvature(
     u1: Array,
     u2: Array,
     p: Array,
     q: Array,
+    room: Array,
+    side: Array,
     zp: Array,
     zq: Array,
-    zc: Array,
+    zroom: Array,
+    zside: Array,
     smooth: bool,
     pair: bool,
-    cap: float,
+    capped: bool,
     quad: float,
     mu: float,
+    out: Array,
     D: Array,
     rho: Array,
 ) -> None:
-    """Fill the 2 x 2 curvatures D (n, 3) and the drives rho (n, 2): dP = D (du + rho)."""
+    """Fill the 2 x 2 curvatures D (n, 3) and the drives rho (n, 2): dP = D (du + rho).
+
+    ``out`` holds the predictor's changes, zeros before: its products are the second-order terms.
+    """
     for i in range(len(u1)):
-        if smooth:
-            e = np.exp(-abs(u1[i]))
-            s = (1.0 if u1[i] >= 0.0 else e) / (1.0 + e)
-            D[i, 0] = s * (1.0 - s)
-            rho[i, 0] = 0.0
-            p[i] = s
+        top = (mu - out[i, 2] * out[i, 6]) / room[i] if capped else 0.0
+        first = (mu - out[i, 0] * out[i, 4]) / p[i]
+        if smooth:  # p and q part: of p the loss is p u1 less its entropy
+            D[i, 0] = 1.0 / ((zp[i] + 1.0) / p[i] + (zside[i] + 1.0) / side[i])
+            rho[i, 0] = u1[i] - np.log(p[i]) + np.log(side[i]) + first
+            rho[i, 0] -= (mu - out[i, 3] * out[i, 7]) / side[i]
             D[i, 1] = 0.0
+            D[i, 2] = 0.0
+            rho[i, 1] = 0.0
             if pair:
-                room = 1.0 - q[i]
-                D[i, 2] = 1.0 / (zq[i] / q[i] + zc[i] / room)
-                r = u2[i] + zq[i] - zc[i]
-                rho[i, 1] = r + (mu / q[i] - zq[i]) - (mu / room - zc[i])
-            else:
-                D[i, 2] = 0.0
-                rho[i, 1] = 0.0
+                D[i, 2] = 1.0 / (zq[i] / q[i] + zroom[i] / room[i])
+                rho[i, 1] = u2[i] + (mu - out[i, 1] * out[i, 5]) / q[i] - top
             continue
         both = p[i] + (q[i] if pair else 0.0)
-        stiff = quad
-        push = 0.0
-        if cap < np.inf:
-            room = cap - both
-            stiff += zc[i] / room
-            push = mu / room - zc[i]
-        r = u1[i] - quad * both + zp[i] - zc[i]
-        rho[i, 0] = r + (mu / p[i] - zp[i]) - push
+        stiff = quad + (zroom[i] / room[i] if capped else 0.0)
+        rho[i, 0] = u1[i] - quad * both + first - top
         x = zp[i] / p[i]
         if pair:
-            r = u2[i] - quad * both + zq[i] - zc[i]
-            rho[i, 1] = r + (mu / q[i] - zq[i]) - push
+            rho[i, 1] = u2[i] - quad * both + (mu - out[i, 1] * out[i, 5]) / q[i] - top
             y = zq[i] / q[i]
             det = x * y + stiff * (x + y)
             D[i, 0] = (y + stiff) / det
@@ -160,7 +170,7 @@ def _curvature(
             rho[i, 1] = 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _changes(
     du1: Array,
     du2: Array,
@@ -168,80 +178,46 @@ def _changes(
     rho: Array,
     p: Array,
     q: Array,
+    room: Array,
+    side: Array,
     zp: Array,
     zq: Array,
-    zc: Array,
+    zroom: Array,
+    zside: Array,
     smooth: bool,
     pair: bool,
-    cap: float,
+    capped: bool,
     mu: float,
-    e1: Array,
-    e2: Array,
-    ec: Array,
     out: Array,
 ) -> float:
-    """Fill the changes out (n, 5) of p, q, zp, zq, zc; return the largest step below 1.
-
-    The e's are second-order terms of the corrector, already part of rho.
-    """
+    """Replace the predictor's changes out (n, 8) of the state; return the largest step below 1."""
     step = 1.0
     for i in range(len(du1)):
         a, b = du1[i] + rho[i, 0], du2[i] + rho[i, 1]
         dp = D[i, 0] * a + D[i, 1] * b
         dq = D[i, 1] * a + D[i, 2] * b
+        out[i, 4] = (mu - out[i, 0] * out[i, 4] - zp[i] * dp) / p[i] - zp[i]
+        step = min(step, _reach_of(p[i], dp), _reach_of(zp[i], out[i, 4]))
+        if pair:
+            out[i, 5] = (mu - out[i, 1] * out[i, 5] - zq[i] * dq) / q[i] - zq[i]
+            step = min(step, _reach_of(q[i], dq), _reach_of(zq[i], out[i, 5]))
+        if capped:
+            more = -(0.0 if smooth else dp) - (dq if pair else 0.0)
+            out[i, 6] = (mu - out[i, 2] * out[i, 6] - zroom[i] * more) / room[i] - zroom[i]
+            out[i, 2] = more
+            step = min(step, _reach_of(room[i], more), _reach_of(zroom[i], out[i, 6]))
+        if smooth:
+            out[i, 7] = (mu - out[i, 3] * out[i, 7] + zside[i] * dp) / side[i] - zside[i]
+            out[i, 3] = -dp
+            step = min(step, _reach_of(side[i], -dp), _reach_of(zside[i], out[i, 7]))
         out[i, 0] = dp
         out[i, 1] = dq
-        out[i, 2] = out[i, 3] = out[i, 4] = 0.0
-        if not smooth:
-            out[i, 2] = (mu - e1[i] - zp[i] * dp) / p[i] - zp[i]
-            if dp < 0.0:
-                step = min(step, -p[i] / dp)
-            if out[i, 2] < 0.0:
-                step = min(step, -zp[i] / out[i, 2])
-        if pair:
-            out[i, 3] = (mu - e2[i] - zq[i] * dq) / q[i] - zq[i]
-            if dq < 0.0:
-                step = min(step, -q[i] / dq)
-            if out[i, 3] < 0.0:
-                step = min(step, -zq[i] / out[i, 3])
-        if cap < np.inf and (pair or not smooth):
-            used = (0.0 if smooth else p[i]) + (q[i] if pair else 0.0)
-            more = (0.0 if smooth else dp) + (dq if pair else 0.0)
-            room = cap - used
-            out[i, 4] = (mu - ec[i] + zc[i] * more) / room - zc[i]
-            if more > 0.0:
-                step = min(step, room / more)
-            if out[i, 4] < 0.0:
-                step = min(step, -zc[i] / out[i, 4])
     return step
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _products(
-    p: Array,
-    q: Array,
-    zp: Array,
-    zq: Array,
-    zc: Array,
-    out: Array,
-    step: float,
-    smooth: bool,
-    pair: bool,
-    cap: float,
-) -> float:
-    """Return the sum of the complementary products a step away."""
-    total = 0.0
-    for i in range(len(p)):
-        used = 0.0
-        if not smooth:
-            total += (p[i] + step * out[i, 0]) * (zp[i] + step * out[i, 2])
-            used += p[i] + step * out[i, 0]
-        if pair:
-            total += (q[i] + step * out[i, 1]) * (zq[i] + step * out[i, 3])
-            used += q[i] + step * out[i, 1]
-        if cap < np.inf and (pair or not smooth):
-            total += (cap - used) * (zc[i] + step * out[i, 4])
-    return total
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _reach_of(value: float, change: float) -> float:
+    return float(-value / change) if change < 0.0 else 1.0
 
 
 class Interior:
@@ -258,41 +234,51 @@ class Interior:
         s = self.s = program.samples
         n = len(s.Z)
         self.n = max(n, 1)
+        self.capped = bool(np.isfinite(s.cap)) and (s.pair or not s.smooth)
         self.u1, self.u2 = self._values()
-        share = 0.25 * min(s.cap, 4.0)
-        p, q = np.full(n, share), np.full(n, share if s.pair else 0.0)
-        high = np.maximum(self.u1, self.u2) if s.pair and not s.smooth else self.u1
-        if s.smooth and s.pair:
-            high = self.u2
-        capped = np.isfinite(s.cap)
-        room = 1.0
-        if program.warm is not None and capped:
-            room = ROOM
-            p = (1.0 - ROOM) * program.warm[0] + ROOM * p
-            q = (1.0 - ROOM) * program.warm[1] + ROOM * q if s.pair else q
-        zc = np.maximum(high, 0.0) + room if capped else np.zeros(n)
-        both = p + q
-        if not capped:  # p + q alone must lift the arguments
-            p = np.maximum((np.maximum(high, 0.0) + 1.0) / s.quad / (2.0 if s.pair else 1.0), share)
-            q = p.copy() if s.pair else q
-            both = p + q
-        zp = zc + s.quad * both - self.u1
-        zq = zc + (0.0 if s.smooth else s.quad * both) - self.u2
-        self.x = State(p, q, zp, zq, zc)
+        self.room = 1.0 if program.warm is None else ROOM
+        self.x = self._samples_at_start()
         self.bounded = len(program.h) > 0
         self.slack = program.h - program.G @ self.w if self.bounded else program.h
-        self.boxes = (0 if s.smooth else n) + (n if s.pair else 0)
-        self.boxes += n if capped and (s.pair or not s.smooth) else 0
+        self.boxes = n * (1 + int(s.pair) + int(self.capped) + int(s.smooth))
         self.heads = [Pair(*_split(M @ self.w + m)) for M, m in program.cones]
         self.pairs = self.boxes + len(self.slack) + len(self.heads)
         level = self._sample_products() / self.boxes if self.boxes else 0.1
-        level = max(level / self.n, 0.5 * room * float(program.cost @ self.w))
+        level = max(level / self.n, 0.5 * self.room * float(program.cost @ self.w))
         self.y = level / self.slack
         self.duals = []
         for cone in self.heads:
             inside = cone.head**2 - np.sum(cone.tail**2, axis=-1)
             scale = level / inside
             self.duals.append(Pair(scale * cone.head, -scale[:, None] * cone.tail))
+
+    def _samples_at_start(self) -> State:
+        """Return samples that meet their own equations, well inside their boxes."""
+        s, n, warm = self.s, len(self.s.Z), self.program.warm
+        zero, parts = np.zeros(n), 2.0 if s.pair else 1.0
+        share = 0.5 if s.smooth else 0.25 * min(s.cap, 4.0)
+        p, q = np.full(n, share), np.full(n, share) if s.pair else zero
+        room = self.room
+        if warm is not None and s.cap < np.inf:
+            p = (1.0 - ROOM) * warm[0] + ROOM * p
+            q = (1.0 - ROOM) * warm[1] + ROOM * q if s.pair else q
+        if s.smooth:
+            drive = self.u1 - np.log(p / (1.0 - p))
+            zp, zside = np.maximum(-drive, 0.0) + 0.5 * room, np.maximum(drive, 0.0) + 0.5 * room
+            if not s.pair:
+                return State(p, zero, zero, 1.0 - p, zp, zero, zero, zside)
+            zq = np.maximum(-self.u2, 0.0) + 0.5 * room
+            return State(p, q, 1.0 - q, 1.0 - p, zp, zq, zq + self.u2, zside)
+        high = np.maximum(self.u1, self.u2) if s.pair else self.u1
+        zroom = np.maximum(high, 0.0) + room if self.capped else zero
+        if not self.capped:  # p + q alone must lift the arguments
+            p = np.maximum((np.maximum(high, 0.0) + 1.0) / (s.quad * parts), 1.0)
+            q = p.copy() if s.pair else zero
+        lift = zroom + s.quad * (p + q)
+        left = s.cap - p - q if self.capped else zero
+        return State(
+            p, q, left, zero, lift - self.u1, lift - self.u2 if s.pair else zero, zroom, zero
+        )
 
     def _values(self) -> tuple[Array, Array]:
         u1, u2 = self._arguments(self.w)
@@ -306,9 +292,14 @@ class Interior:
         return u1, (s.a2 * z + s.b2 * lam if s.pair else u1)
 
     def _sample_products(self, out: Array | None = None, step: float = 0.0) -> float:
-        s, x = self.s, self.x
-        change = np.zeros((len(s.Z), 5)) if out is None else out
-        return float(_products(*x, change, step, s.smooth, s.pair, s.cap))
+        """Return the sum of the samples' complementary products a step away."""
+        x, total = self.x, 0.0
+        for k in range(4):  # what a loss does not have stays 0
+            value, multiplier = x[k], x[k + 4]
+            if out is not None:
+                value, multiplier = value + step * out[:, k], multiplier + step * out[:, k + 4]
+            total += float(value @ multiplier)
+        return total
 
     def gap(self) -> float:
         """Return the sum of all complementary products: the duality gap once residuals are gone."""
@@ -330,9 +321,8 @@ class Interior:
     def step(self) -> tuple[float, float]:
         """Take one predictor-corrector step; return its length and the residual before it."""
         program, s, x, n = self.program, self.s, self.x, self.n
-        D, rho = np.empty((len(s.Z), 3)), np.empty((len(s.Z), 2))
-        zero = np.zeros(len(s.Z))
-        _curvature(self.u1, self.u2, *x, s.smooth, s.pair, s.cap, s.quad, 0.0, D, rho)
+        D, rho, out = np.empty((len(s.Z), 3)), np.empty((len(s.Z), 2)), np.zeros((len(s.Z), 8))
+        self._curve(0.0, out, D, rho)
         scalings = [Scaling(a, b) for a, b in zip(self.heads, self.duals, strict=True)]
         H = self._matrix(D, scalings)
         factor = _factored(H)
@@ -348,8 +338,8 @@ class Interior:
         nothing = [Pair(np.zeros(1), np.zeros_like(c.tail)) for c in self.heads]
 
         # predictor
-        dw, ds, dy, cones, out, reach = self._direction(
-            factor, D, rho, residual, scalings, 0.0, zero, zero, zero, 0.0, nothing
+        dw, ds, dy, cones, reach = self._direction(
+            factor, D, rho, residual, scalings, 0.0, out, 0.0, nothing
         )
         after = self._sample_products(out, reach) / n
         after += float((self.slack + reach * ds) @ (self.y + reach * dy))
@@ -363,36 +353,18 @@ class Interior:
         target = sigma * mu
 
         # corrector
-        e1, e2 = out[:, 0] * out[:, 2], out[:, 1] * out[:, 3]
-        more = (0.0 if s.smooth else out[:, 0]) + (out[:, 1] if s.pair else 0.0)
-        ec = -more * out[:, 4]
-        _curvature(self.u1, self.u2, *x, s.smooth, s.pair, s.cap, s.quad, n * target, D, rho)
-        if not s.smooth:
-            rho[:, 0] -= e1 / x.p
-        if s.pair:
-            rho[:, 1] -= e2 / x.q
-        if np.isfinite(s.cap):
-            room = s.cap - ((0.0 if s.smooth else x.p) + (x.q if s.pair else 0.0))
-            if not s.smooth:
-                rho[:, 0] += ec / room
-            if s.pair:
-                rho[:, 1] += ec / room
+        self._curve(n * target, out, D, rho)
         second = [
             _product(W.divide(da), W.times(db)) for W, (da, db) in zip(scalings, cones, strict=True)
         ]
-        dw, ds, dy, cones, out, reach = self._direction(
-            factor, D, rho, residual, scalings, target, e1, e2, ec, ds * dy, second
+        dw, ds, dy, cones, reach = self._direction(
+            factor, D, rho, residual, scalings, target, out, ds * dy, second
         )
         step = min(1.0, SHRINK * reach)
-        if s.smooth:
-            longest = float(np.max(np.abs(self._arguments(dw)[0])))
-            step = min(step, STRIDE / longest) if longest > STRIDE else step
         self.w = self.w + step * dw
         self.nu += step * self.turn
         self.u1, self.u2 = self._values()
         self.x = State(*(part + step * out[:, k] for k, part in enumerate(x)))
-        if s.smooth:
-            self.x = self.x._replace(p=_sigmoid(self.u1))
         self.slack = self.slack + step * ds
         self.y = self.y + step * dy
         self.heads = [
@@ -404,6 +376,12 @@ class Interior:
             for b, (_, db) in zip(self.duals, cones, strict=True)
         ]
         return step, size
+
+    def _curve(self, mu: float, out: Array, D: Array, rho: Array) -> None:
+        s = self.s
+        _curvature(
+            self.u1, self.u2, *self.x, s.smooth, s.pair, self.capped, s.quad, mu, out, D, rho
+        )
 
     def _matrix(self, D: Array, scalings: list[Scaling]) -> Array:
         program, s = self.program, self.s
@@ -442,13 +420,14 @@ class Interior:
         residual: Array,
         scalings: list[Scaling],
         target: float,
-        e1: Array,
-        e2: Array,
-        ec: Array,
+        out: Array,
         ey: Array | float,
         second: list[Pair],
-    ) -> tuple[Array, Array, Array, list[tuple[Pair, Pair]], Array, float]:
-        """Return the changes of w, slacks, multipliers, cones and samples, and the largest step."""
+    ) -> tuple[Array, Array, Array, list[tuple[Pair, Pair]], float]:
+        """Return the changes of w, slacks, multipliers and cones, and the largest step.
+
+        The predictor's changes of the samples, ``out``, give way to the new ones.
+        """
         program, s, x = self.program, self.s, self.x
         # dP = D (du + rho), so the drive rho enters the right-hand side as a change of P
         drive_p = D[:, 0] * rho[:, 0] + D[:, 1] * rho[:, 1]
@@ -474,11 +453,8 @@ class Interior:
             self.turn = float(program.equal @ dw) / float(program.equal @ column)
             dw -= self.turn * column
         du1, du2 = self._arguments(dw)
-        out = np.empty((len(s.Z), 5))
         reach = float(
-            _changes(
-                du1, du2, D, rho, *x, s.smooth, s.pair, s.cap, self.n * target, e1, e2, ec, out
-            )
+            _changes(du1, du2, D, rho, *x, s.smooth, s.pair, self.capped, self.n * target, out)
         )
         ds, dy = self.slack, push
         if self.bounded:
@@ -494,15 +470,16 @@ class Interior:
             db = W.divide(Pair(right.head - scaled.head, right.tail - scaled.tail))
             cones.append((da, db))
             reach = min(reach, _reach_cone(a, da), _reach_cone(b, db))
-        return dw, ds, dy, cones, out, reach
+        return dw, ds, dy, cones, reach
 
 
 def _factored(H: Array) -> tuple[Array, bool]:
     """Return the Cholesky factor with the least ridge that lets it through."""
     diagonal = np.diag_indices_from(H)
-    ridge = RIDGE * float(np.trace(H)) / len(H)
+    own = np.where(H[diagonal] > 0.0, H[diagonal], 1.0)  # a column of zeros stays where it is
+    ridge = RIDGE
     for _ in range(8):
-        H[diagonal] += ridge
+        H[diagonal] += ridge * own
         try:
             factor: tuple[Array, bool] = cho_factor(H, check_finite=False)
             return factor
@@ -550,8 +527,3 @@ def _reach_cone(a: Pair, d: Pair) -> float:
     if dh < 0.0:
         best = min(best, -h / dh)
     return float(best)
-
-
-def _sigmoid(x: Array) -> Array:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)

@@ -49,7 +49,7 @@ class Newton:
             return
         rows = np.unique([int(np.argmin(form.y)), int(np.argmax(form.y)), 0])
         small = form._replace(X=np.ascontiguousarray(form.X[rows]), y=form.y[rows])
-        if not (small.squared and (small.radius == 0.0 or small.order == 2.0)):
+        if not (small.squared and small.radius == 0.0):
             Interior(layout(small).program).step()
 
     def run(

@@ -51,7 +51,7 @@ def _direction(norm: Norm, core: Interior, d: int) -> Array:
     if norm.name == "l2":
         tail: Array = core.duals[0].tail[0]
         return -tail
-    rows = core.y[: 2 * d]
+    rows: Array = core.y[: 2 * d]
     return rows[0::2] - rows[1::2]
 
 
