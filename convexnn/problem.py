@@ -175,6 +175,23 @@ def non_negative(name: str, value: float) -> float:
     return _number(name, value, lambda x: x >= 0, ">= 0")
 
 
+def positive_or_inf(name: str, value: float) -> float:
+    """Return a float > 0, which may be ``inf``, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> positive_or_inf("flip_cost", float("inf"))
+    inf
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, (bool, str, bytes)) or not number > 0.0:
+        raise ProblemError(f"{name} must be a number > 0 or inf, got {value!r}")
+    return number
+
+
 def positive_int(name: str, value: int) -> int:
     """Return an int >= 1, or raise `ProblemError`.
 

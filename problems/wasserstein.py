@@ -23,6 +23,7 @@ from convexnn.problem import (
     labels,
     non_negative,
     positive,
+    positive_or_inf,
     probability,
     real_array,
 )
@@ -359,8 +360,7 @@ class WassersteinClassification(WassersteinLinear):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("loss", choice("loss", self.loss, ["logistic", "hinge"]))
-        if not np.isposinf(self.flip_cost):
-            self._set("flip_cost", positive("flip_cost", self.flip_cost))
+        self._set("flip_cost", positive_or_inf("flip_cost", self.flip_cost))
         self._set("order", _order(self.order, (1.0, np.inf) if self.loss == "logistic" else ORDERS))
         found = labels("y", self.y, len(self.X), classification=True)
         raw = np.array(self.y)
@@ -459,8 +459,7 @@ class WassersteinRegression(WassersteinLinear):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("loss", choice("loss", self.loss, ["squared", "absolute", "huber", "quantile"]))
-        if not np.isposinf(self.target_cost):
-            self._set("target_cost", positive("target_cost", self.target_cost))
+        self._set("target_cost", positive_or_inf("target_cost", self.target_cost))
         self._set("quantile", probability("quantile", self.quantile))
         self._set("delta", positive("delta", self.delta))
         squared = self.loss == "squared"
