@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convexnn.losses import Loss
     from convexnn.norms import Norm
 
-ROUNDING = 16.0 * np.finfo(np.float64).eps
+ROUNDING = 16.0 * float(np.finfo(np.float64).eps)
 
 
 class Linear(NamedTuple):
