@@ -343,8 +343,7 @@ class Quantile(Loss):
 
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``s y`` for s in ``[-tau, 1 - tau]``."""
-        room = 4.0 * np.finfo(np.float64).eps
-        inside = (s >= -self.tau - room) & (s <= 1.0 - self.tau + room)
+        inside = (s >= -self.tau) & (s <= 1.0 - self.tau)
         return np.where(inside, s * y, np.inf)
 
     def prox(self, v: Array, y: Array, step: float) -> Array:

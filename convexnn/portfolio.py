@@ -88,7 +88,7 @@ class PortfolioForm(NamedTuple):
             room = cap - tail
             tail = tail + room * min(missing / max(float(room.sum()), 1e-300), 1.0)
         tail = tail / tail.sum() if tail.sum() > 1.0 else tail
-        push = np.nan_to_num(dual.push)
+        push = np.clip(np.nan_to_num(dual.push), -1.0, 1.0)  # as in every unit ball
         length = float(self.norm.dual(push[None, :])[0])
         push = push / max(length, 1.0)
         losses = -self.returns.mean(axis=0) - self.aversion * (tail @ self.returns)

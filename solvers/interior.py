@@ -24,7 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 from convexnn.arrays import Array
 from convexnn.solvers.scaling import Pair, Scaling
 
-SHRINK = 0.99  # share of the way to the boundary
+SHRINK = 0.995  # share of the way to the boundary
 ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
 RIDGE = 1e-14  # relative to the diagonal
 

@@ -436,3 +436,65 @@ def test_targets_whose_loss_overflows_are_refused() -> None:
 def test_text_is_not_a_number() -> None:
     with pytest.raises(cx.ProblemError, match="beta must be finite and > 0, got '1'"):
         cx.ReluTraining(np.array([[1.0], [2.0]]), [1.0, 2.0], beta="1")  # type: ignore[arg-type]
+
+
+# -- balls of distributions
+
+
+def ball(loss: str = "logistic", **changes: Any) -> Any:
+    X, y = data()
+    fields: dict[str, Any] = {"X": X, "radius": 0.1, "loss": loss} | changes
+    if loss in ("logistic", "hinge"):
+        y = fields.pop("y", np.sign(y))
+        return cx.WassersteinClassification(fields.pop("X"), y, **fields)
+    return cx.WassersteinRegression(fields.pop("X"), fields.pop("y", y), **fields)
+
+
+@pytest.mark.parametrize(
+    ("loss", "changes", "match"),
+    [
+        ("logistic", {"radius": -0.5}, "radius must be finite and >= 0, got -0.5"),
+        ("squared", {"radius": np.nan}, "radius must be finite and >= 0, got nan"),
+        ("squared", {"radius": np.inf}, "radius must be finite and >= 0, got inf"),
+        ("squared", {"radius": "0.1"}, "radius must be finite and >= 0, got '0.1'"),
+        ("hinge", {"flip_cost": 0.0}, "flip_cost must be finite and > 0, got 0.0"),
+        ("hinge", {"flip_cost": -1.0}, "flip_cost must be finite and > 0, got -1.0"),
+        ("hinge", {"flip_cost": np.nan}, "flip_cost must be finite and > 0, got nan"),
+        ("hinge", {"flip_cost": 1.0, "order": 2}, "flip_cost must be inf for order 2, got 1.0"),
+        (
+            "logistic",
+            {"flip_cost": 1.0, "order": np.inf},
+            "flip_cost must be inf for order inf, got 1.0",
+        ),
+        ("absolute", {"target_cost": 0.0}, "target_cost must be finite and > 0, got 0.0"),
+        ("logistic", {"order": 2}, "order must be one of 1, inf for this loss, got 2"),
+        ("hinge", {"order": 3}, "order must be one of 1, 2, inf for this loss, got 3"),
+        ("hinge", {"order": True}, "order must be one of 1, 2, inf for this loss, got True"),
+        ("squared", {"order": 1}, "order must be one of 2, inf for this loss, got 1"),
+        ("huber", {"order": np.inf}, "order must be one of 1 for this loss, got inf"),
+        ("quantile", {"quantile": 0.0}, r"quantile must be finite and in \(0, 1\), got 0.0"),
+        ("quantile", {"quantile": 1.0}, r"quantile must be finite and in \(0, 1\), got 1.0"),
+        ("huber", {"delta": 0.0}, "delta must be finite and > 0, got 0.0"),
+        ("logistic", {"norm": "l3"}, "norm must be one of l2, l1, linf, got 'l3'"),
+        ("logistic", {"intercept": 1}, "intercept must be True or False, got 1"),
+        ("logistic", {"y": np.ones(12)}, "y must have exactly two classes .*got 1: 1.0"),
+        ("logistic", {"y": np.arange(12)}, "y must have exactly two classes .*got 12: 0, 1"),
+        ("hinge", {"y": [1.0, -1.0]}, r"y must have one entry per row of X \(12\), got 2"),
+        ("squared", {"y": np.ones(11)}, r"y must have one entry per row of X \(12\), got 11"),
+        ("squared", {"y": np.full(12, np.nan)}, r"y must be finite, got nan at index \(0,\)"),
+        ("squared", {"X": np.full((12, 1), np.nan)}, r"X must be finite, got nan at index"),
+        ("squared", {"X": np.zeros((0, 2))}, "X must not be empty"),
+        ("squared", {"X": np.zeros(12)}, r"X must have 2 axes, got shape \(12,\)"),
+    ],
+)
+def test_balls_that_are_wrong(loss: str, changes: dict[str, Any], match: str) -> None:
+    with refused(match):
+        ball(loss, **changes)
+
+
+def test_losses_of_balls_are_listed() -> None:
+    X, y = data()
+    with refused("loss must be one of logistic, hinge, got 'squared'"):
+        cx.WassersteinClassification(X, np.sign(y), radius=0.1, loss="squared")
+    with refused("loss must be one of squared, absolute, huber, quantile, got 'hinge'"):
+        cx.WassersteinRegression(X, y, radius=0.1, loss="hinge")

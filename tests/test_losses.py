@@ -12,9 +12,27 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from convexnn.arrays import Array
-from convexnn.losses import LOSSES, Hinge, Huber, Logistic, Loss, Squared, as_loss
+from convexnn.losses import (
+    LOSSES,
+    Absolute,
+    Hinge,
+    Huber,
+    Logistic,
+    Loss,
+    Quantile,
+    Squared,
+    as_loss,
+)
 
-EVERY = [*LOSSES.values(), Huber(delta=0.3), Huber(delta=25.0)]
+EVERY = [
+    *LOSSES.values(),
+    Huber(delta=0.3),
+    Huber(delta=25.0),
+    Absolute(),
+    Quantile(),
+    Quantile(tau=0.1),
+    Quantile(tau=0.9),
+]
 SMOOTH = [loss for loss in EVERY if np.isfinite(loss.curvature)]
 each_loss = pytest.mark.parametrize("loss", EVERY, ids=repr)
 each_smooth = pytest.mark.parametrize("loss", SMOOTH, ids=repr)
@@ -114,7 +132,8 @@ def test_conjugate_is_the_supremum_over_a_fine_grid(loss: Loss) -> None:
     z = np.linspace(-60.0, 60.0, 240_001)
     for y in targets(loss, rng, 6):
         for s in loss.clip(rng.uniform(-1.0, 1.0, 8), np.full(8, y)):
-            supremum = np.max(s * z - loss.value(z, np.full_like(z, y)))
+            at = np.append(z, y)  # where the losses of residuals have their kinks
+            supremum = np.max(s * at - loss.value(at, np.full_like(at, y)))
             assert float(loss.conjugate(one(s), one(y))[0]) == pytest.approx(supremum, abs=1e-5)
 
 
@@ -217,6 +236,8 @@ def test_gradient_is_that_of_finite_differences(loss: Loss, z: float, raw: float
     h = 1e-5
     if isinstance(loss, Hinge):
         assume(abs(float(y[0]) * z - 1.0) > 2.0 * h)
+    if isinstance(loss, (Absolute, Quantile)):
+        assume(abs(z - raw) > 2.0 * h)
     difference = loss.value(one(z + h), y) - loss.value(one(z - h), y)
     expected = float(difference[0]) / (2.0 * h)
     assert float(loss.gradient(one(z), y)[0]) == pytest.approx(expected, abs=2e-5, rel=1e-7)
@@ -322,6 +343,18 @@ def test_huber_refuses_a_delta_that_is_not_positive_and_finite(delta: float) -> 
         ValueError, match=f"delta must be finite and > 0, got {re.escape(repr(delta))}"
     ):
         Huber(delta=delta)
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0, -0.5, np.nan, np.inf])
+def test_quantile_refuses_a_level_outside_the_unit_interval(tau: float) -> None:
+    with pytest.raises(ValueError, match=rf"tau must be in \(0, 1\), got {re.escape(repr(tau))}"):
+        Quantile(tau=tau)
+
+
+def test_quantile_of_a_half_is_half_the_absolute_loss() -> None:
+    z, y = np.array([-2.0, 0.0, 3.5]), np.array([1.0, 0.0, 1.0])
+    np.testing.assert_allclose(Quantile().value(z, y), 0.5 * Absolute().value(z, y), rtol=1e-15)
+    np.testing.assert_allclose(Quantile(tau=0.9).value(z, y), [2.7, 0.0, 0.25], rtol=1e-14)
 
 
 def test_huber_is_squared_inside_and_linear_outside() -> None:
