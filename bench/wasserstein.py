@@ -23,10 +23,11 @@ from convexnn.wasserstein import Linear
 
 DRO = Peer("dro", "CONVEXNN_BENCH_DRO", "run_dro.py")
 SKWDRO = Peer("skwdro", "CONVEXNN_BENCH_SKWDRO", "run_skwdro.py")
-PEERS: dict[str, tuple[Peer, tuple[str, ...]]] = {
-    "dro": (DRO, ()),
-    "skwdro dedicated": (SKWDRO, ("--method", "dedicated")),
-    "skwdro entropic": (SKWDRO, ("--method", "entropic")),
+SMOOTHED = ("--method", "entropic", "--rate")
+PEERS: dict[str, tuple[Peer, tuple[tuple[str, ...], ...]]] = {  # of the settings, the best counts
+    "dro": (DRO, ((),)),
+    "skwdro dedicated": (SKWDRO, (("--method", "dedicated"),)),
+    "skwdro entropic": (SKWDRO, tuple((*SMOOTHED, rate) for rate in ("0.1", "0.01", "0.001"))),
 }
 PEER_LIMIT_S = 120.0
 CLARABEL = "cvxpy:clarabel"
@@ -228,12 +229,15 @@ def bench_linear(quick: bool) -> Table:
 def add_peer(
     table: Table, problem: Problem, case: Case, label: str, best: float, newton: dict[float, Race]
 ) -> None:
-    """Add a peer's run with its own settings, graded by our objective."""
-    peer, settings = PEERS[label]
+    """Add the best of a peer's runs by our objective; it stops when it thinks it is done."""
+    peer, choices = PEERS[label]
     fields = {"loss": case.loss, "norm": case.norm, "order": case.order, "cost": case.cost}
     task = {"X": problem.X, "y": problem.y, "radius": RADIUS} | fields
-    found = peer.answer(task, settings, PEER_LIMIT_S)
-    above = excess(problem.objective(as_primal(problem, found)), best)
+    runs: list[tuple[float, int, dict[str, Array]]] = []
+    for k, settings in enumerate(choices):
+        found = peer.answer(task, settings, PEER_LIMIT_S)
+        runs.append((excess(problem.objective(as_primal(problem, found)), best), k, found))
+    above, chosen, found = min(runs, key=lambda run: run[0])
     met = [tol for tol in TARGETS if above <= tol]
     target = min(met, default=max(TARGETS))
     cpu_s = float(found["cpu_s"])
@@ -248,7 +252,7 @@ def add_peer(
         excess=above,
         times_newton=cpu_s / newton[target].cpu_s,
         runs=int(found["runs"]),
-        note="its own stopping rule",
+        note=" ".join(choices[chosen]),
     )
 
 
@@ -270,10 +274,11 @@ FOLLOWER = (
     *("n", "solver", "pieces", "group", "reached", "compile_s", "wall_s", "cpu_s", "certify_s"),
     *("total_s", "gap", "value", "lost", "times_greedy", "exponent", "runs", "note"),
 )
-WINDOW = (-12.0, 12.0)
+WINDOW = (-5.0, 7.0)
 LITERAL = (6, 20, 100)  # pieces
 GROUP = 100
 LOSSY = 10_000  # margins at which the loss of value is measured
+FROM = 10_000  # margins from which the exponent is fitted: below, fixed costs rule
 
 
 def margins(n: int, pieces: int | None = None, group: int | None = None) -> cx.WorstCaseMargins:
@@ -287,20 +292,24 @@ def bench_follower(quick: bool) -> Table:
     table = Table("follower", FOLLOWER, quick, "wasserstein")
     cx.solve(margins(100), "greedy")
     cx.solve(margins(100, pieces=6), CLARABEL)
-    sizes = [1_000, 10_000, 100_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
+    sizes = [1_000, 10_000, 100_000] + ([] if quick else [300_000, 1_000_000])
     exact: dict[int, Race] = {}
     totals: list[float] = []
     for n in sizes:
         ready = cx.compile(margins(n), "greedy")
         exact[n] = race({"greedy": ready}, 1e-9)["greedy"]
         totals.append(_add_follower(table, n, "greedy", ready, exact[n]))
-    scale = [n * np.log(n) for n in sizes]
+    fitted = [n for n in sizes if n >= FROM]
+    scale = [n * np.log(n) for n in fitted]
     for name, seconds in (
-        ("total_s against N log N", totals),
-        ("cpu_s against N log N", [exact[n].cpu_s for n in sizes]),
+        ("cpu_s", [exact[n].cpu_s for n in fitted]),
+        ("total_s", totals[-len(fitted) :]),
     ):
         table.add(
-            n=f"{sizes[0]}..{sizes[-1]}", solver="greedy", exponent=slope(scale, seconds), note=name
+            n=f"{fitted[0]}..{fitted[-1]}",
+            solver="greedy",
+            exponent=slope(scale, seconds),
+            note=f"{name} against n log n",
         )
     for n in (1_000,) if quick else (1_000, 10_000):
         ready = cx.compile(margins(n, pieces=6), CLARABEL)
