@@ -8,12 +8,12 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -122,15 +122,31 @@ class Peer(NamedTuple):
         PeerError
             If its interpreter is not given, fails or takes more than `limit_s` seconds.
         """
+        gates = data.patterns.generators
+        assert gates is not None
+        task = {"X": data.X, "y": data.y, "gates": gates, "beta": data.beta}
+        found = self.answer(task, settings, limit_s)
+        objective, violation = graded(data, found["weights"], found["gates"])
+        seconds = statistics.median(found["seconds"].tolist())
+        return Graded(seconds, float(found["build_s"]), objective, violation)
+
+    def answer(
+        self, task: Mapping[str, Any], settings: Sequence[str], limit_s: float
+    ) -> dict[str, Array]:
+        """Run the peer's script on named arrays and return those that it writes.
+
+        Raises
+        ------
+        PeerError
+            As in `solve`.
+        """
         interpreter = os.environ.get(self.variable)
         if not interpreter:
             raise PeerError(f"{self.variable} is not set")
         single = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS")}
         with TemporaryDirectory() as folder:
             problem, answer = Path(folder, "problem.npz"), Path(folder, "answer.npz")
-            gates = data.patterns.generators
-            assert gates is not None
-            np.savez(problem, X=data.X, y=data.y, gates=gates, beta=data.beta)
+            np.savez(problem, **task)
             command = [interpreter, str(HERE / "peers" / self.script), str(problem), str(answer)]
             try:
                 subprocess.run(
@@ -149,10 +165,7 @@ class Peer(NamedTuple):
             except OSError as error:
                 raise PeerError(f"{self.variable}: {error.strerror}") from None
             with np.load(answer) as found:
-                weights, gates = found["weights"], found["gates"]
-                seconds, build_s = found["seconds"], float(found["build_s"])
-        objective, violation = graded(data, weights, gates)
-        return Graded(statistics.median(seconds.tolist()), build_s, objective, violation)
+                return dict(found)
 
 
 def graded(data: Instance, weights: Array, gates: Array) -> tuple[float, float]:
@@ -176,12 +189,14 @@ def graded(data: Instance, weights: Array, gates: Array) -> tuple[float, float]:
 class Table:
     """Rows of one benchmark: kept as a CSV under results/ as they come, printed at the end."""
 
-    def __init__(self, name: str, columns: Sequence[str], quick: bool) -> None:
+    def __init__(
+        self, name: str, columns: Sequence[str], quick: bool, family: str = "relu"
+    ) -> None:
         self.columns = list(columns)
         self.rows: list[list[str]] = []
         folder = HERE / "results"
         folder.mkdir(exist_ok=True)
-        self.path = folder / f"relu-{name}{'-quick' * quick}-{date.today().isoformat()}.csv"
+        self.path = folder / f"{family}-{name}{'-quick' * quick}-{date.today().isoformat()}.csv"
 
     def add(self, **cells: object) -> None:
         """Add a row; columns that are not given stay empty."""
