@@ -26,6 +26,7 @@ from convexnn.solvers.scaling import Pair, Scaling
 
 SHRINK = 0.995  # share of the way to the boundary
 ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
+FRESH = 8  # steps after which the arguments are computed anew, not updated
 RIDGE = 1e-14  # relative to the diagonal
 
 
@@ -67,7 +68,7 @@ class Program(NamedTuple):
     ----------
     samples : Samples
     cost : array of shape (D,)
-    G : sparse array of shape (m, D)
+    G : array or sparse array of shape (m, D)
     h : array of shape (m,)
     cones : tuple of (matrix (k, D), offset (k,))
         First the head, then the tail.
@@ -134,40 +135,40 @@ def _curvature(
     D: Array,
     rho: Array,
 ) -> None:
-    """Fill the 2 x 2 curvatures D (n, 3) and the drives rho (n, 2): dP = D (du + rho).
+    """Fill the 2 x 2 curvatures D (3, n) and the drives rho (2, n): dP = D (du + rho).
 
     ``out`` holds the predictor's changes, zeros before: its products are the second-order terms.
     """
     for i in range(len(u1)):
-        top = (mu - out[i, 2] * out[i, 6]) / room[i] if capped else 0.0
-        first = (mu - out[i, 0] * out[i, 4]) / p[i]
+        top = (mu - out[2, i] * out[6, i]) / room[i] if capped else 0.0
+        first = (mu - out[0, i] * out[4, i]) / p[i]
         if smooth:  # p and q part: of p the loss is p u1 less its entropy
-            D[i, 0] = 1.0 / ((zp[i] + 1.0) / p[i] + (zside[i] + 1.0) / side[i])
-            rho[i, 0] = u1[i] - np.log(p[i]) + np.log(side[i]) + first
-            rho[i, 0] -= (mu - out[i, 3] * out[i, 7]) / side[i]
-            D[i, 1] = 0.0
-            D[i, 2] = 0.0
-            rho[i, 1] = 0.0
+            D[0, i] = 1.0 / ((zp[i] + 1.0) / p[i] + (zside[i] + 1.0) / side[i])
+            rho[0, i] = u1[i] - np.log(p[i]) + np.log(side[i]) + first
+            rho[0, i] -= (mu - out[3, i] * out[7, i]) / side[i]
+            D[1, i] = 0.0
+            D[2, i] = 0.0
+            rho[1, i] = 0.0
             if pair:
-                D[i, 2] = 1.0 / (zq[i] / q[i] + zroom[i] / room[i])
-                rho[i, 1] = u2[i] + (mu - out[i, 1] * out[i, 5]) / q[i] - top
+                D[2, i] = 1.0 / (zq[i] / q[i] + zroom[i] / room[i])
+                rho[1, i] = u2[i] + (mu - out[1, i] * out[5, i]) / q[i] - top
             continue
         both = p[i] + (q[i] if pair else 0.0)
         stiff = quad + (zroom[i] / room[i] if capped else 0.0)
-        rho[i, 0] = u1[i] - quad * both + first - top
+        rho[0, i] = u1[i] - quad * both + first - top
         x = zp[i] / p[i]
         if pair:
-            rho[i, 1] = u2[i] - quad * both + (mu - out[i, 1] * out[i, 5]) / q[i] - top
+            rho[1, i] = u2[i] - quad * both + (mu - out[1, i] * out[5, i]) / q[i] - top
             y = zq[i] / q[i]
             det = x * y + stiff * (x + y)
-            D[i, 0] = (y + stiff) / det
-            D[i, 1] = -stiff / det
-            D[i, 2] = (x + stiff) / det
+            D[0, i] = (y + stiff) / det
+            D[1, i] = -stiff / det
+            D[2, i] = (x + stiff) / det
         else:
-            D[i, 0] = 1.0 / (x + stiff)
-            D[i, 1] = 0.0
-            D[i, 2] = 0.0
-            rho[i, 1] = 0.0
+            D[0, i] = 1.0 / (x + stiff)
+            D[1, i] = 0.0
+            D[2, i] = 0.0
+            rho[1, i] = 0.0
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -190,28 +191,28 @@ def _changes(
     mu: float,
     out: Array,
 ) -> float:
-    """Replace the predictor's changes out (n, 8) of the state; return the largest step below 1."""
+    """Replace the predictor's changes out (8, n) of the state; return the largest step below 1."""
     step = 1.0
     for i in range(len(du1)):
-        a, b = du1[i] + rho[i, 0], du2[i] + rho[i, 1]
-        dp = D[i, 0] * a + D[i, 1] * b
-        dq = D[i, 1] * a + D[i, 2] * b
-        out[i, 4] = (mu - out[i, 0] * out[i, 4] - zp[i] * dp) / p[i] - zp[i]
-        step = min(step, _reach_of(p[i], dp), _reach_of(zp[i], out[i, 4]))
+        a, b = du1[i] + rho[0, i], du2[i] + rho[1, i]
+        dp = D[0, i] * a + D[1, i] * b
+        dq = D[1, i] * a + D[2, i] * b
+        out[4, i] = (mu - out[0, i] * out[4, i] - zp[i] * dp) / p[i] - zp[i]
+        step = min(step, _reach_of(p[i], dp), _reach_of(zp[i], out[4, i]))
         if pair:
-            out[i, 5] = (mu - out[i, 1] * out[i, 5] - zq[i] * dq) / q[i] - zq[i]
-            step = min(step, _reach_of(q[i], dq), _reach_of(zq[i], out[i, 5]))
+            out[5, i] = (mu - out[1, i] * out[5, i] - zq[i] * dq) / q[i] - zq[i]
+            step = min(step, _reach_of(q[i], dq), _reach_of(zq[i], out[5, i]))
         if capped:
             more = -(0.0 if smooth else dp) - (dq if pair else 0.0)
-            out[i, 6] = (mu - out[i, 2] * out[i, 6] - zroom[i] * more) / room[i] - zroom[i]
-            out[i, 2] = more
-            step = min(step, _reach_of(room[i], more), _reach_of(zroom[i], out[i, 6]))
+            out[6, i] = (mu - out[2, i] * out[6, i] - zroom[i] * more) / room[i] - zroom[i]
+            out[2, i] = more
+            step = min(step, _reach_of(room[i], more), _reach_of(zroom[i], out[6, i]))
         if smooth:
-            out[i, 7] = (mu - out[i, 3] * out[i, 7] + zside[i] * dp) / side[i] - zside[i]
-            out[i, 3] = -dp
-            step = min(step, _reach_of(side[i], -dp), _reach_of(zside[i], out[i, 7]))
-        out[i, 0] = dp
-        out[i, 1] = dq
+            out[7, i] = (mu - out[3, i] * out[7, i] + zside[i] * dp) / side[i] - zside[i]
+            out[3, i] = -dp
+            step = min(step, _reach_of(side[i], -dp), _reach_of(zside[i], out[7, i]))
+        out[0, i] = dp
+        out[1, i] = dq
     return step
 
 
@@ -237,6 +238,8 @@ class Interior:
         self.capped = bool(np.isfinite(s.cap)) and (s.pair or not s.smooth)
         self.u1, self.u2 = self._values()
         self.room = 1.0 if program.warm is None else ROOM
+        self.taken, self.residual = 0, 1.0 + float(np.max(np.abs(program.cost)))
+        self.squares = [np.outer(M[0], M[0]) - M[1:].T @ M[1:] for M, _ in program.cones]
         self.x = self._samples_at_start()
         self.bounded = len(program.h) > 0
         self.slack = program.h - program.G @ self.w if self.bounded else program.h
@@ -297,7 +300,7 @@ class Interior:
         for k in range(4):  # what a loss does not have stays 0
             value, multiplier = x[k], x[k + 4]
             if out is not None:
-                value, multiplier = value + step * out[:, k], multiplier + step * out[:, k + 4]
+                value, multiplier = value + step * out[k], multiplier + step * out[k + 4]
             total += float(value @ multiplier)
         return total
 
@@ -319,26 +322,25 @@ class Interior:
         return result
 
     def step(self) -> tuple[float, float]:
-        """Take one predictor-corrector step; return its length and the residual before it."""
+        """Take one predictor-corrector step; return its length and the residual that is left."""
         program, s, x, n = self.program, self.s, self.x, self.n
-        D, rho, out = np.empty((len(s.Z), 3)), np.empty((len(s.Z), 2)), np.zeros((len(s.Z), 8))
+        D, rho, out = np.empty((3, len(s.Z))), np.empty((2, len(s.Z))), np.zeros((8, len(s.Z)))
         self._curve(0.0, out, D, rho)
         scalings = [Scaling(a, b) for a, b in zip(self.heads, self.duals, strict=True)]
         H = self._matrix(D, scalings)
         factor = _factored(H)
-        residual = program.cost + self._pull(x.p, x.q)
+        residual = program.cost.copy()
         if self.bounded:
             residual += program.G.T @ self.y
         for (M, _), y in zip(program.cones, self.duals, strict=True):
             residual -= M[0] * y.head[0] + M[1:].T @ y.tail[0]
         if program.equal is not None:
             residual += self.nu * program.equal
-        size = float(np.max(np.abs(residual)))
         mu = self.gap() / max(self.pairs, 1)
         nothing = [Pair(np.zeros(1), np.zeros_like(c.tail)) for c in self.heads]
 
         # predictor
-        dw, ds, dy, cones, reach = self._direction(
+        _, ds, dy, cones, reach, _, _ = self._direction(
             factor, D, rho, residual, scalings, 0.0, out, 0.0, nothing
         )
         after = self._sample_products(out, reach) / n
@@ -357,14 +359,19 @@ class Interior:
         second = [
             _product(W.divide(da), W.times(db)) for W, (da, db) in zip(scalings, cones, strict=True)
         ]
-        dw, ds, dy, cones, reach = self._direction(
+        dw, ds, dy, cones, reach, du1, du2 = self._direction(
             factor, D, rho, residual, scalings, target, out, ds * dy, second
         )
         step = min(1.0, SHRINK * reach)
         self.w = self.w + step * dw
         self.nu += step * self.turn
-        self.u1, self.u2 = self._values()
-        self.x = State(*(part + step * out[:, k] for k, part in enumerate(x)))
+        self.taken += 1
+        if self.taken % FRESH == 0:
+            self.u1, self.u2 = self._values()
+        else:
+            self.u1 = self.u1 + step * du1
+            self.u2 = self.u2 + step * du2 if s.pair else self.u1
+        self.x = State(*(part + step * out[k] for k, part in enumerate(x)))
         self.slack = self.slack + step * ds
         self.y = self.y + step * dy
         self.heads = [
@@ -375,7 +382,8 @@ class Interior:
             Pair(b.head + step * db.head, b.tail + step * db.tail)
             for b, (_, db) in zip(self.duals, cones, strict=True)
         ]
-        return step, size
+        self.residual *= 1.0 - step  # stationarity is linear in all variables
+        return step, self.residual
 
     def _curve(self, mu: float, out: Array, D: Array, rho: Array) -> None:
         s = self.s
@@ -387,28 +395,31 @@ class Interior:
         program, s = self.program, self.s
         k = s.Z.shape[1]
         H = np.zeros((len(self.w), len(self.w)))
-        weight = np.square(s.a1) * D[:, 0]
+        weight = np.square(s.a1) * D[0]
         if s.pair:
-            weight += 2.0 * s.a1 * s.a2 * D[:, 1] + np.square(s.a2) * D[:, 2]
+            weight += 2.0 * s.a1 * s.a2 * D[1] + np.square(s.a2) * D[2]
         rows = s.Z * np.sqrt(np.maximum(weight, 0.0) / self.n)[:, None]
         H[:k, :k] = rows.T @ rows
         if s.lam >= 0 and (s.b1 != 0.0 or s.b2 != 0.0):
-            cross = s.a1 * D[:, 0] * s.b1
-            own = float(np.sum(D[:, 0])) * s.b1**2
+            cross = s.a1 * D[0] * s.b1
+            own = float(np.sum(D[0])) * s.b1**2
             if s.pair:
-                cross = cross + s.a1 * D[:, 1] * s.b2 + s.a2 * D[:, 1] * s.b1
-                cross = cross + s.a2 * D[:, 2] * s.b2
-                own += 2.0 * s.b1 * s.b2 * float(np.sum(D[:, 1])) + s.b2**2 * float(np.sum(D[:, 2]))
+                cross = cross + s.a1 * D[1] * s.b2 + s.a2 * D[1] * s.b1
+                cross = cross + s.a2 * D[2] * s.b2
+                own += 2.0 * s.b1 * s.b2 * float(np.sum(D[1])) + s.b2**2 * float(np.sum(D[2]))
             column = cross @ s.Z / self.n
             H[:k, s.lam] += column
             H[s.lam, :k] += column
             H[s.lam, s.lam] += own / self.n
         if self.bounded:
-            H += (program.G.T @ program.G.multiply((self.y / self.slack)[:, None])).toarray()
-        for (M, _), W in zip(program.cones, scalings, strict=True):
+            weights = (self.y / self.slack)[:, None]
+            if isinstance(program.G, np.ndarray):
+                H += program.G.T @ (weights * program.G)
+            else:
+                H += (program.G.T @ program.G.multiply(weights)).toarray()
+        for (M, _), W, J in zip(program.cones, scalings, self.squares, strict=True):
             # W^-2 = (2 v v' - J) / eta^2 with v = (w0, -w1)
             v = W.w0[0] * M[0] - W.w1[0] @ M[1:]
-            J = np.outer(M[0], M[0]) - M[1:].T @ M[1:]
             H += (2.0 * np.outer(v, v) - J) / W.eta[0] ** 2
         return H
 
@@ -423,16 +434,16 @@ class Interior:
         out: Array,
         ey: Array | float,
         second: list[Pair],
-    ) -> tuple[Array, Array, Array, list[tuple[Pair, Pair]], float]:
-        """Return the changes of w, slacks, multipliers and cones, and the largest step.
+    ) -> tuple[Array, Array, Array, list[tuple[Pair, Pair]], float, Array, Array]:
+        """Return the changes of w, slacks, multipliers and cones, the largest step, and du.
 
         The predictor's changes of the samples, ``out``, give way to the new ones.
         """
         program, s, x = self.program, self.s, self.x
         # dP = D (du + rho), so the drive rho enters the right-hand side as a change of P
-        drive_p = D[:, 0] * rho[:, 0] + D[:, 1] * rho[:, 1]
-        drive_q = D[:, 1] * rho[:, 0] + D[:, 2] * rho[:, 1]
-        rhs = -residual - self._pull(drive_p, drive_q)
+        drive_p = D[0] * rho[0] + D[1] * rho[1]
+        drive_q = D[1] * rho[0] + D[2] * rho[1]
+        rhs = -residual - self._pull(x.p + drive_p, x.q + drive_q if s.pair else drive_q)
         push = self.y
         if self.bounded:
             push = (target - ey) / self.slack - self.y
@@ -470,7 +481,7 @@ class Interior:
             db = W.divide(Pair(right.head - scaled.head, right.tail - scaled.tail))
             cones.append((da, db))
             reach = min(reach, _reach_cone(a, da), _reach_cone(b, db))
-        return dw, ds, dy, cones, reach
+        return dw, ds, dy, cones, reach, du1, du2
 
 
 def _factored(H: Array) -> tuple[Array, bool]:

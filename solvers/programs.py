@@ -19,6 +19,8 @@ from convexnn.portfolio import PortfolioForm, Stress, Weights
 from convexnn.solvers.interior import ROOM, Interior, Program, Samples
 from convexnn.wasserstein import Linear, Slopes, WassersteinForm
 
+DENSE = 40_000  # entries up to which a dense matrix of inequalities is the faster one
+
 
 def layout(
     form: WassersteinForm | PortfolioForm, start: tuple[Any, Any] | None = None
@@ -194,7 +196,9 @@ def matrix(rows: list[tuple[dict[int, float], float]], D: int) -> tuple[Any, Arr
     at = [i for i, (row, _) in enumerate(rows) for _ in row]
     column = [j for row, _ in rows for j in row]
     value = [v for row, _ in rows for v in row.values()]
-    G = sparse.csr_array((value, (at, column)), shape=(len(rows), D))
+    G: Any = sparse.csr_array((value, (at, column)), shape=(len(rows), D))
+    if len(rows) * D <= DENSE:
+        G = G.toarray()
     return G, np.array([right for _, right in rows], dtype=np.float64)
 
 
