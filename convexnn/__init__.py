@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.median import GeometricMedian as GeometricMedian
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -74,6 +75,7 @@ PROBLEMS = {
     "WassersteinRegression": "convexnn.problems.wasserstein",
     "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
+    "GeometricMedian": "convexnn.problems.median",
     "DivergenceReweighting": "convexnn.problems.divergence",
 }
 
