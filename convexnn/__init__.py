@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convexnn.aggregation import aggregate as aggregate
     from convexnn.backend import Backend as Backend
     from convexnn.backend import BackendError as BackendError
     from convexnn.backend import Capabilities as Capabilities
@@ -81,6 +82,7 @@ PROBLEMS = {
 
 # Names load on first use, so that importing the package costs nothing.
 _HOME = PROBLEMS | {
+    "aggregate": "convexnn.aggregation",
     "Backend": "convexnn.backend",
     "BackendError": "convexnn.backend",
     "Capabilities": "convexnn.backend",
