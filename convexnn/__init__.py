@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convexnn.aggregation import aggregate as aggregate
     from convexnn.backend import Backend as Backend
     from convexnn.backend import BackendError as BackendError
     from convexnn.backend import Capabilities as Capabilities
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.median import GeometricMedian as GeometricMedian
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -74,11 +76,13 @@ PROBLEMS = {
     "WassersteinRegression": "convexnn.problems.wasserstein",
     "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
+    "GeometricMedian": "convexnn.problems.median",
     "DivergenceReweighting": "convexnn.problems.divergence",
 }
 
 # Names load on first use, so that importing the package costs nothing.
 _HOME = PROBLEMS | {
+    "aggregate": "convexnn.aggregation",
     "Backend": "convexnn.backend",
     "BackendError": "convexnn.backend",
     "Capabilities": "convexnn.backend",

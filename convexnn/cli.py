@@ -7,11 +7,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import relu, wasserstein
+from convexnn.commands import median, relu, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
-FAMILIES = {"relu": relu, "wasserstein": wasserstein}
+FAMILIES = {"relu": relu, "wasserstein": wasserstein, "median": median}
 
 
 class Families(TyperGroup):

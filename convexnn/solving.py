@@ -27,6 +27,7 @@ from convexnn.backend import (
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
@@ -41,6 +42,7 @@ OWN: dict[type, tuple[str, ...]] = {
     PortfolioForm: ("newton",),
     Transport: ("greedy",),
     DemandForm: ("quantile",),
+    MedianForm: ("newton",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")

@@ -18,6 +18,7 @@ from convexnn.curves import PiecewiseLinear
 from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
 from convexnn.losses import Loss, as_loss
+from convexnn.median import Location, Sight
 from convexnn.patterns import Patterns
 from convexnn.portfolio import Stress, Weights
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
@@ -33,6 +34,7 @@ RECORDS: dict[str, type] = {
         *(Linear, Slopes, Weights, Stress),
         *(Adversary, Choice),
         *(Order, Shift),
+        *(Location, Sight),
     )
 }
 

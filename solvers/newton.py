@@ -1,6 +1,7 @@
-"""Newton's method on the path of a primal-dual interior point, for linear decisions.
+"""Newton's method: on the path of a primal-dual interior point for linear decisions.
 
-`convexnn.solvers.programs` lays a form out, `convexnn.solvers.interior` takes the steps.
+`convexnn.solvers.programs` lays a form out, `convexnn.solvers.interior` takes the steps. The
+geometric median has steps of its own, in `convexnn.solvers.median`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.losses import Logistic
+from convexnn.median import MedianForm
 from convexnn.portfolio import PortfolioForm, Weights
 from convexnn.problem import Problem
+from convexnn.solvers import median
 from convexnn.solvers.interior import Interior
 from convexnn.solvers.options import unpack
 from convexnn.solvers.programs import layout
@@ -27,11 +30,14 @@ EXHAUSTED = 1e-15  # own gap and residual below which rounding rules
 
 
 class Newton:
-    """Primal-dual interior point for linear decisions; O(n d^2) a step, some twenty steps."""
+    """Primal-dual interior point for linear decisions; O(n d^2) a step, some twenty steps.
+
+    For the geometric median, steps of O(n d), some five of them.
+    """
 
     name = "newton"
     capabilities = Capabilities(
-        forms=(WassersteinForm, PortfolioForm), warm_start=True, best_tol=1e-10
+        forms=(WassersteinForm, PortfolioForm, MedianForm), warm_start=True, best_tol=1e-10
     )
 
     def available(self) -> str | None:
@@ -42,8 +48,11 @@ class Newton:
         """Return None: it takes every problem of its form."""
         return None
 
-    def prepare(self, form: WassersteinForm | PortfolioForm) -> None:
+    def prepare(self, form: WassersteinForm | PortfolioForm | MedianForm) -> None:
         """Compile the kernels on a few rows."""
+        if isinstance(form, MedianForm):
+            median.prepare(form)
+            return
         if isinstance(form, PortfolioForm):
             Interior(layout(form._replace(returns=form.returns[:3])).program).step()
             return
@@ -54,13 +63,15 @@ class Newton:
 
     def run(
         self,
-        form: WassersteinForm | PortfolioForm,
+        form: WassersteinForm | PortfolioForm | MedianForm,
         options: Options,
         reporter: Reporter,
         start: Any = None,
     ) -> Raw:
         """Iterate until the reporter is satisfied or nothing moves."""
         unpack("newton", options.extra)
+        if isinstance(form, MedianForm):
+            return median.run(form, options, reporter, start)
         if isinstance(form, WassersteinForm) and form.squared and form.radius == 0.0:
             exact = least_squares(form)
             if reporter.report(1, exact, slopes_at(form, exact)):

@@ -40,3 +40,13 @@ def test_preference_draws_its_figure(tmp_path: Path) -> None:
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     for name in ("plain", "plain, 3 x decay", "robust, radius 1"):
         assert name in said
+
+
+def test_byzantine_clients_beat_the_mean_only(tmp_path: Path) -> None:
+    lines = run("byzantine.py", "--out", "figure.png", cwd=tmp_path).splitlines()
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    table = {words[0]: [float(w) for w in words[1:]] for words in map(str.split, lines[10:])}
+    assert table["mean"][0] > 0.7  # without faulty clients
+    assert table["mean"][-1] < 0.5  # with 40 % of noise
+    for robust in ("geometric-median", "coordinate-median", "centered-clipping"):
+        assert table[robust][-1] > 0.7

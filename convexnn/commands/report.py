@@ -18,7 +18,7 @@ from convexnn.solution import Solution
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 TEXT = ("backend", "status", "bound covers")
-BRIEF = ("backend", "status", "objective", "gap", "solve s")  # and the score
+BRIEF = ("backend", "status", "objective", "gap", "solve s")  # and the score, if any
 
 
 def score(split: Split) -> Callable[[Any], float]:
@@ -39,11 +39,13 @@ def score(split: Split) -> Callable[[Any], float]:
 
 def show(
     solutions: Sequence[Solution],
-    scores: Sequence[float],
+    scores: Sequence[float] | None,
     split: Split,
     console: Console | None = None,
 ) -> None:
     """Print the table of solutions, with as many of its columns as the terminal has room for.
+
+    Models that are no predictors have no scores.
 
     Where even the brief table has no room, or a single solution has no room for all of its
     figures in one row, they are printed one a line.
@@ -51,10 +53,11 @@ def show(
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDE)
-    rows = [figures(s, value, split) for s, value in zip(solutions, scores, strict=True)]
+    values: Sequence[float | None] = scores or [None] * len(solutions)
+    rows = [figures(s, value, split) for s, value in zip(solutions, values, strict=True)]
     layouts = [across(rows, list(rows[0]))]
     if len(rows) > 1:
-        layouts.append(across(rows, [*BRIEF, measured(split)]))
+        layouts.append(across(rows, [*BRIEF, *([measured(split)] if scores else [])]))
     layouts.append(down(rows))
     room = console.options.update(max_width=10 * WIDE)  # a measure is clipped to its options
     fitting = (t for t in layouts if console.measure(t, options=room).minimum <= console.width)
@@ -66,7 +69,7 @@ def measured(split: Split) -> str:
     return f"test {'accuracy' if split.classification else 'R^2'}"
 
 
-def figures(s: Solution, value: float, split: Split) -> dict[str, str]:
+def figures(s: Solution, value: float | None, split: Split) -> dict[str, str]:
     """Return what the table says of a solution, by heading."""
     return {
         "backend": "local search" if s.backend == "lbfgs" else s.backend,
@@ -76,7 +79,7 @@ def figures(s: Solution, value: float, split: Split) -> dict[str, str]:
         "gap": f"{s.gap:.1e}",
         "violation": f"{s.violation:.1e}",
         **{f"{t} s": f"{s.timings[t]:.2f}" for t in ("compile", "solve", "certify")},
-        measured(split): f"{value:.3f}",
+        **({} if value is None else {measured(split): f"{value:.3f}"}),
         "bound covers": s.certificate.covers,
     }
 
@@ -124,7 +127,6 @@ def close(solution: Solution, split: Split, save: Path | None, plot: Path | None
 
 def close_all(result: Comparison, split: Split, save: Path | None, plot: Path | None) -> None:
     """Print the table of a comparison and who did not run, write what was asked for."""
-    assert result.scores is not None
     show(result.solutions, result.scores, split)
     for name, reason in result.skipped.items():
         print(f"not run: {name}: {reason}")
