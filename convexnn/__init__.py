@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.distributed import DistributedMedian as DistributedMedian
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
@@ -75,6 +76,7 @@ PROBLEMS = {
     "WorstCaseMargins": "convexnn.problems.follower",
     "Newsvendor": "convexnn.problems.newsvendor",
     "DivergenceReweighting": "convexnn.problems.divergence",
+    "DistributedMedian": "convexnn.problems.distributed",
 }
 
 # Names load on first use, so that importing the package costs nothing.

@@ -25,6 +25,7 @@ from convexnn.backend import (
     too_large,
 )
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
+from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.monitor import Callback, Monitor
@@ -41,6 +42,7 @@ OWN: dict[type, tuple[str, ...]] = {
     PortfolioForm: ("newton",),
     Transport: ("greedy",),
     DemandForm: ("quantile",),
+    ConsensusForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")

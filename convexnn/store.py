@@ -14,6 +14,7 @@ import numpy as np
 
 from convexnn.balls import Adversary, Choice
 from convexnn.cones import Facets
+from convexnn.consensus import Agents, Prices
 from convexnn.curves import PiecewiseLinear
 from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
@@ -33,6 +34,7 @@ RECORDS: dict[str, type] = {
         *(Linear, Slopes, Weights, Stress),
         *(Adversary, Choice),
         *(Order, Shift),
+        *(Agents, Prices),
     )
 }
 
