@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.constrained import LinearlyConstrained as LinearlyConstrained
     from convexnn.problems.distributed import DistributedMedian as DistributedMedian
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
@@ -77,6 +78,7 @@ PROBLEMS = {
     "Newsvendor": "convexnn.problems.newsvendor",
     "DivergenceReweighting": "convexnn.problems.divergence",
     "DistributedMedian": "convexnn.problems.distributed",
+    "LinearlyConstrained": "convexnn.problems.constrained",
 }
 
 # Names load on first use, so that importing the package costs nothing.

@@ -28,6 +28,7 @@ from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.linear_sum import LinearSum
 from convexnn.monitor import Callback, Monitor
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
@@ -43,6 +44,7 @@ OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
     ConsensusForm: ("admm",),
+    LinearSum: ("homotopy",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")

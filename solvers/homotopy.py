@@ -6,8 +6,9 @@ from typing import Any
 
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.consensus import ConsensusForm
+from convexnn.linear_sum import LinearSum
 from convexnn.problem import Problem
-from convexnn.solvers import median_homotopy
+from convexnn.solvers import linear_homotopy, median_homotopy
 from convexnn.solvers.rounds import serial, warm_up
 
 
@@ -20,7 +21,8 @@ class Homotopy:
         Re-centre the smoothing when the constraints' residual has dropped; or halve it on the
         paper's schedule and restart from averages.
     smoothing : float, optional
-        The first mu, in units of mean weight over spread.
+        The first mu, of a graph in units of mean weight over spread; of ``A x = b`` the only
+        one if given, else it starts at 1 and is turned on the way.
     splitting : "root" or "laplacian", default "root"
         Of a graph: one exchange a round with ``A'A = I - W``, or two with ``A = I - W``.
     checkpoint : path, optional
@@ -30,7 +32,7 @@ class Homotopy:
     """
 
     name = "homotopy"
-    capabilities = Capabilities(forms=(ConsensusForm,), warm_start=True)
+    capabilities = Capabilities(forms=(ConsensusForm, LinearSum), warm_start=True)
 
     def available(self) -> str | None:
         """Return None: it is always there."""
@@ -40,14 +42,21 @@ class Homotopy:
         """Return None: it takes every form that it reads."""
         return None
 
-    def prepare(self, form: ConsensusForm) -> None:
+    def prepare(self, form: ConsensusForm | LinearSum) -> None:
         """Compile the kernels."""
-        warm_up()
+        if isinstance(form, ConsensusForm):
+            warm_up()
 
     def run(
-        self, form: ConsensusForm, options: Options, reporter: Reporter, start: Any = None
+        self,
+        form: ConsensusForm | LinearSum,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
     ) -> Raw:
         """Iterate until the reporter is satisfied."""
+        if isinstance(form, LinearSum):
+            return linear_homotopy.run(form, options, reporter, start)
         return serial(
             self.name,
             median_homotopy.MedianHomotopy,

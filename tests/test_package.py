@@ -43,13 +43,14 @@ FLOOR = {
             "demand",
             "consensus",
             "exchange",
+            "linear_sum",
         ),
         1,
     ),
     **dict.fromkeys(
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
-    **dict.fromkeys(("linear", "worst_case", "curves", "graphs"), 2),
+    **dict.fromkeys(("linear", "worst_case", "curves", "graphs", "terms"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
