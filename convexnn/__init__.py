@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
+    from convexnn.problems.network_lasso import NetworkLasso as NetworkLasso
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -78,6 +79,7 @@ PROBLEMS = {
     "Newsvendor": "convexnn.problems.newsvendor",
     "DivergenceReweighting": "convexnn.problems.divergence",
     "DistributedMedian": "convexnn.problems.distributed",
+    "NetworkLasso": "convexnn.problems.network_lasso",
     "LinearlyConstrained": "convexnn.problems.constrained",
 }
 

@@ -60,6 +60,11 @@ class ConsensusForm(NamedTuple):
     weights: Array
     edges: NDArray[np.int64]
 
+    @property
+    def agents(self) -> int:
+        """Return the number of agents."""
+        return len(self.points)
+
     def objective(self, x: Array) -> float:
         """Return ``sum_i w_i ||x - b_i||``."""
         return float(self.weights @ lengths(self.points - x))

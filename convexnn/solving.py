@@ -30,6 +30,7 @@ from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.linear_sum import LinearSum
 from convexnn.monitor import Callback, Monitor
+from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
@@ -45,6 +46,7 @@ OWN: dict[type, tuple[str, ...]] = {
     DemandForm: ("quantile",),
     ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
+    LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")

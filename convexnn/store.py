@@ -20,6 +20,7 @@ from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
 from convexnn.linear_sum import Multipliers, Stacked
 from convexnn.losses import Loss, as_loss
+from convexnn.network_lasso import Flows
 from convexnn.patterns import Patterns
 from convexnn.portfolio import Stress, Weights
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
@@ -36,7 +37,7 @@ RECORDS: dict[str, type] = {
         *(Linear, Slopes, Weights, Stress),
         *(Adversary, Choice),
         *(Order, Shift),
-        *(Agents, Prices),
+        *(Agents, Prices, Flows),
         *(Stacked, Multipliers),
     )
 }

@@ -27,8 +27,9 @@ from convexnn.consensus import ConsensusForm
 from convexnn.forms import GroupForm, MajorantForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
+from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive
-from convexnn.solvers import distributed_admm, joint, majorant, rounds
+from convexnn.solvers import distributed_admm, joint, lasso_admm, majorant, rounds
 from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
@@ -41,7 +42,7 @@ GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
-Form: TypeAlias = GroupForm | MajorantForm | WassersteinForm | ConsensusForm
+Form: TypeAlias = GroupForm | MajorantForm | WassersteinForm | ConsensusForm | LassoForm
 
 
 class Admm:
@@ -49,7 +50,8 @@ class Admm:
 
     For agents on a graph it is that of `distributed_admm`, with options of its own: `penalty` of
     the consensus in units of mean weight over spread, by default from the graph's spectrum;
-    `checkpoint`, a path where the state is kept and resumed from, `every` so many rounds.
+    `checkpoint`, a path where the state is kept and resumed from, `every` so many rounds. For a
+    network lasso that of `lasso_admm`, with `rho`, tuned on the way if left out.
 
     Options
     -------
@@ -63,7 +65,7 @@ class Admm:
 
     name = "admm"
     capabilities = Capabilities(
-        forms=(GroupForm, MajorantForm, WassersteinForm, ConsensusForm),
+        forms=(GroupForm, MajorantForm, WassersteinForm, ConsensusForm, LassoForm),
         warm_start=True,
         best_tol=1e-10,
     )
@@ -82,7 +84,7 @@ class Admm:
 
     def prepare(self, form: Form) -> None:
         """Compile the kernels."""
-        if isinstance(form, ConsensusForm):
+        if isinstance(form, ConsensusForm | LassoForm):
             rounds.warm_up()
         elif isinstance(form, MajorantForm):
             majorant.warm_up(form)
@@ -110,15 +112,11 @@ class Admm:
     ) -> Raw:
         """Iterate until the reporter is satisfied."""
         if isinstance(form, ConsensusForm):
-            return rounds.serial(
-                "admm",
-                distributed_admm.DecentralisedAdmm,
-                form,
-                options,
-                reporter,
-                start,
-                **distributed_admm.DEFAULTS,
-            )
+            maker, own = distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
+            return rounds.serial("admm", maker, form, options, reporter, start, **own)
+        if isinstance(form, LassoForm):
+            edges, own = lasso_admm.LassoAdmm, lasso_admm.DEFAULTS
+            return rounds.serial("admm", edges, form, options, reporter, start, **own)
         chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
         for name in ("rho", "sigma"):
             if chosen[name] is not None:

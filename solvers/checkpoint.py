@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,7 @@ class Checkpoint:
         self.path = path
         told = {name: v for name, v in chosen.items() if name not in NOT_OF_THE_RUN}
         digest = hashlib.sha256(to_json([engine, told]).encode())
-        for part in form:
+        for part in _flat(form):
             digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
         self.key = digest.hexdigest()
 
@@ -78,3 +80,15 @@ class Checkpoint:
             state[name] = rows[talk.block.own].copy() if name[0].isupper() else rows
         talk.rounds, talk.messages = int(meta["rounds"]), int(meta["messages"])
         return int(meta["iteration"])
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _flat(part)
+    elif is_dataclass(value):
+        yield type(value).__name__
+        for f in fields(value):
+            yield from _flat(getattr(value, f.name))
+    else:
+        yield value

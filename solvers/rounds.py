@@ -65,7 +65,7 @@ def serial(
 ) -> Raw:
     """Run a method with every agent in this process."""
     chosen = unpack(engine, options.extra, **OWN, **defaults)
-    talk = Serial(form.edges, len(form.points))
+    talk = Serial(form.edges, form.agents)
     method = maker(form, talk.block, chosen)
     return drive(engine, method, talk, form, chosen, options, reporter, start)
 

@@ -44,6 +44,7 @@ FLOOR = {
             "consensus",
             "exchange",
             "linear_sum",
+            "network_lasso",
         ),
         1,
     ),
