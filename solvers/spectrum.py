@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convexnn.arrays import Array
 
 DENSE = 300  # agents up to which all eigenvalues are computed
+LANCZOS = 400  # steps for more
 SLACK = 1.01  # of eigenvalues that are upper bounds
 
 
@@ -60,7 +61,6 @@ def spectrum(edges: NDArray[np.int64], n: int, weights: Array) -> Spectrum:
     Spectrum(least=1.0, largest=3.03)
     """
     from scipy.sparse import coo_array, diags_array
-    from scipy.sparse.linalg import ArpackError, eigsh
 
     half = coo_array((weights, (edges[:, 0], edges[:, 1])), shape=(n, n))
     matrix = (half + half.T).tocsc()
@@ -68,14 +68,32 @@ def spectrum(edges: NDArray[np.int64], n: int, weights: Array) -> Spectrum:
     if n <= DENSE:
         values = np.linalg.eigvalsh(lap.toarray())
         return Spectrum(_digits(values[1]), _digits(SLACK * values[-1]))
-    top = 2.0 * float(lap.diagonal().max())  # Gershgorin
-    first = np.cos(np.arange(n, dtype=np.float64))
-    try:
-        low = eigsh(lap, 2, sigma=-1e-4 * top, v0=first, tol=1e-6, return_eigenvectors=False)
-        high = eigsh(lap, 1, v0=first, tol=1e-6, return_eigenvectors=False)
-    except (ArpackError, RuntimeError):
-        return Spectrum(_digits(1e-3 * top), _digits(top))
-    return Spectrum(_digits(max(float(np.max(low)), 1e-12 * top)), _digits(SLACK * float(high[0])))
+    low, high = _lanczos(lap, n)
+    return Spectrum(_digits(low), _digits(SLACK * high))
+
+
+def _lanczos(lap: Any, n: int) -> tuple[float, float]:
+    """Return estimates of the ends, the lower from above: without a factor, which may fill up."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    v = np.cos(np.arange(n, dtype=np.float64) ** 2)
+    before, beta = np.zeros(n), 0.0
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for _ in range(LANCZOS):
+        v = v - v.mean()
+        size = float(np.linalg.norm(v))
+        if diagonal:
+            if size <= 1e-10 * abs(diagonal[0]):
+                break
+            beside.append(size)
+            beta = size
+        v = v / size
+        w = lap @ v - beta * before
+        diagonal.append(float(v @ w))
+        before, v = v, w - diagonal[-1] * v
+    ends = eigvalsh_tridiagonal(np.array(diagonal), np.array(beside))
+    return float(ends[0]), float(ends[-1])
 
 
 def _digits(value: float) -> float:
