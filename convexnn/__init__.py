@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
+    from convexnn.problems.constrained import LinearlyConstrained as LinearlyConstrained
+    from convexnn.problems.distributed import DistributedMedian as DistributedMedian
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
     from convexnn.problems.gated import GatedReluTraining as GatedReluTraining
     from convexnn.problems.median import GeometricMedian as GeometricMedian
+    from convexnn.problems.network_lasso import NetworkLasso as NetworkLasso
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
@@ -78,6 +81,9 @@ PROBLEMS = {
     "Newsvendor": "convexnn.problems.newsvendor",
     "GeometricMedian": "convexnn.problems.median",
     "DivergenceReweighting": "convexnn.problems.divergence",
+    "DistributedMedian": "convexnn.problems.distributed",
+    "NetworkLasso": "convexnn.problems.network_lasso",
+    "LinearlyConstrained": "convexnn.problems.constrained",
 }
 
 # Names load on first use, so that importing the package costs nothing.

@@ -7,11 +7,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import median, relu, wasserstein
+from convexnn.commands import distributed, median, relu, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
-FAMILIES = {"relu": relu, "wasserstein": wasserstein, "median": median}
+FAMILIES: dict[str, Any] = {
+    "relu": relu,
+    "wasserstein": wasserstein,
+    "median": median,
+    "distributed": distributed,
+}
 
 
 class Families(TyperGroup):
@@ -36,7 +41,8 @@ compare = typer.Typer(
 )
 for family, module in FAMILIES.items():
     solve.command(family)(module.solve)
-    compare.command(family)(module.compare)
+    if hasattr(module, "compare"):
+        compare.command(family)(module.compare)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 

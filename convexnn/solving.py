@@ -25,10 +25,13 @@ from convexnn.backend import (
     too_large,
 )
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
+from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
 from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
+from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.solution import Solution, Status
@@ -43,6 +46,9 @@ OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
+    ConsensusForm: ("admm",),
+    LinearSum: ("homotopy",),
+    LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")

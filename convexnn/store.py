@@ -14,14 +14,18 @@ import numpy as np
 
 from convexnn.balls import Adversary, Choice
 from convexnn.cones import Facets
+from convexnn.consensus import Agents, Prices
 from convexnn.curves import PiecewiseLinear
 from convexnn.demand import Order, Shift
 from convexnn.forms import Dual, Neurons
+from convexnn.linear_sum import Multipliers, Stacked
 from convexnn.losses import Loss, as_loss
 from convexnn.median import Location, Sight
+from convexnn.network_lasso import Flows
 from convexnn.patterns import Patterns
 from convexnn.portfolio import Stress, Weights
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
+from convexnn.terms import SAVED, Term
 from convexnn.wasserstein import Linear, Slopes
 
 if TYPE_CHECKING:
@@ -35,8 +39,12 @@ RECORDS: dict[str, type] = {
         *(Adversary, Choice),
         *(Order, Shift),
         *(Location, Sight),
+        *(Agents, Prices, Flows),
+        *(Stacked, Multipliers),
     )
 }
+
+SPARSE = ("data", "indices", "indptr")
 
 
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
@@ -152,6 +160,11 @@ def _problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
                 arrays[f"problem.{f.name}.generators"] = value.generators
         elif isinstance(value, PiecewiseLinear):
             plain[f.name] = {g.name: getattr(value, g.name).tolist() for g in fields(value)}
+        elif isinstance(value, tuple) and any(isinstance(part, Term) for part in value):
+            plain[f.name] = {"terms": [_term_to(arrays, i, part) for i, part in enumerate(value)]}
+        elif hasattr(value, "tocsr"):
+            arrays |= {f"sparse.{f.name}.{g}": getattr(value, g) for g in SPARSE}
+            plain[f.name] = {"sparse": value.shape}
         elif isinstance(value, tuple) and any(callable(part) for part in value):
             raise TypeError(f"a problem whose {f.name} holds callables cannot be saved")
         elif isinstance(value, Loss):
@@ -168,15 +181,22 @@ def _problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
     for name, value in meta["fields"].items():
         if isinstance(value, dict) and "slopes" in value:
             values[name] = PiecewiseLinear(**value)
+        elif isinstance(value, dict) and "terms" in value:
+            values[name] = [_term_from(arrays, i, part) for i, part in enumerate(value["terms"])]
+        elif isinstance(value, dict) and "sparse" in value:
+            from scipy.sparse import csr_array
+
+            parts = tuple(arrays[f"sparse.{name}.{g}"] for g in SPARSE)
+            values[name] = csr_array(parts, shape=value["sparse"])
         elif isinstance(value, dict):
             parameters = dict(value)
             values[name] = type(as_loss(parameters.pop("loss")))(**parameters)
         else:
             values[name] = value
     for key, array in arrays.items():
-        _, _, name = key.partition("problem.")
-        if not name:
+        if not key.startswith("problem."):
             continue
+        name = key.removeprefix("problem.")
         if name.endswith(".matrix"):
             stem = name.removesuffix(".matrix")
             values[stem] = Patterns(array, arrays.get(f"problem.{stem}.generators"))
@@ -185,6 +205,26 @@ def _problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
     if meta["type"] not in convexnn.PROBLEMS:
         raise ValueError(f"unknown problem {meta['type']!r}")
     return getattr(convexnn, meta["type"])(**values)
+
+
+def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:
+    kind = type(term).__name__
+    if SAVED.get(kind) is not type(term) or not is_dataclass(term):
+        raise TypeError(f"a problem with the term {kind} cannot be saved")
+    plain: dict[str, Any] = {"type": kind, "numbers": {}}
+    for f in fields(term):
+        value = getattr(term, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"term.{i}.{f.name}"] = value
+        else:
+            plain["numbers"][f.name] = value
+    return plain
+
+
+def _term_from(arrays: dict[str, Any], i: int, meta: dict[str, Any]) -> Term:
+    prefix = f"term.{i}."
+    held = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return SAVED[meta["type"]](**held, **meta["numbers"])
 
 
 def _record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:

@@ -16,18 +16,20 @@ feasible and sparse at every step and its certificate is that of a feasible netw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.consensus import ConsensusForm
 from convexnn.forms import GroupForm, MajorantForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
+from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive
-from convexnn.solvers import joint, majorant
+from convexnn.solvers import distributed_admm, joint, lasso_admm, majorant, rounds
 from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
@@ -40,9 +42,16 @@ GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
+Form: TypeAlias = GroupForm | MajorantForm | WassersteinForm | ConsensusForm | LassoForm
+
 
 class Admm:
     """Structured ADMM; for a majorant and a Wasserstein ball, those of `majorant` and `joint`.
+
+    For agents on a graph it is that of `distributed_admm`, with options of its own: `penalty` of
+    the consensus in units of mean weight over spread, by default from the graph's spectrum;
+    `checkpoint`, a path where the state is kept and resumed from, `every` so many rounds. For a
+    network lasso that of `lasso_admm`, with `rho`, tuned on the way if left out.
 
     Options
     -------
@@ -56,7 +65,9 @@ class Admm:
 
     name = "admm"
     capabilities = Capabilities(
-        forms=(GroupForm, MajorantForm, WassersteinForm), warm_start=True, best_tol=1e-10
+        forms=(GroupForm, MajorantForm, WassersteinForm, ConsensusForm, LassoForm),
+        warm_start=True,
+        best_tol=1e-10,
     )
 
     def available(self) -> str | None:
@@ -71,9 +82,11 @@ class Admm:
             return None
         return refusal(problem.canonical(MajorantForm).loss)
 
-    def prepare(self, form: GroupForm | MajorantForm | WassersteinForm) -> None:
+    def prepare(self, form: Form) -> None:
         """Compile the kernels."""
-        if isinstance(form, MajorantForm):
+        if isinstance(form, ConsensusForm | LassoForm):
+            rounds.warm_up()
+        elif isinstance(form, MajorantForm):
             majorant.warm_up(form)
         elif isinstance(form, WassersteinForm):
             joint.warm_up(form)
@@ -92,12 +105,18 @@ class Admm:
 
     def run(
         self,
-        form: GroupForm | MajorantForm | WassersteinForm,
+        form: Form,
         options: Options,
         reporter: Reporter,
         start: Any = None,
     ) -> Raw:
         """Iterate until the reporter is satisfied."""
+        if isinstance(form, ConsensusForm):
+            maker, own = distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
+            return rounds.serial("admm", maker, form, options, reporter, start, **own)
+        if isinstance(form, LassoForm):
+            edges, own = lasso_admm.LassoAdmm, lasso_admm.DEFAULTS
+            return rounds.serial("admm", edges, form, options, reporter, start, **own)
         chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
         for name in ("rho", "sigma"):
             if chosen[name] is not None:

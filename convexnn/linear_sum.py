@@ -1,0 +1,107 @@
+"""A sum of terms under linear equations: the canonical form and its points."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convexnn.arrays import Array
+    from convexnn.terms import Term
+
+ROUNDING = 1e-9  # of A'y, relative to |A|'|y|, that counts as 0 in a proof of infeasibility
+
+
+class Stacked(NamedTuple):
+    """Primal point: the variables of all terms, one after another.
+
+    Attributes
+    ----------
+    x : array of shape (N,)
+    """
+
+    x: Array
+
+
+class Multipliers(NamedTuple):
+    """Dual point: prices of the equations, and a proof that they have no solution.
+
+    Attributes
+    ----------
+    lam : array of shape (m,)
+    ray : array of shape (m,)
+        Zeros if nothing is proved. Else ``<y, A x> < <y, b>`` for every x that the terms allow;
+        where they allow all, ``A'y = 0``.
+    """
+
+    lam: Array
+    ray: Array
+
+
+class LinearSum(NamedTuple):
+    """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+    A : array or scipy.sparse.csr_array of shape (m, N)
+    b : array of shape (m,)
+    """
+
+    terms: tuple[Term, ...]
+    A: Any
+    b: Array
+
+    @property
+    def ends(self) -> list[slice]:
+        """Return where each term's variables are."""
+        last = np.cumsum([0, *(term.size for term in self.terms)])
+        return [slice(i, j) for i, j in pairwise(last)]
+
+    def value(self, x: Array) -> float:
+        """Return the sum of the terms."""
+        return float(sum(f.value(x[p]) for f, p in zip(self.terms, self.ends, strict=True)))
+
+    def prox(self, v: Array, step: float) -> Array:
+        """Return the prox of every term."""
+        parts = zip(self.terms, self.ends, strict=True)
+        return np.concatenate([f.prox(v[p], step) for f, p in parts])
+
+    def residual(self, x: Array) -> Array:
+        """Return ``A x - b``."""
+        result: Array = self.A @ x - self.b
+        return result
+
+    def violation(self, x: Array) -> float:
+        """Return the largest residual, relative to the largest sum of absolute values in a row."""
+        size = float(np.max(abs(self.A) @ np.abs(x) + np.abs(self.b)))
+        return float(np.abs(self.residual(x)).max()) / (size or 1.0)
+
+    def bound(self, lam: Array) -> float:
+        """Return the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at scaled prices.
+
+        They are drawn towards 0 until every term's conjugate is finite.
+        """
+        if not np.isfinite(lam).all():
+            lam = np.zeros_like(lam)
+        s = -(self.A.T @ lam)
+        parts = list(zip(self.terms, self.ends, strict=True))
+        scale = max(1.0, *(f.gauge(s[p]) for f, p in parts))
+        s, lam = s / scale, lam / scale
+        worth = -float(lam @ self.b) - sum(f.conjugate(s[p]) for f, p in parts)
+        return worth if np.isfinite(worth) else -np.inf
+
+    def proves(self, y: Array) -> bool:
+        """Tell whether ``sup <y, A x> < <y, b>``: no x that is allowed solves the equations."""
+        s = self.A.T @ y
+        small = np.abs(s) <= ROUNDING * (abs(self.A).T @ np.abs(y))
+        reach = size = 0.0
+        for f, p in zip(self.terms, self.ends, strict=True):
+            if small[p].all() and f.support(np.ones(f.size)) == np.inf:
+                continue
+            reach += f.support(s[p])
+            size += abs(f.support(s[p]))
+        goal = float(y @ self.b)
+        return goal - reach > ROUNDING * (size + float(np.abs(y) @ np.abs(self.b)))

@@ -1,0 +1,250 @@
+"""The engines over a graph in several processes: the launcher, and its backends.
+
+Nothing here imports MPI. Started plainly, a backend writes the form to a folder, starts
+``mpiexec -n processes python -m convexnn.solvers.mpi_worker FOLDER`` and grades the points that
+the first process sends through a socket, while the others wait. Started under mpiexec, every
+process solves the same problem and takes its own block of the agents.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.consensus import Agents, ConsensusForm, Prices
+from convexnn.problem import Problem, positive_int
+from convexnn.solution import to_json
+from convexnn.solvers import distributed_admm, median_homotopy
+from convexnn.solvers.options import unpack
+from convexnn.solvers.rounds import OWN, warm_up
+
+RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
+PATIENCE = 60.0  # seconds for the processes to come up
+GRACE = 10.0  # seconds for the processes to leave
+METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "mpi:admm": (distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS),
+    "mpi:homotopy": (median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS),
+}
+
+
+class Mpi:
+    """One method in several processes, each with a block of the agents.
+
+    Options
+    -------
+    processes : int, default 2
+        How many to start; under mpiexec there are as many as it started.
+    checkpoint : path, optional
+        Where the state is kept, and resumed from by a run of the same problem and options.
+    every : int, default 100
+        Rounds between checkpoints.
+    **options
+        Those of the method in one process, which has the same iterates to the last bit.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.capabilities = Capabilities(forms=(ConsensusForm,), warm_start=True)
+
+    def available(self) -> str | None:
+        """Return what is missing of mpi4py and mpiexec."""
+        from importlib.util import find_spec
+
+        if find_spec("mpi4py") is None:
+            return "mpi4py is not installed; it comes with: pip install 'convexnn[mpi]'"
+        if rank() is None and mpiexec() is None:
+            return "there is no mpiexec; it comes with: pip install 'convexnn[mpi]'"
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None: it takes every `ConsensusForm`."""
+        return None
+
+    def prepare(self, form: ConsensusForm) -> None:
+        """Compile the kernels, into the cache that the processes read."""
+        warm_up()
+
+    def run(
+        self, form: ConsensusForm, options: Options, reporter: Reporter, start: Any = None
+    ) -> Raw:
+        """Take part in the run under mpiexec, or start one."""
+        _, defaults = METHODS[self.name]
+        chosen = unpack(self.name, options.extra, processes=2, **OWN, **defaults)
+        positive_int("processes", chosen["processes"])
+        if rank() is not None:
+            from convexnn.solvers.mpi_worker import take_part
+
+            return take_part(self.name, form, options, chosen, reporter, start)
+        return launch(self.name, form, options, chosen, reporter, start)
+
+
+def backends() -> list[Mpi]:
+    """Return the backends."""
+    return [Mpi(name) for name in METHODS]
+
+
+def rank() -> int | None:
+    """Return this process's number under mpiexec, None outside of it."""
+    found = (os.environ[name] for name in RANKS if name in os.environ)
+    return next((int(value) for value in found), None)
+
+
+def mpiexec() -> str | None:
+    """Return the path of mpiexec: the one installed beside this Python, else the first found."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def launch(
+    engine: str,
+    form: ConsensusForm,
+    options: Options,
+    chosen: dict[str, Any],
+    reporter: Reporter,
+    start: Any = None,
+) -> Raw:
+    """Run an engine in processes of its own; a process that dies ends the run as "failed".
+
+    Parameters
+    ----------
+    engine : str
+        "mpi:admm" or "mpi:homotopy".
+    form : ConsensusForm
+    options : Options
+    chosen : dict
+        Every option of the engine.
+    reporter : Reporter
+    start : tuple of Agents and Prices, optional
+
+    Returns
+    -------
+    Raw
+    """
+    with tempfile.TemporaryDirectory(prefix="convexnn-") as name:
+        folder = Path(name)
+        key = secrets.token_hex(16)
+        arrays: dict[str, Any] = dict(zip(form._fields, form, strict=True))
+        if start is not None:
+            arrays["start"] = start[0].X
+        told: dict[str, Any] = {"engine": engine, "chosen": chosen, "key": key}
+        told |= {"max_iter": options.max_iter, "tol": options.tol, "seed": options.seed}
+        np.savez(folder / "form.npz", **arrays, told=np.array(to_json(told)))
+        command = [mpiexec() or "mpiexec", *as_root(), "-n", str(chosen["processes"])]
+        command += [sys.executable, "-m", "convexnn.solvers.mpi_worker", name]
+        with (
+            Listener(str(folder / "socket"), "AF_UNIX", authkey=key.encode()) as door,
+            (folder / "log").open("wb") as log,
+        ):
+            job = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+            try:
+                return _attend(job, door, folder / "log", chosen, reporter)
+            finally:
+                _end(job)
+
+
+def as_root() -> list[str]:
+    """Return what Open MPI wants to hear from root, and to run more processes than cores."""
+    program = mpiexec()
+    if program is None:
+        return []
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    if "Open MPI" not in said.stdout:
+        return []
+    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    return [*root, "--oversubscribe"]
+
+
+def _attend(
+    job: subprocess.Popen[bytes],
+    door: Listener,
+    log: Path,
+    chosen: dict[str, Any],
+    reporter: Reporter,
+) -> Raw:
+    line = _accept(job, door)
+    if line is None:
+        return _lost(job, log, chosen)
+    with line:
+        try:
+            while True:
+                if not line.poll(0.5):
+                    if job.poll() is not None:
+                        return _lost(job, log, chosen)
+                    continue
+                kind, *rest = line.recv()
+                if kind == "report":
+                    t, X, nu, rounds, messages = rest
+                    stop = reporter.report(t, Agents(X, rounds, messages), Prices(nu))
+                    line.send(stop)
+                elif kind == "expired":
+                    line.send(reporter.expired())
+                elif kind == "error":
+                    raise ValueError(rest[0])
+                else:
+                    return Raw(*rest)
+        except (EOFError, ConnectionError):
+            return _lost(job, log, chosen)
+
+
+def _accept(job: subprocess.Popen[bytes], door: Listener) -> Connection | None:
+    """Wait for the first process to call; None if the job ends or does not come up."""
+    inner: Any = door
+    inner._listener._socket.settimeout(0.5)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            line: Connection = door.accept()
+        except TimeoutError:
+            if job.poll() is not None:
+                return None
+        else:
+            return line
+    return None
+
+
+def _lost(job: subprocess.Popen[bytes], log: Path, chosen: dict[str, Any]) -> Raw:
+    try:
+        code: int | None = job.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        code = None
+    said = [text for text in log.read_text(errors="replace").splitlines() if text.strip(" =")]
+    last = f" Last words: {said[-1].strip()[:200]}" if said else ""
+    again = ""
+    if chosen["checkpoint"] is not None and Path(chosen["checkpoint"]).exists():
+        again = f" The same call resumes from {chosen['checkpoint']}."
+    ended = "does not answer" if code is None else f"ended with exit code {code}"
+    return Raw(
+        "failed",
+        f"A process of the {chosen['processes']} died and the MPI job {ended}.{again}{last}",
+    )
+
+
+def _end(job: subprocess.Popen[bytes]) -> None:
+    """See the job out, and put an end to it if it does not leave."""
+    for signum in (None, signal.SIGTERM, signal.SIGKILL):
+        if signum is not None and job.poll() is None:
+            os.killpg(job.pid, signum)
+        try:
+            job.wait(GRACE if signum is not signal.SIGTERM else 2.0)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,180 @@
+"""One process of an MPI run: the transport, and the program that the launcher starts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.arrays import Array
+from convexnn.backend import Options, Raw, Reporter
+from convexnn.consensus import Agents, ConsensusForm, Prices
+from convexnn.exchange import split, total
+from convexnn.extras import need
+from convexnn.solvers.mpi import METHODS
+from convexnn.solvers.rounds import drive
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class MpiTransport:
+    """A block of agents a process, and messages between processes that share an edge only.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+    edges : int array of shape (m, 2)
+    n : int
+    """
+
+    def __init__(self, comm: Any, edges: NDArray[np.int64], n: int) -> None:
+        self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        if self.size > n:
+            raise ValueError(f"processes must be at most the number of agents {n}, got {self.size}")
+        self.edges, self.n = len(edges), n
+        self.rounds = self.messages = 0
+        blocks = split(edges, n, self.size)
+        self.block = blocks[self.rank]
+        self.counts = np.array([block.stop - block.start for block in blocks])
+        starts = np.array([block.start for block in blocks])
+        owner = np.searchsorted(starts, self.block.ghosts, side="right") - 1
+        sources, self.take = np.unique(owner, return_counts=True)
+        rows, self.give, targets = [], [], []
+        for p, block in enumerate(blocks):
+            mine = (block.ghosts >= self.block.start) & (block.ghosts < self.block.stop)
+            if p != self.rank and mine.any():
+                targets.append(p)
+                rows.append(block.ghosts[mine] - self.block.start)
+                self.give.append(len(rows[-1]))
+        self.rows = np.concatenate([np.empty(0, dtype=np.int64), *rows])
+        self.graph = comm.Create_dist_graph_adjacent(sources.tolist(), targets)
+        self.buffer = np.empty((0, 0))
+
+    def exchange(self, own: Array) -> Array:
+        """Send rows to the processes that need them; return own rows and the ghosts' below."""
+        self.rounds += 1
+        self.messages += 2 * self.edges
+        k, d = own.shape
+        if self.buffer.shape[1] != d:
+            self.buffer = np.empty((k + len(self.block.ghosts), d))
+            self.sent = (np.array(self.give, dtype=int) * d).tolist()
+            self.received = (self.take * d).tolist()
+        self.buffer[:k] = own
+        self.graph.Neighbor_alltoallv(
+            (np.ascontiguousarray(own[self.rows]), self.sent), (self.buffer[k:], self.received)
+        )
+        return self.buffer
+
+    def allreduce(self, values: Array) -> Array:
+        """Return the sum of all rows, in the order of the agents whatever the processes."""
+        self.messages += 2 * (self.n - 1)
+        return total(self.gather(values))
+
+    def gather(self, own: Array) -> Array:
+        """Return the rows of all agents."""
+        whole = np.empty((self.n, own.shape[1]))
+        self.comm.Allgatherv(
+            np.ascontiguousarray(own), (whole, (self.counts * own.shape[1]).tolist())
+        )
+        return whole
+
+    def agree(self, flag: bool) -> bool:
+        """Return what the first process says."""
+        return bool(self.comm.bcast(flag, root=0))
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self.comm.Barrier()
+
+
+def take_part(
+    engine: str,
+    form: ConsensusForm,
+    options: Options,
+    chosen: dict[str, Any],
+    reporter: Reporter,
+    start: Any,
+) -> Raw:
+    """Run this process's share of the engine."""
+    comm = need("mpi4py.MPI", "mpi").COMM_WORLD
+    talk = MpiTransport(comm, form.edges, len(form.points))
+    method = METHODS[engine][0](form, talk.block, chosen)
+    name = engine.removeprefix("mpi:")
+    return drive(name, method, talk, form, chosen, options, reporter, start)
+
+
+class Remote:
+    """The launcher's reporter, over the line that the first process holds."""
+
+    def __init__(self, line: Any) -> None:
+        self.line = line
+
+    def report(self, iteration: int, primal: Agents, dual: Prices) -> bool:
+        """Have a point graded."""
+        self.line.send(("report", iteration, primal.X, dual.nu, primal.rounds, primal.messages))
+        return bool(self.line.recv())
+
+    def expired(self) -> bool:
+        """Ask whether time is up."""
+        self.line.send(("expired",))
+        return bool(self.line.recv())
+
+    def remaining(self) -> float | None:
+        """Return None: the launcher keeps the time."""
+        return None
+
+
+class Silent:
+    """The reporter of the other processes: they hear the first one's answers."""
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        """Return False."""
+        return False
+
+    def expired(self) -> bool:
+        """Return False."""
+        return False
+
+    def remaining(self) -> float | None:
+        """Return None."""
+        return None
+
+
+def main(folder: Path) -> None:
+    """Read the form, run, and tell the launcher how it ended."""
+    comm = need("mpi4py.MPI", "mpi").COMM_WORLD
+    with np.load(folder / "form.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    told = json.loads(str(arrays.pop("told")))
+    first = arrays.pop("start", None)
+    start = None if first is None else (Agents(first, 0, 0), None)
+    form = ConsensusForm(**arrays)
+    options = Options(told["tol"], told["max_iter"], told["seed"], {})
+    line: Any = None
+    if comm.Get_rank() == 0:
+        line = Client(str(folder / "socket"), "AF_UNIX", authkey=told["key"].encode())
+    reporter: Reporter = Silent() if line is None else Remote(line)
+    try:
+        raw = take_part(told["engine"], form, options, told["chosen"], reporter, start)
+    except ValueError as error:  # every process comes to it alike
+        if line is not None:
+            line.send(("error", str(error)))
+        return
+    if line is not None:
+        line.send(("end", *raw))
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+        need("mpi4py.MPI", "mpi").COMM_WORLD.Abort(1)

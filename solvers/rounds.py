@@ -1,0 +1,182 @@
+"""The loop of every engine over a graph: rounds, reports, checkpoints; and its kernels.
+
+The kernels go row by row in a fixed order, so that a row does not depend on which others are in
+the same process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numba import njit
+
+from convexnn.arrays import Array
+from convexnn.backend import Options, Raw, Reporter
+from convexnn.consensus import Agents
+from convexnn.exchange import Block, Serial, Transport
+from convexnn.problem import positive_int
+from convexnn.solvers.checkpoint import Checkpoint
+from convexnn.solvers.options import unpack
+
+MAX_ITER = 20_000
+FIRST_CHECK = 10
+GROWTH = 1.1  # checks are spaced geometrically
+GLANCE = 32  # rounds between looks at the clock
+OWN = {"checkpoint": None, "every": 100}  # options that every engine over a graph has
+
+State = dict[str, Array]
+
+
+class Method(Protocol):
+    """One algorithm: a start, a round, and the points to report.
+
+    The state is a record of arrays: those whose name begins with a capital have one row for each
+    agent of the block, the others are the same in every process. With the round's number it is
+    all that a checkpoint holds.
+    """
+
+    def start(self, talk: Transport, point: Array | None) -> State:
+        """Return the state before the first round."""
+        ...
+
+    def step(self, talk: Transport, state: State) -> None:
+        """Make one round."""
+        ...
+
+    def points(self, state: State) -> tuple[Array, Array]:
+        """Return the primal and the dual rows of the block."""
+        ...
+
+
+Maker = Callable[[Any, Block, dict[str, Any]], Method]
+
+
+def serial(
+    engine: str,
+    maker: Maker,
+    form: Any,
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+    **defaults: Any,
+) -> Raw:
+    """Run a method with every agent in this process."""
+    chosen = unpack(engine, options.extra, **OWN, **defaults)
+    talk = Serial(form.edges, form.agents)
+    method = maker(form, talk.block, chosen)
+    return drive(engine, method, talk, form, chosen, options, reporter, start)
+
+
+def drive(
+    engine: str,
+    method: Method,
+    talk: Transport,
+    form: Any,
+    chosen: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+) -> Raw:
+    """Make rounds until the reporter is satisfied, from a checkpoint if there is one."""
+    every = positive_int("every", chosen["every"])
+    point = None if start is None else start[0].X[talk.block.own].copy()
+    state = method.start(talk, point)
+    done = 0
+    saved = None
+    if chosen["checkpoint"] is not None:
+        saved = Checkpoint(Path(chosen["checkpoint"]), engine, form, chosen)
+        done = saved.restore(talk, state)
+    check = float(FIRST_CHECK)
+    limit = options.max_iter or MAX_ITER
+    for t in range(1, limit + 1):
+        due = t >= check or t == limit
+        if due:
+            check = max(check * GROWTH, t + 1.0)
+        if t <= done:
+            continue
+        method.step(talk, state)
+        if saved is not None and t % every == 0:
+            saved.write(talk, state, t)
+        if due or (t % GLANCE == 0 and talk.agree(reporter.expired())):
+            X, nu = (talk.gather(rows) for rows in method.points(state))
+            if not (np.isfinite(X).all() and np.isfinite(nu).all()):
+                return Raw("failed", "The iterates are no longer finite.")
+            agents = Agents(X, talk.rounds, talk.messages)
+            if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
+                return Raw("stopped")
+    return Raw("max_iter")
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def differences(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array) -> None:
+    """Fill ``out_i = sum_j coef_ij (x_i - x_j)`` over the neighbours of each agent."""
+    for i in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[i, c] = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            j, weight = indices[k], coef[k]
+            for c in range(out.shape[1]):
+                out[i, c] += weight * (rows[i, c] - rows[j, c])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def tensions(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array) -> None:
+    """Fill ``out_i = sum_j coef_ij ||x_i - x_j||^2 / 2``, without cancellation."""
+    for i in range(out.shape[0]):
+        value = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            j, square = indices[k], 0.0
+            for c in range(rows.shape[1]):
+                square += (rows[i, c] - rows[j, c]) ** 2
+            value += 0.5 * coef[k] * square
+        out[i] = value
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def nearer(v: Array, b: Array, step: Array, out: Array) -> None:
+    """Fill ``out_i = argmin step_i ||x - b_i|| + ||x - v_i||^2 / 2``."""
+    for i in range(v.shape[0]):
+        square = 0.0
+        for c in range(v.shape[1]):
+            square += (v[i, c] - b[i, c]) ** 2
+        r = np.sqrt(square)
+        share = 0.0 if r <= step[i] else 1.0 - step[i] / r
+        for c in range(v.shape[1]):
+            out[i, c] = b[i, c] + share * (v[i, c] - b[i, c])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def products(a: Array, b: Array, out: Array) -> None:
+    """Fill ``out_i = <a_i, b_i>``."""
+    for i in range(a.shape[0]):
+        value = 0.0
+        for c in range(a.shape[1]):
+            value += a[i, c] * b[i, c]
+        out[i] = value
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def slopes(x: Array, b: Array, w: Array, out: Array) -> None:
+    """Fill ``out_i = w_i (x_i - b_i) / ||x_i - b_i||``, 0 at the data point."""
+    for i in range(x.shape[0]):
+        square = 0.0
+        for c in range(x.shape[1]):
+            square += (x[i, c] - b[i, c]) ** 2
+        scale = 0.0 if square == 0.0 else w[i] / np.sqrt(square)
+        for c in range(x.shape[1]):
+            out[i, c] = scale * (x[i, c] - b[i, c])
+
+
+def warm_up() -> None:
+    """Compile the kernels."""
+    one, v = np.ones((1, 1)), np.ones(1)
+    none = np.zeros(0, dtype=np.int64)
+    differences(np.zeros(2, dtype=np.int64), none, np.zeros(0), one, one.copy())
+    tensions(np.zeros(2, dtype=np.int64), none, np.zeros(0), one, np.ones((1, 2))[:, 0])
+    nearer(one, one, v, one.copy())
+    products(one, one, v.copy())
+    products(one, one, np.ones((1, 2))[:, 0])
+    slopes(one, one, v, one.copy())

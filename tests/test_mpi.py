@@ -1,0 +1,181 @@
+"""The engines over a graph in several processes, started, killed and resumed for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import convexnn as cx
+from convexnn.solvers import mpi
+
+READY = mpi.Mpi("mpi:admm").available()
+pytestmark = pytest.mark.skipif(READY is not None, reason=str(READY))
+LIMIT = 120.0  # seconds for any job
+
+
+def problem(n: int = 30, d: int = 4) -> cx.DistributedMedian:
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.5, 2.0, n)
+    return cx.DistributedMedian(rng.random((n, d)), nx.cycle_graph(n), weights=weights)
+
+
+def shell(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=LIMIT, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [("admm", {}), ("homotopy", {}), ("homotopy", {"scheme": "paper", "splitting": "laplacian"})],
+)
+def test_iterates_do_not_depend_on_the_processes(
+    engine: str, options: dict[str, Any], processes: int
+) -> None:
+    alone = cx.solve(problem(), engine, tol=1e-8, max_iter=300, **options)
+    spread = cx.solve(
+        problem(), f"mpi:{engine}", tol=1e-8, max_iter=300, processes=processes, **options
+    )
+    assert spread.status is alone.status
+    assert (spread.primal.X == alone.primal.X).all()
+    assert (spread.dual.nu == alone.dual.nu).all()
+    assert (spread.model.rounds, spread.model.messages) == (
+        alone.model.rounds,
+        alone.model.messages,
+    )
+    assert [s.objective for s in spread.history] == [s.objective for s in alone.history]
+
+
+def test_launcher_never_imports_mpi() -> None:
+    code = (
+        "import sys, convexnn as cx\n"
+        "p = cx.DistributedMedian([[0.0], [1.0], [5.0]], [[0, 1], [1, 2]])\n"
+        "assert cx.solve(p, 'mpi:admm').status is cx.Status.OPTIMAL\n"
+        "print([m for m in sys.modules if m.startswith('mpi4py')])"
+    )
+    done = shell(sys.executable, "-W", "error", "-c", code)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_command_under_mpiexec_speaks_once(tmp_path: Path) -> None:
+    program = mpi.mpiexec()
+    assert program is not None
+    words = ["solve", "distributed", "--agents", "20", "--graph", "ring", "--tol", "1e-6"]
+    saved = tmp_path / "s.npz"
+    under = [program, *mpi.as_root(), "-n", "4", sys.executable, "-m", "convexnn", *words]
+    done = shell(*under, "--save", str(saved))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mpi:admm: OPTIMAL, 20 agents") == 1
+    rng = np.random.default_rng(0)
+    ring = [(i, (i + 1) % 20) for i in range(20)]
+    alone = cx.solve(cx.DistributedMedian(10.0 * rng.random((20, 10)), ring))
+    assert (cx.load(saved).primal.X == alone.primal.X).all()
+
+
+def test_command_launches_processes_itself() -> None:
+    words = ["solve", "distributed", "--agents", "12", "--graph", "grid", "--processes", "3"]
+    done = shell(sys.executable, "-m", "convexnn", *words)
+    assert done.returncode == 0, done.stderr
+    assert "mpi:admm: OPTIMAL, 12 agents" in done.stdout
+
+
+def workers_of(parent: int) -> list[int]:
+    """The MPI worker processes that descend from a process of ours."""
+    above, found = {}, []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        above[int(entry.name)] = int(status[1])
+        if (
+            b"convexnn.solvers.mpi_worker" in command
+            and b"python" in Path(os.fsdecode(command[0])).name.encode()
+        ):
+            found.append(int(entry.name))
+
+    def ours(pid: int) -> bool:
+        while pid in above:
+            if pid == parent:
+                return True
+            pid = above[pid]
+        return False
+
+    return [pid for pid in found if ours(pid)]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc to find processes in")
+def test_killed_process_ends_the_job_and_a_restart_reaches_the_same_answer(tmp_path: Path) -> None:
+    state, saved = tmp_path / "state.npz", tmp_path / "s.npz"
+    common = ["--agents", "60", "--dimension", "5", "--graph", "ring", "--backend", "homotopy"]
+    common += ["--processes", "4", "--checkpoint", str(state), "--every", "50"]
+    words = [sys.executable, "-m", "convexnn", "solve", "distributed", *common]
+    endless = [*words, "--tol", "1e-300", "--max-iter", "100000000", "--time-limit", "100"]
+    job = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + LIMIT
+        while not state.exists() and time.monotonic() < until:
+            assert job.poll() is None, job.communicate()
+            time.sleep(0.02)
+        workers = workers_of(job.pid)
+        assert len(workers) == 4
+        os.kill(workers[2], signal.SIGKILL)
+        out, err = job.communicate(timeout=LIMIT)
+    finally:
+        if job.poll() is None:
+            job.kill()
+            job.communicate()
+    assert job.returncode == 1, (out, err)
+    assert "A process of the 4 died and the MPI job ended with exit code" in out
+    assert f"The same call resumes from {state}" in out
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    with np.load(state, allow_pickle=False) as file:
+        reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
+    assert reached > 0
+    assert reached % 50 == 0
+    goal = reached + 75
+    again = shell(*words, "--tol", "1e-300", "--max-iter", str(goal), "--save", str(saved))
+    assert again.returncode == 0, again.stderr
+    rng = np.random.default_rng(0)
+    ring = [(i, (i + 1) % 60) for i in range(60)]
+    whole = cx.DistributedMedian(10.0 * rng.random((60, 5)), ring)
+    alone = cx.solve(whole, "homotopy", tol=1e-300, max_iter=goal)
+    resumed = cx.load(saved)
+    assert resumed.history[-1].iteration == goal
+    assert resumed.history[-1].objective == alone.history[-1].objective
+    assert resumed.history[-1].violation == alone.history[-1].violation
+
+
+def test_mistakes_are_named_and_nothing_is_left_running() -> None:
+    with pytest.raises(ValueError, match="no option 'rho'; it has: processes, checkpoint, every"):
+        cx.solve(problem(), "mpi:admm", rho=1.0)
+    with pytest.raises(cx.ProblemError, match="processes must be an integer >= 1"):
+        cx.solve(problem(), "mpi:admm", processes=0)
+    small = cx.DistributedMedian([[0.0], [1.0], [5.0]], [[0, 1], [1, 2]])
+    with pytest.raises(ValueError, match="processes must be at most the number of agents 3"):
+        cx.solve(small, "mpi:admm", processes=4)
+    with pytest.raises(ValueError, match="scheme must be one of"):
+        cx.solve(problem(), "mpi:homotopy", scheme="fast")
+
+
+def test_callback_and_time_limit_stop_all_processes() -> None:
+    stopped = cx.solve(problem(), "mpi:admm", tol=1e-14, callback=lambda s: s.iteration > 20)
+    assert stopped.status is cx.Status.STOPPED
+    late = cx.solve(problem(), "mpi:homotopy", tol=1e-300, time_limit=2.0, max_iter=10**8)
+    assert late.status is cx.Status.TIME_LIMIT
+
+
+def test_absent_mpiexec_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpi, "mpiexec", lambda: None)
+    assert "there is no mpiexec" in cx.backends(problem()).reasons["mpi:admm"]  # type: ignore[operator]
