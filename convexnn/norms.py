@@ -179,3 +179,4 @@ class Linf(Norm):
 
 
 NORMS: dict[str, Norm] = {norm.name: norm for norm in (L2(), L1(), Linf())}
+DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # by the name of the other

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from convexnn.losses import Logistic
+from convexnn.losses import Absolute, Hinge, Logistic, Quantile
 
 if TYPE_CHECKING:
     from convexnn.arrays import Array
@@ -244,3 +244,49 @@ def fitted(form: WassersteinForm, slopes: Slopes) -> Slopes:
 def total(form: WassersteinForm, slopes: Slopes) -> Array:
     """Return the slope of each sample's worst case in ``z_i``."""
     return slopes.own + form.y * slopes.other if form.flips else slopes.own
+
+
+def constant_model(form: WassersteinForm) -> tuple[Linear, Slopes]:
+    """Return the best model with ``b = 0``, and slopes that prove it where it is optimal."""
+    n, d = form.X.shape
+    y, zero = form.y, np.zeros(d)
+    c = _constant(form) if form.intercept else 0.0
+    point = Linear(zero, np.array([c]))
+    if form.flips and form.flip <= 2.0 * form.radius:
+        return Linear(zero, np.zeros(1)), Slopes(-0.5 * y, np.full(n, 0.5))
+    slopes = slopes_at(form._replace(flip=np.inf), point)
+    own = slopes.own.copy()
+    tied = np.abs(y * c - 1.0 if isinstance(form.loss, Hinge) else y - c) <= 1e-12 * (1.0 + abs(c))
+    if form.intercept and np.isinf(form.loss.curvature) and tied.any():
+        low, high = (np.broadcast_to(side, n) for side in form.loss.domain(y))
+        needed = -own[~tied].sum() / tied.sum()
+        own[tied] = np.clip(needed, low[tied], high[tied])
+    return point, Slopes(own, slopes.other)
+
+
+def _constant(form: WassersteinForm) -> float:
+    """Return the best constant prediction."""
+    y = form.y
+    if form.loss.classification:
+        positive_share = float(np.mean(y > 0.0))
+        share = max(positive_share, 1.0 - positive_share)
+        if form.flips:
+            share = max(share - form.radius / form.flip, 0.5)
+        sign = 1.0 if positive_share >= 0.5 else -1.0
+        if isinstance(form.loss, Hinge):
+            return sign if share > 0.5 else 0.0
+        return sign * float(np.log(share / (1.0 - share)))
+    if form.squared:
+        return float(np.mean(y))
+    if isinstance(form.loss, Quantile):
+        return float(np.quantile(y, form.loss.tau, method="inverted_cdf"))
+    if isinstance(form.loss, Absolute):
+        return float(np.median(y))
+    low, high = float(np.min(y)), float(np.max(y))
+    for _ in range(200):  # bisection on the mean slope, to rounding
+        c = 0.5 * (low + high)
+        if float(form.loss.gradient(np.full_like(y, c), y).sum()) > 0.0:
+            high = c
+        else:
+            low = c
+    return 0.5 * (low + high)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
 WORTHWHILE = 0.5  # share of the gap that shrinking must have made for a correction to be tried
 CORRECTIONS = 4
+SUMS = 64.0  # times the rounding of a term that a sum of many may be off by
 
 
 def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: float) -> float:
@@ -231,8 +232,9 @@ def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float) -> floa
         u = np.concatenate([total(form, slopes) @ form.X, [total(form, slopes).sum()]])
         u /= len(form.y)
         residue = float(np.abs(u[:-1]).sum() + (abs(u[-1]) if form.intercept else 0.0))
-        scale = float(np.mean(np.abs(slopes.own)))
-        return worth(form, slopes) - slack * residue if residue <= 1e-9 * scale else 0.0
+        g = np.abs(total(form, slopes))
+        rounding = SUMS * ROUNDING * float((g @ np.abs(form.X)).sum() + g.sum()) / len(g)
+        return worth(form, slopes) - slack * residue if residue <= rounding else 0.0
     length, room = _length(form, slopes), allowed(form, slopes)
     if form.order == 2.0 and form.squared:
         root = float(np.sqrt(np.mean(slopes.own**2)))

@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.adversary import steepest
 from convexnn.arrays import Array
 from convexnn.forms import CvxpyProgram
-from convexnn.norms import L1, L2, Linf, Norm
+from convexnn.norms import DUAL
 from convexnn.portfolio import PortfolioForm, Stress, Weights
 from convexnn.problem import ProblemError, choice, non_negative, probability, real_array
 from convexnn.solution import Certificate
@@ -19,8 +19,6 @@ from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # of a ground norm
 
 
 @dataclass(frozen=True, eq=False)

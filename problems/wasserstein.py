@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from convexnn.adversary import envelope, rate, steepest, worst_moves
-from convexnn.arrays import Array, frozen
+from convexnn.arrays import Array
+from convexnn.coordinates import Coordinates, coordinates
 from convexnn.forms import CvxpyProgram
 from convexnn.linear import LinearModel
 from convexnn.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
-from convexnn.norms import L1, L2, Linf, Norm
+from convexnn.norms import DUAL
 from convexnn.problem import (
     Labels,
     ProblemError,
@@ -27,91 +29,21 @@ from convexnn.problem import (
     probability,
     real_array,
 )
+from convexnn.problems.wasserstein_program import formula
 from convexnn.solution import Certificate
-from convexnn.wasserstein import Linear, Slopes, WassersteinForm, slopes_at
+from convexnn.wasserstein import Linear, Slopes, WassersteinForm, constant_model
 from convexnn.wasserstein_bound import lower_bound
 from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
-    import cvxpy as cp
     from numpy.typing import ArrayLike
 
-DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # of a ground norm
 DEAD = 1e-9  # coefficients below this share of the largest may be dropped under an l1 norm
 ORDERS = (1.0, 2.0, np.inf)
 
 
-class Coordinates(NamedTuple):
-    """Where engines work: ``x = scale (basis x') + mean``, with b and the radius scaled to match.
-
-    Attributes
-    ----------
-    matrix : array of shape (n, r)
-        The data in these coordinates.
-    mean : array of shape (d,)
-        Zeros without an intercept.
-    scale : float
-        A power of two near the data's root mean square.
-    basis : array of shape (d, r) or None
-        Orthonormal, where there are more columns than rows and the norm allows it; of plain risk
-        minimisation what makes the matrix orthogonal.
-    """
-
-    matrix: Array
-    mean: Array
-    scale: float
-    basis: Array | None
-
-    def coef(self, b: Array) -> Array:
-        """Return the coefficients in the coordinates of the data."""
-        result: Array = (b if self.basis is None else self.basis @ b) / self.scale
-        return result
-
-
-def coordinates(X: Array, rotates: bool, centred: bool, plain: bool = False) -> Coordinates:
-    """Centre and scale the data; drop what they do not span if the norm allows rotations.
-
-    Plain risk minimisation, of radius 0, has no norm: there the columns become orthogonal.
-    """
-    mean = X.mean(axis=0) if centred else np.zeros(X.shape[1])
-    moved = X - mean
-    size = float(np.max(np.abs(moved)))
-    if size <= 1e-13 * float(np.max(np.abs(X), initial=0.0)):
-        moved, size = np.zeros_like(moved), 0.0  # constant columns, but for rounding
-    if plain:
-        return _orthogonal(moved, mean)
-    scale = 1.0
-    if size > 0.0:
-        scale = float(2.0 ** np.round(np.log2(size)))
-        scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(moved / scale)))))
-    moved /= scale
-    basis = None
-    if rotates and X.shape[1] > X.shape[0]:
-        basis = np.linalg.qr(moved.T)[0]
-        moved = np.ascontiguousarray(moved @ basis)
-    for array in (moved, mean):
-        frozen(array)
-    return Coordinates(moved, mean, scale, basis)
-
-
-def _orthogonal(moved: Array, mean: Array) -> Coordinates:
-    n, d = moved.shape
-    sizes = np.max(np.abs(moved), axis=0)
-    sizes = np.where(sizes > 0.0, sizes, 1.0)
-    U, S, V = np.linalg.svd(moved / sizes, full_matrices=False)
-    rank = int(np.sum(max(n, d) * np.finfo(np.float64).eps * S[0] < S))
-    if rank == 0:
-        matrix, basis = np.zeros((n, 1)), np.zeros((d, 1))
-    else:
-        matrix = np.ascontiguousarray(np.sqrt(n) * U[:, :rank])
-        basis = (V[:rank].T * (np.sqrt(n) / S[:rank])) / sizes[:, None]
-    for array in (matrix, mean, basis):
-        frozen(array)
-    return Coordinates(matrix, mean, 1.0, basis)
-
-
 @dataclass(frozen=True, eq=False)
-class WassersteinLinear:
+class WassersteinLinear(ABC):
     """What linear classification and regression share; see those two.
 
     Parameters
@@ -124,6 +56,8 @@ class WassersteinLinear:
         Ground norm on the features.
     intercept : bool
     """
+
+    classification: ClassVar[bool]
 
     X: Array
     y: Any
@@ -144,12 +78,12 @@ class WassersteinLinear:
     @cached_property
     def labels(self) -> Labels:
         """Targets as the losses want them."""
-        raise NotImplementedError
+        return labels("y", self.y, len(self.X), classification=self.classification)
 
-    @cached_property
+    @property
+    @abstractmethod
     def form(self) -> WassersteinForm:
         """The canonical form."""
-        raise NotImplementedError
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -352,6 +286,8 @@ class WassersteinClassification(WassersteinLinear):
     ('OPTIMAL', True)
     """
 
+    classification: ClassVar[bool] = True
+
     _: KW_ONLY
     flip_cost: float = np.inf
     loss: str = "logistic"
@@ -362,11 +298,10 @@ class WassersteinClassification(WassersteinLinear):
         self._set("loss", choice("loss", self.loss, ["logistic", "hinge"]))
         self._set("flip_cost", positive_or_inf("flip_cost", self.flip_cost))
         self._set("order", _order(self.order, (1.0, np.inf) if self.loss == "logistic" else ORDERS))
-        found = labels("y", self.y, len(self.X), classification=True)
+        assert self.labels.classes is not None  # validates
         raw = np.array(self.y)
         raw.setflags(write=False)
         self._set("y", raw)
-        self.__dict__["labels"] = found
         if np.isfinite(self.flip_cost) and self.order != 1.0:
             raise ProblemError(
                 f"flip_cost must be inf for order {self.order:g}, got {self.flip_cost!r}"
@@ -449,6 +384,8 @@ class WassersteinRegression(WassersteinLinear):
     'OPTIMAL'
     """
 
+    classification: ClassVar[bool] = False
+
     _: KW_ONLY
     target_cost: float = np.inf
     loss: str = "squared"
@@ -466,9 +403,7 @@ class WassersteinRegression(WassersteinLinear):
         allowed = (2.0, np.inf) if squared else (1.0,)
         order = allowed[0] if self.order is None else self.order
         self._set("order", _order(order, allowed))
-        found = labels("y", self.y, len(self.X), classification=False)
-        self._set("y", found.targets)
-        self.__dict__["labels"] = found
+        self._set("y", self.labels.targets)
 
     @cached_property
     def form(self) -> WassersteinForm:
@@ -501,119 +436,3 @@ def _order(value: float, allowed: tuple[float, ...]) -> float:
         rule = ", ".join(f"{order:g}" for order in allowed)
         raise ProblemError(f"order must be one of {rule} for this loss, got {value!r}")
     return float(value)
-
-
-def constant_model(form: WassersteinForm) -> tuple[Linear, Slopes]:
-    """Return the best model with ``b = 0``, and slopes that prove it where it is optimal."""
-    n, d = form.X.shape
-    y, zero = form.y, np.zeros(d)
-    c = _constant(form) if form.intercept else 0.0
-    point = Linear(zero, np.array([c]))
-    if form.flips and form.flip <= 2.0 * form.radius:
-        return Linear(zero, np.zeros(1)), Slopes(-0.5 * y, np.full(n, 0.5))
-    slopes = slopes_at(form._replace(flip=np.inf), point)
-    own = slopes.own.copy()
-    tied = np.abs(y * c - 1.0 if isinstance(form.loss, Hinge) else y - c) <= 1e-12 * (1.0 + abs(c))
-    if form.intercept and np.isinf(form.loss.curvature) and tied.any():
-        low, high = (np.broadcast_to(side, n) for side in form.loss.domain(y))
-        needed = -own[~tied].sum() / tied.sum()
-        own[tied] = np.clip(needed, low[tied], high[tied])
-    return point, Slopes(own, slopes.other)
-
-
-def _constant(form: WassersteinForm) -> float:
-    """Return the best constant prediction."""
-    y = form.y
-    if form.loss.classification:
-        positive_share = float(np.mean(y > 0.0))
-        share = max(positive_share, 1.0 - positive_share)
-        if form.flips:
-            share = max(share - form.radius / form.flip, 0.5)
-        sign = 1.0 if positive_share >= 0.5 else -1.0
-        if isinstance(form.loss, Hinge):
-            return sign if share > 0.5 else 0.0
-        return sign * float(np.log(share / (1.0 - share)))
-    if form.squared:
-        return float(np.mean(y))
-    if isinstance(form.loss, Quantile):
-        return float(np.quantile(y, form.loss.tau, method="inverted_cdf"))
-    if isinstance(form.loss, Absolute):
-        return float(np.median(y))
-    low, high = float(np.min(y)), float(np.max(y))
-    for _ in range(200):  # bisection on the mean slope, to rounding
-        c = 0.5 * (low + high)
-        if float(form.loss.gradient(np.full_like(y, c), y).sum()) > 0.0:
-            high = c
-        else:
-            low = c
-    return 0.5 * (low + high)
-
-
-def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Write the canonical form in CVXPY."""
-    import cvxpy as cp
-
-    n, d = form.X.shape
-    y, radius, loss = form.y, form.radius, form.loss
-    b, c, z = cp.Variable(d, name="b"), cp.Variable(name="c"), cp.Variable(n, name="z")
-    lam = cp.Variable(nonneg=True, name="lam")
-    fit = z == form.X @ b + c
-    constraints: list[cp.Constraint] = [fit]
-    if not form.intercept:
-        constraints.append(c == 0.0)
-    variables: dict[str, cp.Variable] = {"b": b, "c": c, "z": z, "lam": lam}
-    size = {"l1": 1, "l2": 2, "linf": "inf"}[form.norm.name]
-    lifted = radius > 0.0 and loss.classification and form.order == 2.0
-    if lifted:  # ||b||^2 <= 4 lam v, with the multiplier lam / eps and the lift eps v
-        t, v = cp.Variable(name="t"), cp.Variable(nonneg=True, name="v")
-        variables |= {"t": t, "v": v}
-        constraints += [cp.norm(b, size) <= t, cp.SOC(lam + v, cp.hstack([t, lam - v]))]
-    elif radius > 0.0:
-        constraints.append(cp.norm(b, size) <= lam)
-        if form.floor > 0.0:
-            constraints.append(lam >= form.floor)
-    duals: dict[str, cp.Constraint] = {}
-    margin = cp.multiply(y, z)
-    if radius == 0.0:
-        scale = 2.0 if form.squared else 1.0
-        cost = scale * loss.cvxpy(z, y) / n
-        constraints.append(lam == 0.0)
-    elif loss.classification and form.order == 1.0:
-        if not form.flips:
-            cost = radius * lam + loss.cvxpy(z, y) / n
-        elif isinstance(loss, Logistic):
-            excess = cp.Variable(n, nonneg=True, name="excess")
-            variables["excess"] = excess
-            duals["other"] = excess >= margin - form.flip * lam
-            cost = radius * lam + (loss.cvxpy(z, y) + cp.sum(excess)) / n
-        else:
-            s = cp.Variable(n, nonneg=True, name="s")
-            variables["s"] = s
-            duals["own"] = s >= 1.0 - margin
-            duals["other"] = s >= 1.0 + margin - form.flip * lam
-            cost = radius * lam + cp.sum(s) / n
-    elif lifted:
-        cost = radius * lam + cp.sum(cp.pos(1.0 - margin + radius * v)) / n
-    elif loss.classification:
-        cost = loss.cvxpy(z - cp.multiply(y, radius * lam), y) / n
-    elif not form.squared:
-        cost = radius * form.lipschitz * lam + loss.cvxpy(z, y) / n
-    elif form.order == 2.0:
-        cost = cp.square(cp.norm(z - y, 2) / np.sqrt(n) + radius * lam)
-    else:
-        cost = cp.sum_squares(cp.abs(z - y) + radius * lam) / n
-    problem = cp.Problem(cp.Minimize(cost), [*constraints, *duals.values()])
-
-    def points() -> tuple[Linear, Slopes]:
-        point = Linear(np.asarray(b.value).reshape(d), np.asarray(c.value).reshape(1))
-        guess = slopes_at(form, point)
-        total = -n * np.asarray(fit.dual_value)
-        other = guess.other
-        if "other" in duals:
-            other = n * np.asarray(duals["other"].dual_value)
-        if form.squared and form.order == 2.0 and radius > 0.0:
-            root = float(np.sqrt(form.risk(point)))
-            return point, Slopes(total / (2.0 * root), other) if root > 0.0 else guess
-        return point, Slopes(total - y * other if form.flips else total, other)
-
-    return CvxpyProgram(problem, variables, points, needs)

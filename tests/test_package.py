@@ -35,6 +35,7 @@ FLOOR = {
             "bound",
             "relaxation",
             "wasserstein",
+            "coordinates",
             "wasserstein_bound",
             "portfolio",
             "adversary",
