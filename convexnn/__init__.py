@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from convexnn.problems.newsvendor import Newsvendor as Newsvendor
     from convexnn.problems.portfolio import CvarPortfolio as CvarPortfolio
     from convexnn.problems.relu import ReluTraining as ReluTraining
+    from convexnn.problems.robust import RobustReluTraining as RobustReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
     from convexnn.problems.wasserstein import (
         WassersteinClassification as WassersteinClassification,
@@ -74,6 +75,7 @@ PROBLEMS = {
     "ReluTraining": "convexnn.problems.relu",
     "GatedReluTraining": "convexnn.problems.gated",
     "SampledReluTraining": "convexnn.problems.sampled",
+    "RobustReluTraining": "convexnn.problems.robust",
     "CvarPortfolio": "convexnn.problems.portfolio",
     "WassersteinClassification": "convexnn.problems.wasserstein",
     "WassersteinRegression": "convexnn.problems.wasserstein",

@@ -175,9 +175,7 @@ class MajorantForm(NamedTuple):
 
     def worst(self, low: Array, up: Array) -> Array:
         """Return the predictions whose loss is the largest between the bounds."""
-        if self.loss.classification:
-            return np.where(self.y > 0.0, low, up)
-        return self.y + np.maximum(self.y - low, up - self.y)
+        return worst_prediction(self.loss, self.y, low, up)
 
     def objective(self, neurons: Neurons) -> float:
         """Return the majorant's value."""
@@ -271,6 +269,21 @@ class CvxpyProgram(NamedTuple):
     variables: Mapping[str, cp.Variable]
     points: Callable[[], tuple[Any, Any]]
     needs: frozenset[str]
+
+
+def worst_prediction(loss: Loss, y: Array, low: Array, up: Array) -> Array:
+    """Return the predictions in ``[low, up]`` of the largest loss; its even mirror for residuals.
+
+    Examples
+    --------
+    >>> from convexnn.losses import LOSSES
+    >>> worst_prediction(LOSSES["squared"], np.zeros(1), np.array([-3.0]), np.array([2.0]))
+    array([3.])
+    """
+    if loss.classification:
+        return np.where(y > 0.0, low, up)
+    result: Array = y + np.maximum(y - low, up - y)
+    return result
 
 
 def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:

@@ -137,7 +137,13 @@ def first_distinct(matrix: BoolArray) -> np.ndarray[tuple[int], np.dtype[np.intp
 
 
 def sample_patterns(
-    X: ArrayLike, count: int, *, seed: int = 0, radius: float = 0.0, norm: str = "linf"
+    X: ArrayLike,
+    count: int,
+    *,
+    seed: int = 0,
+    radius: float = 0.0,
+    norm: str = "linf",
+    columns: ArrayLike | None = None,
 ) -> Patterns:
     """Draw distinct patterns ``1[X h >= 0]`` with Gaussian generators ``h``.
 
@@ -158,6 +164,8 @@ def sample_patterns(
         ``1[(X + R) h >= 0]``, each row of ``R`` on the sphere of this radius.
     norm : {"linf", "l2", "l1"}, default "linf"
         Norm of the perturbations.
+    columns : array of bool, shape (d,), optional
+        Those that are perturbed, all by default.
 
     Returns
     -------
@@ -179,6 +187,12 @@ def sample_patterns(
     count = positive_int("count", count)
     radius = non_negative("radius", radius)
     choice("norm", norm, ("linf", "l2", "l1"))
+    moved = np.ones(X.shape[1], np.bool_) if columns is None else np.asarray(columns)
+    if moved.shape != (X.shape[1],) or moved.dtype != np.bool_:
+        raise ProblemError(
+            f"columns must be an array of bool, one per column of X ({X.shape[1]}), "
+            f"got {moved.dtype} of shape {moved.shape}"
+        )
     rng = np.random.default_rng(seed_of(seed))
     found: Patterns | None = None
     drawn = 0
@@ -186,10 +200,10 @@ def sample_patterns(
         batch = min(max(count, 16), 4096)
         generators = rng.standard_normal((X.shape[1], batch))
         matrix = X @ generators >= 0.0
-        if radius > 0.0:
+        if radius > 0.0 and moved.any():
             for p in range(0, batch, 2):
-                noise = radius * _sphere(rng, X.shape, norm)
-                matrix[:, p] = (X + noise) @ generators[:, p] >= 0.0
+                noise = radius * _sphere(rng, (len(X), int(moved.sum())), norm)
+                matrix[:, p] = X @ generators[:, p] + noise @ generators[moved, p] >= 0.0
         fresh = Patterns(matrix, generators)
         found = fresh.distinct() if found is None else found.joined(fresh)
         drawn += batch

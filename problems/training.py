@@ -49,14 +49,14 @@ class Design(NamedTuple):
         return mapped / self.scale
 
 
-def make_design(data: Array, norm: Norm) -> Design:
+def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
     """Scale the data and, for a rotation-invariant norm, drop the directions they do not span."""
     scale = float(2.0 ** np.round(np.log2(np.max(np.abs(data)))))
     scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(data / scale)))))
     matrix = np.ascontiguousarray(data / scale)
     n, d = matrix.shape
     basis, slack = None, 0.0
-    if norm.rotates and d > 1:
+    if reduce and norm.rotates and d > 1:
         spectrum = np.linalg.eigvalsh(matrix.T @ matrix) if d <= n else np.zeros(1)
         if spectrum[0] <= 1e-9 * spectrum[-1]:
             _, s, Vt = np.linalg.svd(matrix, full_matrices=False)

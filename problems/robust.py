@@ -1,0 +1,313 @@
+"""Adversarially robust convex training of two-layer ReLU networks."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.arrays import BoolArray, frozen
+from convexnn.bound import network_bound
+from convexnn.forms import CvxpyProgram, Neurons
+from convexnn.memory import Size
+from convexnn.norms import NORMS
+from convexnn.patterns import Patterns, sample_patterns
+from convexnn.problem import ProblemError, choice, non_negative
+from convexnn.problems.relu import FORMULATIONS, checked_patterns
+from convexnn.problems.robust_program import robust_bound, robust_formula
+from convexnn.problems.training import Design, Training, make_design
+from convexnn.relaxation import relaxed_bound
+from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.separation import Separation
+from convexnn.solution import Certificate
+
+if TYPE_CHECKING:
+    from convexnn.network import TwoLayerNetwork
+
+GRADING = 80.0  # bytes an entry of the patterns takes when a network is graded
+LOSSES = ("hinge", "logistic", "squared")
+TWO_VALUED = 2
+
+
+@dataclass(frozen=True, eq=False)
+class RobustReluTraining(Training):
+    """Minimise a bound on ``sum_i max l(f(x_i + r_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)``.
+
+    The maximum is over perturbations ``||r_i|| <= radius``, the networks ``f`` are two-layer ReLU
+    networks. Over patterns ``D`` (n x P, ``E = 2 D - 1``), with the slopes
+    ``q_i = sum_p D_ip (v_p - w_p)``, ``z_i = x_i'q_i`` and the dual norm ``||.||_*``, the majorant is
+    the convex program
+
+        minimise    sum_i max over z in [low_i, up_i] of l(z; y_i) + beta sum_p (||v_p|| + ||w_p||)
+        where       low_i = z_i - radius ||q_i||_* - sum_p max(0, radius ||w_p||_* - E_ip x_i'w_p)
+                    up_i  = z_i + radius ||q_i||_* + sum_p max(0, radius ||v_p||_* - E_ip x_i'v_p)
+
+    ``low_i <= f(x_i + r) <= up_i`` for every r in the ball, so that its value is never below the
+    network's worst case. The program with cones has ``E_ip x_i'v_p >= radius ||v_p||_*``, and the
+    same for w, in place of the last sums: no neuron changes its activation inside a ball, and the
+    value is the network's exact worst case. For the same patterns the majorant's optimum is at
+    most that of the cones, and often far below.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Examples.
+    y : array of shape (n,)
+        Targets; for "logistic" and "hinge" any two labels.
+    beta : float
+        Weight of the penalty, > 0. Losses are summed, not averaged.
+    radius : float
+        Of the perturbations, in the units of X, >= 0. With 0 it is the program of `ReluTraining`.
+    norm : {"linf", "l2", "l1"}, default "linf"
+        Norm of the perturbations.
+    loss : {"hinge", "logistic", "squared"} or Loss, default "hinge"
+    patterns : None, "all", int, Patterns or array of shape (n, P), default None
+        None or "all": patterns of local search, taken again from the solution over a few rounds.
+        An int draws that many at random (seed 0), half of them on perturbed examples.
+    bias : bool, default False
+        Append a column of ones to X. It is never perturbed, and penalised like any weight.
+    formulation : {"majorant", "cones"}, default "majorant"
+        Over given patterns. With "cones" patterns whose cone is empty are left out.
+    perturbed : array of bool, shape (d,), optional
+        The columns that the adversary may change, all by default. Leave out categorical ones.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule; the message names the field, the value and the rule.
+
+    Warns
+    -----
+    UserWarning
+        If `perturbed` is left out and a column has two values, as a categorical one has.
+
+    References
+    ----------
+    Bai, Gautam & Sojoudi 2022, "Efficient global optimization of two-layer ReLU networks:
+    quadratic-time algorithms and adversarial training", section 4 (the program with cones).
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> problem = cx.RobustReluTraining(X, X[:, 0] > 0, beta=0.1, radius=0.1, patterns=10)
+    >>> solution = cx.solve(problem, tol=1e-3)
+    >>> solution.status.name
+    'OPTIMAL'
+    """
+
+    _: KW_ONLY
+    radius: float
+    norm: str = "linf"
+    loss: Any = "hinge"
+    patterns: Any = None
+    formulation: str = "majorant"
+    perturbed: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("radius", non_negative("radius", self.radius))
+        choice("norm", self.norm, tuple(NORMS))
+        choice("loss", self._loss.name, LOSSES)
+        choice("formulation", self.formulation, FORMULATIONS)
+        self._set("perturbed", self._checked_columns(self.perturbed))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+
+    def _checked_columns(self, given: Any) -> BoolArray:
+        d = self.X.shape[1]
+        columns = np.ones(d, np.bool_) if given is None else np.asarray(given)
+        if columns.shape != (d,) or columns.dtype != np.bool_:
+            raise ProblemError(
+                f"perturbed must be an array of bool, one per column of X ({d}), "
+                f"got {columns.dtype} of shape {columns.shape}"
+            )
+        if self.radius > 0.0:
+            spread = np.ptp(self.X, axis=0)
+            offsets = np.flatnonzero(columns & (spread == 0.0) & (self.X[0] != 0.0))
+            if len(offsets) and len(self.X) > 1:
+                raise ProblemError(
+                    f"perturbed must leave out constant columns, column {offsets[0]} of X is "
+                    f"{self.X[0, offsets[0]]!r}: drop it and set bias=True, or name it in perturbed"
+                )
+            if given is None and len(self.X) > TWO_VALUED:
+                self._warn_of_categories()
+        columns = columns.copy()
+        frozen(columns)
+        return columns
+
+    def _warn_of_categories(self) -> None:
+        ends = (self.X == self.X.min(axis=0)) | (self.X == self.X.max(axis=0))
+        suspects = np.flatnonzero(ends.all(axis=0) & (np.ptp(self.X, axis=0) > 0.0))
+        if len(suspects):
+            warnings.warn(
+                f"column {suspects[0]} of X has two values only, as {len(suspects)} in all: "
+                "if it is categorical, leave it out of perturbed",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    @cached_property
+    def design(self) -> Design:
+        """The data over a power of two; no directions are dropped, the adversary uses them all."""
+        return make_design(self.data, self._norm, reduce=False)
+
+    @cached_property
+    def _moved(self) -> BoolArray:
+        moved = np.append(self.perturbed, False) if self.bias else self.perturbed
+        return np.asarray(moved, np.bool_)
+
+    @cached_property
+    def separation(self) -> Separation:
+        """The largest radii at which patterns keep a robust cone, in the units of X."""
+        return Separation(self.data, self._moved, self.norm)
+
+    @cached_property
+    def given(self) -> Patterns | None:
+        """The patterns declared or drawn; None if all are meant."""
+        if not isinstance(self.patterns, int):
+            patterns: Patterns | None = self.patterns
+            return patterns
+        return sample_patterns(
+            self.data,
+            self.patterns,
+            radius=self.radius,
+            norm=self.norm,
+            columns=self._moved,
+        )
+
+    @cached_property
+    def matrix(self) -> BoolArray | None:
+        """The patterns of the program, (n, P); None if all are meant."""
+        if self.given is None:
+            return None
+        matrix: BoolArray = self.given.distinct().matrix
+        active = matrix.any(axis=0)
+        matrix = matrix[:, active] if active.any() else matrix
+        if self.formulation == "cones" and self.radius > 0.0:
+            kept = self.separation.possible(matrix, self.radius)
+            matrix = matrix[:, kept] if kept.any() else matrix[:, :1]
+        return matrix
+
+    def remark(self) -> str:
+        """Say so where no pattern has a network in its robust cone."""
+        if self.formulation == "majorant" or self.radius == 0.0 or self.given is None:
+            return ""
+        matrix = self.given.distinct().matrix
+        if self.separation.possible(matrix, self.radius).any():
+            return ""
+        largest = self.separation.largest(matrix)
+        return (
+            f"No pattern keeps a robust cone at radius {self.radius:.6g}: every network is zero. "
+            f"The largest radius at which one of these patterns does is {largest:.6g}."
+        )
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the program over listed patterns, or the search for them."""
+        return (RobustNetworkForm,) if self.patterns is None else (RobustForm, CvxpyProgram)
+
+    def withholds(self, form: type) -> str | None:
+        """Return why patterns are not listed where all are meant."""
+        if form is RobustNetworkForm or self.patterns is not None:
+            return None
+        return "patterns=None leaves the patterns to a search: give patterns, or a count of them"
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of a form; a count of patterns is an upper bound."""
+        n, d = self.design.matrix.shape
+        count = self.patterns if isinstance(self.patterns, int) else 0
+        if isinstance(self.patterns, Patterns):
+            count = len(self.patterns)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        return Size(n, d, count, True, smooth, GRADING * n * (count + d))
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `RobustForm`, `RobustNetworkForm` or `CvxpyProgram`."""
+        if form is CvxpyProgram:
+            return self.to_cvxpy()
+        return RobustNetworkForm(self._form) if form is RobustNetworkForm else self._form
+
+    @cached_property
+    def _form(self) -> RobustForm:
+        n, d = self.design.matrix.shape
+        matrix = np.zeros((n, 0), np.bool_) if self.matrix is None else self.matrix
+        return RobustForm(
+            self.design.matrix,
+            self.labels.targets,
+            matrix,
+            self._loss,
+            self.beta / self.design.scale,
+            self.radius / self.design.scale,
+            self.norm,
+            self._moved,
+            self.formulation == "cones" and self.matrix is not None,
+        )
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss, the penalty and the slopes' norm."""
+        return self._loss.cones | self._norm.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables V, W, Q (slopes) and z (worst predictions)."""
+        if self.matrix is None:
+            raise ProblemError(str(self.withholds(RobustForm)))
+        return robust_formula(self._form, self.needs())
+
+    def initial(self) -> tuple[Neurons, RobustDual]:
+        """Return the zero network and the loss's slope there."""
+        form = self._form
+        (n, d), P = form.X.shape, form.matrix.shape[1]
+        mu = -form.loss.gradient(np.zeros(n), form.y)
+        dual = RobustDual(mu, np.zeros(n), np.zeros((n, d)), np.zeros((n, 2 * P)))
+        return Neurons(np.zeros((d, P)), np.zeros((d, P)), np.zeros(d)), dual
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the bound on the network's worst case, by the program's patterns or its own."""
+        own = self._form.own(primal) if self.matrix is None else None
+        return self._form.objective(primal, own)
+
+    def certify(self, primal: Neurons, dual: RobustDual) -> Certificate:
+        """Grade a network and a dual guess.
+
+        The objective is never below the network's worst case over the balls plus its penalty,
+        whether the cones hold or not. Over given patterns the bound is on the program's optimum.
+        Over all patterns it is on the optimum of the network's own robust problem: plain training
+        on examples attacked in any one way, ``dual.attack``, cannot cost more.
+
+        Parameters
+        ----------
+        primal : Neurons
+        dual : RobustDual
+
+        Returns
+        -------
+        Certificate
+        """
+        objective = self.objective(primal)
+        if self.matrix is None:
+            return self._certify_all(objective, dual)
+        scope = "these patterns"
+        if self.formulation == "majorant":
+            scope = "the majorant over these patterns"
+        violation = self._form.violation(primal)
+        return Certificate(objective, robust_bound(self._form, dual), violation, scope)
+
+    def _certify_all(self, objective: float, dual: RobustDual) -> Certificate:
+        plain, scope = self._form.attacked(dual.attack), "all patterns"
+        guess = dual.mu if dual.outer is None else dual.outer
+        bound = network_bound(plain, guess, nodes=dual.nodes)
+        if dual.outer is not None:
+            bound = max(bound, relaxed_bound(plain, dual.outer))
+        if dual.matrix is not None:
+            found = robust_bound(self._form._replace(matrix=dual.matrix), dual)
+            gap = (objective - found) / max(1.0, abs(objective))
+            what = f"within {gap:.0e} over" if gap >= 0.0 else "better than the majorant over"
+            scope += f"; {what} the {dual.matrix.shape[1]:,} found by search"
+        return Certificate(objective, bound, 0.0, scope)
+
+    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+        """Return the network, its dead neurons left out."""
+        original = self.design.original
+        return self._network(original(primal.V), original(primal.W))
