@@ -1,0 +1,468 @@
+"""Exact proximal steps of robust training: one example at a time, one neuron at a time.
+
+An example's term holds slopes ``q``, activations ``c`` and reaches ``t`` of all neurons. Given the
+multipliers of its two bounds every part is a soft threshold of some kind; the multipliers are the
+maximiser of a concave function of one variable, or of two where the loss has two sides.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from convexnn.arrays import Array
+from convexnn.robust import RobustForm
+
+KINDS = {"linf": 0, "l2": 1, "l1": 2}  # of the ball; the slopes' norm is its dual
+HINGE, LOGISTIC, SQUARED = 0, 1, 2
+LOSSES = {"hinge": HINGE, "logistic": LOGISTIC, "squared": SQUARED}
+ROOT = 1e-14  # relative width at which a root is taken
+
+
+class Examples(NamedTuple):
+    """Answer of `prox_examples`: the point, and the multipliers of bounds and slacks."""
+
+    q: Array
+    c: Array
+    t: Array
+    p_low: Array
+    p_up: Array
+    slack: Array
+
+
+def prox_examples(
+    form: RobustForm,
+    q: Array,
+    c: Array,
+    t: Array,
+    weights: tuple[float, float, float],
+    guess: tuple[Array, Array],
+) -> Examples:
+    """Minimise ``h(low, up) + sum of squared distances / (2 weight)`` for each example.
+
+    Parameters
+    ----------
+    form : RobustForm
+    q : array of shape (n, d)
+        Slopes.
+    c, t : array of shape (n, 2 P)
+        Activations ``x_k'v_p`` and reaches ``radius ||v_p||_*``, V's before W's.
+    weights : tuple of float
+        Steps of q, c and t.
+    guess : tuple of two arrays of shape (n,)
+        Multipliers of ``low`` and ``up`` to start from.
+
+    Returns
+    -------
+    Examples
+    """
+    n = len(form.y)
+    low, up = guess[0].copy(), guess[1].copy()
+    slack = np.zeros_like(c)
+    out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
+    signs = np.where(form.matrix, 1.0, -1.0)
+    _examples(
+        form.X,
+        form.y,
+        signs,
+        np.flatnonzero(form.moved),
+        form.radius,
+        KINDS[form.ball],
+        LOSSES[form.loss.name],
+        form.cones,
+        *weights,
+        q,
+        c,
+        t,
+        low,
+        up,
+        out_q,
+        out_c,
+        out_t,
+        slack,
+        np.zeros((n, 0)),
+    )
+    return Examples(out_q, out_c, out_t, low, up, slack)
+
+
+def prox_neurons(
+    form: RobustForm, rows: Array, reach: Array, step: float, step_reach: float
+) -> tuple[Array, Array]:
+    """Minimise ``beta ||v|| + ||v - row||^2/(2 step) + (t - reach)^2/(2 step_reach)``, one a row.
+
+    Subject to ``t >= radius ||v||_*``.
+    """
+    out, out_reach = np.empty_like(rows), np.empty_like(reach)
+    _neurons(
+        rows,
+        reach,
+        np.flatnonzero(form.moved),
+        form.radius,
+        KINDS[form.ball],
+        form.beta,
+        step,
+        step_reach,
+        out,
+        out_reach,
+    )
+    return out, out_reach
+
+
+@njit(cache=True)
+def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
+    """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
+    out[:] = u
+    size = 0.0
+    if kind == 0:
+        for j in moved:
+            a = abs(u[j]) - step
+            if a > 0.0:
+                out[j] = a if u[j] > 0.0 else -a
+                size += a
+            else:
+                out[j] = 0.0
+        return size
+    if kind == 1:
+        for j in moved:
+            size += u[j] * u[j]
+        size = np.sqrt(size)
+        left = max(size - step, 0.0)
+        share = left / size if size > 0.0 else 0.0
+        for j in moved:
+            out[j] = u[j] * share
+        return left
+    total, count = 0.0, 0
+    for j in moved:
+        total += abs(u[j])
+        count += 1
+    if total <= step:
+        for j in moved:
+            out[j] = 0.0
+        return 0.0
+    level = (total - step) / count
+    for _ in range(len(moved) + 1):  # the active set only shrinks
+        total, fewer = 0.0, 0
+        for j in moved:
+            if abs(u[j]) > level:
+                total += abs(u[j])
+                fewer += 1
+        if fewer == count or fewer == 0:
+            break
+        count = fewer
+        level = (total - step) / count
+    for j in moved:
+        out[j] = min(max(u[j], -level), level)
+    return level
+
+
+@njit(cache=True)
+def _excess(a, m, weight):  # type: ignore[no-untyped-def]
+    """Return ``sum max(0, a - m weight)``."""
+    total = 0.0
+    for value in a:
+        left = value - m * weight
+        if left > 0.0:
+            total += left
+    return total
+
+
+@njit(cache=True)
+def _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return ``low`` and ``up`` at the minimiser for multipliers p and q; leave the slopes in out."""
+    for j in range(len(x)):
+        u[j] = q0[j] + (p - q) * wq * x[j]
+    spread = radius * _shrink(u, moved, (p + q) * radius * wq, kind, out)
+    z = 0.0
+    for j in range(len(x)):
+        z += x[j] * out[j]
+    return z - spread - _excess(aw, p, ws), z + spread + _excess(av, q, ws)
+
+
+@njit(cache=True)
+def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return a decreasing function of the multiplier of one side; its root is the maximiser."""
+    if side == 0:
+        low, _ = _bounds(x, q0, moved, radius, kind, wq, m, 0.0, aw, av, ws, u, out)
+        margin = low if loss != 2 else low - y
+    else:
+        _, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, m, aw, av, ws, u, out)
+        margin = -up if loss != 2 else y - up
+    if loss == 0:
+        return 1.0 - margin
+    if loss == 1:
+        e = np.exp(-abs(margin))
+        return (e / (1.0 + e) if margin >= 0.0 else 1.0 / (1.0 + e)) - m
+    return -margin - m
+
+
+@njit(cache=True)
+def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return the maximising multiplier of one side while the other's is 0."""
+    left, right = 0.0, 1.0
+    at_left = _slope(x, y, loss, q0, moved, radius, kind, wq, 0.0, side, aw, av, ws, u, out)
+    if at_left <= 0.0:
+        return 0.0
+    if loss == 2:
+        right = at_left  # its slope falls at least as fast as m grows
+    at_right = 0.0
+    known = False
+    if left < guess < right:
+        at = _slope(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, u, out)
+        if at == 0.0:
+            return guess
+        if at > 0.0:
+            left, at_left = guess, at
+        else:
+            right, at_right, known = guess, at, True
+        near = guess * (1.0 + 1e-4) if at > 0.0 else guess * (1.0 - 1e-4)
+        if left < near < right:
+            at = _slope(x, y, loss, q0, moved, radius, kind, wq, near, side, aw, av, ws, u, out)
+            if at > 0.0:
+                left, at_left = near, at
+            else:
+                right, at_right, known = near, at, True
+    if not known:
+        at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, aw, av, ws, u, out)
+        if at_right >= 0.0:
+            return right
+    kept = 0
+    for k in range(100):
+        if right - left <= ROOT * right:
+            break
+        new = (left * at_right - right * at_left) / (at_right - at_left)
+        if k % 6 == 5 or not left < new < right:
+            new = 0.5 * (left + right)
+            if not left < new < right:
+                break
+        at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, aw, av, ws, u, out)
+        if at > 0.0:
+            before, left, at_left = at_left, new, at
+            if kept == 1:  # Anderson and Bjorck's rule
+                share = 1.0 - at / before
+                at_right *= share if share > 0.0 else 0.5
+            kept = 1
+        elif at < 0.0:
+            before, right, at_right = at_right, new, at
+            if kept == -1:
+                share = 1.0 - at / before
+                at_left *= share if share > 0.0 else 0.5
+            kept = -1
+        else:
+            return new
+    return 0.5 * (left + right)
+
+
+@njit(cache=True)
+def _share(x, y, q0, moved, radius, kind, wq, total, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
+    left, right = 0.0, total
+    low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, total, aw, av, ws, u, out)
+    at_left = 2.0 * y - low - up
+    if at_left <= 0.0:
+        return 0.0, up - y - total
+    low, up = _bounds(x, q0, moved, radius, kind, wq, total, 0.0, aw, av, ws, u, out)
+    at_right = 2.0 * y - low - up
+    if at_right >= 0.0:
+        return total, y - low - total
+    kept = 0
+    new = 0.5 * total
+    for k in range(100):
+        if right - left <= ROOT * total:
+            break
+        new = (left * at_right - right * at_left) / (at_right - at_left)
+        if k % 6 == 5 or not left < new < right:
+            new = 0.5 * (left + right)
+            if not left < new < right:
+                break
+        low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+        at = 2.0 * y - low - up
+        if at > 0.0:
+            left, at_left = new, at
+            if kept == 1:
+                at_right *= 0.5
+            kept = 1
+        elif at < 0.0:
+            right, at_right = new, at
+            if kept == -1:
+                at_left *= 0.5
+            kept = -1
+        else:
+            break
+    low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+    return new, 0.5 * (up - low) - total
+
+
+@njit(cache=True)
+def _both_sides(x, y, q0, moved, radius, kind, wq, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
+    low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, aw, av, ws, u, out)
+    left, at_left = 0.0, max(y - low, up - y)
+    if at_left <= 0.0:
+        return 0.0, 0.0
+    right = at_left
+    p, at_right = _share(x, y, q0, moved, radius, kind, wq, right, aw, av, ws, u, out)
+    total = right
+    if at_right >= 0.0:
+        return p, right - p
+    kept = 0
+    for k in range(100):
+        if right - left <= ROOT * right:
+            break
+        total = (left * at_right - right * at_left) / (at_right - at_left)
+        if k % 6 == 5 or not left < total < right:
+            total = 0.5 * (left + right)
+            if not left < total < right:
+                break
+        p, at = _share(x, y, q0, moved, radius, kind, wq, total, aw, av, ws, u, out)
+        if at > 0.0:
+            left, at_left = total, at
+            if kept == 1:
+                at_right *= 0.5
+            kept = 1
+        elif at < 0.0:
+            right, at_right = total, at
+            if kept == -1:
+                at_left *= 0.5
+            kept = -1
+        else:
+            break
+    return p, total - p
+
+
+@njit(cache=True)
+def _examples(  # type: ignore[no-untyped-def]
+    X,
+    y,
+    signs,
+    moved,
+    radius,
+    kind,
+    loss,
+    cones,
+    wq,
+    wc,
+    wt,
+    q0,
+    c0,
+    t0,
+    low,
+    up,
+    q,
+    c,
+    t,
+    slack,
+    none,
+):
+    n, d = X.shape
+    P = signs.shape[1]
+    ws = wc + wt
+    av, aw = np.empty(P), np.empty(P)
+    u = np.empty(d)
+    empty = none[0]
+    for i in range(n):
+        for j in range(P):
+            av[j] = t0[i, j] - signs[i, j] * c0[i, j]
+            aw[j] = t0[i, P + j] - signs[i, j] * c0[i, P + j]
+        bv, bw = (empty, empty) if cones else (av, aw)
+        x, out = X[i], q[i]
+        a, b = low[i], up[i]
+        if loss != 2:
+            if y[i] > 0.0:
+                b = 0.0
+                a = _one_side(
+                    x, y[i], loss, q0[i], moved, radius, kind, wq, a, 0, bw, bv, ws, u, out
+                )
+            else:
+                a = 0.0
+                b = _one_side(
+                    x, y[i], loss, q0[i], moved, radius, kind, wq, b, 1, bw, bv, ws, u, out
+                )
+        else:
+            first = 0 if a >= b else 1
+            settled = False
+            for k in range(2):
+                side = first if k == 0 else 1 - first
+                guess = a if side == 0 else b
+                m = _one_side(
+                    x, y[i], loss, q0[i], moved, radius, kind, wq, guess, side, bw, bv, ws, u, out
+                )
+                p, r = (m, 0.0) if side == 0 else (0.0, m)
+                lo, hi = _bounds(
+                    x, q0[i], moved, radius, kind, wq, p, r, bw, bv, ws, u, out
+                )
+                other = hi - y[i] - m if side == 0 else y[i] - lo - m
+                if other <= 0.0:
+                    a, b = p, r
+                    settled = True
+                    break
+            if not settled:
+                a, b = _both_sides(
+                    x, y[i], q0[i], moved, radius, kind, wq, bw, bv, ws, u, out
+                )
+        _bounds(x, q0[i], moved, radius, kind, wq, a, b, empty, empty, ws, u, out)
+        low[i], up[i] = a, b
+        for j in range(P):
+            h = max(av[j], 0.0) / ws
+            if not cones:
+                h = min(h, b)
+            slack[i, j] = h
+            c[i, j] = c0[i, j] + signs[i, j] * h * wc
+            t[i, j] = t0[i, j] - h * wt
+            h = max(aw[j], 0.0) / ws
+            if not cones:
+                h = min(h, a)
+            slack[i, P + j] = h
+            c[i, P + j] = c0[i, P + j] + signs[i, j] * h * wc
+            t[i, P + j] = t0[i, P + j] - h * wt
+
+
+@njit(cache=True)
+def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
+    """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
+    size = _shrink(u, moved, nu * radius * step, kind, out)
+    length = np.sqrt(np.sum(out * out))
+    share = max(1.0 - beta * step / length, 0.0) if length > 0.0 else 0.0
+    out *= share
+    return radius * size * share
+
+
+@njit(cache=True)
+def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_reach):  # type: ignore[no-untyped-def]
+    """Find each neuron's multiplier of ``t >= radius ||v||_*``: a root of one variable."""
+    for b in range(len(rows)):
+        v, t0 = rows[b], reach[b]
+        left = 0.0
+        at_left = _neuron(v, moved, radius, kind, beta, step, 0.0, out[b]) - t0
+        if at_left <= 0.0:
+            out_reach[b] = t0
+            continue
+        right = at_left / step_reach  # there t has come up to where the norm was
+        at_right = (
+            _neuron(v, moved, radius, kind, beta, step, right, out[b]) - t0 - right * step_reach
+        )
+        kept = 0
+        for k in range(100):
+            if right - left <= ROOT * right or at_right >= 0.0:
+                break
+            new = (left * at_right - right * at_left) / (at_right - at_left)
+            if k % 6 == 5 or not left < new < right:
+                new = 0.5 * (left + right)
+                if not left < new < right:
+                    break
+            at = _neuron(v, moved, radius, kind, beta, step, new, out[b]) - t0 - new * step_reach
+            if at > 0.0:
+                left, at_left = new, at
+                if kept == 1:
+                    at_right *= 0.5
+                kept = 1
+            else:
+                right, at_right = new, at
+                if kept == -1:
+                    at_left *= 0.5
+                kept = -1
+                if at == 0.0:
+                    break
+        size = _neuron(v, moved, radius, kind, beta, step, right, out[b])
+        out_reach[b] = max(t0 + right * step_reach, size)
