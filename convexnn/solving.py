@@ -34,6 +34,7 @@ from convexnn.monitor import Callback, Monitor
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
+from convexnn.robust import RobustForm
 from convexnn.solution import Solution, Status
 from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
@@ -46,6 +47,7 @@ OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
+    RobustForm: ("admm",),
     ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
     LassoForm: ("admm",),

@@ -24,6 +24,7 @@ from convexnn.median import Location, Sight
 from convexnn.network_lasso import Flows
 from convexnn.patterns import Patterns
 from convexnn.portfolio import Stress, Weights
+from convexnn.robust import RobustDual
 from convexnn.solution import Certificate, Solution, Status, Step, to_json
 from convexnn.terms import SAVED, Term
 from convexnn.wasserstein import Linear, Slopes
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(Neurons, Dual, Facets),
+        *(Neurons, Dual, RobustDual, Facets),
         *(Linear, Slopes, Weights, Stress),
         *(Adversary, Choice),
         *(Order, Shift),

@@ -29,7 +29,8 @@ from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive
-from convexnn.solvers import distributed_admm, joint, lasso_admm, majorant, rounds
+from convexnn.robust import RobustForm
+from convexnn.solvers import distributed_admm, joint, lasso_admm, majorant, robust, rounds
 from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
@@ -42,7 +43,9 @@ GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
-Form: TypeAlias = GroupForm | MajorantForm | WassersteinForm | ConsensusForm | LassoForm
+Form: TypeAlias = (
+    GroupForm | MajorantForm | RobustForm | WassersteinForm | ConsensusForm | LassoForm
+)
 
 
 class Admm:
@@ -65,7 +68,7 @@ class Admm:
 
     name = "admm"
     capabilities = Capabilities(
-        forms=(GroupForm, MajorantForm, WassersteinForm, ConsensusForm, LassoForm),
+        forms=(GroupForm, MajorantForm, RobustForm, WassersteinForm, ConsensusForm, LassoForm),
         warm_start=True,
         best_tol=1e-10,
     )
@@ -88,6 +91,8 @@ class Admm:
             rounds.warm_up()
         elif isinstance(form, MajorantForm):
             majorant.warm_up(form)
+        elif isinstance(form, RobustForm):
+            robust.warm_up(form)
         elif isinstance(form, WassersteinForm):
             joint.warm_up(form)
         else:
@@ -117,6 +122,9 @@ class Admm:
         if isinstance(form, LassoForm):
             edges, own = lasso_admm.LassoAdmm, lasso_admm.DEFAULTS
             return rounds.serial("admm", edges, form, options, reporter, start, **own)
+        if isinstance(form, RobustForm):
+            own = unpack("admm", options.extra, relax=robust.RELAX)
+            return robust.run(form, own, options, reporter, start)
         chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
         for name in ("rho", "sigma"):
             if chosen[name] is not None:

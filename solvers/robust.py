@@ -2,13 +2,12 @@
 
 Splitting, for ``U = [V, W]`` (d x 2P), ``M = V - W`` and reaches ``t_p >= radius ||u_p||_*``:
 
-    Q = D M'       the slopes of each example           penalty omega
-    C = X U        its activations                      penalty sigma
-    T = 1 t'       its copies of the reaches            penalty tau
-    U = U', t = t' the norms, and the reaches' cones    penalties rho, rho_t
+    u, t   the norms, and the reaches' cones     slopes     Q = D M', of each example
+    c      its activations X U                   copies     T = 1 t', of the reaches
 
-The example's terms and the neurons' are exact proximal steps (`robust_prox.py`). The linear solve
-is closed: in ``V + W`` it is one of d equations, in ``V - W`` the Sylvester equation
+Each part has a penalty of its own. The examples' terms and the neurons' are exact proximal steps
+(`robust_prox.py`). The linear solve is closed: in ``V + W`` it is one of d equations, in ``V - W``
+the Sylvester equation
 
     (rho I + sigma X'X) M + 2 omega M D'D = R,
 
@@ -17,7 +16,7 @@ diagonal in the eigenvectors of ``X'X`` and ``D'D``, which no change of a penalt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -31,92 +30,243 @@ from convexnn.solvers.robust_prox import prox_examples, prox_neurons
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
-SPLITS = ("u", "t", "q", "c", "s")
+RELAX = 1.8
+BALANCE = 3.0  # primal residual over dual one, both relative: the bound needs the dual
+
+
+@dataclass
+class Parts:
+    """One array for each part of the splitting."""
+
+    u: Array
+    t: Array
+    slopes: Array
+    c: Array
+    copies: Array
+
+
+NAMES = tuple(field.name for field in fields(Parts))
+
+
+class Gram:
+    """The linear solve of a form, for any penalties.
+
+    Parameters
+    ----------
+    form : RobustForm
+    """
+
+    def __init__(self, form: RobustForm) -> None:
+        self.X, self.D = form.X, form.matrix.astype(np.float64)
+        of_x, self.E = np.linalg.eigh(form.X.T @ form.X)
+        of_d, self.F = np.linalg.eigh(self.D.T @ self.D)
+        self.of_x, self.of_d = np.maximum(of_x, 0.0)[:, None], np.maximum(of_d, 0.0)[None, :]
+
+    def solve(self, target: Parts, penalty: dict[str, float]) -> Parts:
+        """Return the point of the subspace nearest to `target` in the penalties' norm."""
+        half = self.D.shape[1]
+        rho, sigma, omega = penalty["u"], penalty["c"], penalty["slopes"]
+        right = rho * target.u + sigma * (self.X.T @ target.c)
+        pull = omega * (target.slopes.T @ self.D)
+        of_v, of_w = right[:, :half] + pull, right[:, half:] - pull
+        base = rho + sigma * self.of_x
+        total = self.E @ ((self.E.T @ (of_v + of_w)) / base)
+        turned = self.E.T @ (of_v - of_w) @ self.F
+        apart = self.E @ (turned / (base + 2.0 * omega * self.of_d)) @ self.F.T
+        U = 0.5 * np.hstack([total + apart, total - apart])
+        n = len(self.X)
+        t = penalty["t"] * target.t + penalty["copies"] * target.copies.sum(axis=0)
+        t /= penalty["t"] + n * penalty["copies"]
+        return Parts(U, t, self.D @ apart.T, self.X @ U, np.broadcast_to(t, target.copies.shape))
 
 
 @dataclass
 class State:
+    """Iterates and penalties of one run.
+
+    Attributes
+    ----------
+    point, dual : Parts
+        The proximal point and the scaled multipliers.
+    low, up, slack : array
+        Multipliers of the examples' bounds and slacks.
+    """
+
     form: RobustForm
-    D: Array
-    pen: dict
-    x: dict
-    z: dict
-    lam: dict
-    p: Array
-    q: Array
+    gram: Gram
+    penalty: dict[str, float]
+    point: Parts
+    dual: Parts
+    low: Array
+    up: Array
     slack: Array
-    E: Array
-    F: Array
-    ev: Array
-    kv: Array
 
     @classmethod
-    def begin(cls, form: RobustForm, pen=None):
+    def begin(cls, form: RobustForm, start: Any) -> State:
+        """Start from zero or from a primal (and dual) point."""
         n, d = form.X.shape
-        D = form.matrix.astype(np.float64)
-        P = D.shape[1]
+        width = form.blocks
         curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
-        ev, E = np.linalg.eigh(form.X.T @ form.X)
-        kv, F = np.linalg.eigh(D.T @ D)
         mean = float(np.sum(np.square(form.X))) / n
-        sigma = curvature * np.sqrt(2 * P)
-        pens = dict(
-            u=sigma * mean * n / d, t=sigma * n, c=sigma, s=sigma, q=curvature * mean
+        sigma = 0.3 * curvature * np.sqrt(width)
+        penalty = {
+            "u": sigma * mean * n / d,
+            "t": sigma * n,
+            "slopes": 0.3 * curvature * mean,
+            "c": sigma,
+            "copies": 3.0 * sigma,
+        }
+        shapes = ((d, width), (width,), (n, d), (n, width), (n, width))
+        point, dual = (Parts(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
+        zero = np.zeros(n)
+        state = cls(
+            form, Gram(form), penalty, point, dual, zero, zero.copy(), np.zeros((n, width))
         )
-        if pen:
-            pens.update(pen)
-        shapes = dict(u=(d, 2 * P), t=(2 * P,), q=(n, d), c=(n, 2 * P), s=(n, 2 * P))
-        zero = {k: np.zeros(v) for k, v in shapes.items()}
-        return cls(
-            form, D, pens, {}, zero, {k: np.zeros(v) for k, v in shapes.items()},
-            np.zeros(n), np.zeros(n), np.zeros((n, 2 * P)), E, F, np.maximum(ev, 0), np.maximum(kv, 0),
+        if start is not None:
+            state.resume(*start)
+        return state
+
+    def resume(self, primal: Neurons, dual: RobustDual | None) -> None:
+        """Start from a primal point, and a dual one if there is one."""
+        form, half = self.form, self.form.matrix.shape[1]
+        U = np.hstack([primal.V, primal.W])
+        t = form.reach(U.T)
+        slopes = self.gram.D @ (U[:, :half] - U[:, half:]).T
+        copies = np.broadcast_to(t, self.point.copies.shape).copy()
+        self.point = Parts(U, t, slopes, form.X @ U, copies)
+        if dual is None or dual.slack.shape != self.slack.shape:
+            return
+        self.low = dual.common + np.maximum(dual.mu, 0.0)
+        self.up = dual.common + np.maximum(-dual.mu, 0.0)
+        self.slack = dual.slack
+        signs = np.where(form.matrix, 1.0, -1.0)
+        force = np.hstack([signs, signs]) * self.slack
+        pull = (self.low - self.up)[:, None] * form.X
+        pull -= (self.low + self.up)[:, None] * dual.attack
+        back = pull.T @ self.gram.D
+        held = form.X.T @ force + np.hstack([back, -back])
+        multiplier = Parts(held, -self.slack.sum(axis=0), -pull, -force, self.slack)
+        for name in NAMES:
+            setattr(self.dual, name, getattr(multiplier, name) / self.penalty[name])
+
+    def points(self) -> tuple[Neurons, RobustDual]:
+        """Return the primal and the dual point at hand."""
+        form, half = self.form, self.form.matrix.shape[1]
+        U, mu = self.point.u, self.low - self.up
+        total = (self.low + self.up)[:, None]
+        pull = mu[:, None] * form.X + self.penalty["slopes"] * self.dual.slopes
+        attack = np.where(total > 0.0, pull / np.where(total > 0.0, total, 1.0), 0.0)
+        neurons = Neurons(U[:, :half].copy(), U[:, half:].copy(), np.zeros(len(U)))
+        common = np.minimum(self.low, self.up)
+        return neurons, RobustDual(mu, common, attack * form.moved, self.slack)
+
+
+def warm_up(form: RobustForm) -> None:
+    """Run every kernel once, so that none is compiled while the clock runs."""
+    step(State.begin(form, None), RELAX)
+
+
+def run(
+    form: RobustForm,
+    chosen: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any = None,
+) -> Raw:
+    """Iterate until the reporter is satisfied.
+
+    Parameters
+    ----------
+    form : RobustForm
+    chosen : dict
+        ``relax``.
+    options : Options
+    reporter : Reporter
+    start : tuple of (Neurons, RobustDual or None), optional
+
+    Returns
+    -------
+    Raw
+    """
+    limit = options.max_iter or MAX_ITER
+    state, tuner = State.begin(form, start), Tuner()
+    check = float(FIRST_CHECK)
+    for k in range(1, limit + 1):
+        moves = step(state, chosen["relax"])
+        if k >= check or k == limit:
+            check = max(check * GROWTH, k + 1.0)
+            if not np.isfinite(state.point.u).all():
+                return Raw("failed", "The iterates are no longer finite.")
+            if reporter.report(k, *state.points()):
+                return Raw("stopped")
+        elif k % 8 == 0 and reporter.expired():
+            reporter.report(k, *state.points())
+            return Raw("stopped")
+        tuner.update(k, state, moves)
+    return Raw("max_iter")
+
+
+def step(state: State, relax: float) -> dict[str, float]:
+    """Advance the iterates by one step, in place.
+
+    Returns
+    -------
+    dict of str to float
+        Of each part, its relative primal residual over its relative dual one; nan where it stands.
+    """
+    form, penalty, point, dual = state.form, state.penalty, state.point, state.dual
+    target = Parts(*(getattr(point, name) - getattr(dual, name) for name in NAMES))
+    image = state.gram.solve(target, penalty)
+    raised = Parts(
+        *(
+            relax * getattr(image, name)
+            + (1.0 - relax) * getattr(point, name)
+            + getattr(dual, name)
+            for name in NAMES
         )
-
-    def points(self):
-        half = self.D.shape[1]
-        U = self.z["u"]
-        n, d = self.form.X.shape
-        mu, total = self.p - self.q, (self.p + self.q)[:, None]
-        pull = mu[:, None] * self.form.X + self.pen["q"] * self.lam["q"]
-        attack = np.where(total > 0, pull / np.where(total > 0, total, 1.0), 0.0)
-        return Neurons(U[:, :half].copy(), U[:, half:].copy(), np.zeros(d)), RobustDual(
-            mu, np.minimum(self.p, self.q), attack * self.form.moved, self.slack
-        )
-
-
-def step(form, st, relax):
-    pen, z, lam = st.pen, st.z, st.lam
-    P = st.D.shape[1]
-    n = len(form.y)
-    rho, sigma, omega = pen["u"], pen["c"], pen["q"]
-    R = rho * (z["u"] - lam["u"]) + sigma * (form.X.T @ (z["c"] - lam["c"]))
-    G = omega * ((z["q"] - lam["q"]).T @ st.D)
-    RV, RW = R[:, :P] + G, R[:, P:] - G
-    base = (rho + sigma * st.ev)[:, None]
-    S = st.E @ ((st.E.T @ (RV + RW)) / base)
-    M = st.E @ ((st.E.T @ (RV - RW) @ st.F) / (base + 2 * omega * st.kv[None, :])) @ st.F.T
-    U = np.hstack([S + M, S - M]) * 0.5
-    t = (pen["t"] * (z["t"] - lam["t"]) + pen["s"] * (z["s"] - lam["s"]).sum(0)) / (
-        pen["t"] + n * pen["s"]
     )
-    image = dict(u=U, t=t, q=st.D @ M.T, c=form.X @ U, s=np.broadcast_to(t, z["s"].shape))
-    raised = {k: relax * image[k] + (1 - relax) * z[k] + lam[k] for k in SPLITS}
-    rows, reach = prox_neurons(
-        form, np.ascontiguousarray(raised["u"].T), raised["t"], 1 / rho, 1 / pen["t"]
+    rows = np.ascontiguousarray(raised.u.T)
+    u, t = prox_neurons(form, rows, raised.t, 1.0 / penalty["u"], 1.0 / penalty["t"])
+    steps = 1.0 / penalty["slopes"], 1.0 / penalty["c"], 1.0 / penalty["copies"]
+    found = prox_examples(
+        form, raised.slopes, raised.c, raised.copies, steps, (state.low, state.up)
     )
-    ex = prox_examples(
-        form, raised["q"], raised["c"], raised["s"], (1 / omega, 1 / sigma, 1 / pen["s"]),
-        (st.p, st.q),
-    )
-    new = dict(u=rows.T, t=reach, q=ex.q, c=ex.c, s=ex.t)
-    st.p, st.q, st.slack = ex.p_low, ex.p_up, ex.slack
-    move = {}
-    for k in SPLITS:
-        fresh = raised[k] - new[k]
-        sz = max(np.linalg.norm(image[k]), np.linalg.norm(new[k]))
-        pr = np.linalg.norm(image[k] - new[k])
-        du = np.linalg.norm(new[k] - z[k])
-        sl = np.linalg.norm(fresh)
-        move[k] = (pr, sz, du, sl)
-        z[k], lam[k] = new[k], fresh
-    return move
+    state.low, state.up, state.slack = found.p_low, found.p_up, found.slack
+    fresh = Parts(u.T, t, found.q, found.c, found.t)
+    moves = {}
+    for name in NAMES:
+        new, old, of = getattr(fresh, name), getattr(point, name), getattr(image, name)
+        multiplier = getattr(raised, name) - new
+        primal = _ratio(_size(of - new), max(_size(of), _size(new)))
+        moves[name] = _ratio(primal, _ratio(_size(new - old), _size(multiplier)))
+        setattr(dual, name, multiplier)
+    state.point = fresh
+    return moves
+
+
+@dataclass
+class Tuner:
+    """Balances the relative primal and dual residuals of each part, ever more rarely."""
+
+    next: float = 10.0
+
+    def update(self, k: int, state: State, moves: dict[str, float]) -> None:
+        """Change the penalties that are out of balance."""
+        if k < self.next:
+            return
+        self.next = 1.6 * k
+        for name, move in moves.items():
+            if not move > 0.0:
+                continue
+            factor = min(max(move / BALANCE, 0.1), 10.0)
+            if not 1.0 / 1.2 <= factor <= 1.2:
+                state.penalty[name] *= factor
+                setattr(state.dual, name, getattr(state.dual, name) / factor)
+
+
+def _size(part: Array) -> float:
+    return float(np.linalg.norm(part))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else 0.0

@@ -19,6 +19,8 @@ KINDS = {"linf": 0, "l2": 1, "l1": 2}  # of the ball; the slopes' norm is its du
 HINGE, LOGISTIC, SQUARED = 0, 1, 2
 LOSSES = {"hinge": HINGE, "logistic": LOGISTIC, "squared": SQUARED}
 ROOT = 1e-14  # relative width at which a root is taken
+NEAR = 1e-3  # of a guess: where the other end of a bracket is tried
+STEPS = 100  # of a search for a root, at most; a bracket halves at least every sixth
 
 
 class Examples(NamedTuple):
@@ -110,7 +112,7 @@ def prox_neurons(
     return out, out_reach
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
     out[:] = u
@@ -157,7 +159,7 @@ def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     return level
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _excess(a, m, weight):  # type: ignore[no-untyped-def]
     """Return ``sum max(0, a - m weight)``."""
     total = 0.0
@@ -168,7 +170,7 @@ def _excess(a, m, weight):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
     """Return ``low`` and ``up`` at the minimiser for multipliers p and q; leave the slopes in out."""
     for j in range(len(x)):
@@ -180,7 +182,7 @@ def _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: 
     return z - spread - _excess(aw, p, ws), z + spread + _excess(av, q, ws)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
     """Return a decreasing function of the multiplier of one side; its root is the maximiser."""
     if side == 0:
@@ -197,7 +199,32 @@ def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, aw, av, ws, u, out)
     return -margin - m
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
+    """Return where to look next for a root; outside of ``(left, right)`` there is none to look at."""
+    if right - left <= ROOT * right:
+        return left
+    new = (left * at_right - right * at_left) / (at_right - at_left)
+    if k % 6 == 5 or not left < new < right:
+        new = 0.5 * (left + right)
+    return new
+
+
+@njit(cache=True, error_model="numpy")
+def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-untyped-def]
+    """Move an end of the bracket of a decreasing function's root (Anderson & Bjorck's rule)."""
+    if at > 0.0:
+        if kept == 1:
+            share = 1.0 - at / at_left
+            at_right *= share if share > 0.0 else 0.5
+        return new, at, right, at_right, 1
+    if kept == -1:
+        share = 1.0 - at / at_right
+        at_left *= share if share > 0.0 else 0.5
+    return left, at_left, new, at, -1
+
+
+@njit(cache=True, error_model="numpy")
 def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     left, right = 0.0, 1.0
@@ -206,132 +233,125 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, 
         return 0.0
     if loss == 2:
         right = at_left  # its slope falls at least as fast as m grows
-    at_right = 0.0
-    known = False
-    if left < guess < right:
-        at = _slope(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, u, out)
-        if at == 0.0:
-            return guess
-        if at > 0.0:
-            left, at_left = guess, at
-        else:
-            right, at_right, known = guess, at, True
-        near = guess * (1.0 + 1e-4) if at > 0.0 else guess * (1.0 - 1e-4)
-        if left < near < right:
-            at = _slope(x, y, loss, q0, moved, radius, kind, wq, near, side, aw, av, ws, u, out)
+    at_right = np.inf
+    new = guess
+    for _ in range(2):  # near the guess, on the side where the root is
+        if left < new < right:
+            at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, aw, av, ws, u, out)
             if at > 0.0:
-                left, at_left = near, at
+                left, at_left, new = new, at, new * (1.0 + NEAR)
             else:
-                right, at_right, known = near, at, True
-    if not known:
+                right, at_right, new = new, at, new * (1.0 - NEAR)
+    if at_right == np.inf:
         at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, aw, av, ws, u, out)
         if at_right >= 0.0:
             return right
     kept = 0
-    for k in range(100):
-        if right - left <= ROOT * right:
+    for k in range(STEPS):
+        new = _between(left, at_left, right, at_right, k)
+        if not left < new < right:
             break
-        new = (left * at_right - right * at_left) / (at_right - at_left)
-        if k % 6 == 5 or not left < new < right:
-            new = 0.5 * (left + right)
-            if not left < new < right:
-                break
         at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, aw, av, ws, u, out)
-        if at > 0.0:
-            before, left, at_left = at_left, new, at
-            if kept == 1:  # Anderson and Bjorck's rule
-                share = 1.0 - at / before
-                at_right *= share if share > 0.0 else 0.5
-            kept = 1
-        elif at < 0.0:
-            before, right, at_right = at_right, new, at
-            if kept == -1:
-                share = 1.0 - at / before
-                at_left *= share if share > 0.0 else 0.5
-            kept = -1
-        else:
+        if at == 0.0:
             return new
+        left, at_left, right, at_right, kept = _narrow(
+            left, at_left, right, at_right, kept, new, at
+        )
     return 0.5 * (left + right)
 
 
-@njit(cache=True)
-def _share(x, y, q0, moved, radius, kind, wq, total, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _tilt(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+    """Return the slope in p less that in q."""
+    low, up = _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out)
+    return 2.0 * y - low - up
+
+
+@njit(cache=True, error_model="numpy")
+def _share(x, y, q0, moved, radius, kind, wq, total, guess, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
     """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
     left, right = 0.0, total
-    low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, total, aw, av, ws, u, out)
-    at_left = 2.0 * y - low - up
-    if at_left <= 0.0:
-        return 0.0, up - y - total
-    low, up = _bounds(x, q0, moved, radius, kind, wq, total, 0.0, aw, av, ws, u, out)
-    at_right = 2.0 * y - low - up
-    if at_right >= 0.0:
-        return total, y - low - total
-    kept = 0
-    new = 0.5 * total
-    for k in range(100):
-        if right - left <= ROOT * total:
-            break
-        new = (left * at_right - right * at_left) / (at_right - at_left)
-        if k % 6 == 5 or not left < new < right:
-            new = 0.5 * (left + right)
+    at_left = at_right = np.inf
+    new = guess
+    for _ in range(2):
+        if left < new < right:
+            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+            if at > 0.0:
+                left, at_left, new = new, at, new + NEAR * total
+            else:
+                right, at_right, new = new, at, new - NEAR * total
+    if at_left == np.inf:
+        at_left = _tilt(x, y, q0, moved, radius, kind, wq, 0.0, total, aw, av, ws, u, out)
+    if at_right == np.inf:
+        at_right = _tilt(x, y, q0, moved, radius, kind, wq, total, 0.0, aw, av, ws, u, out)
+    new = left if at_left <= 0.0 else right
+    if at_right < 0.0 < at_left:
+        kept = 0
+        for k in range(STEPS):
+            new = _between(left, at_left, right, at_right, k)
             if not left < new < right:
                 break
-        low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
-        at = 2.0 * y - low - up
-        if at > 0.0:
-            left, at_left = new, at
-            if kept == 1:
-                at_right *= 0.5
-            kept = 1
-        elif at < 0.0:
-            right, at_right = new, at
-            if kept == -1:
-                at_left *= 0.5
-            kept = -1
-        else:
-            break
+            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+            if at == 0.0:
+                break
+            left, at_left, right, at_right, kept = _narrow(
+                left, at_left, right, at_right, kept, new, at
+            )
     low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+    if new <= 0.0:
+        return 0.0, up - y - total
+    if new >= total:
+        return total, y - low - total
     return new, 0.5 * (up - low) - total
 
 
-@njit(cache=True)
-def _both_sides(x, y, q0, moved, radius, kind, wq, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, aw, av, ws, u, out)
     left, at_left = 0.0, max(y - low, up - y)
     if at_left <= 0.0:
         return 0.0, 0.0
-    right = at_left
-    p, at_right = _share(x, y, q0, moved, radius, kind, wq, right, aw, av, ws, u, out)
+    right, at_right = at_left, np.inf
+    new = p + q
+    share = p / new if new > 0.0 else 0.5
+    for _ in range(2):
+        if left < new < right:
+            p, at = _share(
+                x, y, q0, moved, radius, kind, wq, new, share * new, aw, av, ws, u, out
+            )
+            share = p / new
+            if at > 0.0:
+                left, at_left, new = new, at, new * (1.0 + NEAR)
+            else:
+                right, at_right, new = new, at, new * (1.0 - NEAR)
+    if at_right == np.inf:
+        p, at_right = _share(
+            x, y, q0, moved, radius, kind, wq, right, share * right, aw, av, ws, u, out
+        )
+        if at_right >= 0.0:
+            return p, right - p
     total = right
-    if at_right >= 0.0:
-        return p, right - p
     kept = 0
-    for k in range(100):
-        if right - left <= ROOT * right:
+    for k in range(STEPS):
+        new = _between(left, at_left, right, at_right, k)
+        if not left < new < right:
             break
-        total = (left * at_right - right * at_left) / (at_right - at_left)
-        if k % 6 == 5 or not left < total < right:
-            total = 0.5 * (left + right)
-            if not left < total < right:
-                break
-        p, at = _share(x, y, q0, moved, radius, kind, wq, total, aw, av, ws, u, out)
-        if at > 0.0:
-            left, at_left = total, at
-            if kept == 1:
-                at_right *= 0.5
-            kept = 1
-        elif at < 0.0:
-            right, at_right = total, at
-            if kept == -1:
-                at_left *= 0.5
-            kept = -1
-        else:
+        total = new
+        p, at = _share(
+            x, y, q0, moved, radius, kind, wq, total, share * total, aw, av, ws, u, out
+        )
+        share = p / total
+        if at == 0.0:
             break
+        left, at_left, right, at_right, kept = _narrow(
+            left, at_left, right, at_right, kept, total, at
+        )
+    p = share * total
     return p, total - p
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _examples(  # type: ignore[no-untyped-def]
     X,
     y,
@@ -399,7 +419,7 @@ def _examples(  # type: ignore[no-untyped-def]
                     break
             if not settled:
                 a, b = _both_sides(
-                    x, y[i], q0[i], moved, radius, kind, wq, bw, bv, ws, u, out
+                    x, y[i], q0[i], moved, radius, kind, wq, a, b, bw, bv, ws, u, out
                 )
         _bounds(x, q0[i], moved, radius, kind, wq, a, b, empty, empty, ws, u, out)
         low[i], up[i] = a, b
@@ -418,7 +438,7 @@ def _examples(  # type: ignore[no-untyped-def]
             t[i, P + j] = t0[i, P + j] - h * wt
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
     """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
     size = _shrink(u, moved, nu * radius * step, kind, out)
@@ -428,7 +448,7 @@ def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-unt
     return radius * size * share
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_reach):  # type: ignore[no-untyped-def]
     """Find each neuron's multiplier of ``t >= radius ||v||_*``: a root of one variable."""
     for b in range(len(rows)):
@@ -439,30 +459,16 @@ def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_
             out_reach[b] = t0
             continue
         right = at_left / step_reach  # there t has come up to where the norm was
-        at_right = (
-            _neuron(v, moved, radius, kind, beta, step, right, out[b]) - t0 - right * step_reach
-        )
+        lift = _neuron(v, moved, radius, kind, beta, step, right, out[b])
+        at_right = lift - t0 - right * step_reach
         kept = 0
-        for k in range(100):
-            if right - left <= ROOT * right or at_right >= 0.0:
+        for k in range(STEPS if at_right < 0.0 else 0):
+            new = _between(left, at_left, right, at_right, k)
+            if not left < new < right:
                 break
-            new = (left * at_right - right * at_left) / (at_right - at_left)
-            if k % 6 == 5 or not left < new < right:
-                new = 0.5 * (left + right)
-                if not left < new < right:
-                    break
-            at = _neuron(v, moved, radius, kind, beta, step, new, out[b]) - t0 - new * step_reach
-            if at > 0.0:
-                left, at_left = new, at
-                if kept == 1:
-                    at_right *= 0.5
-                kept = 1
-            else:
-                right, at_right = new, at
-                if kept == -1:
-                    at_left *= 0.5
-                kept = -1
-                if at == 0.0:
-                    break
+            lift = _neuron(v, moved, radius, kind, beta, step, new, out[b])
+            left, at_left, right, at_right, kept = _narrow(
+                left, at_left, right, at_right, kept, new, lift - t0 - new * step_reach
+            )
         size = _neuron(v, moved, radius, kind, beta, step, right, out[b])
         out_reach[b] = max(t0 + right * step_reach, size)
