@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from convexnn.forms import NetworkForm, worst_prediction
 from convexnn.norms import DUAL, NORMS, Norm
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from convexnn.forms import Neurons
     from convexnn.losses import Loss
 
+INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
+KINDS = {"linf": 0, "l2": 1, "l1": 2}  # of the ball, for kernels
+SWEEPS = 3  # over the slopes of an example
+HALVINGS = 20  # of an interval of slopes
+
 
 class RobustDual(NamedTuple):
     """Dual point of a robust program.
@@ -21,17 +27,14 @@ class RobustDual(NamedTuple):
     Attributes
     ----------
     mu : array of shape (n,)
-        ``p - q``, the multipliers of each output's lower bound less those of the upper one.
+        ``p - q``, the multipliers of each output's lower bound less those of the upper one; over
+        all patterns those of the outputs on the attacked examples.
     common : array of shape (n,)
         ``min(p, q)``; zeros for a loss of margins.
     attack : array of shape (n, d)
         A perturbation of each example, within the ball.
-    slack : array of shape (n, 2 P)
-        Multipliers of ``slack(V)`` and ``slack(W)``: of an active one at most q, p; of a cone any.
-    matrix : array of bool, shape (n, P), or None
-        Patterns found so far, where the problem does not list its own.
-    outer : array of shape (n,) or None
-        A guess of the attacked examples' multipliers, for the bound over all patterns.
+    left, right : array of shape (n, m)
+        Multipliers of ``r - a`` and of ``r + a`` in each slack; over all patterns m is 0.
     nodes : int
         How many cones a branch and bound over all patterns may visit, where the rank allows one.
     """
@@ -39,30 +42,34 @@ class RobustDual(NamedTuple):
     mu: Array
     common: Array
     attack: Array
-    slack: Array
-    matrix: BoolArray | None = None
-    outer: Array | None = None
+    left: Array
+    right: Array
     nodes: int = 0
 
 
 class RobustForm(NamedTuple):
-    """Minimise ``sum_k h(low_k, up_k; y_k) + beta sum_p (||v_p|| + ||w_p||)``.
+    """Minimise ``sum_k h(low_k, up_k; y_k) + beta (sum_p ||v_p|| + sum_p ||w_p||)``.
 
     For every perturbation of ``x_k`` in a ball of this radius the output is between ``low`` and
-    ``up``: with the slopes ``q_k = sum_p D_kp (v_p - w_p)`` and ``E = 2 D - 1``
+    ``up``: with any slopes ``S`` in [0, 1], ``q_k = sum_p S_kp v_p - sum_p S_kp w_p`` and, for each
+    neuron, ``a = x_k'v_p`` and ``r = radius ||v_p||_*``,
 
-        low_k = x_k'q_k - radius ||q_k||_* - sum_p max(0, radius ||w_p||_* - E_kp x_k'w_p)
-        up_k  = x_k'q_k + radius ||q_k||_* + sum_p max(0, radius ||v_p||_* - E_kp x_k'v_p)
+        low_k = x_k'q_k - radius ||q_k||_* - sum over w of max(S (r - a), (1 - S) (r + a))
+        up_k  = x_k'q_k + radius ||q_k||_* + sum over v of max(S (r - a), (1 - S) (r + a))
 
-    and ``h`` is the largest loss between the two, as in `MajorantForm`. With `cones` the last sums
-    are constrained to be 0: then no ball is cut by a neuron's hyperplane, and ``h`` is exact.
+    as ``S t <= max(t, 0) <= S t + max(S (r - a), (1 - S)(r + a))`` where ``|t - a| <= r``. Patterns
+    are the slopes 0 and 1. ``h`` is the largest loss between the two, as in `MajorantForm`. With
+    `cones`, for patterns, the last sums are constrained to be 0: then no ball is cut by a
+    neuron's hyperplane, and ``h`` is exact.
 
     Attributes
     ----------
     X : array of shape (n, d)
     y : array of shape (n,)
-    matrix : array of bool, shape (n, P)
-        The patterns ``D``.
+    slopes : array of shape (n, m)
+        Those of the neurons V before those of W.
+    count : int
+        Of the neurons V.
     loss : Loss
         Even in ``z - y`` unless it is a classification loss.
     beta : float
@@ -76,7 +83,8 @@ class RobustForm(NamedTuple):
 
     X: Array
     y: Array
-    matrix: BoolArray
+    slopes: Array
+    count: int
     loss: Loss
     beta: float
     radius: float
@@ -86,45 +94,48 @@ class RobustForm(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """Return the number of penalised blocks, 2 P."""
-        return 2 * int(self.matrix.shape[1])
+        """Return the number m of penalised blocks."""
+        return int(self.slopes.shape[1])
 
     @property
     def norm(self) -> Norm:
         """Return the norm of the penalty."""
         return NORMS["l2"]
 
+    @property
+    def signs(self) -> Array:
+        """Return 1 for each neuron that adds to the output, -1 for those that subtract."""
+        return np.where(np.arange(self.blocks) < self.count, 1.0, -1.0)
+
+    def over(self, matrix: BoolArray) -> RobustForm:
+        """Return the program over patterns, each with a neuron of either sign."""
+        slopes = np.hstack([matrix, matrix]).astype(np.float64)
+        return self._replace(slopes=slopes, count=matrix.shape[1])
+
     def reach(self, rows: Array) -> Array:
         """Return ``radius ||.||_*`` of each row."""
         result: Array = self.radius * DUAL[self.ball].value(rows[:, self.moved])
         return result
 
-    def slacks(self, columns: Array, matrix: BoolArray) -> Array:
-        """Return ``radius ||v_p||_* - E_kp x_k'v_p``, (n, P): how far each cone is left."""
-        return np.where(matrix, -1.0, 1.0) * (self.X @ columns) + self.reach(columns.T)
+    def slacks(self, weights: Array) -> Array:
+        """Return ``max(S (r - a), (1 - S) (r + a))`` of neurons given one a column, (n, m)."""
+        a, r = self.X @ weights, self.reach(weights.T)
+        return np.maximum(self.slopes * (r - a), (1.0 - self.slopes) * (r + a))
 
-    def bounds(
-        self, neurons: Neurons, patterns: tuple[BoolArray, BoolArray] | None = None
-    ) -> tuple[Array, Array]:
-        """Return ``low`` and ``up``, the patterns of V and of W the form's unless given."""
-        of_v, of_w = (self.matrix, self.matrix) if patterns is None else patterns
-        V, W = neurons.V, neurons.W
-        q = of_v.astype(np.float64) @ V.T - of_w.astype(np.float64) @ W.T
-        z = np.einsum("ij,ij->i", self.X, q)
-        spread = self.reach(q)
-        low = z - spread - np.maximum(self.slacks(W, of_w), 0.0).sum(axis=1)
-        up = z + spread + np.maximum(self.slacks(V, of_v), 0.0).sum(axis=1)
-        return low, up
+    def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
+        """Return ``low`` and ``up``."""
+        weights = np.hstack([neurons.V, neurons.W])
+        q = (self.slopes * self.signs) @ weights.T
+        z, spread = np.einsum("ij,ij->i", self.X, q), self.reach(q)
+        slacks = self.slacks(weights)
+        return (
+            z - spread - slacks[:, self.count :].sum(axis=1),
+            z + spread + slacks[:, : self.count].sum(axis=1),
+        )
 
-    def own(self, neurons: Neurons) -> tuple[BoolArray, BoolArray]:
-        """Return each neuron's own pattern, that of V and that of W."""
-        return self.X @ neurons.V >= 0.0, self.X @ neurons.W >= 0.0
-
-    def objective(
-        self, neurons: Neurons, patterns: tuple[BoolArray, BoolArray] | None = None
-    ) -> float:
+    def objective(self, neurons: Neurons) -> float:
         """Return the program's value, without its cones."""
-        z = worst_prediction(self.loss, self.y, *self.bounds(neurons, patterns))
+        z = worst_prediction(self.loss, self.y, *self.bounds(neurons))
         penalty = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
         return float(self.loss.value(z, self.y).sum() + self.beta * penalty)
 
@@ -132,25 +143,19 @@ class RobustForm(NamedTuple):
         """Return how far the cones are left, relative to the largest activation; 0 without."""
         if not self.cones:
             return 0.0
-        worst = largest = 0.0
-        for columns in (neurons.V, neurons.W):
-            worst = max(worst, float(np.max(self.slacks(columns, self.matrix), initial=0.0)))
-            largest = max(largest, float(np.max(np.abs(self.X @ columns), initial=0.0)))
+        weights = np.hstack([neurons.V, neurons.W])
+        worst = float(np.max(self.slacks(weights), initial=0.0))
+        largest = float(np.max(np.abs(self.X @ weights), initial=0.0))
         return worst / largest if worst > 0.0 and largest > 0.0 else float(worst > 0.0)
-
-    def attacked(self, attack: Array) -> NetworkForm:
-        """Return plain training on the examples as perturbed: its optimum is a lower bound."""
-        moved = self.X + NORMS[self.ball].project(attack * self.moved, self.radius)
-        return NetworkForm(moved, self.y, self.loss, self.norm, self.beta, 0.0, False, None)
 
 
 class RobustNetworkForm(NamedTuple):
-    """The robust training problem of networks of any width: the engine finds the patterns.
+    """The robust training problem of networks of any width: the engine finds the slopes.
 
     Attributes
     ----------
     program : RobustForm
-        Without patterns.
+        Without neurons.
     """
 
     program: RobustForm
@@ -160,14 +165,133 @@ class RobustNetworkForm(NamedTuple):
         """Return the examples."""
         return self.program.X
 
-    def over(self, matrix: BoolArray) -> RobustForm:
-        """Return the majorant over these patterns."""
-        return self.program._replace(matrix=matrix)
+    def attacked(self, attack: Array) -> NetworkForm:
+        """Return plain training on the examples as perturbed: its optimum is a lower bound."""
+        program = self.program
+        inside = NORMS[program.ball].project(attack * program.moved, program.radius * INSIDE)
+        moved = np.ascontiguousarray(program.X + inside)
+        return NetworkForm(
+            moved, program.y, program.loss, program.norm, program.beta, 0.0, False, None
+        )
 
     def plain(self) -> NetworkForm:
         """Return training without an adversary."""
-        return self.program.attacked(np.zeros_like(self.program.X))
+        return self.attacked(np.zeros_like(self.program.X))
+
+    def touching(self, neurons: Neurons) -> RobustForm:
+        """Return the majorant whose value at the network is the best bound found on its worst case.
+
+        The upper bound of a neuron is the chord over its ball, which is the best there is. The slopes
+        of lower bounds are the maximiser of a concave function, by coordinate ascent.
+        """
+        program = self.program
+        weights = np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
+        count = neurons.V.shape[1]
+        slopes = np.empty((len(program.X), len(weights)))
+        _touch(
+            program.X,
+            program.y > 0.0,
+            program.loss.classification,
+            weights,
+            count,
+            program.reach(weights),
+            np.flatnonzero(program.moved),
+            program.radius,
+            KINDS[program.ball],
+            slopes,
+        )
+        return program._replace(slopes=slopes, count=count)
 
     def objective(self, neurons: Neurons) -> float:
-        """Return the bound on a network's worst case by its own patterns."""
-        return self.program.objective(neurons, self.program.own(neurons))
+        """Return a bound on the network's worst case plus its penalty."""
+        return self.touching(neurons).objective(neurons)
+
+
+@njit(cache=True)
+def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-def]
+    """Return the slope in alpha of ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
+    slope = 0.0
+    for j in range(len(x)):
+        slope += x[j] * v[j]
+    part = 0.0
+    if kind == 0:
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            part += v[j] if t > 0.0 else (-v[j] if t < 0.0 else abs(v[j]))
+    elif kind == 1:
+        size = 0.0
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            size += t * t
+            part += t * v[j]
+        part = part / np.sqrt(size) if size > 0.0 else 0.0
+    else:
+        largest = -1.0
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            if abs(t) > largest:
+                largest = abs(t)
+                part = v[j] if t > 0.0 else -v[j]
+    return slope - radius * part
+
+
+@njit(cache=True)
+def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
+    """Return the alpha in [0, 1] that maximises ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
+    left, right = 0.0, 1.0
+    if _steepness(x, q, v, 0.0, moved, radius, kind) <= 0.0:
+        return 0.0
+    if _steepness(x, q, v, 1.0, moved, radius, kind) >= 0.0:
+        return 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (left + right)
+        if _steepness(x, q, v, middle, moved, radius, kind) > 0.0:
+            left = middle
+        else:
+            right = middle
+    return 0.5 * (left + right)
+
+
+@njit(cache=True)
+def _touch(X, positive, margins, weights, count, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
+    """Fill the slopes at which a network's bounds are the best found.
+
+    Neurons that a ball does not cut have their own slope. Of those that it does, the ones that
+    lower the margin have the chord, and so have all where both sides of the output count.
+    """
+    n, d = X.shape
+    m = len(weights)
+    q = np.empty(d)
+    free = np.empty(m, np.bool_)
+    for k in range(n):
+        x = X[k]
+        q[:] = 0.0
+        for p in range(m):
+            a = 0.0
+            for j in range(d):
+                a += x[j] * weights[p, j]
+            r = reach[p]
+            adds = (p < count) == positive[k]
+            free[p] = margins and adds and abs(a) < r
+            if abs(a) >= r or free[p]:
+                slopes[k, p] = 1.0 if a > 0.0 else 0.0
+            else:
+                slopes[k, p] = (a + r) / (2.0 * r)
+            share = slopes[k, p] if adds else -slopes[k, p]
+            for j in range(d):
+                q[j] += share * weights[p, j]
+        for _ in range(SWEEPS):
+            changed = False
+            for p in range(m):
+                if not free[p]:
+                    continue
+                old = slopes[k, p]
+                for j in range(d):
+                    q[j] -= old * weights[p, j]
+                new = _ascend(x, q, weights[p], moved, radius, kind)
+                for j in range(d):
+                    q[j] += new * weights[p, j]
+                slopes[k, p] = new
+                changed = changed or abs(new - old) > 1e-6
+            if not changed:
+                break

@@ -34,7 +34,7 @@ from convexnn.monitor import Callback, Monitor
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
-from convexnn.robust import RobustForm
+from convexnn.robust import RobustForm, RobustNetworkForm
 from convexnn.solution import Solution, Status
 from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
@@ -48,6 +48,7 @@ OWN: dict[type, tuple[str, ...]] = {
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
     RobustForm: ("admm",),
+    RobustNetworkForm: ("convex-concave",),
     ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
     LassoForm: ("admm",),

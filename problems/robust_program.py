@@ -1,15 +1,16 @@
 """The robust program: its formula, and rigorous lower bounds from any dual guess.
 
-With multipliers ``p, q >= 0`` of ``low`` and ``up`` (see `RobustForm`), attacks ``r_k`` in the ball
-and multipliers ``H >= 0`` of the slacks, at most q for V's and p for W's unless they are cones,
+With multipliers ``p, q >= 0`` of ``low`` and ``up`` (see `RobustForm`), attacks ``r_k`` in the ball,
+and multipliers ``L, R >= 0`` of the two sides of the slacks, ``L / S + R / (1 - S)`` at most q for
+V's and p for W's unless they are cones,
 
     optimum >= sum_k -h*(-t p_k, t q_k; y_k)
 
-for every ``t >= 0`` such that, for each pattern, with ``F = D'((p - q) X - (p + q) R)``,
+for every ``t >= 0`` such that, for each neuron, with ``F = S'((p - q) X - (p + q) r)`` and its sign
 
-    t min {||F_p + X'(E_p H_p) - a|| : ||a||_ball <= radius sum_k H_kp} <= beta
+    t min {||sign F_j + X'(L_j - R_j) - a|| : ||a||_ball <= radius sum_k (L + R)_kj} <= beta.
 
-and the same for W with ``-F``. Both sides are positively homogeneous in ``(p, q, H)``.
+All of it is positively homogeneous in ``(p, q, L, R)``.
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ from convexnn.covering import ROUNDING
 from convexnn.forms import CvxpyProgram, Neurons
 from convexnn.norms import DUAL, NORMS
 from convexnn.problems.majorant import multipliers, scaled_value
-from convexnn.robust import RobustDual, RobustForm
+from convexnn.robust import INSIDE, RobustDual, RobustForm
 
 if TYPE_CHECKING:
     from convexnn.arrays import Array
 
 EPS = float(np.finfo(np.float64).eps)
-INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use, so that rounding leaves the ball not
 
 
 def robust_bound(form: RobustForm, dual: RobustDual) -> float:
@@ -44,11 +44,11 @@ def robust_bound(form: RobustForm, dual: RobustDual) -> float:
     -------
     float
     """
-    n, d = form.X.shape
-    shapes = dual.mu.shape, dual.attack.shape, dual.slack.shape
-    if shapes != ((n,), (n, d), (n, form.blocks)):
+    (n, d), m = form.X.shape, form.blocks
+    parts = dual.mu, dual.attack, dual.left, dual.right
+    if [part.shape for part in parts] != [(n,), (n, d), (n, m), (n, m)]:
         return -np.inf
-    if not all(np.isfinite(part).all() for part in (dual.mu, dual.attack, dual.slack)):
+    if not all(np.isfinite(part).all() for part in parts):
         return -np.inf
     p, q = multipliers(form, -form.loss.clip(-dual.mu, form.y), dual.common)
     limit = largest_distance(form, p, q, dual)
@@ -57,21 +57,30 @@ def robust_bound(form: RobustForm, dual: RobustDual) -> float:
 
 def largest_distance(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> float:
     """Return an upper bound on the largest of the distances above."""
-    X, half = form.X, form.matrix.shape[1]
+    X, S = form.X, form.slopes
     attack = NORMS[form.ball].project(dual.attack * form.moved, form.radius * INSIDE)
     pull = (p - q)[:, None] * X - (p + q)[:, None] * attack
-    F = form.matrix.T.astype(np.float64) @ pull
-    top = np.full((len(p), 2), np.inf) if form.cones else np.stack([q, p], axis=1)
-    H = np.clip(dual.slack, 0.0, np.repeat(top, half, axis=1))
-    signs = np.where(form.matrix, 1.0, -1.0)
-    rows = np.vstack([F, -F]) + (np.hstack([signs, signs]) * H).T @ X
-    reach = form.radius * H.sum(axis=0) * INSIDE
+    L, R = sides(form, p, q, dual)
+    rows = (S * form.signs).T @ pull + (L - R).T @ X
+    reach = form.radius * (L + R).sum(axis=0) * INSIDE
     near = _residual(form, rows, reach)
-    size = float(np.linalg.norm(pull)) + (form.radius + float(np.linalg.norm(X))) * (
-        float(np.linalg.norm(H))
-    )
+    held = float(np.linalg.norm(L + R))
+    size = float(np.linalg.norm(pull)) + (form.radius + float(np.linalg.norm(X))) * held
     error = EPS * np.sqrt(len(p)) * size
-    return (float(np.max(form.norm.value(near))) + error) * (1.0 + ROUNDING)
+    return (float(np.max(form.norm.value(near), initial=0.0)) + error) * (1.0 + ROUNDING)
+
+
+def sides(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> tuple[Array, Array]:
+    """Return the multipliers of the slacks' sides, scaled down to what each slack allows."""
+    S = form.slopes
+    L = np.where(S > 0.0, np.maximum(dual.left, 0.0), 0.0)
+    R = np.where(S < 1.0, np.maximum(dual.right, 0.0), 0.0)
+    if form.cones:
+        return L, R
+    used = L / np.where(S > 0.0, S, 1.0) + R / np.where(S < 1.0, 1.0 - S, 1.0)
+    top = np.where(form.signs > 0.0, q[:, None], p[:, None])
+    share = np.where(used > top, top / np.where(used > 0.0, used, 1.0), 1.0)
+    return share * L, share * R
 
 
 def _residual(form: RobustForm, rows: Array, reach: Array) -> Array:
@@ -90,12 +99,12 @@ def _residual(form: RobustForm, rows: Array, reach: Array) -> Array:
 
 
 def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Return the program in CVXPY: V, W, the slopes Q and the worst predictions z."""
+    """Return the program over patterns in CVXPY: V, W, slopes Q and worst predictions z."""
     import cvxpy as cp
 
-    X, y, D = form.X, form.y, form.matrix.astype(np.float64)
+    X, y, P = form.X, form.y, form.count
     n, d = X.shape
-    P = D.shape[1]
+    D = form.slopes[:, :P]
     V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")
     Q, z = cp.Variable((n, d), name="Q"), cp.Variable(n, name="z")
     spread = cp.Variable(n, name="spread")
@@ -136,7 +145,7 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
         primal = Neurons(V.value, W.value, np.zeros(d))
         held = [*fit, slopes[0], *(part for _, part in parts)]
         if V.value is None or any(part.dual_value is None for part in held):
-            return primal, RobustDual(None, None, None, None)  # type: ignore[arg-type]
+            return primal, RobustDual(*(5 * [None]))  # type: ignore[arg-type]  # nothing was found
         p, q, H = np.zeros(n), np.zeros(n), np.zeros((n, 2 * P))
         p[below], q[above] = fit[0].dual_value, fit[1].dual_value
         p, q = np.maximum(p, 0.0), np.maximum(q, 0.0)
@@ -145,6 +154,8 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
         total = (p + q)[:, None]
         pull = (p - q)[:, None] * X - slopes[0].dual_value
         attack = np.where(total > 0.0, pull / np.where(total > 0.0, total, 1.0), 0.0)
-        return primal, RobustDual(p - q, np.minimum(p, q), attack, np.maximum(H, 0.0))
+        active = form.slopes > 0.0
+        left, right = np.where(active, H, 0.0), np.where(active, 0.0, H)
+        return primal, RobustDual(p - q, np.minimum(p, q), attack, left, right)
 
     return CvxpyProgram(problem, {"V": V, "W": W, "Q": Q, "z": z}, points, needs)

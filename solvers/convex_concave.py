@@ -17,7 +17,8 @@ from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import NetworkForm, Neurons, active_patterns
 from convexnn.memory import Size
 from convexnn.problem import Problem, flag, positive_int
-from convexnn.solvers import majorant
+from convexnn.robust import RobustNetworkForm
+from convexnn.solvers import majorant, robust, robust_rounds
 from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.lbfgs import WIDTH, Lbfgs, search, slope_dual
 from convexnn.solvers.options import unpack
@@ -51,7 +52,9 @@ class ConvexConcave:
     """
 
     name = "convex-concave"
-    capabilities = Capabilities(forms=(NetworkForm,), warm_start=True, best_tol=np.inf)
+    capabilities = Capabilities(
+        forms=(NetworkForm, RobustNetworkForm), warm_start=True, best_tol=np.inf
+    )
 
     def available(self) -> str | None:
         """Return None: it is always there."""
@@ -59,10 +62,15 @@ class ConvexConcave:
 
     def refuses(self, problem: Problem[Any]) -> str | None:
         """Return what the loss lacks."""
+        if NetworkForm not in problem.forms():
+            return None
         return refusal(problem.canonical(NetworkForm).loss)
 
-    def prepare(self, form: NetworkForm) -> None:
+    def prepare(self, form: NetworkForm | RobustNetworkForm) -> None:
         """Compile the kernels."""
+        if isinstance(form, RobustNetworkForm):
+            robust.warm_up(form.program.over(np.ones((len(form.X), 1), np.bool_)))
+            return
         majorant.warm_up(form.majorant(np.ones((len(form.y), 1), np.bool_)))
 
     def memory(self, size: Size) -> dict[str, float]:
@@ -71,7 +79,11 @@ class ConvexConcave:
         return Lbfgs().memory(size) | majorants
 
     def run(
-        self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
+        self,
+        form: NetworkForm | RobustNetworkForm,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
     ) -> Raw:
         """Refresh until the objective stops falling."""
         chosen = unpack(
@@ -86,6 +98,8 @@ class ConvexConcave:
         for name in ("refreshes", "patterns", "steps", "width"):
             positive_int(name, chosen[name])
         flag("local", chosen["local"])
+        if isinstance(form, RobustNetworkForm):
+            return robust_rounds.run(form, chosen, options, reporter, start)
         rng = np.random.default_rng(options.seed)
         network = first_network(form, options, reporter, chosen, start)
         value = form.objective(network)

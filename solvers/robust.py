@@ -1,17 +1,16 @@
 """ADMM on robust training: slopes, activations and reaches of every example, split from neurons.
 
-Splitting, for ``U = [V, W]`` (d x 2P), ``M = V - W`` and reaches ``t_p >= radius ||u_p||_*``:
+Splitting, for the neurons U = [V, W] (d x m), slopes S (signed) and reaches ``t >= radius ||u||_*``:
 
-    u, t   the norms, and the reaches' cones     slopes     Q = D M', of each example
+    u, t   the norms, and the reaches' cones     slopes     Q = S U', of each example
     c      its activations X U                   copies     T = 1 t', of the reaches
 
 Each part has a penalty of its own. The examples' terms and the neurons' are exact proximal steps
-(`robust_prox.py`). The linear solve is closed: in ``V + W`` it is one of d equations, in ``V - W``
-the Sylvester equation
+(`robust_prox.py`). The linear solve is the Sylvester equation
 
-    (rho I + sigma X'X) M + 2 omega M D'D = R,
+    (rho I + sigma X'X) U + omega U S'S = R,
 
-diagonal in the eigenvectors of ``X'X`` and ``D'D``, which no change of a penalty touches.
+diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalty touches.
 """
 
 from __future__ import annotations
@@ -57,27 +56,20 @@ class Gram:
     """
 
     def __init__(self, form: RobustForm) -> None:
-        self.X, self.D = form.X, form.matrix.astype(np.float64)
+        self.X, self.S = form.X, form.slopes * form.signs
         of_x, self.E = np.linalg.eigh(form.X.T @ form.X)
-        of_d, self.F = np.linalg.eigh(self.D.T @ self.D)
-        self.of_x, self.of_d = np.maximum(of_x, 0.0)[:, None], np.maximum(of_d, 0.0)[None, :]
+        of_s, self.F = np.linalg.eigh(self.S.T @ self.S)
+        self.of_x, self.of_s = np.maximum(of_x, 0.0)[:, None], np.maximum(of_s, 0.0)[None, :]
 
     def solve(self, target: Parts, penalty: dict[str, float]) -> Parts:
         """Return the point of the subspace nearest to `target` in the penalties' norm."""
-        half = self.D.shape[1]
         rho, sigma, omega = penalty["u"], penalty["c"], penalty["slopes"]
-        right = rho * target.u + sigma * (self.X.T @ target.c)
-        pull = omega * (target.slopes.T @ self.D)
-        of_v, of_w = right[:, :half] + pull, right[:, half:] - pull
-        base = rho + sigma * self.of_x
-        total = self.E @ ((self.E.T @ (of_v + of_w)) / base)
-        turned = self.E.T @ (of_v - of_w) @ self.F
-        apart = self.E @ (turned / (base + 2.0 * omega * self.of_d)) @ self.F.T
-        U = 0.5 * np.hstack([total + apart, total - apart])
-        n = len(self.X)
+        right = rho * target.u + sigma * (self.X.T @ target.c) + omega * (target.slopes.T @ self.S)
+        spectrum = rho + sigma * self.of_x + omega * self.of_s
+        U = self.E @ ((self.E.T @ right @ self.F) / spectrum) @ self.F.T
         t = penalty["t"] * target.t + penalty["copies"] * target.copies.sum(axis=0)
-        t /= penalty["t"] + n * penalty["copies"]
-        return Parts(U, t, self.D @ apart.T, self.X @ U, np.broadcast_to(t, target.copies.shape))
+        t /= penalty["t"] + len(self.X) * penalty["copies"]
+        return Parts(U, t, self.S @ U.T, self.X @ U, np.broadcast_to(t, target.copies.shape))
 
 
 @dataclass
@@ -88,8 +80,8 @@ class State:
     ----------
     point, dual : Parts
         The proximal point and the scaled multipliers.
-    low, up, slack : array
-        Multipliers of the examples' bounds and slacks.
+    low, up, left, right : array
+        Multipliers of the examples' bounds and of the sides of their slacks.
     """
 
     form: RobustForm
@@ -99,7 +91,8 @@ class State:
     dual: Parts
     low: Array
     up: Array
-    slack: Array
+    left: Array
+    right: Array
 
     @classmethod
     def begin(cls, form: RobustForm, start: Any) -> State:
@@ -118,47 +111,42 @@ class State:
         }
         shapes = ((d, width), (width,), (n, d), (n, width), (n, width))
         point, dual = (Parts(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
-        zero = np.zeros(n)
-        state = cls(
-            form, Gram(form), penalty, point, dual, zero, zero.copy(), np.zeros((n, width))
-        )
+        low, up, left, right = (np.zeros(shape) for shape in ((n,), (n,), (n, width), (n, width)))
+        state = cls(form, Gram(form), penalty, point, dual, low, up, left, right)
         if start is not None:
             state.resume(*start)
         return state
 
     def resume(self, primal: Neurons, dual: RobustDual | None) -> None:
         """Start from a primal point, and a dual one if there is one."""
-        form, half = self.form, self.form.matrix.shape[1]
+        form = self.form
         U = np.hstack([primal.V, primal.W])
         t = form.reach(U.T)
-        slopes = self.gram.D @ (U[:, :half] - U[:, half:]).T
         copies = np.broadcast_to(t, self.point.copies.shape).copy()
-        self.point = Parts(U, t, slopes, form.X @ U, copies)
-        if dual is None or dual.slack.shape != self.slack.shape:
+        self.point = Parts(U, t, self.gram.S @ U.T, form.X @ U, copies)
+        if dual is None or dual.left.shape != self.left.shape:
             return
         self.low = dual.common + np.maximum(dual.mu, 0.0)
         self.up = dual.common + np.maximum(-dual.mu, 0.0)
-        self.slack = dual.slack
-        signs = np.where(form.matrix, 1.0, -1.0)
-        force = np.hstack([signs, signs]) * self.slack
+        self.left, self.right = dual.left, dual.right
+        force, size = self.left - self.right, self.left + self.right
         pull = (self.low - self.up)[:, None] * form.X
         pull -= (self.low + self.up)[:, None] * dual.attack
-        back = pull.T @ self.gram.D
-        held = form.X.T @ force + np.hstack([back, -back])
-        multiplier = Parts(held, -self.slack.sum(axis=0), -pull, -force, self.slack)
+        held = form.X.T @ force + pull.T @ self.gram.S
+        multiplier = Parts(held, -size.sum(axis=0), -pull, -force, size)
         for name in NAMES:
             setattr(self.dual, name, getattr(multiplier, name) / self.penalty[name])
 
     def points(self) -> tuple[Neurons, RobustDual]:
         """Return the primal and the dual point at hand."""
-        form, half = self.form, self.form.matrix.shape[1]
+        form, count = self.form, self.form.count
         U, mu = self.point.u, self.low - self.up
         total = (self.low + self.up)[:, None]
         pull = mu[:, None] * form.X + self.penalty["slopes"] * self.dual.slopes
         attack = np.where(total > 0.0, pull / np.where(total > 0.0, total, 1.0), 0.0)
-        neurons = Neurons(U[:, :half].copy(), U[:, half:].copy(), np.zeros(len(U)))
+        neurons = Neurons(U[:, :count].copy(), U[:, count:].copy(), np.zeros(len(U)))
         common = np.minimum(self.low, self.up)
-        return neurons, RobustDual(mu, common, attack * form.moved, self.slack)
+        return neurons, RobustDual(mu, common, attack * form.moved, self.left, self.right)
 
 
 def warm_up(form: RobustForm) -> None:
@@ -231,7 +219,7 @@ def step(state: State, relax: float) -> dict[str, float]:
     found = prox_examples(
         form, raised.slopes, raised.c, raised.copies, steps, (state.low, state.up)
     )
-    state.low, state.up, state.slack = found.p_low, found.p_up, found.slack
+    state.low, state.up, state.left, state.right = found.p_low, found.p_up, found.left, found.right
     fresh = Parts(u.T, t, found.q, found.c, found.t)
     moves = {}
     for name in NAMES:

@@ -13,9 +13,8 @@ import numpy as np
 from numba import njit
 
 from convexnn.arrays import Array
-from convexnn.robust import RobustForm
+from convexnn.robust import KINDS, RobustForm
 
-KINDS = {"linf": 0, "l2": 1, "l1": 2}  # of the ball; the slopes' norm is its dual
 HINGE, LOGISTIC, SQUARED = 0, 1, 2
 LOSSES = {"hinge": HINGE, "logistic": LOGISTIC, "squared": SQUARED}
 ROOT = 1e-14  # relative width at which a root is taken
@@ -24,14 +23,15 @@ STEPS = 100  # of a search for a root, at most; a bracket halves at least every 
 
 
 class Examples(NamedTuple):
-    """Answer of `prox_examples`: the point, and the multipliers of bounds and slacks."""
+    """Answer of `prox_examples`: the point, the multipliers of bounds and of slacks' sides."""
 
     q: Array
     c: Array
     t: Array
     p_low: Array
     p_up: Array
-    slack: Array
+    left: Array
+    right: Array
 
 
 def prox_examples(
@@ -49,8 +49,8 @@ def prox_examples(
     form : RobustForm
     q : array of shape (n, d)
         Slopes.
-    c, t : array of shape (n, 2 P)
-        Activations ``x_k'v_p`` and reaches ``radius ||v_p||_*``, V's before W's.
+    c, t : array of shape (n, m)
+        Activations ``x_k'v_p`` and reaches ``radius ||v_p||_*``.
     weights : tuple of float
         Steps of q, c and t.
     guess : tuple of two arrays of shape (n,)
@@ -60,15 +60,14 @@ def prox_examples(
     -------
     Examples
     """
-    n = len(form.y)
     low, up = guess[0].copy(), guess[1].copy()
-    slack = np.zeros_like(c)
     out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
-    signs = np.where(form.matrix, 1.0, -1.0)
+    left, right = np.zeros_like(c), np.zeros_like(c)
     _examples(
         form.X,
         form.y,
-        signs,
+        form.slopes,
+        form.count,
         np.flatnonzero(form.moved),
         form.radius,
         KINDS[form.ball],
@@ -83,10 +82,10 @@ def prox_examples(
         out_q,
         out_c,
         out_t,
-        slack,
-        np.zeros((n, 0)),
+        left,
+        right,
     )
-    return Examples(out_q, out_c, out_t, low, up, slack)
+    return Examples(out_q, out_c, out_t, low, up, left, right)
 
 
 def prox_neurons(
@@ -160,18 +159,38 @@ def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _excess(a, m, weight):  # type: ignore[no-untyped-def]
-    """Return ``sum max(0, a - m weight)``."""
+def _sides(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
+    """Return the multipliers of ``s (t - c)`` and ``(1 - s) (t + c)`` at the prox of m times the max.
+
+    They are ``m theta s`` and ``m (1 - theta) (1 - s)``; the difference of the two is linear in theta.
+    """
+    ws = wc + wt
+    r = 1.0 - s
+    first, second = s * (t - c), r * (t + c)
+    fall = m * (s * s + r * r) * ws + 2.0 * m * s * r * (wc - wt)  # of the difference, from 0 to 1
+    start = first - second + m * r * r * ws + m * s * r * (wc - wt)
+    if start <= 0.0:
+        theta = 0.0
+    elif start >= fall:
+        theta = 1.0
+    else:
+        theta = start / fall
+    return m * theta * s, m * (1.0 - theta) * r
+
+
+@njit(cache=True, error_model="numpy")
+def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
+    """Return the sum of the slacks at the prox of m times it."""
     total = 0.0
-    for value in a:
-        left = value - m * weight
-        if left > 0.0:
-            total += left
+    for j in range(len(c)):
+        left, right = _sides(c[j], t[j], s[j], m, wc, wt)
+        a, b = c[j] + wc * (left - right), t[j] - wt * (left + right)
+        total += max(s[j] * (b - a), (1.0 - s[j]) * (b + a))
     return total
 
 
 @njit(cache=True, error_model="numpy")
-def _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return ``low`` and ``up`` at the minimiser for multipliers p and q; leave the slopes in out."""
     for j in range(len(x)):
         u[j] = q0[j] + (p - q) * wq * x[j]
@@ -179,17 +198,17 @@ def _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: 
     z = 0.0
     for j in range(len(x)):
         z += x[j] * out[j]
-    return z - spread - _excess(aw, p, ws), z + spread + _excess(av, q, ws)
+    return z - spread - _excess(*ex[1], p, wc, wt), z + spread + _excess(*ex[0], q, wc, wt)
 
 
 @njit(cache=True, error_model="numpy")
-def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return a decreasing function of the multiplier of one side; its root is the maximiser."""
     if side == 0:
-        low, _ = _bounds(x, q0, moved, radius, kind, wq, m, 0.0, aw, av, ws, u, out)
+        low, _ = _bounds(x, q0, moved, radius, kind, wq, m, 0.0, ex, wc, wt, u, out)
         margin = low if loss != 2 else low - y
     else:
-        _, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, m, aw, av, ws, u, out)
+        _, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, m, ex, wc, wt, u, out)
         margin = -up if loss != 2 else y - up
     if loss == 0:
         return 1.0 - margin
@@ -225,10 +244,10 @@ def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-u
 
 
 @njit(cache=True, error_model="numpy")
-def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     left, right = 0.0, 1.0
-    at_left = _slope(x, y, loss, q0, moved, radius, kind, wq, 0.0, side, aw, av, ws, u, out)
+    at_left = _slope(x, y, loss, q0, moved, radius, kind, wq, 0.0, side, ex, wc, wt, u, out)
     if at_left <= 0.0:
         return 0.0
     if loss == 2:
@@ -237,13 +256,13 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, 
     new = guess
     for _ in range(2):  # near the guess, on the side where the root is
         if left < new < right:
-            at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, aw, av, ws, u, out)
+            at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out)
             if at > 0.0:
                 left, at_left, new = new, at, new * (1.0 + NEAR)
             else:
                 right, at_right, new = new, at, new * (1.0 - NEAR)
     if at_right == np.inf:
-        at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, aw, av, ws, u, out)
+        at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, ex, wc, wt, u, out)
         if at_right >= 0.0:
             return right
     kept = 0
@@ -251,7 +270,7 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, 
         new = _between(left, at_left, right, at_right, k)
         if not left < new < right:
             break
-        at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, aw, av, ws, u, out)
+        at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out)
         if at == 0.0:
             return new
         left, at_left, right, at_right, kept = _narrow(
@@ -261,29 +280,29 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, aw, av, ws, 
 
 
 @njit(cache=True, error_model="numpy")
-def _tilt(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _tilt(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the slope in p less that in q."""
-    low, up = _bounds(x, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out)
+    low, up = _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out)
     return 2.0 * y - low - up
 
 
 @njit(cache=True, error_model="numpy")
-def _share(x, y, q0, moved, radius, kind, wq, total, guess, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
     left, right = 0.0, total
     at_left = at_right = np.inf
     new = guess
     for _ in range(2):
         if left < new < right:
-            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, ex, wc, wt, u, out)
             if at > 0.0:
                 left, at_left, new = new, at, new + NEAR * total
             else:
                 right, at_right, new = new, at, new - NEAR * total
     if at_left == np.inf:
-        at_left = _tilt(x, y, q0, moved, radius, kind, wq, 0.0, total, aw, av, ws, u, out)
+        at_left = _tilt(x, y, q0, moved, radius, kind, wq, 0.0, total, ex, wc, wt, u, out)
     if at_right == np.inf:
-        at_right = _tilt(x, y, q0, moved, radius, kind, wq, total, 0.0, aw, av, ws, u, out)
+        at_right = _tilt(x, y, q0, moved, radius, kind, wq, total, 0.0, ex, wc, wt, u, out)
     new = left if at_left <= 0.0 else right
     if at_right < 0.0 < at_left:
         kept = 0
@@ -291,13 +310,13 @@ def _share(x, y, q0, moved, radius, kind, wq, total, guess, aw, av, ws, u, out):
             new = _between(left, at_left, right, at_right, k)
             if not left < new < right:
                 break
-            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+            at = _tilt(x, y, q0, moved, radius, kind, wq, new, total - new, ex, wc, wt, u, out)
             if at == 0.0:
                 break
             left, at_left, right, at_right, kept = _narrow(
                 left, at_left, right, at_right, kept, new, at
             )
-    low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, aw, av, ws, u, out)
+    low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, ex, wc, wt, u, out)
     if new <= 0.0:
         return 0.0, up - y - total
     if new >= total:
@@ -306,9 +325,9 @@ def _share(x, y, q0, moved, radius, kind, wq, total, guess, aw, av, ws, u, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  # type: ignore[no-untyped-def]
+def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
-    low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, aw, av, ws, u, out)
+    low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, ex, wc, wt, u, out)
     left, at_left = 0.0, max(y - low, up - y)
     if at_left <= 0.0:
         return 0.0, 0.0
@@ -318,7 +337,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  #
     for _ in range(2):
         if left < new < right:
             p, at = _share(
-                x, y, q0, moved, radius, kind, wq, new, share * new, aw, av, ws, u, out
+                x, y, q0, moved, radius, kind, wq, new, share * new, ex, wc, wt, u, out
             )
             share = p / new
             if at > 0.0:
@@ -327,7 +346,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  #
                 right, at_right, new = new, at, new * (1.0 - NEAR)
     if at_right == np.inf:
         p, at_right = _share(
-            x, y, q0, moved, radius, kind, wq, right, share * right, aw, av, ws, u, out
+            x, y, q0, moved, radius, kind, wq, right, share * right, ex, wc, wt, u, out
         )
         if at_right >= 0.0:
             return p, right - p
@@ -339,7 +358,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  #
             break
         total = new
         p, at = _share(
-            x, y, q0, moved, radius, kind, wq, total, share * total, aw, av, ws, u, out
+            x, y, q0, moved, radius, kind, wq, total, share * total, ex, wc, wt, u, out
         )
         share = p / total
         if at == 0.0:
@@ -355,7 +374,8 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, aw, av, ws, u, out):  #
 def _examples(  # type: ignore[no-untyped-def]
     X,
     y,
-    signs,
+    slopes,
+    count,
     moved,
     radius,
     kind,
@@ -372,70 +392,60 @@ def _examples(  # type: ignore[no-untyped-def]
     q,
     c,
     t,
-    slack,
-    none,
+    left,
+    right,
 ):
     n, d = X.shape
-    P = signs.shape[1]
-    ws = wc + wt
-    av, aw = np.empty(P), np.empty(P)
+    m = slopes.shape[1]
     u = np.empty(d)
-    empty = none[0]
     for i in range(n):
-        for j in range(P):
-            av[j] = t0[i, j] - signs[i, j] * c0[i, j]
-            aw[j] = t0[i, P + j] - signs[i, j] * c0[i, P + j]
-        bv, bw = (empty, empty) if cones else (av, aw)
-        x, out = X[i], q[i]
+        x, out, base = X[i], q[i], q0[i]
+        end, begin = (0, m) if cones else (count, count)
+        adding = c0[i, :end], t0[i, :end], slopes[i, :end]
+        taking = c0[i, begin:], t0[i, begin:], slopes[i, begin:]
+        ex = adding, taking
         a, b = low[i], up[i]
         if loss != 2:
-            if y[i] > 0.0:
-                b = 0.0
-                a = _one_side(
-                    x, y[i], loss, q0[i], moved, radius, kind, wq, a, 0, bw, bv, ws, u, out
-                )
-            else:
-                a = 0.0
-                b = _one_side(
-                    x, y[i], loss, q0[i], moved, radius, kind, wq, b, 1, bw, bv, ws, u, out
-                )
+            side = 0 if y[i] > 0.0 else 1
+            guess = a if side == 0 else b
+            found = _one_side(
+                x, y[i], loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
+            )
+            a, b = (found, 0.0) if side == 0 else (0.0, found)
         else:
             first = 0 if a >= b else 1
             settled = False
             for k in range(2):
                 side = first if k == 0 else 1 - first
                 guess = a if side == 0 else b
-                m = _one_side(
-                    x, y[i], loss, q0[i], moved, radius, kind, wq, guess, side, bw, bv, ws, u, out
+                found = _one_side(
+                    x, y[i], loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
                 )
-                p, r = (m, 0.0) if side == 0 else (0.0, m)
-                lo, hi = _bounds(
-                    x, q0[i], moved, radius, kind, wq, p, r, bw, bv, ws, u, out
-                )
-                other = hi - y[i] - m if side == 0 else y[i] - lo - m
+                p, r = (found, 0.0) if side == 0 else (0.0, found)
+                lo, hi = _bounds(x, base, moved, radius, kind, wq, p, r, ex, wc, wt, u, out)
+                other = hi - y[i] - found if side == 0 else y[i] - lo - found
                 if other <= 0.0:
                     a, b = p, r
                     settled = True
                     break
             if not settled:
                 a, b = _both_sides(
-                    x, y[i], q0[i], moved, radius, kind, wq, a, b, bw, bv, ws, u, out
+                    x, y[i], base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out
                 )
-        _bounds(x, q0[i], moved, radius, kind, wq, a, b, empty, empty, ws, u, out)
+        _bounds(x, base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out)
         low[i], up[i] = a, b
-        for j in range(P):
-            h = max(av[j], 0.0) / ws
-            if not cones:
-                h = min(h, b)
-            slack[i, j] = h
-            c[i, j] = c0[i, j] + signs[i, j] * h * wc
-            t[i, j] = t0[i, j] - h * wt
-            h = max(aw[j], 0.0) / ws
-            if not cones:
-                h = min(h, a)
-            slack[i, P + j] = h
-            c[i, P + j] = c0[i, P + j] + signs[i, j] * h * wc
-            t[i, P + j] = t0[i, P + j] - h * wt
+        for j in range(m):
+            if cones:
+                e = 1.0 if slopes[i, j] > 0.5 else -1.0
+                h = max(t0[i, j] - e * c0[i, j], 0.0) / (wc + wt)
+                left[i, j], right[i, j] = (h, 0.0) if e > 0.0 else (0.0, h)
+            else:
+                share = b if j < count else a
+                left[i, j], right[i, j] = _sides(
+                    c0[i, j], t0[i, j], slopes[i, j], share, wc, wt
+                )
+            c[i, j] = c0[i, j] + wc * (left[i, j] - right[i, j])
+            t[i, j] = t0[i, j] - wt * (left[i, j] + right[i, j])
 
 
 @njit(cache=True, error_model="numpy")
