@@ -49,6 +49,10 @@ class ConvexConcave:
         Without a start, begin at one local search; if False, at zero with random patterns.
     width : int, default 50
         Hidden neurons of the local search.
+
+    For robust training `robust_rounds` says what happens; its options are `refreshes`, `steps`
+    (600), `width` (30), `searches`, local networks trained on attacked examples (3), and
+    `fresh`, random neurons of either sign that join each majorant (10).
     """
 
     name = "convex-concave"
@@ -86,6 +90,11 @@ class ConvexConcave:
         start: Any = None,
     ) -> Raw:
         """Refresh until the objective stops falling."""
+        if isinstance(form, RobustNetworkForm):
+            own = unpack("convex-concave", options.extra, **robust_rounds.DEFAULTS)
+            for name in own:
+                positive_int(name, own[name])
+            return robust_rounds.run(form, own, options, reporter, start)
         chosen = unpack(
             "convex-concave",
             options.extra,
@@ -98,8 +107,6 @@ class ConvexConcave:
         for name in ("refreshes", "patterns", "steps", "width"):
             positive_int(name, chosen[name])
         flag("local", chosen["local"])
-        if isinstance(form, RobustNetworkForm):
-            return robust_rounds.run(form, chosen, options, reporter, start)
         rng = np.random.default_rng(options.seed)
         network = first_network(form, options, reporter, chosen, start)
         value = form.objective(network)

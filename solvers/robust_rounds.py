@@ -1,8 +1,9 @@
-"""Robust training over all patterns: local adversarial training, then majorants over its patterns.
+"""Robust training over all patterns: local adversarial training, then majorants that touch.
 
-A network trained on examples that are attacked as it learns gives the first patterns; the majorant
-over them is solved, the patterns of its solution give the next majorant (robust training's slopes
-depend on the patterns, so that a round may be worse than the one before: the best is kept).
+Networks trained on examples that are attacked as they learn are where it begins. A majorant whose
+slopes touch the best network's bound on its own worst case can only improve on it; beside them it
+has the slopes of the other networks and of random neurons, so that it may take from those what
+helps. Its solution is where the next one touches.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from convexnn.solvers.pool import alive, distinct, gathered
 
 ADAM = 400  # steps of adversarial training
 RATE = 0.05
-PUSH = 0.5  # of the radius: an attack's step
-SEARCHES = 3  # local networks whose patterns are pooled
 WARM = 100  # steps of L-BFGS on clean examples before
-PAYS = 1e-4  # relative fall of the objective from which a round has paid
+PUSH = 0.5  # of the radius: an attack's step
 PUSHES = 6  # of the attacks on a network that is reported
 EVERY = 20  # steps of ADMM between looks at the network
+PAYS = 1e-4  # relative fall of the objective from which a round has paid
+PATIENCE = 2  # rounds that have not
+DEFAULTS = {"refreshes": 20, "steps": 600, "width": 30, "searches": 3, "fresh": 10}
 
 
 def corner(g: Array, ball: str) -> Array:
@@ -90,7 +92,7 @@ class Rounds:
     options : Options
     reporter : Reporter
     chosen : dict
-        ``refreshes``, ``patterns``, ``steps``, ``local`` and ``width``.
+        Values for the names of ``DEFAULTS``.
     """
 
     def __init__(
@@ -105,11 +107,14 @@ class Rounds:
         d = form.X.shape[1]
         self.best = Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
         self.value = np.inf
+        self.networks: list[Neurons] = []
+        self.penalty: dict[str, float] = {}
         self.iteration = 0
 
     def show(self, network: Neurons) -> bool:
         """Report a network, with attacks of its own; keep it if it is the best."""
         self.iteration += 1
+        self.networks.append(network)
         value = self.form.objective(network)
         if value < self.value:
             self.best, self.value = network, value
@@ -118,7 +123,7 @@ class Rounds:
     def locally(self) -> bool:
         """Train networks on clean and on attacked examples; True asks to stop."""
         form = self.form
-        for _ in range(SEARCHES):
+        for _ in range(self.chosen["searches"]):
             network = random_network(form.plain(), self.chosen["width"], self.rng)
             network = descend(form.plain(), network, WARM, self.reporter)
             if form.program.radius > 0.0:
@@ -127,15 +132,20 @@ class Rounds:
                 return True
         return False
 
-    def majorant(self, begin: Neurons) -> Neurons:
-        """Solve the majorant that touches at a network, some neurons added at zero."""
-        d = self.form.X.shape[1]
-        extra = np.zeros((d, 0))
-        begin = Neurons(np.hstack([begin.V, extra]), np.hstack([begin.W, extra]), begin.skip)
-        program = self.form.touching(begin)
-        state = robust.State.begin(program, (begin, None))
-        tuner = robust.Tuner()
-        best, value = begin, program.objective(begin)
+    def majorant(self, begin: Neurons, others: list[Neurons]) -> Neurons:
+        """Solve the majorant that touches at a network, with the slopes of others beside it."""
+        programs = [self.form.touching(network) for network in (begin, *others)]
+        slopes_v = [program.slopes[:, : program.count] for program in programs]
+        slopes_w = [program.slopes[:, program.count :] for program in programs]
+        V = np.hstack([begin.V, *(np.zeros_like(network.V) for network in others)])
+        W = np.hstack([begin.W, *(np.zeros_like(network.W) for network in others)])
+        program = programs[0]._replace(
+            slopes=np.hstack([*slopes_v, *slopes_w]), count=V.shape[1]
+        )
+        best = Neurons(V, W, begin.skip)
+        value = program.objective(best)
+        state, tuner = robust.State.begin(program, (best, None)), robust.Tuner()
+        state.penalty |= self.penalty
         for k in range(1, self.chosen["steps"] + 1):
             tuner.update(k, state, robust.step(state, robust.RELAX))
             if k % EVERY == 0:
@@ -145,7 +155,13 @@ class Rounds:
                     best, value = network, met
                 if self.reporter.expired():
                     break
-        return best
+        self.penalty = state.penalty
+        return alive(self.form.plain(), best)
+
+    def fresh(self) -> Neurons:
+        """Return random neurons, of either sign."""
+        d = self.form.X.shape[1]
+        return Neurons(*self.rng.standard_normal((2, d, self.chosen["fresh"])), np.zeros(d))
 
 
 def run(
@@ -161,13 +177,17 @@ def run(
         rounds.show(start[0])
     elif rounds.locally():
         return Raw("stopped")
+    since = 0
     for _ in range(options.max_iter or chosen["refreshes"]):
         before = rounds.value
-        network = rounds.majorant(alive(form.plain(), rounds.best))
+        others = [network for network in rounds.networks if network is not rounds.best]
+        network = rounds.majorant(rounds.best, [*others, rounds.fresh()])
+        rounds.networks = []
         if rounds.show(network):
             return Raw("stopped")
-        if before - rounds.value <= PAYS * max(1.0, abs(rounds.value)):
-            return Raw("finished", "One more majorant does not lower the objective.")
+        since = 0 if before - rounds.value > PAYS * max(1.0, abs(rounds.value)) else since + 1
+        if since == PATIENCE:
+            return Raw("finished", "More majorants do not lower the objective.")
     return Raw("max_iter")
 
 
