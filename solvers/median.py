@@ -35,7 +35,8 @@ from convexnn.median import (
 )
 
 MAX_ITER = 500
-LEAST = 512  # points that are not worth a sample of their own
+ALONE = 4096  # points up to which a sample does not pay
+LEAST = 512  # points of a sample
 SHARE = 32  # points for each one of the sample
 START = 64  # points whose medians by coordinate are the first guess
 EARLY = 0.1  # accuracy of a sample, times the root of its size
@@ -87,7 +88,7 @@ def prepare(form: MedianForm) -> None:
 def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature | None]:
     """Return the median of a sample and the curvature there, scaled to all points."""
     n = len(form.points)
-    if n <= LEAST:
+    if n <= ALONE:
         rows = np.asarray(form.points[:: -(-n // START)], dtype=np.float64)
         return np.partition(rows, len(rows) // 2, axis=0)[len(rows) // 2].copy(), None
     size = max(LEAST, n // SHARE)
