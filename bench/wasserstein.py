@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from harness import Peer, PeerError, Table, slope
+from racing import CLARABEL, Race, race, ready_for
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
@@ -31,15 +30,11 @@ PEERS: dict[str, tuple[Peer, tuple[tuple[str, ...], ...]]] = {  # of the setting
     "skwdro entropic": (SKWDRO, tuple((*SMOOTHED, rate) for rate in ("0.1", "0.01", "0.001"))),
 }
 PEER_LIMIT_S = 120.0
-CLARABEL = "cvxpy:clarabel"
 ENGINES = ("newton", "admm", CLARABEL)
 TARGETS = (1e-4, 1e-6)
 FINEST = 1e-9  # certified gap of the optimum that objectives are held against
 RADIUS = 0.01
 FLIPPED = 0.1  # share of labels
-REPEATS = 5  # runs of which the median is taken, where one takes less than LONG seconds
-LONG = 5.0
-LIMIT_S = 600.0
 
 Problem = cx.WassersteinClassification | cx.WassersteinRegression
 
@@ -62,28 +57,6 @@ class Case(NamedTuple):
     def order(self) -> float:
         """Return the order of the Wasserstein distance."""
         return 2.0 if self.loss == "squared" else 1.0
-
-
-class Race(NamedTuple):
-    """Medians over the runs of one backend to one certified gap.
-
-    Attributes
-    ----------
-    solution : Solution
-        Of the last run.
-    wall_s, cpu_s, certify_s : float
-        In the solver, by the clock and in processor seconds; certifying, by the clock.
-    inner_s : float
-        What Clarabel itself says of its last attempt; NaN elsewhere.
-    runs : int
-    """
-
-    solution: cx.Solution
-    wall_s: float
-    cpu_s: float
-    certify_s: float
-    inner_s: float
-    runs: int = 1
 
 
 def draw(case: Case, seed: int = 0) -> tuple[Array, Array]:
@@ -109,44 +82,6 @@ def declare(case: Case) -> Problem:
     return cx.WassersteinRegression(
         X, y, radius=RADIUS, target_cost=case.cost, norm=case.norm, loss=case.loss
     )
-
-
-def ready_for(make: Callable[[], cx.Problem[Any]], backend: str) -> tuple[cx.Compiled, float]:
-    """Compile a problem from the bare data; return it and the median of the seconds."""
-    seconds: list[float] = []
-    while not seconds or (len(seconds) < REPEATS and seconds[0] < LONG):
-        ready = cx.compile(make(), backend)
-        seconds.append(ready.compile_s)
-    return ready, statistics.median(seconds)
-
-
-def race(ready: dict[str, cx.Compiled], tol: float) -> dict[str, Race]:
-    """Run every backend to a certified gap, one after the other and then again."""
-    runs: dict[str, list[Race]] = {name: [] for name in ready}
-    for _ in range(REPEATS):
-        for name, found in runs.items():
-            if not found or found[0].wall_s < LONG:
-                found.append(_timed(ready[name], tol))
-    return {name: _medians(found) for name, found in runs.items()}
-
-
-def _medians(runs: Sequence[Race]) -> Race:
-    last = runs[-1]
-    wall_s, cpu_s, certify_s, inner_s = (
-        statistics.median(float(getattr(run, name)) for run in runs) for name in Race._fields[1:5]
-    )
-    return Race(last.solution, wall_s, cpu_s, certify_s, inner_s, len(runs))
-
-
-def _timed(ready: cx.Compiled, tol: float) -> Race:
-    # CVXPY would keep Clarabel's workspace from one run to the next
-    own: dict[str, Any] = {"warm_start": False} if ready.backend.name == CLARABEL else {}
-    wall, cpu = time.perf_counter(), time.process_time()
-    solution = ready.run(tol=tol, time_limit=LIMIT_S, **own)
-    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    solve_s = solution.timings["solve"]
-    inner_s = ready.form.problem.solver_stats.solve_time if own else np.nan
-    return Race(solution, solve_s, share * solve_s, solution.timings["certify"], inner_s)
 
 
 def warm_up(cases: Sequence[Case], engines: Sequence[str]) -> None:

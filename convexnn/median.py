@@ -225,7 +225,7 @@ def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowa
 def _columns(B, w, x, sums):  # type: ignore[no-untyped-def]
     """Look at points given one a column; see `View`."""
     d, n = B.shape
-    size = min(BLOCK, 256 * d)
+    size = min(BLOCK, 128 * d)
     far, scale = np.empty(size), np.empty(size)
     value, slack = 0.0, 0.0
     nearest, closest, weight = -1, np.inf, 0.0
@@ -233,28 +233,27 @@ def _columns(B, w, x, sums):  # type: ignore[no-untyped-def]
     for s in range(0, n, size):
         m = min(size, n - s)
         r, q = far[:m], scale[:m]
-        b, at = B[0, s : s + m], x[0]
-        for k in range(m):
-            r[k] = (b[k] - at) * (b[k] - at)
-        for j in range(1, d):
+        r[:] = 0.0
+        for j in range(d - 1):
             b, at = B[j, s : s + m], x[j]
             for k in range(m):
                 r[k] += (b[k] - at) * (b[k] - at)
-        low, part, more = np.inf, 0.0, 0.0
+        b, at, low = B[d - 1, s : s + m], x[d - 1], np.inf
+        for k in range(m):
+            square = r[k] + (b[k] - at) * (b[k] - at)
+            r[k] = square
+            low = min(low, square)
+        low, part, more = np.sqrt(low), 0.0, 0.0
         if one:
             q[:] = w[0]
         else:
             q[:] = w[s : s + m]
-        for k in range(m):
-            r[k] = np.sqrt(r[k])
-        for k in range(m):  # one sum a loop: together they would not become vector code
-            low = min(low, r[k])
-        for k in range(m):
-            part += q[k] * r[k]
-        for k in range(m):
-            q[k] = q[k] / r[k] if r[k] > 0.0 else 0.0
-        for k in range(m):
-            more += q[k]
+        for k in range(m):  # without the minimum, which would keep it from becoming vector code
+            length, u = np.sqrt(r[k]), q[k]
+            part += u * length
+            u = u / length if length > 0.0 else 0.0
+            r[k], q[k] = length, u
+            more += u
         value += part
         slack += more
         for j in range(d):

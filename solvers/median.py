@@ -35,7 +35,8 @@ from convexnn.median import (
 )
 
 MAX_ITER = 500
-LEAST = 512  # points that are not worth a sample of their own
+ALONE = 4096  # points up to which a sample does not pay
+LEAST = 512  # points of a sample
 SHARE = 32  # points for each one of the sample
 START = 64  # points whose medians by coordinate are the first guess
 EARLY = 0.1  # accuracy of a sample, times the root of its size
@@ -44,6 +45,7 @@ PAIRS = 8  # secants kept
 SLOW = 0.1  # factor of a step on the pull, above which the curvature is made anew
 REACH = 4.0  # steps within which a data point is tried
 EVERY = 10  # iterations between certificates before the end
+FEW = (4, 16)  # points that mostly tell that not all lie on a line
 FLAT = 1e-13  # residual distance, relative, below which points lie on a line
 GRAM = 600  # points up to which their inner products are factored
 CLOSE = 1e-9  # gap in their span, whatever is asked: rounding of squares leaves little more
@@ -86,9 +88,9 @@ def prepare(form: MedianForm) -> None:
 def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature | None]:
     """Return the median of a sample and the curvature there, scaled to all points."""
     n = len(form.points)
-    if n <= LEAST:
+    if n <= ALONE:
         rows = np.asarray(form.points[:: -(-n // START)], dtype=np.float64)
-        return np.partition(rows, len(rows) // 2, axis=0)[len(rows) // 2], None
+        return np.partition(rows, len(rows) // 2, axis=0)[len(rows) // 2].copy(), None
     size = max(LEAST, n // SHARE)
     index = ((np.arange(size) + rng.random(size)) * (n / size)).astype(np.intp)  # one of each part
     points = form.points.T[:, index].T if form.points.flags.f_contiguous else form.points[index]
@@ -301,8 +303,7 @@ def residual(seen: View) -> tuple[Array, float]:
 
 def on_a_line(form: MedianForm) -> Array | None:
     """Return a weighted median, a data point, of points that lie on a line; None if they do not."""
-    some = form.points[:16] - form.mean
-    if not _flat(some):
+    if not all(_flat(form.points[:few] - form.mean) for few in FEW):
         return None
     Y = form.points - form.mean
     if not _flat(Y):

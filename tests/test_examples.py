@@ -50,3 +50,22 @@ def test_byzantine_clients_beat_the_mean_only(tmp_path: Path) -> None:
     assert table["mean"][-1] < 0.5  # with 40 % of noise
     for robust in ("geometric-median", "coordinate-median", "centered-clipping"):
         assert table[robust][-1] > 0.7
+
+
+def test_homotopy_is_worth_its_re_centring_and_admm_wins(tmp_path: Path) -> None:
+    said = run("homotopy.py", "--out", "figure.png", cwd=tmp_path)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    before, after = (part.splitlines() for part in said.split("exponent"))
+    rounds = {
+        line.split(", ", 1)[1].rsplit(maxsplit=3)[0].strip(): line.split()[-3:]
+        for line in before[1:]
+    }
+    assert rounds["DSM"] == ["-", "-", "-"]
+    to_last = {name: int(cells[-1]) for name, cells in rounds.items() if cells[-1] != "-"}
+    assert sorted(to_last, key=to_last.__getitem__)[0] == "D-ADMM"
+    assert to_last["adaptive"] < to_last["PDHS, root"]
+    measured = {
+        line.split(", ", 1)[1].rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in after[1:]
+    }
+    assert float(measured["PDHS, root"]) < 0.8
+    assert float(measured["PDHS, root"]) < float(measured["without re-centring"]) - 0.2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,6 +281,34 @@ def test_bound_is_the_dual_value_of_the_repaired_directions() -> None:
     bound = problem.certify(Location(x), Sight(x)).bound
     assert bound >= float(np.sum(repaired * B)) * (1.0 - 1e-12)
     assert bound <= cx.solve(problem, tol=TOL).objective
+
+
+COLD = """
+import numpy as np
+import convexnn as cx
+from convexnn import median
+points = np.random.default_rng(0).standard_normal({shape}).astype({kind!r})
+ready = cx.compile(cx.GeometricMedian(points, weights={weights}))
+kernels = (median._columns, median._rows, median._proof)
+before = [len(kernel.signatures) for kernel in kernels]
+ready.run(tol=1e-9)
+assert [len(kernel.signatures) for kernel in kernels] == before, before
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "weights"),
+    [
+        ((300, 3), "float64", None),
+        ((2000, 3), "float32", "np.arange(2000.0)"),
+        ((1500, 40), "float64", None),
+        ((20, 90), "float32", None),
+    ],
+)
+def test_compiling_leaves_no_kernel_to_the_run(shape: Any, kind: str, weights: str | None) -> None:
+    code = COLD.format(shape=shape, kind=kind, weights=weights)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_points_of_weight_zero_do_not_count() -> None:
