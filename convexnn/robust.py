@@ -68,8 +68,8 @@ class RobustForm(NamedTuple):
     y : array of shape (n,)
     slopes : array of shape (n, m)
         Those of the neurons V before those of W.
-    count : int
-        Of the neurons V.
+    added : int
+        Number of the neurons V.
     loss : Loss
         Even in ``z - y`` unless it is a classification loss.
     beta : float
@@ -84,7 +84,7 @@ class RobustForm(NamedTuple):
     X: Array
     y: Array
     slopes: Array
-    count: int
+    added: int
     loss: Loss
     beta: float
     radius: float
@@ -105,12 +105,12 @@ class RobustForm(NamedTuple):
     @property
     def signs(self) -> Array:
         """Return 1 for each neuron that adds to the output, -1 for those that subtract."""
-        return np.where(np.arange(self.blocks) < self.count, 1.0, -1.0)
+        return np.where(np.arange(self.blocks) < self.added, 1.0, -1.0)
 
     def over(self, matrix: BoolArray) -> RobustForm:
         """Return the program over patterns, each with a neuron of either sign."""
         slopes = np.hstack([matrix, matrix]).astype(np.float64)
-        return self._replace(slopes=slopes, count=matrix.shape[1])
+        return self._replace(slopes=slopes, added=matrix.shape[1])
 
     def reach(self, rows: Array) -> Array:
         """Return ``radius ||.||_*`` of each row."""
@@ -129,8 +129,8 @@ class RobustForm(NamedTuple):
         z, spread = np.einsum("ij,ij->i", self.X, q), self.reach(q)
         slacks = self.slacks(weights)
         return (
-            z - spread - slacks[:, self.count :].sum(axis=1),
-            z + spread + slacks[:, : self.count].sum(axis=1),
+            z - spread - slacks[:, self.added :].sum(axis=1),
+            z + spread + slacks[:, : self.added].sum(axis=1),
         )
 
     def objective(self, neurons: Neurons) -> float:
@@ -161,7 +161,7 @@ class RobustNetworkForm(NamedTuple):
     program: RobustForm
 
     @property
-    def X(self) -> Array:  # noqa: N802  # the field's name everywhere
+    def X(self) -> Array:
         """Return the examples."""
         return self.program.X
 
@@ -179,28 +179,28 @@ class RobustNetworkForm(NamedTuple):
         return self.attacked(np.zeros_like(self.program.X))
 
     def touching(self, neurons: Neurons) -> RobustForm:
-        """Return the majorant whose value at the network is the best bound found on its worst case.
+        """Return the majorant that touches at a network: the best bound found on its worst case.
 
-        The upper bound of a neuron is the chord over its ball, which is the best there is. The slopes
-        of lower bounds are the maximiser of a concave function, by coordinate ascent.
+        The upper bound of a neuron is the chord over its ball, the best there is. The slopes of
+        lower bounds are the maximiser of a concave function, by coordinate ascent.
         """
         program = self.program
         weights = np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
-        count = neurons.V.shape[1]
+        added = neurons.V.shape[1]
         slopes = np.empty((len(program.X), len(weights)))
         _touch(
             program.X,
             program.y > 0.0,
             program.loss.classification,
             weights,
-            count,
+            added,
             program.reach(weights),
             np.flatnonzero(program.moved),
             program.radius,
             KINDS[program.ball],
             slopes,
         )
-        return program._replace(slopes=slopes, count=count)
+        return program._replace(slopes=slopes, added=added)
 
     def objective(self, neurons: Neurons) -> float:
         """Return a bound on the network's worst case plus its penalty."""
@@ -253,7 +253,7 @@ def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _touch(X, positive, margins, weights, count, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
+def _touch(X, positive, margins, weights, added, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
     """Fill the slopes at which a network's bounds are the best found.
 
     Neurons that a ball does not cut have their own slope. Of those that it does, the ones that
@@ -271,7 +271,7 @@ def _touch(X, positive, margins, weights, count, reach, moved, radius, kind, slo
             for j in range(d):
                 a += x[j] * weights[p, j]
             r = reach[p]
-            adds = (p < count) == positive[k]
+            adds = (p < added) == positive[k]
             free[p] = margins and adds and abs(a) < r
             if abs(a) >= r or free[p]:
                 slopes[k, p] = 1.0 if a > 0.0 else 0.0

@@ -10,7 +10,7 @@ norm over the columns that the adversary may change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Separation:
         return max(self.radius_of(matrix[:, p]) for p in range(matrix.shape[1]))
 
     def radius_of(self, pattern: BoolArray) -> float:
-        """Return the largest radius that a pattern survives, ``inf`` where no column moved matters."""
+        """Return the largest radius that a pattern survives; inf without the moved columns."""
         rows = self._rows(pattern)
         if self._free(rows[:, ~self.moved]):
             return np.inf
@@ -73,7 +73,8 @@ class Separation:
         from scipy.spatial.distance import cdist
 
         moved, fixed = self.X[:, self.moved], self.X[:, ~self.moved]
-        near = cdist(moved, moved, METRIC[self.ball]) < 2.0 * radius * (1.0 - 1e-9)
+        apart: Array = cdist(moved, moved, METRIC[self.ball])  # type: ignore[call-overload]
+        near = apart < 2.0 * radius * (1.0 - 1e-9)
         if fixed.shape[1]:
             near &= cdist(fixed, fixed, "chebyshev") == 0.0
         D = matrix.astype(np.float64)
@@ -90,7 +91,7 @@ class Separation:
         if fixed.shape[1] == 1:
             return bool((fixed >= 0.0).all() or (fixed <= 0.0).all()) and bool(fixed.any())
         found = linprog(-fixed.sum(axis=0), A_ub=-fixed, b_ub=np.zeros(len(fixed)), bounds=(-1, 1))
-        return bool(found.status == 0 and found.fun < -1e-9)
+        return found.status == 0 and float(found.fun or 0.0) < -1e-9
 
     def _linear(self, rows: Array) -> float:
         """Maximise ``t`` with ``rows (a - b) >= t``, ``||a - b||_* <= 1``: a linear program."""
@@ -102,14 +103,16 @@ class Separation:
             cost = np.append(np.zeros(2 * d), -1.0)
             fit = np.hstack([-rows, rows, np.ones((n, 1))])
             size = np.concatenate([inside, inside, [False]]).astype(np.float64)
-            bounds = [(0.0, None)] * (2 * d) + [(None, None)]
+            bounds: list[Any] = [(0.0, None)] * (2 * d) + [
+                (None, None)
+            ]
             A, b = np.vstack([fit, size]), np.append(np.zeros(n), 1.0)
         else:
             cost = np.append(np.zeros(d), -1.0)
             A, b = np.hstack([-rows, np.ones((n, 1))]), np.zeros(n)
             bounds = [(-1.0, 1.0) if m else (None, None) for m in inside] + [(None, None)]
         found = linprog(cost, A_ub=A, b_ub=b, bounds=bounds, method="highs")
-        return -float(found.fun) if found.status == 0 else 0.0
+        return -float(found.fun or 0.0) if found.status == 0 else 0.0
 
     def _cone(self, rows: Array) -> float:
         import cvxpy as cp

@@ -25,6 +25,7 @@ from convexnn.bound import best_scale, repaired
 from convexnn.covering import ROUNDING
 from convexnn.forms import CvxpyProgram, Dual, MajorantForm, Neurons
 from convexnn.masked import adjoint
+from convexnn.robust import RobustForm
 
 SWEEPS = 500  # of the search for the boxes' best points
 NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
@@ -95,7 +96,9 @@ def majorant_formula(form: MajorantForm, needs: frozenset[str]) -> CvxpyProgram:
     return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs)
 
 
-def multipliers(form: MajorantForm, mu: Array, common: Array | None) -> tuple[Array, Array]:
+def multipliers(
+    form: MajorantForm | RobustForm, mu: Array, common: Array | None
+) -> tuple[Array, Array]:
     """Return ``p`` and ``q`` of difference `mu`, their sum in the conjugate's domain."""
     shared = np.zeros_like(mu)
     if not form.loss.classification and common is not None and common.shape == mu.shape:
@@ -128,7 +131,7 @@ def largest_norm(
     return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
 
 
-def scaled_value(form: MajorantForm, p: Array, q: Array, limit: float) -> float:
+def scaled_value(form: MajorantForm | RobustForm, p: Array, q: Array, limit: float) -> float:
     """Return ``max_t sum_k -h*(-t p_k, t q_k)`` over ``0 <= t <= limit``, less its rounding."""
     y, loss = form.y, form.loss
     total = p + q
@@ -148,7 +151,7 @@ def scaled_value(form: MajorantForm, p: Array, q: Array, limit: float) -> float:
     return best_scale(value, min(limit, 4.0, float(np.min(room))))
 
 
-def _limit(form: MajorantForm) -> Array:
+def _limit(form: MajorantForm | RobustForm) -> Array:
     """Return the largest sum of the two multipliers of each example."""
     low, high = form.loss.domain(form.y)
     return np.broadcast_to(np.maximum(-np.asarray(low), high), form.y.shape)

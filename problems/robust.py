@@ -38,8 +38,8 @@ class RobustReluTraining(Training):
 
     The maximum is over perturbations ``||r_i|| <= radius``, the networks ``f`` are two-layer ReLU
     networks. Over patterns ``D`` (n x P, ``E = 2 D - 1``), with the slopes
-    ``q_i = sum_p D_ip (v_p - w_p)``, ``z_i = x_i'q_i`` and the dual norm ``||.||_*``, the majorant is
-    the convex program
+    ``q_i = sum_p D_ip (v_p - w_p)``, ``z_i = x_i'q_i`` and the dual norm ``||.||_*``, the majorant
+    is the convex program
 
         minimise    sum_i max over z in [low_i, up_i] of l(z; y_i) + beta sum_p (||v_p|| + ||w_p||)
         where       low_i = z_i - radius ||q_i||_* - sum_p max(0, radius ||w_p||_* - E_ip x_i'w_p)
@@ -139,8 +139,9 @@ class RobustReluTraining(Training):
         return columns
 
     def _warn_of_categories(self) -> None:
-        ends = (self.X == self.X.min(axis=0)) | (self.X == self.X.max(axis=0))
-        suspects = np.flatnonzero(ends.all(axis=0) & (np.ptp(self.X, axis=0) > 0.0))
+        low, high = self.X.min(axis=0), self.X.max(axis=0)
+        ends = np.equal(self.X, low) | np.equal(self.X, high)
+        suspects = np.flatnonzero(ends.all(axis=0) & (low < high))
         if len(suspects):
             warnings.warn(
                 f"column {suspects[0]} of X has two values only, as {len(suspects)} in all: "
@@ -255,7 +256,7 @@ class RobustReluTraining(Training):
         return self._loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
-        """Return the formula in CVXPY, with variables V, W, Q (slopes) and z (worst predictions)."""
+        """Return the formula in CVXPY: V, W, slopes Q and worst predictions z."""
         if self.matrix is None:
             raise ProblemError(str(self.withholds(RobustForm)))
         return robust_formula(self._form, self.needs())
@@ -267,7 +268,7 @@ class RobustReluTraining(Training):
         mu = -form.loss.gradient(np.zeros(n), form.y)
         zero = np.zeros((n, m))
         dual = RobustDual(mu, np.zeros(n), np.zeros((n, d)), zero, zero.copy())
-        V = np.zeros((d, form.count))
+        V = np.zeros((d, form.added))
         return Neurons(V, V.copy(), np.zeros(d)), dual
 
     def objective(self, primal: Neurons) -> float:

@@ -1,8 +1,8 @@
 """The robust program: its formula, and rigorous lower bounds from any dual guess.
 
-With multipliers ``p, q >= 0`` of ``low`` and ``up`` (see `RobustForm`), attacks ``r_k`` in the ball,
-and multipliers ``L, R >= 0`` of the two sides of the slacks, ``L / S + R / (1 - S)`` at most q for
-V's and p for W's unless they are cones,
+With multipliers ``p, q >= 0`` of ``low`` and ``up`` (see `RobustForm`), attacks ``r_k`` in the
+ball, and multipliers ``L, R >= 0`` of the two sides of the slacks, ``L / S + R / (1 - S)`` at most
+q for V's and p for W's unless they are cones,
 
     optimum >= sum_k -h*(-t p_k, t q_k; y_k)
 
@@ -67,7 +67,8 @@ def largest_distance(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> 
     held = float(np.linalg.norm(L + R))
     size = float(np.linalg.norm(pull)) + (form.radius + float(np.linalg.norm(X))) * held
     error = EPS * np.sqrt(len(p)) * size
-    return (float(np.max(form.norm.value(near), initial=0.0)) + error) * (1.0 + ROUNDING)
+    largest = float(np.max(form.norm.value(near), initial=0.0))
+    return (largest + float(error)) * (1.0 + ROUNDING)
 
 
 def sides(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> tuple[Array, Array]:
@@ -102,7 +103,7 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
     """Return the program over patterns in CVXPY: V, W, slopes Q and worst predictions z."""
     import cvxpy as cp
 
-    X, y, P = form.X, form.y, form.count
+    X, y, P = form.X, form.y, form.added
     n, d = X.shape
     D = form.slopes[:, :P]
     V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")

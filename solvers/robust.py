@@ -1,6 +1,6 @@
 """ADMM on robust training: slopes, activations and reaches of every example, split from neurons.
 
-Splitting, for the neurons U = [V, W] (d x m), slopes S (signed) and reaches ``t >= radius ||u||_*``:
+Splitting, for neurons U = [V, W] (d x m), signed slopes S and reaches ``t >= radius ||u||_*``:
 
     u, t   the norms, and the reaches' cones     slopes     Q = S U', of each example
     c      its activations X U                   copies     T = 1 t', of the reaches
@@ -139,12 +139,12 @@ class State:
 
     def points(self) -> tuple[Neurons, RobustDual]:
         """Return the primal and the dual point at hand."""
-        form, count = self.form, self.form.count
+        form, added = self.form, self.form.added
         U, mu = self.point.u, self.low - self.up
         total = (self.low + self.up)[:, None]
         pull = mu[:, None] * form.X + self.penalty["slopes"] * self.dual.slopes
         attack = np.where(total > 0.0, pull / np.where(total > 0.0, total, 1.0), 0.0)
-        neurons = Neurons(U[:, :count].copy(), U[:, count:].copy(), np.zeros(len(U)))
+        neurons = Neurons(U[:, :added].copy(), U[:, added:].copy(), np.zeros(len(U)))
         common = np.minimum(self.low, self.up)
         return neurons, RobustDual(mu, common, attack * form.moved, self.left, self.right)
 

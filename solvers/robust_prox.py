@@ -22,7 +22,7 @@ NEAR = 1e-3  # of a guess: where the other end of a bracket is tried
 STEPS = 100  # of a search for a root, at most; a bracket halves at least every sixth
 
 
-class Examples(NamedTuple):
+class Point(NamedTuple):
     """Answer of `prox_examples`: the point, the multipliers of bounds and of slacks' sides."""
 
     q: Array
@@ -41,7 +41,7 @@ def prox_examples(
     t: Array,
     weights: tuple[float, float, float],
     guess: tuple[Array, Array],
-) -> Examples:
+) -> Point:
     """Minimise ``h(low, up) + sum of squared distances / (2 weight)`` for each example.
 
     Parameters
@@ -58,7 +58,7 @@ def prox_examples(
 
     Returns
     -------
-    Examples
+    Point
     """
     low, up = guess[0].copy(), guess[1].copy()
     out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
@@ -67,7 +67,7 @@ def prox_examples(
         form.X,
         form.y,
         form.slopes,
-        form.count,
+        form.added,
         np.flatnonzero(form.moved),
         form.radius,
         KINDS[form.ball],
@@ -85,7 +85,7 @@ def prox_examples(
         left,
         right,
     )
-    return Examples(out_q, out_c, out_t, low, up, left, right)
+    return Point(out_q, out_c, out_t, low, up, left, right)
 
 
 def prox_neurons(
@@ -160,9 +160,9 @@ def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _sides(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
-    """Return the multipliers of ``s (t - c)`` and ``(1 - s) (t + c)`` at the prox of m times the max.
+    """Return what the prox of ``m max(s (t - c), (1 - s) (t + c))`` weighs ``t - c``, ``t + c`` by.
 
-    They are ``m theta s`` and ``m (1 - theta) (1 - s)``; the difference of the two is linear in theta.
+    That is ``m theta s`` and ``m (1 - theta) (1 - s)``; the two sides differ linearly in theta.
     """
     ws = wc + wt
     r = 1.0 - s
@@ -191,7 +191,7 @@ def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
-    """Return ``low`` and ``up`` at the minimiser for multipliers p and q; leave the slopes in out."""
+    """Return ``low`` and ``up`` at the minimiser for multipliers p and q, whose slopes fill out."""
     for j in range(len(x)):
         u[j] = q0[j] + (p - q) * wq * x[j]
     spread = radius * _shrink(u, moved, (p + q) * radius * wq, kind, out)
@@ -220,7 +220,7 @@ def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out)
 
 @njit(cache=True, error_model="numpy")
 def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
-    """Return where to look next for a root; outside of ``(left, right)`` there is none to look at."""
+    """Return where to look next for a root, an end of the bracket where it is narrow enough."""
     if right - left <= ROOT * right:
         return left
     new = (left * at_right - right * at_left) / (at_right - at_left)
@@ -336,9 +336,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
     share = p / new if new > 0.0 else 0.5
     for _ in range(2):
         if left < new < right:
-            p, at = _share(
-                x, y, q0, moved, radius, kind, wq, new, share * new, ex, wc, wt, u, out
-            )
+            p, at = _share(x, y, q0, moved, radius, kind, wq, new, share * new, ex, wc, wt, u, out)
             share = p / new
             if at > 0.0:
                 left, at_left, new = new, at, new * (1.0 + NEAR)
@@ -357,9 +355,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
         if not left < new < right:
             break
         total = new
-        p, at = _share(
-            x, y, q0, moved, radius, kind, wq, total, share * total, ex, wc, wt, u, out
-        )
+        p, at = _share(x, y, q0, moved, radius, kind, wq, total, share * total, ex, wc, wt, u, out)
         share = p / total
         if at == 0.0:
             break
@@ -429,9 +425,7 @@ def _examples(  # type: ignore[no-untyped-def]
                     settled = True
                     break
             if not settled:
-                a, b = _both_sides(
-                    x, y[i], base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out
-                )
+                a, b = _both_sides(x, y[i], base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out)
         _bounds(x, base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out)
         low[i], up[i] = a, b
         for j in range(m):
@@ -441,9 +435,7 @@ def _examples(  # type: ignore[no-untyped-def]
                 left[i, j], right[i, j] = (h, 0.0) if e > 0.0 else (0.0, h)
             else:
                 share = b if j < count else a
-                left[i, j], right[i, j] = _sides(
-                    c0[i, j], t0[i, j], slopes[i, j], share, wc, wt
-                )
+                left[i, j], right[i, j] = _sides(c0[i, j], t0[i, j], slopes[i, j], share, wc, wt)
             c[i, j] = c0[i, j] + wc * (left[i, j] - right[i, j])
             t[i, j] = t0[i, j] - wt * (left[i, j] + right[i, j])
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.arrays import Array, BoolArray
+from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
 from convexnn.forms import Neurons
 from convexnn.norms import NORMS
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.solvers import robust
 from convexnn.solvers.lbfgs import Layers, descend, random_network
-from convexnn.solvers.pool import alive, distinct, gathered
+from convexnn.solvers.pool import alive
 
 ADAM = 400  # steps of adversarial training
 RATE = 0.05
@@ -29,7 +29,7 @@ PUSHES = 6  # of the attacks on a network that is reported
 EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
 PATIENCE = 2  # rounds that have not
-DEFAULTS = {"refreshes": 20, "steps": 600, "width": 30, "searches": 3, "fresh": 10}
+DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 3, "fresh": 10}
 
 
 def corner(g: Array, ball: str) -> Array:
@@ -51,9 +51,7 @@ def corner(g: Array, ball: str) -> Array:
     return out
 
 
-def adversarial(
-    form: RobustNetworkForm, begin: Neurons, steps: int, reporter: Reporter
-) -> Neurons:
+def adversarial(form: RobustNetworkForm, begin: Neurons, steps: int, reporter: Reporter) -> Neurons:
     """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
     attack = np.zeros_like(form.X)
     layers = Layers(form.attacked(attack), begin)
@@ -135,13 +133,11 @@ class Rounds:
     def majorant(self, begin: Neurons, others: list[Neurons]) -> Neurons:
         """Solve the majorant that touches at a network, with the slopes of others beside it."""
         programs = [self.form.touching(network) for network in (begin, *others)]
-        slopes_v = [program.slopes[:, : program.count] for program in programs]
-        slopes_w = [program.slopes[:, program.count :] for program in programs]
+        slopes_v = [program.slopes[:, : program.added] for program in programs]
+        slopes_w = [program.slopes[:, program.added :] for program in programs]
         V = np.hstack([begin.V, *(np.zeros_like(network.V) for network in others)])
         W = np.hstack([begin.W, *(np.zeros_like(network.W) for network in others)])
-        program = programs[0]._replace(
-            slopes=np.hstack([*slopes_v, *slopes_w]), count=V.shape[1]
-        )
+        program = programs[0]._replace(slopes=np.hstack([*slopes_v, *slopes_w]), added=V.shape[1])
         best = Neurons(V, W, begin.skip)
         value = program.objective(best)
         state, tuner = robust.State.begin(program, (best, None)), robust.Tuner()
@@ -161,7 +157,8 @@ class Rounds:
     def fresh(self) -> Neurons:
         """Return random neurons, of either sign."""
         d = self.form.X.shape[1]
-        return Neurons(*self.rng.standard_normal((2, d, self.chosen["fresh"])), np.zeros(d))
+        V, W = self.rng.standard_normal((2, d, self.chosen["fresh"]))
+        return Neurons(V, W, np.zeros(d))
 
 
 def run(
@@ -193,7 +190,7 @@ def run(
 
 def attacked_dual(form: RobustNetworkForm, network: Neurons) -> RobustDual:
     """Return attacks on a network, and the multipliers of training on them."""
-    (n, d), attack = form.X.shape, np.zeros_like(form.X)
+    n, attack = len(form.X), np.zeros_like(form.X)
     for _ in range(PUSHES):
         attack = pushed(form.program, network, attack)
     plain = form.attacked(attack)

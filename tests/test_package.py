@@ -47,6 +47,8 @@ FLOOR = {
             "exchange",
             "linear_sum",
             "network_lasso",
+            "robust",
+            "separation",
         ),
         1,
     ),
