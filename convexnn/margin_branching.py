@@ -1,0 +1,82 @@
+"""Whether a two-layer classifier keeps its label on a whole ball: exact, by branch and bound.
+
+Only the chords of a `Relaxation` lose anything, so only their neurons are branched on. In a
+branch ``t >= 0`` the term ``-max(t, 0)`` is at least ``lam t`` for all lam <= -1, in a branch
+``t <= 0`` for all lam >= 0: a slope beyond the neuron's own is the multiplier of the branch's
+constraint. Hence the bound of `margin_bounds` serves for every branch, in every norm, and remains
+sound in floating point (for such multipliers in verification, Wang et al. 2021, "beta-CROWN").
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convexnn.margin_bounds import STEPS, Slopes, ascend
+from convexnn.margins import correct, inside
+
+if TYPE_CHECKING:
+    from convexnn.arrays import Array
+    from convexnn.margin_bounds import Relaxation
+    from convexnn.network import TwoLayerNetwork
+
+LEAF_STEPS = 100 * STEPS
+
+
+def keeps_label(
+    network: TwoLayerNetwork, X: Array, relaxed: Relaxation, i: int, end: float
+) -> bool | None:
+    """Tell whether example `i` keeps its label in the whole ball; None if undecided.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+    X : array of shape (n, d)
+    relaxed : Relaxation
+        Of these examples.
+    i : int
+    end : float
+        When to give up, by ``time.monotonic()``.
+
+    Returns
+    -------
+    bool or None
+        True by bounds that cover the ball, False by a point of the ball.
+    """
+    center, W = relaxed.ranges.center[i], relaxed.form.W
+    order = count()
+    heap = [(-np.inf, next(order), Slopes.of(relaxed, i), relaxed.chord[i])]
+    while heap:
+        if time.monotonic() > end:
+            return None
+        above, _, lines, chords = heapq.heappop(heap)
+        bound, _, shift = ascend(relaxed, i, lines, STEPS if chords.any() else LEAF_STEPS)
+        if bound > 0.0:
+            continue
+        if loses_label(network, X[i], shift, relaxed, i):
+            return False
+        if not chords.any():
+            return None
+        t = center + W @ shift
+        lost = -np.maximum(t, 0.0) - np.where(chords, lines.low, 0.0) * t - lines.offset
+        j = int(np.argmax(np.where(chords, lost, -np.inf)))
+        rest = chords.copy()
+        rest[j] = False
+        for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
+            child = Slopes(*(a.copy() for a in lines))
+            child.offset[j], child.low[j], child.high[j] = 0.0, low, high
+            heapq.heappush(heap, (max(above, bound), next(order), child, rest))
+    return True
+
+
+def loses_label(
+    network: TwoLayerNetwork, x: Array, shift: Array, relaxed: Relaxation, i: int
+) -> bool:
+    """Tell whether the network itself loses example `i`'s label at a shift, drawn into the ball."""
+    side = relaxed.side[i : i + 1]
+    point = inside(x[None], (x + shift)[None], relaxed.radius, relaxed.norm)
+    return not correct(side * network.decision_function(point), side)[0]
