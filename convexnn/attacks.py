@@ -62,8 +62,9 @@ def attack(
 
     "fgsm" goes from the example to the ball's edge along the steepest descent: ``-radius sign(g)``
     for linf, ``-radius g / ||g||`` for l2, the largest coordinate of ``g`` alone for l1. "pgd"
-    repeats smaller such steps, projected on the ball; its first start is the point of "fgsm",
-    the others are random. The search for an example ends once its label is lost.
+    repeats smaller such steps, projected on the ball and halved when the margin does not fall;
+    its first start is the point of "fgsm", the others are random. A descent that has arrived
+    stops, and the search for an example ends once its label is lost.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def attack(
     form = rectified(network)
     tried = [data.X]
     if radius > 0.0:
-        search = _Search(form, data.X, data.side, radius, norm)
+        search = Search(form, data.X, data.side, radius, norm)
         tried.append(inside(data.X, data.X + search.fgsm(), radius, norm))
         if method == "pgd":
             found = search.pgd(length, steps, restarts, np.random.default_rng(seed_of(seed)))
@@ -126,12 +127,13 @@ def attack(
     return Attack(np.array(tried)[worst, rows], smallest, ~correct(smallest, data.side))
 
 
-class _Search:
+class Search:
     """Examples with what all descents from them share."""
 
     def __init__(self, form: Rectified, X: Array, side: Array, radius: float, norm: str) -> None:
         self.form, self.side, self.radius, self.norm = form, side, radius, norm
         self.done = -form.allowance(X, radius)
+        self.columns = np.ascontiguousarray(form.W.T)
         self.center = X @ form.W.T + form.b
         self.linear = X @ form.s + form.c
         self.best = np.full(len(X), np.inf)
@@ -147,18 +149,21 @@ class _Search:
 
     def pgd(self, step: float, steps: int, restarts: int, rng: np.random.Generator) -> Array:
         """Return the best shift of all descents."""
-        form = self.form
-        start = self.fgsm()
-        for k in range(restarts):
-            if k:
-                start = _random(rng, start.shape, self.radius, self.norm)
-            descend(
-                *(self.center, self.linear, self.side, self.done, start),
-                *(form.W, np.ascontiguousarray(form.W.T), form.sign, form.s),
-                *(self.radius, step, steps, CODES[self.norm], self.best, self.shift),
-            )
+        self.descend(self.fgsm(), step, steps)
+        for _ in range(restarts - 1):
             if np.all(self.best < self.done):
                 break
+            self.descend(_random(rng, self.shift.shape, self.radius, self.norm), step, steps)
+        return self.shift
+
+    def descend(self, start: Array, step: float, steps: int) -> Array:
+        """Return the best shift so far after a descent from `start`."""
+        form = self.form
+        descend(
+            *(self.center, self.linear, self.side, self.done, start),
+            *(form.W, self.columns, form.sign, form.s),
+            *(self.radius, step, steps, CODES[self.norm], self.best, self.shift),
+        )
         return self.shift
 
 

@@ -12,17 +12,38 @@ from convexnn.arrays import Array
 
 CODES = {"linf": 0, "l2": 1, "l1": 2}
 REORDER = {"reassoc", "contract"}
+SETTLED = 1e-2  # of a step: how near to where it was, or how short, a descent is over
+FLAT = 1e-290  # a gradient no longer than this is none
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _dual_norm(q: Array, norm: int) -> float:
-    largest: float = np.abs(q).max()
-    if norm == 2 or largest == 0.0:
-        return largest
+@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+def _length(u: Array) -> float:
     total = 0.0
-    for k in range(len(q)):
-        total += abs(q[k]) if norm == 0 else (q[k] / largest) ** 2
-    return total if norm == 0 else largest * float(np.sqrt(total))
+    for k in range(len(u)):
+        total += u[k] * u[k]
+    if 1e-200 < total < 1e200:
+        return float(np.sqrt(total))
+    largest: float = np.abs(u).max()
+    if largest == 0.0:
+        return 0.0
+    total = 0.0
+    for k in range(len(u)):
+        total += (u[k] / largest) ** 2
+    return largest * float(np.sqrt(total))
+
+
+@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+def _dual_norm(q: Array, norm: int) -> float:
+    total = 0.0
+    if norm == 0:
+        for k in range(len(q)):
+            total += abs(q[k])
+    elif norm == 1:
+        total = _length(q)
+    else:
+        for k in range(len(q)):
+            total = max(total, abs(q[k]))
+    return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -32,9 +53,10 @@ def _edge(g: Array, radius: float, norm: int, out: Array) -> None:
         for k in range(len(g)):
             out[k] = -radius * np.sign(g[k])
     elif norm == 1:
-        size = _dual_norm(g, 1)
+        size = _length(g)
+        scale = -radius / size if size > FLAT else 0.0
         for k in range(len(g)):
-            out[k] = -radius * (g[k] / size) if size > 0.0 else 0.0
+            out[k] = scale * g[k]
     else:
         at = np.argmax(np.abs(g))
         out[:] = 0.0
@@ -55,7 +77,7 @@ def _project(u: Array, radius: float, norm: int) -> None:
         for k in range(len(u)):
             u[k] = min(max(u[k], -radius), radius)
     elif norm == 1:
-        size = _dual_norm(u, 1)
+        size = _length(u)
         if size > radius:
             u *= radius / size
     elif np.abs(u).sum() > radius:
@@ -75,14 +97,34 @@ def _project(u: Array, radius: float, norm: int) -> None:
 @njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
 def _apply(new: Array, u: Array, s: Array, U: Array, pre: Array) -> float:
     """Add what a move to `new` does to the pre-activations; return what it does to ``s'u``."""
-    total = 0.0
+    m, total, count = len(pre), 0.0, 0
+    at = np.zeros(4, dtype=np.int64)
+    by = np.zeros(4)
     for k in range(len(u)):
-        change = new[k] - u[k]
-        if change != 0.0:
-            total += change * s[k]
-            for j in range(len(pre)):
-                pre[j] += change * U[k, j]
+        by[count] = new[k] - u[k]
+        if by[count] == 0.0:
+            continue
+        total += by[count] * s[k]
+        at[count] = k
+        count += 1
+        if count == 4:
+            a, b, c, d = by
+            A, B, C, D = U[at[0]], U[at[1]], U[at[2]], U[at[3]]
+            for j in range(m):
+                pre[j] += a * A[j] + b * B[j] + c * C[j] + d * D[j]
+            count = 0
+    for f in range(count):
+        for j in range(m):
+            pre[j] += by[f] * U[at[f], j]
     return total
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _within(u: Array, v: Array, near: float) -> bool:
+    k = 0
+    while k < len(u) and abs(u[k] - v[k]) <= near:
+        k += 1
+    return k == len(u)
 
 
 @njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
@@ -115,7 +157,8 @@ def descend(
     m, d = W.shape
     pre, ahead = np.empty(m), np.empty(m)
     active = np.empty(m, dtype=np.bool_)
-    u, new, g, way = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    u, last, new = np.empty(d), np.empty(d), np.empty(d)
+    g, way = np.empty(d), np.empty(d)
     for i in range(len(starts)):
         if best[i] < done[i]:
             continue
@@ -126,7 +169,7 @@ def descend(
         active[:] = False
         for k in range(d):
             g[k] = side[i] * s[k]
-        tested = False
+        tested, size, before = False, step, np.inf
         for t in range(steps + 1):
             value = side[i] * (straight + _output(pre, sign))
             if value < best[i]:
@@ -136,6 +179,11 @@ def descend(
                     break
             if t == steps:
                 break
+            if t and value >= before:
+                size *= 0.5
+                if size < SETTLED * step:
+                    break
+            before = value
             turned = t == 0
             for j in range(m):
                 if (pre[j] > 0.0) != active[j]:
@@ -164,18 +212,15 @@ def descend(
                         break
                 if stays or value < done[i]:
                     break
-            _edge(g, step, norm, way)
-            moved = False
+            _edge(g, size, norm, way)
             for k in range(d):
                 new[k] = u[k] + way[k]
             _project(new, radius, norm)
-            for k in range(d):
-                if new[k] != u[k]:
-                    moved = True
-                    break
-            if not moved:
+            near = SETTLED * size
+            if _within(new, u, near) or (t > 0 and _within(new, last, near)):
                 break
             straight += _apply(new, u, s, U, pre)
+            last[:] = u
             u[:] = new
 
 

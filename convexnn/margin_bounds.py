@@ -90,13 +90,18 @@ def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str)
 
 
 def interval_bound(relaxed: Relaxation) -> Array:
-    """Return what the neurons and the linear part do if each is at its own worst."""
+    """Return what the neurons and the linear part do if each is at its own worst.
+
+    Where no term can be negative the bound is 0, without an allowance: a sum of such terms is
+    not negative in floating point either.
+    """
     form, found = relaxed.form, relaxed.ranges
     sign = relaxed.side[:, None] * form.sign
     worst = np.where(sign > 0.0, np.maximum(found.lower, 0.0), -np.maximum(found.upper, 0.0))
     reach = relaxed.radius * DUAL[relaxed.norm].value(form.s[None])[0]
-    result: Array = relaxed.straight + worst.sum(axis=1) - reach - relaxed.allowance
-    return result
+    bound: Array = relaxed.straight + worst.sum(axis=1) - reach - relaxed.allowance
+    never = np.all(worst >= 0.0, axis=1) & (not form.s.any()) & (relaxed.side * form.c >= 0.0)
+    return np.where(never, np.maximum(bound, 0.0), bound)
 
 
 def linear_bound(relaxed: Relaxation, open_ones: BoolArray) -> Array:

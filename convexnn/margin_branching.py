@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convexnn.attacks import STEP, Search
 from convexnn.margin_bounds import STEPS, Slopes, ascend
 from convexnn.margins import correct, inside
 
@@ -32,6 +33,8 @@ def keeps_label(
 ) -> bool | None:
     """Tell whether example `i` keeps its label in the whole ball; None if undecided.
 
+    A relaxed minimiser, and a descent from it, are tried on the network itself.
+
     Parameters
     ----------
     network : TwoLayerNetwork
@@ -45,9 +48,13 @@ def keeps_label(
     Returns
     -------
     bool or None
-        True by bounds that cover the ball, False by a point of the ball.
+        True by bounds that cover the ball, False by a point of the ball. A worst margin of zero
+        up to rounding may remain undecided, whatever the time.
     """
     center, W = relaxed.ranges.center[i], relaxed.form.W
+    x, side = X[i : i + 1], relaxed.side[i : i + 1]
+    radius, norm = relaxed.radius, relaxed.norm
+    search = Search(relaxed.form, x, side, radius, norm)
     order = count()
     heap = [(-np.inf, next(order), Slopes.of(relaxed, i), relaxed.chord[i])]
     while heap:
@@ -57,7 +64,9 @@ def keeps_label(
         bound, _, shift = ascend(relaxed, i, lines, STEPS if chords.any() else LEAF_STEPS)
         if bound > 0.0:
             continue
-        if loses_label(network, X[i], shift, relaxed, i):
+        lower = search.descend(shift[None], STEP * radius, STEPS)
+        points = inside(x, np.vstack([x + shift, x + lower]), radius, norm)
+        if not correct(side * network.decision_function(points), side).all():
             return False
         if not chords.any():
             return None
@@ -71,12 +80,3 @@ def keeps_label(
             child.offset[j], child.low[j], child.high[j] = 0.0, low, high
             heapq.heappush(heap, (max(above, bound), next(order), child, rest))
     return True
-
-
-def loses_label(
-    network: TwoLayerNetwork, x: Array, shift: Array, relaxed: Relaxation, i: int
-) -> bool:
-    """Tell whether the network itself loses example `i`'s label at a shift, drawn into the ball."""
-    side = relaxed.side[i : i + 1]
-    point = inside(x[None], (x + shift)[None], relaxed.radius, relaxed.norm)
-    return not correct(side * network.decision_function(point), side)[0]

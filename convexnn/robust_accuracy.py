@@ -187,7 +187,7 @@ def robustness(
     >>> found.certified <= found.exact <= found.attacked <= found.clean
     True
     """
-    data = classified(network, X, y)
+    data, form = classified(network, X, y), rectified(network)
     radius, norm = ball(radius, norm)
     flag("exact", exact)
     end = np.inf if time_limit is None else time.monotonic() + positive("time_limit", time_limit)
@@ -203,9 +203,9 @@ def robustness(
         margins |= {"interval": clean, "linear": clean}
         holds["certified"] = holds["clean"]
         return Robustness(radius, norm, margins, holds, holds["clean"].astype(np.int8))
-    relaxed = relaxation(rectified(network), data.X, data.side, radius, norm)
+    relaxed = relaxation(form, data.X, data.side, radius, norm)
     margins["interval"] = interval_bound(relaxed)
-    still = holds["attacked"] & (margins["interval"] <= 0.0)
+    still = holds["attacked"] & ~correct(margins["interval"], data.side)
     margins["linear"] = linear_bound(relaxed, still)
     best = np.maximum(margins["interval"], margins["linear"])
     holds["certified"] = correct(best, data.side) & holds["attacked"]
