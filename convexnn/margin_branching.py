@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convexnn.margin_bounds import Relaxation
     from convexnn.network import TwoLayerNetwork
 
-LEAF_STEPS = 100 * STEPS
+EFFORT = (STEPS, 10 * STEPS, 100 * STEPS)
 
 
 def keeps_label(
@@ -61,7 +61,10 @@ def keeps_label(
         if time.monotonic() > end:
             return None
         above, _, lines, chords = heapq.heappop(heap)
-        bound, _, shift = ascend(relaxed, i, lines, STEPS if chords.any() else LEAF_STEPS)
+        for steps in EFFORT:
+            bound, value, shift = ascend(relaxed, i, lines, steps)
+            if bound > 0.0 or value <= 0.0:
+                break
         if bound > 0.0:
             continue
         lower = search.descend(shift[None], STEP * radius, STEPS)
