@@ -19,7 +19,7 @@ from convexnn.problem import choice, positive, positive_int, seed_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from convexnn.arrays import Array
+    from convexnn.arrays import Array, BoolArray
     from convexnn.margins import Rectified
     from convexnn.network import TwoLayerNetwork
 
@@ -42,7 +42,7 @@ class Attack:
 
     points: Array
     margins: Array
-    success: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    success: BoolArray
 
 
 def attack(
@@ -113,6 +113,7 @@ def attack(
     positive_int("restarts", restarts)
     length = STEP * radius if step is None else positive("step", step)
     form = rectified(network)
+    form.allowance(data.X, radius)
     tried = [data.X]
     if radius > 0.0:
         search = Search(form, data.X, data.side, radius, norm)

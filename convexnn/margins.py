@@ -56,6 +56,8 @@ class Rectified:
     def allowance(self, X: Array, radius: float) -> Array:
         """Return what rounding may do to outputs and bounds in the ball around each row.
 
+        It is the first thing to ask: an output whose terms overflow is refused here.
+
         Raises
         ------
         ProblemError
@@ -166,7 +168,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
     known = np.isin(raw, classes) if comparable else np.zeros(len(X), dtype=np.bool_)
     if not known.all():
         raise ProblemError(
-            f"y must hold the network's classes {classes.tolist()}, got {raw[~known][0]!r}"
+            f"y must hold the network's classes {classes.tolist()}, got {raw[~known].tolist()[0]!r}"
         )
     return Classified(X, np.where(raw == classes[1], 1.0, -1.0))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from convexnn.arrays import Array, BoolArray
+    from convexnn.arrays import Array, BoolArray, SignArray
     from convexnn.network import TwoLayerNetwork
 
 FAILED, KEPT, UNDECIDED = 0, 1, -1
@@ -38,19 +38,20 @@ class Robustness:
     margins : dict of str to array of shape (n,)
         The network's output at the examples, times -1 for the first class ("clean"), its smallest
         value that an attack found ("fgsm", "pgd"), and what it cannot be below in the ball
-        ("interval", "linear").
+        ("interval", "linear"; the latter is refined only where that may settle the label).
     holds : dict of str to array of bool, shape (n,)
         Whose label holds: "clean", "fgsm", "pgd", "attacked", "certified".
     verdict : int array of shape (n,) or None
         1 where the label holds in the whole ball, 0 where it does not, -1 where the search for
-        the exact answer ran out of time; None without that search.
+        the exact answer ran out of time, or the worst margin is zero up to rounding; None
+        without that search.
     """
 
     radius: float
     norm: str
     margins: dict[str, Array]
     holds: dict[str, BoolArray]
-    verdict: np.ndarray[tuple[int, ...], np.dtype[np.int8]] | None
+    verdict: SignArray | None
 
     @property
     def clean(self) -> float:
@@ -191,6 +192,7 @@ def robustness(
     radius, norm = ball(radius, norm)
     flag("exact", exact)
     end = np.inf if time_limit is None else time.monotonic() + positive("time_limit", time_limit)
+    form.allowance(data.X, radius)
     clean = data.side * network.decision_function(data.X)
     settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps}
     settings |= {"restarts": restarts, "step": step, "seed": seed}

@@ -492,14 +492,36 @@ GOOD = network(0)
         ({"network": replace(GOOD, skip=np.ones(4))}, "network.skip must have shape"),
         ({"network": replace(GOOD, U=np.full((3, 5), np.inf))}, "finite weights"),
         ({"network": replace(GOOD, U=np.full((3, 5), 1e308))}, "network overflows"),
+        ({"X": np.full((4, 3), 1e300), "network": network(0, scale=1e20)}, "network overflows"),
         ({"network": replace(GOOD, gates=np.ones((3, 5)))}, "must not have gates"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
     asked: dict[str, Any] = {"network": GOOD, "X": np.eye(4, 3), "y": ["no", "yes", "no", "yes"]}
     asked |= {"radius": 0.1} | change
+    data = [asked.pop(name) for name in ("network", "X", "y")]
     with pytest.raises(cx.ProblemError, match=message):
-        cx.robustness(asked.pop("network"), asked.pop("X"), asked.pop("y"), **asked)
+        cx.robustness(*data, **asked)
+    if not {"exact", "time_limit"} & set(asked):
+        with pytest.raises(cx.ProblemError, match=message):
+            cx.attack(*data, **asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"radius": -1.0}, "radius must be finite and >= 0"),
+        ({"norm": "linfty"}, "norm must be one of"),
+        ({"X": np.eye(2)}, "X must have 3 columns"),
+        ({"network": replace(GOOD, gates=np.ones((3, 5)))}, "must not have gates"),
+        ({"network": network(0, scale=1e307)}, "overflows"),
+    ],
+)
+def test_bad_input_of_lipschitz_is_named(change: dict[str, Any], message: str) -> None:
+    asked: dict[str, Any] = {"network": GOOD, "X": 99.0 * np.eye(3), "radius": 0.1} | change
+    data = [asked.pop(name) for name in ("network", "X")]
+    with pytest.raises(cx.ProblemError, match=message):
+        cx.lipschitz(*data, **asked)
 
 
 def test_bad_method_of_attack_is_named() -> None:
