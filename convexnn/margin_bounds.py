@@ -50,8 +50,6 @@ class Relaxation(NamedTuple):
         Where the line is a chord: the terms that the relaxation loses.
     allowance : array of shape (n,)
         What rounding may do to a bound with slopes in [-1, 1].
-    length : float
-        Largest singular value of the first layer, or an estimate: it sets step sizes only.
     """
 
     form: Rectified
@@ -65,7 +63,6 @@ class Relaxation(NamedTuple):
     high: Array
     chord: BoolArray
     allowance: Array
-    length: float
 
 
 def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str) -> Relaxation:
@@ -85,7 +82,6 @@ def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str)
         high=np.where(unstable & ~chord, 1.0, low),
         chord=chord,
         allowance=form.allowance(X, radius),
-        length=float(np.linalg.norm(form.W, 2)) if form.W.size else 0.0,
     )
 
 
@@ -142,7 +138,7 @@ def ascend(relaxed: Relaxation, i: int, lines: Slopes, steps: int) -> tuple[floa
         *(relaxed.ranges.center[i], relaxed.ranges.size[i], form.W, relaxed.side[i] * form.s),
         *(lines.low, lines.high, float(relaxed.straight[i] + lines.offset.sum())),
         *(float(relaxed.allowance[i]), form.rounding, relaxed.radius, CODES[relaxed.norm]),
-        *(relaxed.length, steps, shift),
+        *(form.length, steps, shift),
     )
     return bound, value, shift
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -52,6 +53,11 @@ class Rectified:
     def rounding(self) -> float:
         """Return what any sum below may be off by, relative to the size of its terms."""
         return 8.0 * (sum(self.W.shape) + 32) * EPS
+
+    @cached_property
+    def length(self) -> float:
+        """Return the largest singular value of the first layer, near enough for step sizes."""
+        return float(np.linalg.norm(self.W, 2)) if self.W.size else 0.0
 
     def allowance(self, X: Array, radius: float) -> Array:
         """Return what rounding may do to outputs and bounds in the ball around each row.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
 
 FAILED, KEPT, UNDECIDED = 0, 1, -1
+ENTRIES = 2_000_000  # examples times neurons whose bounds are found at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,16 +206,24 @@ def robustness(
         margins |= {"interval": clean, "linear": clean}
         holds["certified"] = holds["clean"]
         return Robustness(radius, norm, margins, holds, holds["clean"].astype(np.int8))
-    relaxed = relaxation(form, data.X, data.side, radius, norm)
-    margins["interval"] = interval_bound(relaxed)
-    still = holds["attacked"] & ~correct(margins["interval"], data.side)
-    margins["linear"] = linear_bound(relaxed, still)
-    best = np.maximum(margins["interval"], margins["linear"])
-    holds["certified"] = correct(best, data.side) & holds["attacked"]
-    verdict = None
-    if exact:
-        verdict = np.where(holds["certified"], KEPT, FAILED).astype(np.int8)
-        for i in np.flatnonzero(holds["attacked"] & ~holds["certified"]):
-            answer = keeps_label(network, data.X, relaxed, int(i), end)
-            verdict[i] = UNDECIDED if answer is None else answer
+    n = len(clean)
+    margins |= {"interval": np.empty(n), "linear": np.empty(n)}
+    holds["certified"] = np.zeros(n, dtype=np.bool_)
+    verdict = np.full(n, FAILED, dtype=np.int8) if exact else None
+    rows = max(1, ENTRIES // (len(form.W) + 1))
+    for first in range(0, n, rows):
+        part = slice(first, first + rows)
+        X, side, attacked = data.X[part], data.side[part], holds["attacked"][part]
+        relaxed = relaxation(form, X, side, radius, norm)
+        interval = interval_bound(relaxed)
+        linear = linear_bound(relaxed, attacked & ~correct(interval, side))
+        certified = attacked & correct(np.maximum(interval, linear), side)
+        margins["interval"][part], margins["linear"][part] = interval, linear
+        holds["certified"][part] = certified
+        if verdict is None:
+            continue
+        verdict[part][certified] = KEPT
+        for i in np.flatnonzero(attacked & ~certified):
+            answer = keeps_label(network, X, relaxed, int(i), end)
+            verdict[first + i] = UNDECIDED if answer is None else answer
     return Robustness(radius, norm, margins, holds, verdict)
