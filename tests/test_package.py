@@ -56,9 +56,11 @@ FLOOR = {
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
     **dict.fromkeys(("linear", "worst_case", "curves", "updates", "graphs", "terms"), 2),
+    **dict.fromkeys(("ball_search", "margins", "attacks", "margin_bounds", "margin_branching"), 2),
+    "lipschitz_bound": 2,
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
-    "aggregation": 4,
+    **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
 }
 
