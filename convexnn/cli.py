@@ -7,12 +7,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import distributed, median, relu, wasserstein
+from convexnn.commands import distributed, median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
 FAMILIES: dict[str, Any] = {
     "relu": relu,
+    "robust": robust,
     "wasserstein": wasserstein,
     "median": median,
     "distributed": distributed,

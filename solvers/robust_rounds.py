@@ -12,73 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
 from convexnn.forms import Neurons
-from convexnn.norms import NORMS
-from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.robust import RobustNetworkForm
 from convexnn.solvers import robust
-from convexnn.solvers.lbfgs import Layers, descend, random_network
+from convexnn.solvers.lbfgs import descend, random_network
 from convexnn.solvers.pool import alive
+from convexnn.solvers.robust_local import adversarial, attacked_dual
 
-ADAM = 400  # steps of adversarial training
-RATE = 0.05
-WARM = 100  # steps of L-BFGS on clean examples before
-PUSH = 0.5  # of the radius: an attack's step
-PUSHES = 6  # of the attacks on a network that is reported
+WARM = 100  # steps of L-BFGS on clean examples before adversarial training
 EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
 PATIENCE = 2  # rounds that have not
 DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 3, "fresh": 10}
-
-
-def corner(g: Array, ball: str) -> Array:
-    """Return the point of each row's unit ball that is farthest along the row.
-
-    Examples
-    --------
-    >>> corner(np.array([[3.0, -4.0]]), "l1")
-    array([[ 0., -1.]])
-    """
-    if ball == "linf":
-        return np.sign(g)
-    if ball == "l2":
-        length = NORMS["l2"].value(g)[:, None]
-        return g / np.where(length > 0.0, length, 1.0)
-    out = np.zeros_like(g)
-    rows, best = np.arange(len(g)), np.argmax(np.abs(g), axis=1)
-    out[rows, best] = np.sign(g[rows, best])
-    return out
-
-
-def adversarial(form: RobustNetworkForm, begin: Neurons, steps: int, reporter: Reporter) -> Neurons:
-    """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
-    attack = np.zeros_like(form.X)
-    layers = Layers(form.attacked(attack), begin)
-    x = layers.pack(begin)
-    first, second = np.zeros_like(x), np.zeros_like(x)
-    for k in range(1, steps + 1):
-        attack = pushed(form.program, layers.unpack(x), attack)
-        layers.form = form.attacked(attack)
-        _, slope = layers.value(x, layers.form.loss)
-        first += 0.1 * (slope - first)
-        second += 0.001 * (np.square(slope) - second)
-        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
-        x = x - rate * first / (1.0 - 0.9**k) / (np.sqrt(second / (1.0 - 0.999**k)) + 1e-8)
-        if k % 20 == 0 and reporter.expired():
-            break
-    return layers.unpack(x)
-
-
-def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
-    """Move each example's attack up the loss by a step, and back into the ball."""
-    X = form.X + attack
-    hidden_v, hidden_w = X @ network.V, X @ network.W
-    z = np.maximum(hidden_v, 0.0).sum(axis=1) - np.maximum(hidden_w, 0.0).sum(axis=1)
-    slope = (hidden_v > 0.0) @ network.V.T - (hidden_w > 0.0) @ network.W.T
-    uphill = form.loss.gradient(z, form.y)[:, None] * slope * form.moved
-    step = PUSH * form.radius * corner(uphill, form.ball)
-    return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
 
 
 class Rounds:
@@ -125,7 +71,7 @@ class Rounds:
             network = random_network(form.plain(), self.chosen["width"], self.rng)
             network = descend(form.plain(), network, WARM, self.reporter)
             if form.program.radius > 0.0:
-                network = adversarial(form, network, ADAM, self.reporter)
+                network = adversarial(form, network, self.reporter)
             if self.show(alive(form.plain(), network)) or self.reporter.expired():
                 return True
         return False
@@ -186,14 +132,3 @@ def run(
         if since == PATIENCE:
             return Raw("finished", "More majorants do not lower the objective.")
     return Raw("max_iter")
-
-
-def attacked_dual(form: RobustNetworkForm, network: Neurons) -> RobustDual:
-    """Return attacks on a network, and the multipliers of training on them."""
-    n, attack = len(form.X), np.zeros_like(form.X)
-    for _ in range(PUSHES):
-        attack = pushed(form.program, network, attack)
-    plain = form.attacked(attack)
-    none = np.zeros((n, 0))
-    mu = -plain.loss.gradient(plain.predict(network), plain.y)
-    return RobustDual(mu, np.zeros(n), attack, none, none)
