@@ -69,3 +69,17 @@ def test_homotopy_is_worth_its_re_centring_and_admm_wins(tmp_path: Path) -> None
     }
     assert float(measured["PDHS, root"]) < 0.8
     assert float(measured["PDHS, root"]) < float(measured["without re-centring"]) - 0.2
+
+
+def test_the_majorant_stands_its_radius_and_standard_training_does_not(tmp_path: Path) -> None:
+    said = run("adversary.py", "--out", "figure.png", "--csv", "table.csv", cwd=tmp_path)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    heads, *rows = (line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines())
+    table = {
+        (row[0], row[1]): dict(zip(heads[2:], map(float, row[2:]), strict=True)) for row in rows
+    }
+    for (name, _), row in table.items():
+        assert name in said
+        assert row["certified"] <= row["pgd"] <= row["clean"]
+    assert table["majorant", "0.1"]["certified"] > 0.7 > table["standard", "0.1"]["pgd"]
+    assert (("PGD", "0.1") in table) == (find_spec("torch") is not None)
