@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array, frozen
 from convexnn.forms import CvxpyProgram
-from convexnn.linear_sum import LinearSum, Multipliers, Stacked
+from convexnn.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
 from convexnn.problem import ProblemError, real_array
 from convexnn.solution import Certificate
 from convexnn.terms import Term, as_terms
@@ -88,7 +88,7 @@ class LinearlyConstrained:
 
     @cached_property
     def _form(self) -> LinearSum:
-        return LinearSum(self.terms, self.A, self.b)
+        return linear_sum(self.terms, self.A, self.b)
 
     def forms(self) -> tuple[type, ...]:
         """Return the sum itself, and its formula if every term has an atom."""

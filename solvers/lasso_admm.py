@@ -36,15 +36,15 @@ class LassoAdmm:
         self.tunes = given is None
         self.penalty, self.block = form.penalty, block
         self.terms = form.terms[block.own]
+        self.middle = np.mean([f.anchor for f in form.terms], axis=0)
         self.degree = degrees(form.edges, form.agents)[block.own]
         self.owner = block.tail - block.start
         self.forward = block.tail < block.head
 
     def start(self, talk: Transport, point: Array | None) -> State:
-        """Start from what each term alone makes of 0."""
-        d = self.terms[0].size
-        x = np.stack([f.prox(np.zeros(d), 1.0) for f in self.terms]) if point is None else point
-        u = np.zeros((len(self.owner), d))
+        """Start from what each term alone makes of the mean of their anchors."""
+        x = np.stack([f.prox(self.middle, 1.0) for f in self.terms]) if point is None else point
+        u = np.zeros((len(self.owner), x.shape[1]))
         return {
             "X": x,
             "u": u,
@@ -81,7 +81,7 @@ class LassoAdmm:
     def _tune(self, talk: Transport, state: State, primal: Array, dual: Array) -> None:
         square = np.zeros((len(state["X"]), 4))
         rho = float(state["rho"][0])
-        sized = (primal, state["z"], dual, rho * state["u"])
+        sized = (primal, state["z"] - self.middle, dual, rho * state["u"])
         for k, part in enumerate(sized):
             np.add.at(square[:, k], self.owner, np.cumsum(part**2, axis=1)[:, -1])
         r, z, s, u = np.sqrt(talk.allreduce(square))
