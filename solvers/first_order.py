@@ -14,6 +14,7 @@ point it may not converge, and the certificate says so.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Block, Transport
 from convexnn.problem import Problem, positive
 from convexnn.solvers.rounds import (
-    Method,
+    Maker,
     State,
     differences,
     nearer,
@@ -141,6 +142,14 @@ METHODS: dict[str, type[PgExtra] | type[Extra] | type[Subgradient]] = {
 }
 
 
+DEFAULTS = {"step": None}
+
+
+def maker(name: str) -> Maker:
+    """Return what makes the method of a name."""
+    return partial(METHODS[name], largest=LARGEST[name])
+
+
 class FirstOrder:
     """One of the three as a backend.
 
@@ -176,10 +185,7 @@ class FirstOrder:
         self, form: ConsensusForm, options: Options, reporter: Reporter, start: Any = None
     ) -> Raw:
         """Iterate until the reporter is satisfied."""
-        return serial(self.name, self._method, form, options, reporter, start, step=None)
-
-    def _method(self, form: ConsensusForm, block: Block, chosen: dict[str, Any]) -> Method:
-        return METHODS[self.name](form, block, chosen, LARGEST[self.name])
+        return serial(self.name, maker(self.name), form, options, reporter, start, **DEFAULTS)
 
 
 def first_order() -> list[FirstOrder]:

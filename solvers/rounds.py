@@ -34,8 +34,8 @@ class Method(Protocol):
     """One algorithm: a start, a round, and the points to report.
 
     The state is a record of arrays: those whose name begins with a capital have one row for each
-    agent of the block, the others are the same in every process. With the round's number it is
-    all that a checkpoint holds.
+    agent of the block, or for each of its edges, the others are the same in every process. With
+    the round's number it is all that a checkpoint holds.
     """
 
     def start(self, talk: Transport, point: Array | None) -> State:

@@ -23,8 +23,8 @@ PLAIN = "breast_cancer"
 Data = Annotated[
     str | None,
     Option(
-        help=f"{', '.join(NAMES)}, a .npz or .csv file, all standardised, or a .npy file of points, "
-        f"which are not; if left out {PLAIN}, with --distributed random points"
+        help=f"{', '.join(NAMES)}, a .npz or .csv file, all standardised, or a .npy file of "
+        f"points, which are not; if left out {PLAIN}, with --distributed random points"
     ),
 ]
 MaxIter = Annotated[int | None, Option("--max-iter", help="iterations at most", min=1)]
