@@ -106,8 +106,13 @@ def drive(
                 return Raw("failed", "The iterates are no longer finite.")
             agents = Agents(X, talk.rounds, talk.messages)
             if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
-                return Raw("stopped")
-    return Raw("max_iter")
+                return Raw("stopped", stages=stages(state))
+    return Raw("max_iter", stages=stages(state))
+
+
+def stages(state: State) -> tuple[tuple[float, int], ...]:
+    """Return the stages of a method that keeps them in its state, as rows of mu and rounds."""
+    return tuple((mu, int(rounds)) for mu, rounds in state.get("stages", np.empty((0, 2))).tolist())
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -339,6 +339,30 @@ def test_resumed_run_is_the_uninterrupted_one(engine: str, tmp_path: Path) -> No
         cx.solve(cx.DistributedMedian(data(seed=5), GRAPHS["random"]()), engine, **saved)
 
 
+def test_stages_are_told(tmp_path: Path) -> None:
+    problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
+    paper = cx.solve(problem, "homotopy", scheme="paper", max_iter=500, smoothing=2.0)
+    assert [stage.stage for stage in paper.stages] == list(range(len(paper.stages)))
+    assert [stage.mu for stage in paper.stages] == [2.0 * 0.5**k for k in range(len(paper.stages))]
+    lengths_ = [stage.iterations for stage in paper.stages]
+    assert lengths_[:3] == [20, 35, 61]  # each 2^0.8 times the one before
+    assert sum(lengths_) == 500
+    assert paper.stages[-1].gap == paper.history[-1].gap
+    first = [step.gap for step in paper.history if step.iteration <= 20]
+    assert paper.stages[0].gap == first[-1]
+    adaptive = cx.solve(problem, "homotopy")
+    assert len(adaptive.stages) > 3
+    assert sum(stage.iterations for stage in adaptive.stages) == adaptive.history[-1].iteration
+    adaptive.save(tmp_path / "s.npz")
+    assert cx.load(tmp_path / "s.npz").stages == adaptive.stages
+    saved: dict[str, Any] = {"checkpoint": str(tmp_path / "state.npz"), "every": 20}
+    cx.solve(problem, "homotopy", tol=1e-13, max_iter=50, **saved)
+    resumed = cx.solve(problem, "homotopy", tol=1e-13, max_iter=90, **saved).stages
+    whole = cx.solve(problem, "homotopy", tol=1e-13, max_iter=90).stages
+    assert [stage[:3] for stage in resumed] == [stage[:3] for stage in whole]
+    assert cx.solve(problem, "admm").stages == ()
+
+
 def test_warm_start_saves_rounds() -> None:
     problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
     cold = cx.solve(problem, "homotopy")

@@ -89,6 +89,7 @@ def test_iterates_do_not_depend_on_the_processes(
         alone.model.messages,
     )
     assert [s.objective for s in spread.history] == [s.objective for s in alone.history]
+    assert spread.stages == alone.stages
 
 
 def test_network_lasso_does_not_depend_on_the_processes(tmp_path: Path) -> None:
