@@ -30,6 +30,8 @@ FASTEST = 10.0  # change of rho
 class LassoAdmm:
     """The method, of one block; rows of ``U``, ``Other`` and ``Z`` are directed edges."""
 
+    doubt = ""
+
     def __init__(self, form: LassoForm, block: Block, chosen: dict[str, Any]) -> None:
         given = chosen["rho"]
         self.rho = form.penalty if given is None else positive("rho", given)

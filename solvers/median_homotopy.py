@@ -35,6 +35,8 @@ DEFAULTS = {"scheme": "adaptive", "splitting": "root", "smoothing": None}
 class MedianHomotopy:
     """The method, in either scheme and splitting."""
 
+    doubt = ""
+
     def __init__(self, form: ConsensusForm, block: Block, chosen: dict[str, Any]) -> None:
         self.adaptive = choice("scheme", chosen["scheme"], ["adaptive", "paper"]) == "adaptive"
         self.splitting = choice("splitting", chosen["splitting"], ["root", "laplacian"])

@@ -36,7 +36,14 @@ class Method(Protocol):
     The state is a record of arrays: those whose name begins with a capital have one row for each
     agent of the block, or for each of its edges, the others are the same in every process. With
     the round's number it is all that a checkpoint holds.
+
+    Attributes
+    ----------
+    doubt : str
+        What to say where the rounds have run out.
     """
+
+    doubt: str
 
     def start(self, talk: Transport, point: Array | None) -> State:
         """Return the state before the first round."""
@@ -107,7 +114,7 @@ def drive(
             agents = Agents(X, talk.rounds, talk.messages)
             if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
                 return Raw("stopped", stages=stages(state))
-    return Raw("max_iter", stages=stages(state))
+    return Raw("max_iter", method.doubt, stages(state))
 
 
 def stages(state: State) -> tuple[tuple[float, int], ...]:

@@ -86,6 +86,27 @@ def test_subgradients_stop_short_and_the_certificate_says_so() -> None:
     assert cx.solve(problem).objective <= solution.objective
 
 
+@pytest.mark.parametrize("graph", ["random", "ring", "grid", "star"])
+@pytest.mark.parametrize("d", [1, 2])
+def test_extra_looks_for_its_step_in_low_dimension(graph: str, d: int) -> None:
+    problem = cx.DistributedMedian(data(12, d, 1), GRAPHS[graph]())
+    solution = cx.solve(problem, "extra")
+    best = cx.solve(problem, tol=1e-8).objective
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.objective == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["extra", "subgradient"])
+def test_optimum_at_a_data_point_is_never_claimed_without_proof(engine: str) -> None:
+    problem = cx.DistributedMedian(data(11, 1), nx.path_graph(11))
+    solution = cx.solve(problem, engine, max_iter=3000)
+    assert solution.status is cx.Status.MAX_ITER
+    assert "pg-extra" in solution.message
+    best = float(np.abs(data(11, 1) - np.median(data(11, 1))).sum())
+    assert solution.bound <= best <= solution.objective * (1.0 + 1e-12)
+    assert cx.solve(problem, "pg-extra").objective == pytest.approx(best, rel=1e-5)
+
+
 def test_auto_is_admm_and_counts_what_was_sent() -> None:
     graph = GRAPHS["ring"]()
     solution = cx.solve(cx.DistributedMedian(data(), graph))
