@@ -94,9 +94,8 @@ class ConsensusForm(NamedTuple):
         z = z - w[:, None] * (z.sum(axis=0) / w.sum())
         excess = np.divide(lengths(z), w, out=np.ones(len(w)), where=w > 0.0)
         worth = float(np.sum(z * self.points)) / max(1.0, float(excess.max()))
-        n, d = z.shape
-        slack = (16.0 + n + d) * ROUNDING * float(w @ lengths(self.points))
-        return max(0.0, worth - slack)
+        slack = (16.0 + len(w) + z.shape[1]) * ROUNDING * (w @ lengths(self.points))
+        return max(0.0, worth - float(slack))
 
     def dual(self, X: Array, nu: Array) -> Prices:
         """Return the better of an engine's prices and those that its points suggest."""

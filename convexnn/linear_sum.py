@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from convexnn.arrays import Array
     from convexnn.terms import Term
 
+ROUNDED = 1e-8  # of sums of absolute values, that counts beside those from the anchors
 ZERO = 1e-9  # of A'y, relative to |A|'|y|, that counts as 0 in a proof of infeasibility
 
 
@@ -98,9 +99,15 @@ class LinearSum(NamedTuple):
         return result
 
     def violation(self, x: Array) -> float:
-        """Return the largest residual, relative to the largest sum of absolute values in a row."""
-        size = float(np.max(abs(self.A) @ np.abs(x) + np.abs(self.b)))
-        return float(np.abs(self.residual(x)).max()) / (size or 1.0)
+        """Return the largest residual, relative to the largest sum of absolute values in a row.
+
+        They are counted from the terms' anchors: how far off the origin all is does not excuse a
+        residual, but for its rounding.
+        """
+        size, away = abs(self.A), np.abs(x - np.concatenate([f.anchor for f in self.terms]))
+        near = float(np.max(size @ away + np.abs(self.rest[0])))
+        far = float(np.max(size @ np.abs(x) + np.abs(self.b)))
+        return float(np.abs(self.residual(x)).max()) / (near + ROUNDED * far or 1.0)
 
     def bound(self, lam: Array) -> float:
         """Return the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at scaled prices.

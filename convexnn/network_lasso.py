@@ -76,7 +76,7 @@ class LassoForm(NamedTuple):
             np.add.at(s, end, sign * y)
             np.add.at(e, end, np.abs(y))
         most_edges = int(np.bincount(self.edges.ravel()).max())
-        scale, total = conjugates(self.terms, s, (2.0 + most_edges) * ROUNDING * e)
+        scale, total = conjugates(self.terms, list(s), list((2.0 + most_edges) * ROUNDING * e))
         anchors = np.stack([f.anchor for f in self.terms])
         parts = y * ((anchors[tail] - anchors[head]) / scale)
         slack = (16.0 + parts.size) * ROUNDING * float(np.abs(parts).sum())

@@ -37,9 +37,9 @@ class LinearlyConstrained:
 
     The bound is the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at prices drawn towards
     0 until it is finite. The violation is the largest residual of an equation, relative to the
-    largest sum of absolute values in one. Where the equations have no solution that the terms
-    allow, the status is INFEASIBLE and ``solution.dual.ray`` the proof: ``<y, A x> < <y, b>`` for
-    every x allowed.
+    largest sum of absolute values in one, counted from the terms' own points. Where the equations
+    have no solution that the terms allow, the status is INFEASIBLE and ``solution.dual.ray`` the
+    proof: ``<y, A x> < <y, b>`` for every x allowed.
 
     Parameters
     ----------

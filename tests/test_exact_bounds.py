@@ -74,10 +74,9 @@ def one_dimensional(
 
 def peak(rest: Fraction, bend: Fraction, limits: list[Fraction]) -> tuple[Fraction, Fraction]:
     """Maximise ``lam rest - bend lam^2 / 2`` over ``|lam| <= limits``, exactly."""
-    far = min(limits, default=None)
-    lam = rest / bend if bend else (far if rest > 0 else -far)  # type: ignore[operator]  # a limit
-    if far is not None:
-        lam = max(-far, min(far, lam))
+    far = min(limits, default=abs(rest) / (bend or 1))
+    lam = rest / bend if bend else (far if rest > 0 else -far)
+    lam = max(-far, min(far, lam))
     return lam, lam * rest - bend * lam**2 / 2
 
 
