@@ -10,8 +10,8 @@ stretched as far as each method allows:
 (Shi, Ling, Wu & Yin 2015, "EXTRA" and "A proximal gradient algorithm for decentralized composite
 optimization"; Nedic & Ozdaglar 2009.) EXTRA is for smooth functions, and a distance is one only
 away from its point: with the automatic step it looks after 100, 200, 400, ... rounds whether it
-settles, and starts again with half the step if not. Where the optimum is a data point no step
-will do, and the certificate says so.
+settles, and starts again with a quarter of the step if not. Where the optimum is a data point no
+step will do, and the certificate says so.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Extra(Mixing):
         products(move, move, square[:, 0])
         moved, (a, held) = float(np.sqrt(talk.allreduce(square)[0])), state["step"]
         if moved > STALLED * held:
-            a = 0.5 * a
+            a = 0.25 * a
             state.update(self._first(talk, state["X"], a))
         state["step"] = np.array([a, moved])
 
