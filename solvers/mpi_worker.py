@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import traceback
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,12 +107,13 @@ def take_part(
     reporter: Reporter,
     start: Any,
 ) -> Raw:
-    """Run this process's share of the engine.
+    """Run this process's share of the engine; if it breaks down alone, end the whole job.
 
     Raises
     ------
     ValueError
-        If the processes do not find each other, or are more than the agents.
+        If the processes do not find each other, are more than the agents, or were given wrong
+        options: every process comes to it alike.
     """
     comm = need("mpi4py.MPI", "mpi").COMM_WORLD
     started = world() or comm.Get_size()
@@ -125,7 +127,20 @@ def take_part(
     maker, _ = METHODS[engine][type(form)]
     method = maker(form, talk.block, chosen)
     name = engine.removeprefix("mpi:")
-    return drive(name, method, talk, form, chosen, options, reporter, start)
+    try:
+        return drive(name, method, talk, form, chosen, options, reporter, start)
+    except ValueError:
+        raise
+    except BaseException:
+        give_up()
+        raise
+
+
+def give_up() -> None:
+    """Print the exception and end the job: the other processes would wait for this one."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    need("mpi4py.MPI", "mpi").COMM_WORLD.Abort(1)
 
 
 class Remote:
@@ -187,8 +202,4 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except BaseException:
-        import traceback
-
-        traceback.print_exc()
-        sys.stderr.flush()
-        need("mpi4py.MPI", "mpi").COMM_WORLD.Abort(1)
+        give_up()

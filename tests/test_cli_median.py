@@ -86,7 +86,7 @@ def test_examples_are_agents_or_shared_among_them(points: Path, tmp_path: Path) 
     solve = ("solve", "median", "--distributed", "--data", points, "--save", tmp_path / "s.npz")
     whole = convexnn(*solve, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
-    every = cx.load(tmp_path / "s.npz").problem.points
+    every = np.asarray(cx.load(tmp_path / "s.npz").problem.points)
     assert every.shape == (60, 3)
     shared = convexnn(*solve, "--agents", 7, "--graph", "ring", cwd=tmp_path)
     assert shared.returncode == 0, shared.stderr

@@ -237,6 +237,17 @@ def test_no_process_outlives_the_launcher(way: str) -> None:
         assert "RuntimeError: a callback of the user" in err
 
 
+def test_exception_in_one_process_ends_the_job() -> None:
+    program = mpi.mpiexec()
+    assert program is not None
+    code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
+        "import sys", "from convexnn.solvers.mpi import rank\nimport sys"
+    )
+    done = shell(program, *mpi.as_root(), "-n", "3", sys.executable, "-c", code)
+    assert done.returncode != 0
+    assert "RuntimeError: a callback of the user" in done.stderr
+
+
 def test_mpiexec_of_another_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if library == "openmpi" or open_mpi() is None:
         pytest.skip("it takes both libraries")
