@@ -87,12 +87,14 @@ def compare(
 ) -> None:
     """Find the geometric median with every backend that can; compare."""
     split, declared = declare(data, distributed, graph, agents, dimension, seed)
+    result = run_all(
+        declared, options.listed(backends), tol=tol, time_limit=time_limit, progress=not rank()
+    )
+    if rank():
+        return
     n, d = declared.points.shape
     of = f"{n} agents, {len(declared.graph)} edges," if distributed else f"{n} points"
     print(f"{split.name}: the geometric median of {of} in {d} dimensions")
-    result = run_all(
-        declared, options.listed(backends), tol=tol, time_limit=time_limit, progress=True
-    )
     close_all(result, split, save, plot)
     tell(leader(result))
 
