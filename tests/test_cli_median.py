@@ -73,7 +73,7 @@ def test_random_agents_on_a_graph(graph: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     solution = cx.load(tmp_path / "s.npz")
     assert isinstance(solution.problem, cx.DistributedMedian)
-    assert solution.problem.points.shape == (9, 2)
+    assert np.shape(solution.problem.points) == (9, 2)
     assert solution.backend == "admm"
     heads, row = [line.split() for line in done.stdout.splitlines() if line.strip()][:3:2]
     assert heads[0] == "backend"
