@@ -35,7 +35,7 @@ from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem, ProblemError, seed_of
 from convexnn.robust import RobustForm, RobustNetworkForm
-from convexnn.solution import Solution, Status
+from convexnn.solution import Solution, Stage, Status
 from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
 
@@ -266,6 +266,7 @@ class Compiled:
                 **extra,
             },
             versions=dict(versions()),
+            stages=_stages(raw, monitor),
         )
 
 
@@ -421,6 +422,16 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
                     f"start must have {name} of shape {np.shape(own)}, got {np.shape(mine)}"
                 )
     return start
+
+
+def _stages(raw: Raw, monitor: Monitor) -> tuple[Stage, ...]:
+    """Return the stages that an engine went through, graded by what was certified."""
+    done, graded = 0, []
+    for k, (mu, iterations) in enumerate(raw.stages):
+        done += iterations
+        gaps = [step.gap for step in monitor.history if step.iteration <= done]
+        graded.append(Stage(k, mu, iterations, gaps[-1] if gaps else np.inf))
+    return tuple(graded)
 
 
 def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:

@@ -45,8 +45,6 @@ FLOOR = {
             "median",
             "consensus",
             "exchange",
-            "linear_sum",
-            "network_lasso",
             "robust",
             "separation",
         ),
@@ -56,6 +54,7 @@ FLOOR = {
         ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
     ),
     **dict.fromkeys(("linear", "worst_case", "curves", "updates", "graphs", "terms"), 2),
+    **dict.fromkeys(("linear_sum", "network_lasso"), 2),
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     "aggregation": 4,
