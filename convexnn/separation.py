@@ -103,9 +103,7 @@ class Separation:
             cost = np.append(np.zeros(2 * d), -1.0)
             fit = np.hstack([-rows, rows, np.ones((n, 1))])
             size = np.concatenate([inside, inside, [False]]).astype(np.float64)
-            bounds: list[Any] = [(0.0, None)] * (2 * d) + [
-                (None, None)
-            ]
+            bounds: list[Any] = [(0.0, None)] * (2 * d) + [(None, None)]
             A, b = np.vstack([fit, size]), np.append(np.zeros(n), 1.0)
         else:
             cost = np.append(np.zeros(d), -1.0)
