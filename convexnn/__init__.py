@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convexnn.aggregation import aggregate as aggregate
+    from convexnn.attacks import Attack as Attack
+    from convexnn.attacks import attack as attack
     from convexnn.backend import Backend as Backend
     from convexnn.backend import BackendError as BackendError
     from convexnn.backend import Capabilities as Capabilities
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from convexnn.guarantee import audit as audit
     from convexnn.guarantee import pattern_count as pattern_count
     from convexnn.linear import LinearModel as LinearModel
+    from convexnn.lipschitz_bound import lipschitz as lipschitz
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
@@ -54,6 +57,10 @@ if TYPE_CHECKING:
     from convexnn.radii import CertificateCurve as CertificateCurve
     from convexnn.radii import certificate_curve as certificate_curve
     from convexnn.radii import plot_worst_case as plot_worst_case
+    from convexnn.robust_accuracy import Robustness as Robustness
+    from convexnn.robust_accuracy import robustness as robustness
+    from convexnn.robust_curves import RobustnessCurve as RobustnessCurve
+    from convexnn.robust_curves import robustness_curve as robustness_curve
     from convexnn.search import local_patterns as local_patterns
     from convexnn.selection import Selection as Selection
     from convexnn.selection import select as select
@@ -92,6 +99,8 @@ PROBLEMS = {
 # Names load on first use, so that importing the package costs nothing.
 _HOME = PROBLEMS | {
     "aggregate": "convexnn.aggregation",
+    "Attack": "convexnn.attacks",
+    "attack": "convexnn.attacks",
     "Backend": "convexnn.backend",
     "BackendError": "convexnn.backend",
     "Capabilities": "convexnn.backend",
@@ -117,6 +126,11 @@ _HOME = PROBLEMS | {
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",
     "ProblemError": "convexnn.problem",
+    "lipschitz": "convexnn.lipschitz_bound",
+    "Robustness": "convexnn.robust_accuracy",
+    "robustness": "convexnn.robust_accuracy",
+    "RobustnessCurve": "convexnn.robust_curves",
+    "robustness_curve": "convexnn.robust_curves",
     "local_patterns": "convexnn.search",
     "Selection": "convexnn.selection",
     "select": "convexnn.selection",

@@ -45,6 +45,7 @@ FLOOR = {
             "median",
             "consensus",
             "exchange",
+            "ball_search",
             "robust",
             "separation",
         ),
@@ -55,9 +56,11 @@ FLOOR = {
     ),
     **dict.fromkeys(("linear", "worst_case", "curves", "updates", "graphs", "terms"), 2),
     **dict.fromkeys(("linear_sum", "network_lasso"), 2),
+    **dict.fromkeys(("margins", "attacks", "margin_bounds", "margin_branching"), 2),
+    "lipschitz_bound": 2,
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
-    "aggregation": 4,
+    **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
 }
 
