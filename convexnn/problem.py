@@ -65,6 +65,15 @@ class Problem(Protocol, Generic[Model]):
         ...
 
 
+@runtime_checkable
+class Remarks(Protocol):
+    """A problem that has something to say about the answer it admits."""
+
+    def remark(self) -> str:
+        """Return a sentence for the solution's message, empty if there is none."""
+        ...
+
+
 class Labels(NamedTuple):
     """Targets as the losses want them, and the two labels they stand for.
 

@@ -33,7 +33,7 @@ from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
-from convexnn.problem import Problem, ProblemError, seed_of
+from convexnn.problem import Problem, ProblemError, Remarks, seed_of
 from convexnn.robust import RobustForm, RobustNetworkForm
 from convexnn.solution import Solution, Stage, Status
 from convexnn.transport import Transport
@@ -255,7 +255,7 @@ class Compiled:
                 "certify": monitor.certify_s,
             },
             backend=self.backend.name,
-            message=raw.message,
+            message=" ".join(part for part in (raw.message, _remark(self.problem)) if part),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -268,6 +268,10 @@ class Compiled:
             versions=dict(versions()),
             stages=_stages(raw, monitor),
         )
+
+
+def _remark(problem: Problem[Any]) -> str:
+    return problem.remark() if isinstance(problem, Remarks) else ""
 
 
 @lru_cache(maxsize=1)

@@ -32,25 +32,6 @@ PATIENCE = 2  # rounds that have not
 DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 3, "fresh": 10}
 
 
-def corner(g: Array, ball: str) -> Array:
-    """Return the point of each row's unit ball that is farthest along the row.
-
-    Examples
-    --------
-    >>> corner(np.array([[3.0, -4.0]]), "l1")
-    array([[ 0., -1.]])
-    """
-    if ball == "linf":
-        return np.sign(g)
-    if ball == "l2":
-        length = NORMS["l2"].value(g)[:, None]
-        return g / np.where(length > 0.0, length, 1.0)
-    out = np.zeros_like(g)
-    rows, best = np.arange(len(g)), np.argmax(np.abs(g), axis=1)
-    out[rows, best] = np.sign(g[rows, best])
-    return out
-
-
 def adversarial(form: RobustNetworkForm, begin: Neurons, steps: int, reporter: Reporter) -> Neurons:
     """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
     attack = np.zeros_like(form.X)
@@ -77,7 +58,7 @@ def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
     z = np.maximum(hidden_v, 0.0).sum(axis=1) - np.maximum(hidden_w, 0.0).sum(axis=1)
     slope = (hidden_v > 0.0) @ network.V.T - (hidden_w > 0.0) @ network.W.T
     uphill = form.loss.gradient(z, form.y)[:, None] * slope * form.moved
-    step = PUSH * form.radius * corner(uphill, form.ball)
+    step = PUSH * form.worst_attack(uphill)
     return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
 
 
@@ -130,7 +111,7 @@ class Rounds:
                 return True
         return False
 
-    def majorant(self, begin: Neurons, others: list[Neurons]) -> Neurons:
+    def majorant(self, begin: Neurons, others: list[Neurons], steps: int) -> Neurons:
         """Solve the majorant that touches at a network, with the slopes of others beside it."""
         programs = [self.form.touching(network) for network in (begin, *others)]
         slopes_v = [program.slopes[:, : program.added] for program in programs]
@@ -140,9 +121,9 @@ class Rounds:
         program = programs[0]._replace(slopes=np.hstack([*slopes_v, *slopes_w]), added=V.shape[1])
         best = Neurons(V, W, begin.skip)
         value = program.objective(best)
-        state, tuner = robust.State.begin(program, (best, None)), robust.Tuner()
-        state.penalty |= self.penalty
-        for k in range(1, self.chosen["steps"] + 1):
+        state = robust.State.begin(program, (best, None), self.penalty)
+        tuner = robust.Tuner()
+        for k in range(1, steps + 1):
             tuner.update(k, state, robust.step(state, robust.RELAX))
             if k % EVERY == 0:
                 network, _ = state.points()
@@ -178,7 +159,8 @@ def run(
     for _ in range(options.max_iter or chosen["refreshes"]):
         before = rounds.value
         others = [network for network in rounds.networks if network is not rounds.best]
-        network = rounds.majorant(rounds.best, [*others, rounds.fresh()])
+        steps = chosen["steps"] * 2**since  # a round in vain may have ended early
+        network = rounds.majorant(rounds.best, [*others, rounds.fresh()], steps)
         rounds.networks = []
         if rounds.show(network):
             return Raw("stopped")
