@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
 SWEEPS = 3  # over the slopes of an example
-HALVINGS = 20  # of an interval of slopes
+HALVINGS = 40  # of an interval of slopes
 
 
 class RobustDual(NamedTuple):

@@ -80,7 +80,8 @@ def vertices(ball: str, d: int) -> Array:
     if ball == "l1":
         return np.vstack([np.eye(d), -np.eye(d)])
     inside = rng.standard_normal((400, d))
-    return inside / np.linalg.norm(inside, axis=1, keepdims=True)
+    on_sphere: Array = inside / np.linalg.norm(inside, axis=1, keepdims=True)
+    return on_sphere
 
 
 def grid(ball: str, d: int) -> Array:
@@ -311,7 +312,7 @@ def test_prox_of_the_examples_is_the_minimiser(seed: int, cones: bool) -> None:
         s = form.slopes[k]
         slack = np.maximum(s * (t - c), (1.0 - s) * (t + c))
         if cones:
-            if np.max(slack, initial=0.0) > 1e-9:
+            if np.max(slack, initial=0.0) > 1e-12:
                 return np.inf
             slack = np.zeros_like(slack)
         z, spread = float(form.X[k] @ q), form.reach(q[None])[0]
@@ -326,7 +327,7 @@ def test_prox_of_the_examples_is_the_minimiser(seed: int, cones: bool) -> None:
             float(np.sum(np.square(p - p0))) / (2.0 * w)
             for p, p0, w in zip((q, c, t), (q0[k], c0[k], t0[k]), weights, strict=True)
         )
-        return float(form.loss.value(np.array([worst]), y)[0]) + far
+        return float(form.loss.value(np.array([worst]), y)[0] + far)
 
     for k in range(n):
         at = value(k, found.q[k], found.c[k], found.t[k])
@@ -352,7 +353,8 @@ def test_prox_of_the_neurons_is_the_minimiser(seed: int) -> None:
     def value(v: Array, b: int) -> float:
         far = float(np.sum(np.square(v - rows[b]))) / (2.0 * step_v)
         best = max(float(form.reach(v[None])[0]), reach[b])
-        return form.beta * float(np.linalg.norm(v)) + far + (best - reach[b]) ** 2 / (2.0 * step_t)
+        near = (best - reach[b]) ** 2 / (2.0 * step_t)
+        return float(form.beta * np.linalg.norm(v) + far + near)
 
     for b in range(5):
         at = value(V[b], b)
@@ -397,7 +399,8 @@ def test_admm_agrees_with_the_interior_point(loss: str, ball: str, formulation: 
 def test_answers_warm_start_others_at_another_radius_or_beta(formulation: str) -> None:
     first = cx.solve(declared("logistic", formulation=formulation), tol=1e-3)
     steps = np.zeros(2)
-    for changes in ({"radius": 0.045}, {"beta": 0.09}):
+    others: list[dict[str, Any]] = [{"radius": 0.045}, {"beta": 0.09}]
+    for changes in others:
         other = declared(
             "logistic",
             formulation=formulation,
@@ -464,7 +467,7 @@ def test_rounds_never_lose_what_local_search_found() -> None:
         problem,
         steps=200,
         refreshes=4,
-        callback=lambda step: seen.append(step.objective),  # type: ignore[arg-type,func-returns-value]
+        callback=lambda step: seen.append(step.objective),
     )
     assert solution.objective == pytest.approx(min(seen), rel=1e-9)
     assert solution.objective < min(seen[:4])  # the zero network and three local ones
@@ -561,6 +564,7 @@ def test_where_no_cone_survives_the_answer_is_zero_and_says_which_radius_would_d
     solution = cx.solve(problem, tol=1e-4)
     assert solution.status is cx.Status.OPTIMAL
     assert len(solution.model) == 0
+    assert problem.given is not None
     largest = problem.separation.largest(problem.given.matrix)
     assert f"The largest radius at which one of these patterns does is {largest:.6g}" in (
         solution.message
