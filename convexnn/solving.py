@@ -40,6 +40,9 @@ from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
+CONIC_ENTRIES = (
+    8_000  # examples times patterns up to which "auto" takes Clarabel for robust training
+)
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 OWN: dict[type, tuple[str, ...]] = {
     WassersteinForm: ("newton",),
@@ -47,7 +50,6 @@ OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
-    RobustForm: ("admm",),
     RobustNetworkForm: ("convex-concave",),
     ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
@@ -347,6 +349,8 @@ def automatic(problem: Problem[Any]) -> str:
     one with an engine of its own   see ``OWN``    it is exact, or the only one
     over all patterns               cell-walk      finds the patterns itself
     without cones (majorant)        admm           no factor larger than d x d
+    robust, n P <= 8,000            clarabel       interior point is fast while it is small
+    robust, larger                  admm           no factor larger than d x d or P x P
     smooth loss, n <= 4,000         admm           few iterations, one n x n factor
     smooth loss, more examples      fista          no factor, memory O(nP)
     hinge loss, n <= 2,500          ipm            first-order methods crawl at kinks
@@ -367,6 +371,10 @@ def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
             return OWN[form]
     if NetworkForm in offered:
         return "cell-walk", "lbfgs"
+    if RobustForm in offered:
+        size = problem.size(RobustForm) if isinstance(problem, Sized) else None
+        small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
+        return ("cvxpy:clarabel", "admm") if small else ("admm",)
     if MajorantForm in offered:
         return ("admm",)
     if isinstance(problem, Sized):
