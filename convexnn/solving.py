@@ -27,13 +27,13 @@ from convexnn.backend import (
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
-from convexnn.problem import Problem, ProblemError, Remarks, seed_of
+from convexnn.problem import Adopts, Problem, ProblemError, Remarks, seed_of
 from convexnn.robust import RobustForm, RobustNetworkForm
 from convexnn.solution import Solution, Stage, Status
 from convexnn.transport import Transport
@@ -408,10 +408,12 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
 
 
 def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
-    if start is None:
-        return None
+    if start is None or isinstance(form, CvxpyProgram):
+        return None  # CVXPY's solvers take no start
     kind = type(problem.initial()[0])
-    if isinstance(start, Solution):
+    if isinstance(start, Solution) and isinstance(problem, Adopts):
+        start = problem.adopt(start)
+    elif isinstance(start, Solution):
         start = (start.primal, start.dual)
     elif not isinstance(start, tuple) or isinstance(start, kind):
         start = (start, None)
@@ -425,7 +427,8 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
-        if not isinstance(form, NetworkForm) and columns != form.blocks:
+        searched = isinstance(form, NetworkForm | RobustNetworkForm)
+        if not searched and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
     else:
         for name, mine, own in zip(kind._fields, primal, problem.initial()[0], strict=True):

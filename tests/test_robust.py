@@ -397,7 +397,7 @@ def test_admm_agrees_with_the_interior_point(loss: str, ball: str, formulation: 
 
 @each_formulation
 def test_answers_warm_start_others_at_another_radius_or_beta(formulation: str) -> None:
-    first = cx.solve(declared("logistic", formulation=formulation), tol=1e-3)
+    first = cx.solve(declared("logistic", formulation=formulation), "admm", tol=1e-3)
     steps = np.zeros(2)
     others: list[dict[str, Any]] = [{"radius": 0.045}, {"beta": 0.09}]
     for changes in others:
@@ -407,8 +407,8 @@ def test_answers_warm_start_others_at_another_radius_or_beta(formulation: str) -
             patterns=cx.Patterns(first.problem.matrix),
             **changes,
         )
-        cold = cx.solve(other, tol=1e-3)
-        warm = cx.solve(other, tol=1e-3, start=first)
+        cold = cx.solve(other, "admm", tol=1e-3)
+        warm = cx.solve(other, "admm", tol=1e-3, start=first)
         assert warm.status is cx.Status.OPTIMAL
         steps += warm.history[-1].iteration, cold.history[-1].iteration
     assert steps[0] < steps[1]
@@ -496,6 +496,27 @@ def test_saved_answers_come_back(formulation: str, tmp_path: Path) -> None:
     assert np.array_equal(back.problem.perturbed, columns)
 
 
+def test_solutions_start_problems_with_other_patterns_and_searches() -> None:
+    patterns = cx.sample_patterns(data("logistic")[0], 20)
+    cones: dict[str, Any] = {"formulation": "cones", "patterns": patterns}
+    first = cx.solve(declared("logistic", radius=0.1, **cones), "admm", tol=1e-3)
+    wider = declared("logistic", radius=0.02, **cones)
+    assert wider.matrix is not None
+    assert first.problem.matrix.shape[1] < wider.matrix.shape[1]
+    cold, warm = cx.solve(wider, "admm"), cx.solve(wider, "admm", start=first)
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-5)
+    primal, dual = wider.adopt(first)
+    assert wider.objective(primal) == pytest.approx(
+        declared("logistic", radius=0.02, patterns=first.problem.matrix).objective(first.primal)
+    )
+    assert dual is not None
+    assert np.isfinite(wider.certify(primal, dual).bound)
+    network = cx.solve(declared("logistic", patterns=None), start=first, refreshes=2, steps=100)
+    assert network.objective < declared("logistic", patterns=None).objective(first.primal)
+    with pytest.raises(cx.ProblemError, match="start must have"):
+        cx.solve(declared("logistic"), "admm", start=network)
+
+
 # who may move what
 
 
@@ -566,9 +587,7 @@ def test_where_no_cone_survives_the_answer_is_zero_and_says_which_radius_would_d
     assert len(solution.model) == 0
     assert problem.given is not None
     largest = problem.separation.largest(problem.given.matrix)
-    assert f"The largest radius at which one of these patterns does is {largest:.6g}" in (
-        solution.message
-    )
+    assert f"The largest radius found at which one does is {largest:.6g}" in (solution.message)
     survives = cx.RobustReluTraining(
         problem.X,
         problem.y,
