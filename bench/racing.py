@@ -89,7 +89,8 @@ def timed(ready: cx.Compiled, tol: float) -> Race:
     solution = ready.run(tol=tol, time_limit=LIMIT_S, **own)
     share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     solve_s = solution.timings["solve"]
-    inner_s = ready.form.problem.solver_stats.solve_time if own else np.nan
+    stats = ready.form.problem.solver_stats if own else None  # none where time ran out
+    inner_s = np.nan if stats is None else stats.solve_time
     return Race(solution, solve_s, share * solve_s, solution.timings["certify"], inner_s)
 
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from convexnn.solution import Certificate as Certificate
     from convexnn.solution import Solution as Solution
     from convexnn.solution import SolveError as SolveError
+    from convexnn.solution import Stage as Stage
     from convexnn.solution import Status as Status
     from convexnn.solution import Step as Step
     from convexnn.solution import load as load
@@ -137,6 +138,7 @@ _HOME = PROBLEMS | {
     "Solution": "convexnn.solution",
     "SolveError": "convexnn.solution",
     "Status": "convexnn.solution",
+    "Stage": "convexnn.solution",
     "Step": "convexnn.solution",
     "load": "convexnn.solution",
     "Compiled": "convexnn.solving",

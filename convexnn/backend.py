@@ -62,10 +62,13 @@ class Raw(NamedTuple):
     outcome : str
         "finished", "max_iter", "stopped", "failed", "infeasible" or "unbounded".
     message : str
+    stages : tuple of (float, int)
+        Of an engine that works in stages, the smoothing of each and its iterations.
     """
 
     outcome: str
     message: str = ""
+    stages: tuple[tuple[float, int], ...] = ()
 
 
 class Reporter(Protocol):

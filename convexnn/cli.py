@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import distributed, median, relu, robust, wasserstein
+from convexnn.commands import median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
@@ -16,7 +16,6 @@ FAMILIES: dict[str, Any] = {
     "robust": robust,
     "wasserstein": wasserstein,
     "median": median,
-    "distributed": distributed,
 }
 
 
@@ -42,8 +41,7 @@ compare = typer.Typer(
 )
 for family, module in FAMILIES.items():
     solve.command(family)(module.solve)
-    if hasattr(module, "compare"):
-        compare.command(family)(module.compare)
+    compare.command(family)(module.compare)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 

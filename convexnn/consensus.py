@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from convexnn.arrays import Array
 
+ROUNDING = 2.0**-50  # four times that of one operation
+
 
 class Agents(NamedTuple):
     """Primal point of a problem over a graph: what every agent holds, and what it cost.
@@ -77,7 +79,9 @@ class ConsensusForm(NamedTuple):
         """Return a lower bound from any prices at all, ``sum_i <nu_i, b_i>`` where they allow it.
 
         Prices with ``sum_i nu_i = 0`` and ``||nu_i|| <= w_i`` are dual feasible. Others are cut
-        to their balls, shifted to sum 0 in proportion to the weights, and scaled back.
+        to their balls, shifted to sum 0 in proportion to the weights, and scaled back. What
+        rounding leaves of sum and excess can cost its share of the value at 0, at most: no
+        optimum is farther from 0 than twice that value over the weights.
         """
         w = self.weights
         if not np.isfinite(nu).all():
@@ -89,7 +93,9 @@ class ConsensusForm(NamedTuple):
         )
         z = z - w[:, None] * (z.sum(axis=0) / w.sum())
         excess = np.divide(lengths(z), w, out=np.ones(len(w)), where=w > 0.0)
-        return float(np.sum(z * self.points)) / max(1.0, float(excess.max()))
+        worth = float(np.sum(z * self.points)) / max(1.0, float(excess.max()))
+        slack = (16.0 + len(w) + z.shape[1]) * ROUNDING * (w @ lengths(self.points))
+        return max(0.0, worth - float(slack))
 
     def dual(self, X: Array, nu: Array) -> Prices:
         """Return the better of an engine's prices and those that its points suggest."""

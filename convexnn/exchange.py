@@ -78,7 +78,11 @@ class Transport(Protocol):
         ...
 
     def gather(self, own: Array) -> Array:
-        """Return the rows of all agents, for grading and checkpoints; it counts for nothing."""
+        """Return the rows of all processes, for grading and checkpoints; it counts for nothing."""
+        ...
+
+    def share(self, whole: Array, rows: int) -> Array:
+        """Return this process's rows of all, so many: the inverse of `gather`."""
         ...
 
     def agree(self, flag: bool) -> bool:
@@ -127,6 +131,10 @@ class Serial:
     def gather(self, own: Array) -> Array:
         """Return a copy of the rows."""
         return own.copy()
+
+    def share(self, whole: Array, rows: int) -> Array:
+        """Return the rows themselves."""
+        return whole
 
     def agree(self, flag: bool) -> bool:
         """Return the flag."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.terms import ROUNDING, conjugates
+
 if TYPE_CHECKING:
     from convexnn.arrays import Array
     from convexnn.terms import Term
 
-ROUNDING = 1e-9  # of A'y, relative to |A|'|y|, that counts as 0 in a proof of infeasibility
+ROUNDED = 1e-8  # of sums of absolute values, that counts beside those from the anchors
+ZERO = 1e-9  # of A'y, relative to |A|'|y|, that counts as 0 in a proof of infeasibility
 
 
 class Stacked(NamedTuple):
@@ -40,6 +43,24 @@ class Multipliers(NamedTuple):
     ray: Array
 
 
+def linear_sum(terms: tuple[Term, ...], A: Any, b: Array) -> LinearSum:
+    """Return the form, its residual at the terms' anchors in extended precision if there is any.
+
+    Examples
+    --------
+    >>> from convexnn.terms import Distance
+    >>> linear_sum((Distance([2.0]),), np.array([[3.0]]), np.array([1.0])).rest[0]
+    array([5.])
+    """
+    kind = np.longdouble
+    x = np.concatenate([f.anchor for f in terms]).astype(kind)
+    long, goal = A.astype(kind), b.astype(kind)
+    rest = long @ x - goal
+    size = abs(long) @ abs(x) + abs(goal)
+    blur = (4.0 + len(x)) * np.finfo(kind).eps * size + ROUNDING * abs(rest)
+    return LinearSum(terms, A, b, (rest.astype(np.float64), blur.astype(np.float64)))
+
+
 class LinearSum(NamedTuple):
     """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``.
 
@@ -48,11 +69,14 @@ class LinearSum(NamedTuple):
     terms : tuple of Term
     A : array or scipy.sparse.csr_array of shape (m, N)
     b : array of shape (m,)
+    rest : tuple of two arrays of shape (m,)
+        ``A x - b`` at the terms' anchors, and by how much rounding may have it wrong.
     """
 
     terms: tuple[Term, ...]
     A: Any
     b: Array
+    rest: tuple[Array, Array]
 
     @property
     def ends(self) -> list[slice]:
@@ -75,28 +99,38 @@ class LinearSum(NamedTuple):
         return result
 
     def violation(self, x: Array) -> float:
-        """Return the largest residual, relative to the largest sum of absolute values in a row."""
-        size = float(np.max(abs(self.A) @ np.abs(x) + np.abs(self.b)))
-        return float(np.abs(self.residual(x)).max()) / (size or 1.0)
+        """Return the largest residual, relative to the largest sum of absolute values in a row.
+
+        They are counted from the terms' anchors: how far off the origin all is does not excuse a
+        residual, but for its rounding.
+        """
+        size, away = abs(self.A), np.abs(x - np.concatenate([f.anchor for f in self.terms]))
+        near = float(np.max(size @ away + np.abs(self.rest[0])))
+        far = float(np.max(size @ np.abs(x) + np.abs(self.b)))
+        return float(np.abs(self.residual(x)).max()) / (near + ROUNDED * far or 1.0)
 
     def bound(self, lam: Array) -> float:
         """Return the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at scaled prices.
 
-        They are drawn towards 0 until every term's conjugate is finite.
+        They are drawn towards 0 until every term's conjugate is finite. The conjugates are taken
+        about the terms' anchors, and as large as rounding may have them.
         """
         if not np.isfinite(lam).all():
             lam = np.zeros_like(lam)
-        s = -(self.A.T @ lam)
-        parts = list(zip(self.terms, self.ends, strict=True))
-        scale = max(1.0, *(f.gauge(s[p]) for f, p in parts))
-        s, lam = s / scale, lam / scale
-        worth = -float(lam @ self.b) - sum(f.conjugate(s[p]) for f, p in parts)
+        m = len(lam)
+        s, e = -(self.A.T @ lam), (4.0 + m) * ROUNDING * (abs(self.A).T @ np.abs(lam))
+        ends = self.ends
+        scale, total = conjugates(self.terms, [s[p] for p in ends], [e[p] for p in ends])
+        rest, blur = self.rest
+        parts, size = lam * (rest / scale), np.abs(lam) / scale
+        slack = float(size @ blur) + (16.0 + m) * ROUNDING * float(np.abs(parts).sum())
+        worth = float(parts.sum()) - slack - total
         return worth if np.isfinite(worth) else -np.inf
 
     def proves(self, y: Array) -> bool:
         """Tell whether ``sup <y, A x> < <y, b>``: no x that is allowed solves the equations."""
         s = self.A.T @ y
-        small = np.abs(s) <= ROUNDING * (abs(self.A).T @ np.abs(y))
+        small = np.abs(s) <= ZERO * (abs(self.A).T @ np.abs(y))
         reach = size = 0.0
         for f, p in zip(self.terms, self.ends, strict=True):
             if small[p].all() and f.support(np.ones(f.size)) == np.inf:
@@ -104,4 +138,4 @@ class LinearSum(NamedTuple):
             reach += f.support(s[p])
             size += abs(f.support(s[p]))
         goal = float(y @ self.b)
-        return goal - reach > ROUNDING * (size + float(np.abs(y) @ np.abs(self.b)))
+        return goal - reach > ZERO * (size + float(np.abs(y) @ np.abs(self.b)))

@@ -28,6 +28,9 @@ class Size(NamedTuple):
         Whether the curvature of the loss is bounded.
     own : float
         Bytes at the peak of what the problem itself allocates: patterns, form, grading.
+    coupled : bool, default True
+        Whether a linear solve couples all examples or all weights; without, each has its own copy
+        of every neuron's output.
     """
 
     n: int
@@ -36,6 +39,7 @@ class Size(NamedTuple):
     cones: bool
     smooth: bool
     own: float
+    coupled: bool = True
 
     @property
     def weights(self) -> int:

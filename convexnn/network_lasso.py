@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.consensus import lengths
+from convexnn.terms import ROUNDING, conjugates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,16 +62,23 @@ class LassoForm(NamedTuple):
     def bound(self, y: Array) -> float:
         """Return ``-sum_i f_i*(-(B'y)_i)`` at prices cut to ``||y_e|| <= penalty`` and scaled.
 
-        ``(B'y)_i`` is the sum over the edges that leave i less that over those which arrive.
+        ``(B'y)_i`` is the sum over the edges that leave i less that over those which arrive. The
+        conjugates are taken about the terms' anchors, and as large as rounding may have them.
         """
         if not np.isfinite(y).all():
             y = np.zeros_like(y)
-        size = lengths(y)
-        cut = np.divide(self.penalty, size, out=np.ones(len(y)), where=size > self.penalty)
-        y = y * cut[:, None]
-        s = np.zeros((len(self.terms), y.shape[1]))
-        np.add.at(s, self.edges[:, 0], -y)
-        np.add.at(s, self.edges[:, 1], y)
-        s = s / max(1.0, *(f.gauge(row) for f, row in zip(self.terms, s, strict=True)))
-        worth = -sum(f.conjugate(row) for f, row in zip(self.terms, s, strict=True))
-        return float(worth) if np.isfinite(worth) else -np.inf
+        tail, head = self.edges[:, 0], self.edges[:, 1]
+        unit = (16.0 + y.shape[1]) * ROUNDING
+        size, most = lengths(y), self.penalty * (1.0 - unit)
+        y = y * np.divide(most, size, out=np.ones(len(y)), where=size > most)[:, None]
+        s, e = np.zeros((2, self.agents, y.shape[1]))
+        for end, sign in ((tail, -1.0), (head, 1.0)):
+            np.add.at(s, end, sign * y)
+            np.add.at(e, end, np.abs(y))
+        most_edges = int(np.bincount(self.edges.ravel()).max())
+        scale, total = conjugates(self.terms, list(s), list((2.0 + most_edges) * ROUNDING * e))
+        anchors = np.stack([f.anchor for f in self.terms])
+        parts = y * ((anchors[tail] - anchors[head]) / scale)
+        slack = (16.0 + parts.size) * ROUNDING * float(np.abs(parts).sum())
+        worth = float(parts.sum()) - slack - total
+        return worth if np.isfinite(worth) else -np.inf

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.arrays import Array
-    from convexnn.solution import Certificate
+    from convexnn.solution import Certificate, Solution
 
 
 class ProblemError(ValueError):
@@ -62,6 +62,24 @@ class Problem(Protocol, Generic[Model]):
 
     def build_model(self, primal: Any) -> Model:
         """Return what the user receives: a network, weights, a point."""
+        ...
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A problem that has something to say about the answer it admits."""
+
+    def remark(self) -> str:
+        """Return a sentence for the solution's message, empty if there is none."""
+        ...
+
+
+@runtime_checkable
+class Adopts(Protocol):
+    """A problem that can start from a solution of another one."""
+
+    def adopt(self, start: Solution) -> tuple[Any, Any]:
+        """Return that solution's points in this problem's shapes."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
+from convexnn.ball_search import CODES, edges
 from convexnn.forms import NetworkForm, worst_prediction
 from convexnn.norms import DUAL, NORMS, Norm
 
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from convexnn.losses import Loss
 
 INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
-KINDS = {"linf": 0, "l2": 1, "l1": 2}  # of the ball, for kernels
 SWEEPS = 3  # over the slopes of an example
-HALVINGS = 20  # of an interval of slopes
+HALVINGS = 40  # of an interval of slopes
 
 
 class RobustDual(NamedTuple):
@@ -133,6 +133,15 @@ class RobustForm(NamedTuple):
             z + spread + slacks[:, : self.added].sum(axis=1),
         )
 
+    def worst_attack(self, slopes: Array) -> Array:
+        """Return the perturbations that go the farthest along each row's slopes."""
+        attack = np.zeros_like(slopes)
+        inside = np.ascontiguousarray(-slopes[:, self.moved])
+        steps = np.zeros_like(inside)
+        edges(inside, self.radius, CODES[self.ball], steps)
+        attack[:, self.moved] = steps
+        return attack
+
     def objective(self, neurons: Neurons) -> float:
         """Return the program's value, without its cones."""
         z = worst_prediction(self.loss, self.y, *self.bounds(neurons))
@@ -197,7 +206,7 @@ class RobustNetworkForm(NamedTuple):
             program.reach(weights),
             np.flatnonzero(program.moved),
             program.radius,
-            KINDS[program.ball],
+            CODES[program.ball],
             slopes,
         )
         return program._replace(slopes=slopes, added=added)

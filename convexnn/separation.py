@@ -17,6 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from convexnn.arrays import Array, BoolArray
 
+EXACT = 100_000  # entries of the data up to which each pattern's margin is computed for screening
+TRIED = 20  # patterns whose margins are computed for a message
 METRIC = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
 
 
@@ -41,22 +43,25 @@ class Separation:
         self.X, self.moved, self.ball = X, moved, ball
 
     def possible(self, matrix: BoolArray, radius: float) -> BoolArray:
-        """Return which patterns keep a cone with a neuron in it at this radius."""
+        """Return which patterns keep a cone with a neuron in it at this radius.
+
+        Of large data some may be returned whose cone is empty: only pairs of examples are tried.
+        """
         cut = self._cut(matrix, radius)
         return np.array([self._survives(d, c, radius) for d, c in zip(matrix.T, cut, strict=True)])
 
     def _survives(self, pattern: BoolArray, cut: bool, radius: float) -> bool:
         if self._free(self._rows(pattern)[:, ~self.moved]):
             return True
-        return not cut and self.radius_of(pattern) >= radius
+        return not cut and (self.X.size > EXACT or self.radius_of(pattern) >= radius)
 
     def _rows(self, pattern: BoolArray) -> Array:
         rows: Array = np.where(pattern, 1.0, -1.0)[:, None] * self.X
         return rows
 
     def largest(self, matrix: BoolArray) -> float:
-        """Return the largest radius that one of the patterns survives."""
-        return max(self.radius_of(matrix[:, p]) for p in range(matrix.shape[1]))
+        """Return the largest radius that one of the first patterns survives."""
+        return max(self.radius_of(pattern) for pattern in matrix.T[:TRIED])
 
     def radius_of(self, pattern: BoolArray) -> float:
         """Return the largest radius that a pattern survives; inf without the moved columns."""
@@ -103,9 +108,7 @@ class Separation:
             cost = np.append(np.zeros(2 * d), -1.0)
             fit = np.hstack([-rows, rows, np.ones((n, 1))])
             size = np.concatenate([inside, inside, [False]]).astype(np.float64)
-            bounds: list[Any] = [(0.0, None)] * (2 * d) + [
-                (None, None)
-            ]
+            bounds: list[Any] = [(0.0, None)] * (2 * d) + [(None, None)]
             A, b = np.vstack([fit, size]), np.append(np.zeros(n), 1.0)
         else:
             cost = np.append(np.zeros(d), -1.0)

@@ -97,6 +97,26 @@ class Step(NamedTuple):
     violation: float
 
 
+class Stage(NamedTuple):
+    """One stage of an engine that smooths less and less, or re-centres its smoothing.
+
+    Attributes
+    ----------
+    stage : int
+        From 0.
+    mu : float
+        The smoothing, in the engine's units.
+    iterations : int
+    gap : float
+        That of the last certified `Step` of this stage or before.
+    """
+
+    stage: int
+    mu: float
+    iterations: int
+    gap: float
+
+
 class SolveError(RuntimeError):
     """Raised by `Solution.raise_for_status` for an answer that is not OPTIMAL."""
 
@@ -121,6 +141,8 @@ class Solution:
     problem : Problem
     options, versions : dict
         What it takes to run the same solve again.
+    stages : tuple of Stage
+        Of ``homotopy``; empty for engines without stages.
     """
 
     status: Status
@@ -135,6 +157,7 @@ class Solution:
     problem: Any = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
 
     @property
     def objective(self) -> float:

@@ -27,19 +27,22 @@ from convexnn.backend import (
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, Neurons
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
-from convexnn.problem import Problem, ProblemError, seed_of
+from convexnn.problem import Adopts, Problem, ProblemError, Remarks, seed_of
 from convexnn.robust import RobustForm, RobustNetworkForm
-from convexnn.solution import Solution, Status
+from convexnn.solution import Solution, Stage, Status
 from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm
 
 NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
+CONIC_ENTRIES = (
+    8_000  # examples times patterns up to which "auto" takes Clarabel for robust training
+)
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 OWN: dict[type, tuple[str, ...]] = {
     WassersteinForm: ("newton",),
@@ -47,7 +50,6 @@ OWN: dict[type, tuple[str, ...]] = {
     Transport: ("greedy",),
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
-    RobustForm: ("admm",),
     RobustNetworkForm: ("convex-concave",),
     ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
@@ -255,7 +257,7 @@ class Compiled:
                 "certify": monitor.certify_s,
             },
             backend=self.backend.name,
-            message=raw.message,
+            message=" ".join(part for part in (raw.message, _remark(self.problem)) if part),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -266,7 +268,12 @@ class Compiled:
                 **extra,
             },
             versions=dict(versions()),
+            stages=_stages(raw, monitor),
         )
+
+
+def _remark(problem: Problem[Any]) -> str:
+    return problem.remark() if isinstance(problem, Remarks) else ""
 
 
 @lru_cache(maxsize=1)
@@ -342,6 +349,8 @@ def automatic(problem: Problem[Any]) -> str:
     one with an engine of its own   see ``OWN``    it is exact, or the only one
     over all patterns               cell-walk      finds the patterns itself
     without cones (majorant)        admm           no factor larger than d x d
+    robust, n P <= 8,000            clarabel       interior point is fast while it is small
+    robust, larger                  admm           no factor larger than d x d or P x P
     smooth loss, n <= 4,000         admm           few iterations, one n x n factor
     smooth loss, more examples      fista          no factor, memory O(nP)
     hinge loss, n <= 2,500          ipm            first-order methods crawl at kinks
@@ -362,6 +371,10 @@ def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
             return OWN[form]
     if NetworkForm in offered:
         return "cell-walk", "lbfgs"
+    if RobustForm in offered:
+        size = problem.size(RobustForm) if isinstance(problem, Sized) else None
+        small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
+        return ("cvxpy:clarabel", "admm") if small else ("admm",)
     if MajorantForm in offered:
         return ("admm",)
     if isinstance(problem, Sized):
@@ -395,10 +408,12 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
 
 
 def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
-    if start is None:
-        return None
+    if start is None or isinstance(form, CvxpyProgram):
+        return None  # CVXPY's solvers take no start
     kind = type(problem.initial()[0])
-    if isinstance(start, Solution):
+    if isinstance(start, Solution) and isinstance(problem, Adopts):
+        start = problem.adopt(start)
+    elif isinstance(start, Solution):
         start = (start.primal, start.dual)
     elif not isinstance(start, tuple) or isinstance(start, kind):
         start = (start, None)
@@ -412,7 +427,8 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
-        if not isinstance(form, NetworkForm) and columns != form.blocks:
+        searched = isinstance(form, NetworkForm | RobustNetworkForm)
+        if not searched and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
     else:
         for name, mine, own in zip(kind._fields, primal, problem.initial()[0], strict=True):
@@ -421,6 +437,16 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
                     f"start must have {name} of shape {np.shape(own)}, got {np.shape(mine)}"
                 )
     return start
+
+
+def _stages(raw: Raw, monitor: Monitor) -> tuple[Stage, ...]:
+    """Return the stages that an engine went through, graded by what was certified."""
+    done, graded = 0, []
+    for k, (mu, iterations) in enumerate(raw.stages):
+        done += iterations
+        gaps = [step.gap for step in monitor.history if step.iteration <= done]
+        graded.append(Stage(k, mu, iterations, gaps[-1] if gaps else np.inf))
+    return tuple(graded)
 
 
 def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:

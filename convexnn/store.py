@@ -25,7 +25,7 @@ from convexnn.network_lasso import Flows
 from convexnn.patterns import Patterns
 from convexnn.portfolio import Stress, Weights
 from convexnn.robust import RobustDual
-from convexnn.solution import Certificate, Solution, Status, Step, to_json
+from convexnn.solution import Certificate, Solution, Stage, Status, Step, to_json
 from convexnn.terms import SAVED, Term
 from convexnn.wasserstein import Linear, Slopes
 
@@ -88,7 +88,9 @@ def read_npz(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict
 
 def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
     """Write a solution; see `Solution.save`."""
-    arrays: dict[str, Any] = {"history": np.array(solution.history, dtype=np.float64)}
+    arrays: dict[str, Any] = {
+        name: np.array(getattr(solution, name), dtype=np.float64) for name in ("history", "stages")
+    }
     meta = {
         "kind": "Solution",
         "problem": _problem_to(arrays, solution.problem),
@@ -144,6 +146,10 @@ def _graded(path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, A
         problem=problem,
         options=meta["options"],
         versions=meta["versions"],
+        stages=tuple(
+            Stage(int(k), mu, int(iterations), gap)
+            for k, mu, iterations, gap in arrays["stages"].tolist()
+        ),
     )
 
 

@@ -3,13 +3,15 @@
 A term is a convex function ``f`` of a vector. Certificates need its conjugate, ``f*(s) = sup <s,
 x> - f(x)``, and how far its domain reaches: `gauge` is the least ``t >= 0`` with ``s / t`` in it,
 which makes prices feasible by scaling, and `support` the largest ``<s, x>`` over the x that the
-term allows, which proves that there are none.
+term allows, which proves that there are none. Far from the origin ``<s, x>`` loses digits: a term
+has an `anchor` amid its values, and `ceiling` bounds ``f*(t) - <t, anchor>`` over all t that
+rounding may have made s of.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.arrays import Array
+
+ROUNDING = 2.0**-52
 
 
 class Term(ABC):
@@ -53,6 +57,22 @@ class Term(ABC):
         """Return ``f*(s)`` where `gauge` is at most 1; inf if it is not known."""
         return np.inf
 
+    @property
+    def anchor(self) -> Array:
+        """Return a point amid the values of the term: the origin, by default."""
+        return np.zeros(self.size)
+
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return the largest ``f*(t) - <t, anchor>`` over t with ``|t - s| <= e``, or more.
+
+        By default of the finite ones among 2d conjugates, whose arguments have all those t in
+        their hull.
+        """
+        at = self.conjugate(s) - float(s @ self.anchor)
+        away = len(s) * np.diag(e)[e > 0.0]
+        found = [self.conjugate(t) - float(t @ self.anchor) for t in (*(s + away), *(s - away))]
+        return max([at, *(value for value in found if np.isfinite(value))])
+
     def gauge(self, s: Array) -> float:
         """Return the least ``t >= 0`` with ``s / t`` in the domain of the conjugate."""
         return 0.0
@@ -69,9 +89,17 @@ class Term(ABC):
         object.__setattr__(self, name, value)
 
 
+class _Anchored(Term):
+    """A term whose conjugate is known by its ceiling."""
+
+    def conjugate(self, s: Array) -> float:
+        """Return ``f*(s)`` where `gauge` is at most 1."""
+        return float(s @ self.anchor) + self.ceiling(s, np.zeros(len(s)))
+
+
 @dataclass(frozen=True, eq=False)
-class _Around(Term):
-    """A weighted distance from a point.
+class _Around(_Anchored):
+    """A weighted distance from a point; its conjugate is ``<s, point> + bend ||s||^2 / 2``.
 
     Parameters
     ----------
@@ -97,6 +125,20 @@ class _Around(Term):
         assert isinstance(self.point, np.ndarray)
         return self.point
 
+    @property
+    def anchor(self) -> Array:
+        """Return the point."""
+        return self._point
+
+    @property
+    def bend(self) -> float:
+        """Return the curvature of the conjugate: 0 of a norm."""
+        return 0.0
+
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return ``bend sum_j (|s_j| + e_j)^2 / 2``."""
+        return 0.5 * self.bend * float(np.sum((np.abs(s) + e) ** 2)) if self.bend else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Distance(_Around):
@@ -119,10 +161,6 @@ class Distance(_Around):
         r = float(np.linalg.norm(v - self._point))
         share = 0.0 if r <= step * self.weight else 1.0 - step * self.weight / r
         return self._point + share * (v - self._point)
-
-    def conjugate(self, s: Array) -> float:
-        """Return ``<s, point>``."""
-        return float(s @ self._point)
 
     def gauge(self, s: Array) -> float:
         """Return ``||s|| / weight``."""
@@ -154,10 +192,6 @@ class L1Distance(_Around):
         away, level = v - self._point, step * self.weight
         result: Array = self._point + np.sign(away) * np.maximum(np.abs(away) - level, 0.0)
         return result
-
-    def conjugate(self, s: Array) -> float:
-        """Return ``<s, point>``."""
-        return float(s @ self._point)
 
     def gauge(self, s: Array) -> float:
         """Return ``max |s| / weight``."""
@@ -206,9 +240,10 @@ class HuberDistance(_Around):
         share = self.delta / (self.delta + s) if r <= self.delta + s else 1.0 - s / r
         return self._point + share * (v - self._point)
 
-    def conjugate(self, s: Array) -> float:
-        """Return ``<s, point> + delta ||s||^2 / (2 weight)``."""
-        return float(s @ self._point) + 0.5 * self.delta * float(s @ s) / self.weight
+    @property
+    def bend(self) -> float:
+        """Return ``delta / weight``."""
+        return self.delta / self.weight
 
     def gauge(self, s: Array) -> float:
         """Return ``||s|| / weight``."""
@@ -243,9 +278,10 @@ class SquaredDistance(_Around):
         s = step * self.weight
         return (v + s * self._point) / (1.0 + s)
 
-    def conjugate(self, s: Array) -> float:
-        """Return ``<s, point> + ||s||^2 / (2 weight)``."""
-        return float(s @ self._point) + 0.5 * float(s @ s) / self.weight
+    @property
+    def bend(self) -> float:
+        """Return ``1 / weight``."""
+        return 1.0 / self.weight
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return half the square."""
@@ -255,7 +291,7 @@ class SquaredDistance(_Around):
 
 
 @dataclass(frozen=True, eq=False)
-class Quadratic(Term):
+class Quadratic(_Anchored):
     """``x'P x / 2 + q'x``, P symmetric and positive definite.
 
     Parameters
@@ -305,10 +341,17 @@ class Quadratic(Term):
         result: Array = vectors @ ((vectors.T @ (v - step * q)) / (1.0 + step * values))
         return result
 
-    def conjugate(self, s: Array) -> float:
-        """Return ``(s - q)' P^-1 (s - q) / 2``."""
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return ``(s - q)' P^-1 (s - q) / 2``, with eigenvalues as small as they may be."""
         values, vectors, q = self._parts
-        return 0.5 * float(np.sum((vectors.T @ (s - q)) ** 2 / values))
+        if not e.any():
+            return 0.5 * float(np.sum((vectors.T @ (s - q)) ** 2 / values))
+        unit = 4.0 * len(q) * np.finfo(float).eps
+        least = values - unit * values[-1]
+        if least[0] <= 0.0:
+            return np.inf
+        blur = float(np.linalg.norm(e)) + unit * float(np.linalg.norm(s) + np.linalg.norm(q))
+        return 0.5 * float(np.sum((np.abs(vectors.T @ (s - q)) + blur) ** 2 / least))
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return the quadratic form."""
@@ -318,7 +361,7 @@ class Quadratic(Term):
 
 
 @dataclass(frozen=True, eq=False)
-class Box(Term):
+class Box(_Anchored):
     """0 where ``low <= x <= high``, inf elsewhere.
 
     Parameters
@@ -364,10 +407,16 @@ class Box(Term):
         """Return the nearest point of the box."""
         return np.clip(v, *self._ends)
 
-    def conjugate(self, s: Array) -> float:
-        """Return the largest ``<s, x>`` over the box."""
+    @property
+    def anchor(self) -> Array:
+        """Return the middle."""
         low, high = self._ends
-        return float(np.maximum(s * low, s * high).sum())
+        return 0.5 * low + 0.5 * high
+
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return the largest ``<t, x - middle>`` over the box."""
+        (low, high), middle = self._ends, self.anchor
+        return float((np.abs(s) + e) @ np.maximum(high - middle, middle - low))
 
     def support(self, s: Array) -> float:
         """Return the largest ``<s, x>`` over the box."""
@@ -380,7 +429,7 @@ class Box(Term):
 
 
 @dataclass(frozen=True, eq=False)
-class Ball(Term):
+class Ball(_Anchored):
     """0 where ``||x - centre|| <= radius``, inf elsewhere.
 
     Parameters
@@ -422,9 +471,14 @@ class Ball(Term):
         r = float(np.linalg.norm(v - self._centre))
         return v if r <= self.radius else self._centre + (self.radius / r) * (v - self._centre)
 
-    def conjugate(self, s: Array) -> float:
-        """Return the largest ``<s, x>`` over the ball."""
-        return float(s @ self._centre) + self.radius * float(np.linalg.norm(s))
+    @property
+    def anchor(self) -> Array:
+        """Return the centre."""
+        return self._centre
+
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return the largest ``<t, x - centre>`` over the ball."""
+        return self.radius * float(np.linalg.norm(np.abs(s) + e))
 
     def support(self, s: Array) -> float:
         """Return the largest ``<s, x>`` over the ball."""
@@ -450,7 +504,8 @@ class Custom(Term):
     proximal : callable
         ``(v, step) -> argmin step f(x) + ||x - v||^2 / 2``.
     dual : callable, optional
-        ``f*(s)``, inf outside of its domain. Without it nothing is known below the optimum.
+        ``f*(s)``, inf outside of its domain. Without it nothing is known below the optimum; with
+        it the bound is as right as what it returns.
 
     Examples
     --------
@@ -482,6 +537,41 @@ class Custom(Term):
     def conjugate(self, s: Array) -> float:
         """Return what the conjugate says."""
         return np.inf if self.dual is None else float(self.dual(s))
+
+
+def conjugates(
+    terms: Sequence[Term], parts: Sequence[Array], blurs: Sequence[Array]
+) -> tuple[float, float]:
+    """Return by what to divide prices, and then at most ``sum_i f_i*(t_i) - <t_i, anchor_i>``.
+
+    The ``t_i`` are all that differ from ``s_i`` by at most ``e_i``, both divided.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+    parts, blurs : sequences of arrays
+        ``s_i``, and ``e_i``, to which the rounding of sums over ``s_i`` is added here.
+
+    Returns
+    -------
+    scale, total : float
+        A scale >= 1, after which every conjugate is finite.
+
+    Examples
+    --------
+    >>> conjugates([Distance([5.0])], [np.array([2.0])], [np.array([0.0])])[0].__round__(6)
+    2.0
+    """
+    size = max(len(s) for s in parts)
+    unit = (8.0 + size) * ROUNDING
+    wide = [e + unit * np.abs(s) for s, e in zip(parts, blurs, strict=True)]
+    triples = list(zip(terms, parts, wide, strict=True))
+    scale = max(f.gauge(s) + f.gauge(e) for f, s, e in triples) * (1.0 + unit)
+    if scale > 1.0:
+        triples = [(f, s / scale, e / scale) for f, s, e in triples]
+    values = np.array([f.ceiling(s, e) for f, s, e in triples])
+    slack = (8.0 + len(values)) * ROUNDING * float(np.abs(values).sum())
+    return max(1.0, scale), float(values.sum()) + slack
 
 
 SAVED = {

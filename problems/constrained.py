@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array, frozen
 from convexnn.forms import CvxpyProgram
-from convexnn.linear_sum import LinearSum, Multipliers, Stacked
+from convexnn.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
 from convexnn.problem import ProblemError, real_array
 from convexnn.solution import Certificate
 from convexnn.terms import Term, as_terms
@@ -37,9 +37,9 @@ class LinearlyConstrained:
 
     The bound is the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at prices drawn towards
     0 until it is finite. The violation is the largest residual of an equation, relative to the
-    largest sum of absolute values in one. Where the equations have no solution that the terms
-    allow, the status is INFEASIBLE and ``solution.dual.ray`` the proof: ``<y, A x> < <y, b>`` for
-    every x allowed.
+    largest sum of absolute values in one, counted from the terms' own points. Where the equations
+    have no solution that the terms allow, the status is INFEASIBLE and ``solution.dual.ray`` the
+    proof: ``<y, A x> < <y, b>`` for every x allowed.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class LinearlyConstrained:
 
     @cached_property
     def _form(self) -> LinearSum:
-        return LinearSum(self.terms, self.A, self.b)
+        return linear_sum(self.terms, self.A, self.b)
 
     def forms(self) -> tuple[type, ...]:
         """Return the sum itself, and its formula if every term has an atom."""

@@ -51,7 +51,7 @@ class DistributedMedian:
     graph's spectrum, which scale its steps. The dual is ``max sum_i <nu_i, b_i>`` over prices
     with ``sum_i nu_i = 0`` and ``||nu_i|| <= w_i``; any prices become feasible ones. The
     violation is the largest distance of an agent's point from `LocalMedians.point`, in units of
-    the median distance of the data from their mean.
+    the median distance of the data from their weighted mean.
 
     Parameters
     ----------
@@ -123,8 +123,13 @@ class DistributedMedian:
 
     @cached_property
     def _centre(self) -> Array:
-        result: Array = np.asarray(self.points).mean(axis=0)
-        return result
+        """Return the weighted mean: the sum of distances from it is at most twice the least."""
+        points = np.asarray(self.points)
+        middle: Array = points.mean(axis=0)
+        if self.weights is not None:
+            weights = np.asarray(self.weights)
+            middle = middle + (weights / weights.sum()) @ (points - middle)
+        return middle
 
     @cached_property
     def _units(self) -> tuple[float, float]:
@@ -184,9 +189,15 @@ class DistributedMedian:
         return Agents(form.points, 0, 0), Prices(form.prices_at(form.points.mean(axis=0)))
 
     def objective(self, primal: Agents) -> float:
-        """Return the weighted sum of distances to the model's point."""
+        """Return the weighted sum of distances to the point as its model holds it, in float64."""
         length, weight = self._units
-        return length * weight * self._form.objective(self._chosen(primal))
+        away = (np.asarray(self.points) - self._located(self._chosen(primal))) / length
+        return length * weight * float(self._form.weights @ lengths(away))
+
+    def _located(self, x: Array) -> Array:
+        """Return points in the user's coordinates."""
+        located: Array = self._centre + self._units[0] * x
+        return located
 
     def _chosen(self, primal: Agents) -> Array:
         x: Array = primal.X[self._form.representative(primal.X)]
@@ -199,7 +210,7 @@ class DistributedMedian:
         bound = form.bound(dual.nu)
         apart = float(lengths(primal.X - x).max())
         unit = length * weight
-        return Certificate(unit * form.objective(x), unit * bound, apart, "all points")
+        return Certificate(self.objective(primal), unit * bound, apart, "all points")
 
     def prune(self, primal: Agents) -> Agents:
         """Return the points themselves."""
@@ -207,6 +218,6 @@ class DistributedMedian:
 
     def build_model(self, primal: Agents) -> LocalMedians:
         """Return the points in the user's coordinates."""
-        local = self._centre + self._units[0] * primal.X
+        local = self._located(primal.X)
         point = local[self._form.representative(primal.X)].copy()
         return LocalMedians(point, local, primal.rounds, primal.messages)

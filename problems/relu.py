@@ -166,7 +166,8 @@ class ReluTraining(Training):
         else:
             count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, d, count, True, smooth, GRADING * n * count)
+        coupled = form is not MajorantForm
+        return Size(n, d, count, True, smooth, GRADING * n * count, coupled)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm`, `MajorantForm`, `NetworkForm` or `CvxpyProgram`."""

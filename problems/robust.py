@@ -22,9 +22,10 @@ from convexnn.problems.training import Design, Training, make_design
 from convexnn.relaxation import relaxed_bound
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.separation import Separation
-from convexnn.solution import Certificate
+from convexnn.solution import Certificate, Solution
 
 if TYPE_CHECKING:
+    from convexnn.arrays import Array
     from convexnn.network import TwoLayerNetwork
 
 GRADING = 80.0  # bytes an entry of the patterns takes when a network is graded
@@ -187,22 +188,23 @@ class RobustReluTraining(Training):
         matrix: BoolArray = self.given.distinct().matrix
         active = matrix.any(axis=0)
         matrix = matrix[:, active] if active.any() else matrix
-        if self.formulation == "cones" and self.radius > 0.0:
-            kept = self.separation.possible(matrix, self.radius)
-            matrix = matrix[:, kept] if kept.any() else matrix[:, :1]
-        return matrix
+        if self.formulation == "majorant" or self.radius == 0.0:
+            return matrix
+        kept = self.separation.possible(matrix, self.radius)
+        return matrix[:, kept] if kept.any() else matrix[:, :1]
 
     def remark(self) -> str:
         """Say so where no pattern has a network in its robust cone."""
         if self.formulation == "majorant" or self.radius == 0.0 or self.given is None:
             return ""
-        matrix = self.given.distinct().matrix
-        if self.separation.possible(matrix, self.radius).any():
+        if self.matrix is None or self.matrix.shape[1] > 1:
             return ""
-        largest = self.separation.largest(matrix)
+        if self.separation.possible(self.matrix, self.radius).any():
+            return ""
+        largest = self.separation.largest(self.given.matrix)
         return (
             f"No pattern keeps a robust cone at radius {self.radius:.6g}: every network is zero. "
-            f"The largest radius at which one of these patterns does is {largest:.6g}."
+            f"The largest radius found at which one does is {largest:.6g}."
         )
 
     def forms(self) -> tuple[type, ...]:
@@ -222,7 +224,7 @@ class RobustReluTraining(Training):
         if isinstance(self.patterns, Patterns):
             count = len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, d, count, True, smooth, GRADING * n * (count + d))
+        return Size(n, d, count, True, smooth, GRADING * n * (count + d), coupled=False)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `RobustForm`, `RobustNetworkForm` or `CvxpyProgram`."""
@@ -303,6 +305,26 @@ class RobustReluTraining(Training):
         scope = "the majorant over these patterns" if majorant else "these patterns"
         bound = robust_bound(self._form, dual)
         return Certificate(objective, bound, self._form.violation(primal), scope)
+
+    def adopt(self, start: Solution) -> tuple[Neurons, RobustDual | None]:
+        """Return the points of another robust problem, neurons by their patterns."""
+        primal: Neurons = start.primal
+        theirs = getattr(start.problem, "matrix", None)
+        if self.matrix is None or theirs is None or np.array_equal(self.matrix, theirs):
+            return primal, start.dual
+        place = {column.tobytes(): p for p, column in enumerate(theirs.T)}
+        columns = [place.get(column.tobytes(), -1) for column in self.matrix.T]
+        found = np.array(columns)
+
+        def taken(part: Array) -> Array:
+            return np.where(found >= 0, part[:, found], 0.0)
+
+        dual, P = start.dual, theirs.shape[1]
+        left, right = (
+            np.hstack([taken(part[:, :P]), taken(part[:, P:])]) for part in (dual.left, dual.right)
+        )
+        neurons = Neurons(taken(primal.V), taken(primal.W), primal.skip)
+        return neurons, dual._replace(left=left, right=right)
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:
         """Return the network, its dead neurons left out."""

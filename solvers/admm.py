@@ -40,6 +40,7 @@ MAX_ITER = 20_000
 FIRST_CHECK = 10
 COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
 GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
+COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
@@ -99,7 +100,14 @@ class Admm:
             warm_up(form)
 
     def memory(self, size: Size) -> dict[str, float]:
-        """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight."""
+        """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight.
+
+        For programs whose examples are split from the neurons, 200 bytes an output instead.
+        """
+        if not size.coupled:
+            return {
+                "its copies of the neurons' outputs": COPIES * size.n * (size.patterns + size.d)
+            }
         unknowns = size.d * size.patterns
         few = 2 * unknowns <= size.n
         side = unknowns if few else size.n

@@ -77,7 +77,7 @@ class Checkpoint:
             )
         for name in state:
             rows = arrays[name]
-            state[name] = rows[talk.block.own].copy() if name[0].isupper() else rows
+            state[name] = talk.share(rows, len(state[name])) if name[0].isupper() else rows
         talk.rounds, talk.messages = int(meta["rounds"]), int(meta["messages"])
         return int(meta["iteration"])
 

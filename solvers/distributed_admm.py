@@ -27,6 +27,8 @@ DEFAULTS = {"penalty": None}
 class DecentralisedAdmm:
     """The method; its option `penalty` is c, in units of mean weight over spread."""
 
+    doubt = ""
+
     def __init__(self, form: ConsensusForm, block: Block, chosen: dict[str, Any]) -> None:
         self.c = (
             automatic(form) if chosen["penalty"] is None else positive("penalty", chosen["penalty"])

@@ -15,6 +15,9 @@ from convexnn.solvers.rounds import serial, warm_up
 class Homotopy:
     """Primal-dual homotopy smoothing (Wei, Yu, Ling & Neely 2018).
 
+    ``solution.stages`` tells mu, iterations and gap of each stage: of each mu in the paper's
+    scheme, of each centre in the adaptive one.
+
     Options
     -------
     scheme : "adaptive" or "paper", default "adaptive"

@@ -43,7 +43,8 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
     adaptive = choice("scheme", chosen["scheme"], ["adaptive", "paper"]) == "adaptive"
     given = chosen["smoothing"]
     mu = 1.0 if given is None else positive("smoothing", given)
-    x = form.prox(np.zeros(form.A.shape[1]), 1.0) if start is None else start[0].x
+    anchor = np.concatenate([f.anchor for f in form.terms])
+    x = form.prox(anchor, 1.0) if start is None else start[0].x
     m = len(form.b)
     none = np.zeros(m)
     y = no_solution(form)
@@ -52,21 +53,24 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
         return Raw("infeasible", "A x = b has no solution: A'y = 0 and y'b != 0 for y = dual.ray.")
     rows = np.sqrt(np.asarray((abs(form.A) ** 2).sum(axis=1)).ravel())
     rows[rows == 0.0] = 1.0
-    A, b = scaled(form.A, 1.0 / rows), form.b / rows
+    A, rest = scaled(form.A, 1.0 / rows), form.rest[0] / rows
     AT = A.T
     sigma2 = largest_singular_value(A) ** 2 or 1.0
     lam = none if start is None or start[1] is None else start[1].lam * rows
-    before, centre, unit = lam, x, float(np.linalg.norm(b)) or 1.0
+    before, centre, unit = lam, x, float(np.linalg.norm(rest)) or 1.0
     theta, theta_before = 1.0, 1.0
     level, age = np.inf, 0
     stage, length, total, mass = 0, FIRST_STAGE, np.zeros_like(x), 0.0
     check = float(FIRST_CHECK)
     limit = options.max_iter or MAX_ITER
-    reported, stages = lam, [mu]
+    reported = lam
+    stages = [(mu, 0)]
     for t in range(1, limit + 1):
         ahead = lam + theta * (1.0 / theta_before - 1.0) * (lam - before)
         x = form.prox(centre - (AT @ ahead) / mu, 1.0 / mu)
-        r = A @ x - b
+        away = x - anchor  # far from the origin it has the digits that x has lost
+        r = A @ away + rest
+        stages[-1] = (stages[-1][0], stages[-1][1] + 1)
         before, lam = lam, ahead + (mu / sigma2) * r
         weight = 1.0 / theta
         theta, theta_before = 0.5 * (np.sqrt(theta**4 + 4.0 * theta**2) - theta**2), theta
@@ -78,8 +82,8 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
             elif size <= ENOUGH * level or age >= PATIENCE:
                 if given is None:
                     slack = mu * float(np.linalg.norm(x - centre))  # of the prices
-                    mu *= balance(size / (unit + float(np.linalg.norm(x))), slack, AT @ lam)
-                stages.append(mu)
+                    mu *= balance(size / (unit + float(np.linalg.norm(away))), slack, AT @ lam)
+                stages.append((mu, 0))
                 centre, level, age, again = x, size, 0, True
             if again:
                 before, theta, theta_before = lam, 1.0, 1.0
@@ -87,7 +91,7 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
             total, mass, stage = total + weight * x, mass + weight, stage + 1
             if stage >= length:
                 centre, mu = total / mass, 0.5 * mu
-                stages.append(mu)
+                stages.append((mu, 0))
                 stage, length, total, mass = 0, np.ceil(length * LONGER), np.zeros_like(x), 0.0
                 before, theta, theta_before = lam, 1.0, 1.0
         if t >= check or t == limit or (t % GLANCE == 0 and reporter.expired()):
@@ -101,17 +105,12 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
                     return Raw("infeasible", "No x that the terms allow solves A x = b: dual.ray.")
             reported = lam
             if reporter.report(t, Stacked(x), Multipliers(lam / rows, none)):
-                return Raw("stopped", told(stages))
+                return Raw("stopped", stages=tuple(stages))
             if not adaptive and mass > 0.0:
                 average = Stacked(total / mass)
                 if reporter.report(t, average, Multipliers(lam / rows, none)):
-                    return Raw("stopped", told(stages))
-    return Raw("max_iter", told(stages))
-
-
-def told(stages: list[float]) -> str:
-    """Return the history of the stages in words."""
-    return f"{len(stages)} stages, mu from {stages[0]:.3g} to {stages[-1]:.3g}."
+                    return Raw("stopped", stages=tuple(stages))
+    return Raw("max_iter", stages=tuple(stages))
 
 
 def balance(primal: float, slack: float, prices: Array) -> float:

@@ -35,6 +35,8 @@ DEFAULTS = {"scheme": "adaptive", "splitting": "root", "smoothing": None}
 class MedianHomotopy:
     """The method, in either scheme and splitting."""
 
+    doubt = ""
+
     def __init__(self, form: ConsensusForm, block: Block, chosen: dict[str, Any]) -> None:
         self.adaptive = choice("scheme", chosen["scheme"], ["adaptive", "paper"]) == "adaptive"
         self.splitting = choice("splitting", chosen["splitting"], ["root", "laplacian"])
@@ -70,11 +72,13 @@ class MedianHomotopy:
             "mu": np.array([self.mu]),
             "stage": np.array([0.0, FIRST_STAGE, 0.0]),  # round, length, weight of the average
             "level": np.array([np.inf, 0.0]),  # ||A x|| where it was last re-centred, rounds since
+            "stages": np.array([[self.mu, 0.0]]),  # mu of each and its rounds
         }
 
     def step(self, talk: Transport, state: State) -> None:
         """Make one round."""
         nu, (theta, before), mu = state["Nu"], state["theta"], float(state["mu"][0])
+        state["stages"][-1, 1] += 1.0
         ahead = nu + theta * (1.0 / before - 1.0) * (nu - state["Before"])
         x = np.empty_like(nu)
         nearer(state["Centre"] - ahead / mu, self.b, self.w / mu, x)
@@ -97,6 +101,7 @@ class MedianHomotopy:
         state["level"] = np.array([level if held == np.inf else held, age + 1.0])
         if held < np.inf and (level <= ENOUGH * held or age >= PATIENCE):
             state.update(Centre=state["X"].copy(), level=np.array([level, 0.0]))
+            self._next_stage(state)
         elif held < np.inf and sums[1] >= 0.0:
             return
         state.update(Before=state["Nu"].copy(), theta=np.ones(2))
@@ -115,6 +120,10 @@ class MedianHomotopy:
                 mu=0.5 * state["mu"],
                 stage=np.array([0.0, np.ceil(length * LONGER), 0.0]),
             )
+            self._next_stage(state)
+
+    def _next_stage(self, state: State) -> None:
+        state["stages"] = np.vstack([state["stages"], [float(state["mu"][0]), 0.0]])
 
     def points(self, state: State) -> tuple[Array, Array]:
         """Return the last points and prices."""

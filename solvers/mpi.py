@@ -1,6 +1,6 @@
 """The engines over a graph in several processes: the launcher, and its backends.
 
-Nothing here imports MPI. Started plainly, a backend writes the form to a folder, starts
+Nothing here imports MPI. Started plainly, a backend writes the form to a folder of its own, starts
 ``mpiexec -n processes python -m convexnn.solvers.mpi_worker FOLDER`` and grades the points that
 the first process sends through a socket, while the others wait. Started under mpiexec, every
 process solves the same problem and takes its own block of the agents.
@@ -9,6 +9,8 @@ process solves the same problem and takes its own block of the agents.
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import secrets
 import shutil
 import signal
@@ -20,27 +22,38 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.consensus import Agents, ConsensusForm, Prices
+from convexnn.consensus import ConsensusForm
+from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive_int
-from convexnn.solution import to_json
-from convexnn.solvers import distributed_admm, median_homotopy
+from convexnn.solvers import distributed_admm, first_order, lasso_admm, median_homotopy
 from convexnn.solvers.options import unpack
-from convexnn.solvers.rounds import OWN, warm_up
+from convexnn.solvers.rounds import OWN, Maker, warm_up
+from convexnn.terms import SAVED
 
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
-METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "mpi:admm": (distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS),
-    "mpi:homotopy": (median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS),
+METHODS: dict[str, dict[type, tuple[Maker, dict[str, Any]]]] = {
+    "mpi:admm": {
+        ConsensusForm: (distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS),
+        LassoForm: (lasso_admm.LassoAdmm, lasso_admm.DEFAULTS),
+    },
+    "mpi:homotopy": {ConsensusForm: (median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS)},
+    **{
+        f"mpi:{name}": {ConsensusForm: (first_order.maker(name), first_order.DEFAULTS)}
+        for name in first_order.METHODS
+    },
 }
 
 
 class Mpi:
     """One method in several processes, each with a block of the agents.
+
+    The processes are started by the mpiexec that the environment variable ``CONVEXNN_MPIEXEC``
+    names, else by that beside this Python, else by the first on the path; it must be of the MPI
+    that mpi4py loads, MPICH or Open MPI.
 
     Options
     -------
@@ -56,7 +69,7 @@ class Mpi:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.capabilities = Capabilities(forms=(ConsensusForm,), warm_start=True)
+        self.capabilities = Capabilities(forms=tuple(METHODS[name]), warm_start=True)
 
     def available(self) -> str | None:
         """Return what is missing of mpi4py and mpiexec."""
@@ -69,18 +82,21 @@ class Mpi:
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `ConsensusForm`."""
-        return None
+        """Return why a term cannot go to processes that are started from here."""
+        own = next(
+            (t for t in getattr(problem, "terms", ()) if type(t) not in SAVED.values()), None
+        )
+        if own is None or rank() is not None:
+            return None
+        return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
 
-    def prepare(self, form: ConsensusForm) -> None:
+    def prepare(self, form: Any) -> None:
         """Compile the kernels, into the cache that the processes read."""
         warm_up()
 
-    def run(
-        self, form: ConsensusForm, options: Options, reporter: Reporter, start: Any = None
-    ) -> Raw:
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Take part in the run under mpiexec, or start one."""
-        _, defaults = METHODS[self.name]
+        _, defaults = METHODS[self.name][type(form)]
         chosen = unpack(self.name, options.extra, processes=2, **OWN, **defaults)
         positive_int("processes", chosen["processes"])
         if rank() is not None:
@@ -101,15 +117,24 @@ def rank() -> int | None:
     return next((int(value) for value in found), None)
 
 
+def world() -> int | None:
+    """Return how many processes mpiexec started; None if it does not say."""
+    found = (os.environ[name] for name in SIZES if name in os.environ)
+    return next((int(value) for value in found), None)
+
+
 def mpiexec() -> str | None:
-    """Return the path of mpiexec: the one installed beside this Python, else the first found."""
+    """Return the path of mpiexec: the one asked for, or beside this Python, or first found."""
+    asked = os.environ.get("CONVEXNN_MPIEXEC")
+    if asked:
+        return shutil.which(asked)
     beside = Path(sys.executable).with_name("mpiexec")
     return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
 def launch(
     engine: str,
-    form: ConsensusForm,
+    form: Any,
     options: Options,
     chosen: dict[str, Any],
     reporter: Reporter,
@@ -120,13 +145,13 @@ def launch(
     Parameters
     ----------
     engine : str
-        "mpi:admm" or "mpi:homotopy".
-    form : ConsensusForm
+        A name from `METHODS`.
+    form : ConsensusForm or LassoForm
     options : Options
     chosen : dict
         Every option of the engine.
     reporter : Reporter
-    start : tuple of Agents and Prices, optional
+    start : tuple of a primal and a dual point, optional
 
     Returns
     -------
@@ -135,12 +160,8 @@ def launch(
     with tempfile.TemporaryDirectory(prefix="convexnn-") as name:
         folder = Path(name)
         key = secrets.token_hex(16)
-        arrays: dict[str, Any] = dict(zip(form._fields, form, strict=True))
-        if start is not None:
-            arrays["start"] = start[0].X
-        told: dict[str, Any] = {"engine": engine, "chosen": chosen, "key": key}
-        told |= {"max_iter": options.max_iter, "tol": options.tol, "seed": options.seed}
-        np.savez(folder / "form.npz", **arrays, told=np.array(to_json(told)))
+        told = (engine, form, options, chosen, start, key)
+        (folder / "job").write_bytes(pickle.dumps(told))
         command = [mpiexec() or "mpiexec", *as_root(), "-n", str(chosen["processes"])]
         command += [sys.executable, "-m", "convexnn.solvers.mpi_worker", name]
         with (
@@ -192,9 +213,7 @@ def _attend(
                     continue
                 kind, *rest = line.recv()
                 if kind == "report":
-                    t, X, nu, rounds, messages = rest
-                    stop = reporter.report(t, Agents(X, rounds, messages), Prices(nu))
-                    line.send(stop)
+                    line.send(reporter.report(*rest))
                 elif kind == "expired":
                     line.send(reporter.expired())
                 elif kind == "error":
@@ -226,8 +245,10 @@ def _lost(job: subprocess.Popen[bytes], log: Path, chosen: dict[str, Any]) -> Ra
         code: int | None = job.wait(GRACE)
     except subprocess.TimeoutExpired:
         code = None
-    said = [text for text in log.read_text(errors="replace").splitlines() if text.strip(" =")]
-    last = f" Last words: {said[-1].strip()[:200]}" if said else ""
+    said = [text.strip() for text in log.read_text(errors="replace").splitlines()]
+    words = [text for text in said if any(map(str.isalnum, text))]
+    named = [text for text in words if re.search("error|signal|abort", text, re.IGNORECASE)]
+    last = f" Last words: {(named or words)[-1][:200]}" if words else ""
     again = ""
     if chosen["checkpoint"] is not None and Path(chosen["checkpoint"]).exists():
         again = f" The same call resumes from {chosen['checkpoint']}."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import sys
+import traceback
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,9 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
-from convexnn.consensus import Agents, ConsensusForm, Prices
 from convexnn.exchange import split, total
 from convexnn.extras import need
-from convexnn.solvers.mpi import METHODS
+from convexnn.solvers.mpi import METHODS, mpiexec, rank, world
 from convexnn.solvers.rounds import drive
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class MpiTransport:
         self.rounds = self.messages = 0
         blocks = split(edges, n, self.size)
         self.block = blocks[self.rank]
-        self.counts = np.array([block.stop - block.start for block in blocks])
+        self.agents = np.array([block.stop - block.start for block in blocks])
         starts = np.array([block.start for block in blocks])
         owner = np.searchsorted(starts, self.block.ghosts, side="right") - 1
         sources, self.take = np.unique(owner, return_counts=True)
@@ -73,15 +73,22 @@ class MpiTransport:
     def allreduce(self, values: Array) -> Array:
         """Return the sum of all rows, in the order of the agents whatever the processes."""
         self.messages += 2 * (self.n - 1)
-        return total(self.gather(values))
+        return total(self._gather(values, self.agents))
 
     def gather(self, own: Array) -> Array:
-        """Return the rows of all agents."""
-        whole = np.empty((self.n, own.shape[1]))
-        self.comm.Allgatherv(
-            np.ascontiguousarray(own), (whole, (self.counts * own.shape[1]).tolist())
-        )
+        """Return the rows of all processes."""
+        return self._gather(own, np.array(self.comm.allgather(len(own))))
+
+    def _gather(self, own: Array, counts: NDArray[np.int64]) -> Array:
+        whole = np.empty((int(counts.sum()), own.shape[1]))
+        self.comm.Allgatherv(np.ascontiguousarray(own), (whole, (counts * own.shape[1]).tolist()))
         return whole
+
+    def share(self, whole: Array, rows: int) -> Array:
+        """Return this process's rows of all."""
+        counts = self.comm.allgather(rows)
+        first = sum(counts[: self.rank])
+        return whole[first : first + rows].copy()
 
     def agree(self, flag: bool) -> bool:
         """Return what the first process says."""
@@ -94,18 +101,46 @@ class MpiTransport:
 
 def take_part(
     engine: str,
-    form: ConsensusForm,
+    form: Any,
     options: Options,
     chosen: dict[str, Any],
     reporter: Reporter,
     start: Any,
 ) -> Raw:
-    """Run this process's share of the engine."""
+    """Run this process's share of the engine; if it breaks down alone, end the whole job.
+
+    Raises
+    ------
+    ValueError
+        If the processes do not find each other, are more than the agents, or were given wrong
+        options: every process comes to it alike.
+    """
     comm = need("mpi4py.MPI", "mpi").COMM_WORLD
-    talk = MpiTransport(comm, form.edges, len(form.points))
-    method = METHODS[engine][0](form, talk.block, chosen)
+    started = world() or comm.Get_size()
+    if comm.Get_size() != started:
+        raise ValueError(
+            f"mpiexec must be of the MPI that mpi4py loads: it started {started} processes, and "
+            f"each finds {comm.Get_size()}. Put the right one beside Python or in CONVEXNN_MPIEXEC "
+            f"(now {mpiexec()}), or choose the library with MPI4PY_MPIABI"
+        )
+    talk = MpiTransport(comm, form.edges, form.agents)
+    maker, _ = METHODS[engine][type(form)]
+    method = maker(form, talk.block, chosen)
     name = engine.removeprefix("mpi:")
-    return drive(name, method, talk, form, chosen, options, reporter, start)
+    try:
+        return drive(name, method, talk, form, chosen, options, reporter, start)
+    except ValueError:
+        raise
+    except BaseException:
+        give_up()
+        raise
+
+
+def give_up() -> None:
+    """Print the exception and end the job: the other processes would wait for this one."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    need("mpi4py.MPI", "mpi").COMM_WORLD.Abort(1)
 
 
 class Remote:
@@ -114,9 +149,9 @@ class Remote:
     def __init__(self, line: Any) -> None:
         self.line = line
 
-    def report(self, iteration: int, primal: Agents, dual: Prices) -> bool:
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
         """Have a point graded."""
-        self.line.send(("report", iteration, primal.X, dual.nu, primal.rounds, primal.messages))
+        self.line.send(("report", iteration, primal, dual))
         return bool(self.line.recv())
 
     def expired(self) -> bool:
@@ -147,20 +182,14 @@ class Silent:
 
 def main(folder: Path) -> None:
     """Read the form, run, and tell the launcher how it ended."""
-    comm = need("mpi4py.MPI", "mpi").COMM_WORLD
-    with np.load(folder / "form.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    told = json.loads(str(arrays.pop("told")))
-    first = arrays.pop("start", None)
-    start = None if first is None else (Agents(first, 0, 0), None)
-    form = ConsensusForm(**arrays)
-    options = Options(told["tol"], told["max_iter"], told["seed"], {})
+    told = pickle.loads((folder / "job").read_bytes())
+    engine, form, options, chosen, start, key = told
     line: Any = None
-    if comm.Get_rank() == 0:
-        line = Client(str(folder / "socket"), "AF_UNIX", authkey=told["key"].encode())
+    if rank() == 0:
+        line = Client(str(folder / "socket"), "AF_UNIX", authkey=key.encode())
     reporter: Reporter = Silent() if line is None else Remote(line)
     try:
-        raw = take_part(told["engine"], form, options, told["chosen"], reporter, start)
+        raw = take_part(engine, form, options, chosen, reporter, start)
     except ValueError as error:  # every process comes to it alike
         if line is not None:
             line.send(("error", str(error)))
@@ -173,8 +202,4 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except BaseException:
-        import traceback
-
-        traceback.print_exc()
-        sys.stderr.flush()
-        need("mpi4py.MPI", "mpi").COMM_WORLD.Abort(1)
+        give_up()

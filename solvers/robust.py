@@ -15,6 +15,7 @@ diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -95,24 +96,27 @@ class State:
     right: Array
 
     @classmethod
-    def begin(cls, form: RobustForm, start: Any) -> State:
-        """Start from zero or from a primal (and dual) point."""
+    def begin(
+        cls, form: RobustForm, start: Any, penalty: Mapping[str, float] | None = None
+    ) -> State:
+        """Start from zero or from a primal (and dual) point, with these penalties if given."""
         n, d = form.X.shape
         width = form.blocks
         curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
         mean = float(np.sum(np.square(form.X))) / n
         sigma = 0.3 * curvature * np.sqrt(width)
-        penalty = {
+        first = {
             "u": sigma * mean * n / d,
             "t": sigma * n,
             "slopes": 0.3 * curvature * mean,
             "c": sigma,
             "copies": 3.0 * sigma,
         }
+        first |= penalty or {}
         shapes = ((d, width), (width,), (n, d), (n, width), (n, width))
         point, dual = (Parts(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
         low, up, left, right = (np.zeros(shape) for shape in ((n,), (n,), (n, width), (n, width)))
-        state = cls(form, Gram(form), penalty, point, dual, low, up, left, right)
+        state = cls(form, Gram(form), first, point, dual, low, up, left, right)
         if start is not None:
             state.resume(*start)
         return state
@@ -125,7 +129,7 @@ class State:
         copies = np.broadcast_to(t, self.point.copies.shape).copy()
         self.point = Parts(U, t, self.gram.S @ U.T, form.X @ U, copies)
         if dual is None or dual.left.shape != self.left.shape:
-            return
+            return  # multipliers guessed from the network make a slower start than none
         self.low = dual.common + np.maximum(dual.mu, 0.0)
         self.up = dual.common + np.maximum(-dual.mu, 0.0)
         self.left, self.right = dual.left, dual.right

@@ -17,25 +17,6 @@ PUSH = 0.5  # of the radius: an attack's step
 PUSHES = 6  # of the attacks on a network that is reported
 
 
-def corner(g: Array, ball: str) -> Array:
-    """Return the point of each row's unit ball that is farthest along the row.
-
-    Examples
-    --------
-    >>> corner(np.array([[3.0, -4.0]]), "l1")
-    array([[ 0., -1.]])
-    """
-    if ball == "linf":
-        return np.sign(g)
-    if ball == "l2":
-        length = NORMS["l2"].value(g)[:, None]
-        return g / np.where(length > 0.0, length, 1.0)
-    out = np.zeros_like(g)
-    rows, best = np.arange(len(g)), np.argmax(np.abs(g), axis=1)
-    out[rows, best] = np.sign(g[rows, best])
-    return out
-
-
 def adversarial(form: RobustNetworkForm, begin: Neurons, reporter: Reporter, steps: int = STEPS) -> Neurons:
     """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
     attack = np.zeros_like(form.X)
@@ -62,7 +43,7 @@ def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
     z = np.maximum(hidden_v, 0.0).sum(axis=1) - np.maximum(hidden_w, 0.0).sum(axis=1)
     slope = (hidden_v > 0.0) @ network.V.T - (hidden_w > 0.0) @ network.W.T
     uphill = form.loss.gradient(z, form.y)[:, None] * slope * form.moved
-    step = PUSH * form.radius * corner(uphill, form.ball)
+    step = PUSH * form.worst_attack(uphill)
     return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 
 from convexnn.arrays import Array
-from convexnn.robust import KINDS, RobustForm
+from convexnn.ball_search import CODES
+from convexnn.robust import RobustForm
 
 HINGE, LOGISTIC, SQUARED = 0, 1, 2
 LOSSES = {"hinge": HINGE, "logistic": LOGISTIC, "squared": SQUARED}
@@ -70,7 +71,7 @@ def prox_examples(
         form.added,
         np.flatnonzero(form.moved),
         form.radius,
-        KINDS[form.ball],
+        CODES[form.ball],
         LOSSES[form.loss.name],
         form.cones,
         *weights,
@@ -101,7 +102,7 @@ def prox_neurons(
         reach,
         np.flatnonzero(form.moved),
         form.radius,
-        KINDS[form.ball],
+        CODES[form.ball],
         form.beta,
         step,
         step_reach,

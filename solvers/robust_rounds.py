@@ -76,7 +76,7 @@ class Rounds:
                 return True
         return False
 
-    def majorant(self, begin: Neurons, others: list[Neurons]) -> Neurons:
+    def majorant(self, begin: Neurons, others: list[Neurons], steps: int) -> Neurons:
         """Solve the majorant that touches at a network, with the slopes of others beside it."""
         programs = [self.form.touching(network) for network in (begin, *others)]
         slopes_v = [program.slopes[:, : program.added] for program in programs]
@@ -86,9 +86,9 @@ class Rounds:
         program = programs[0]._replace(slopes=np.hstack([*slopes_v, *slopes_w]), added=V.shape[1])
         best = Neurons(V, W, begin.skip)
         value = program.objective(best)
-        state, tuner = robust.State.begin(program, (best, None)), robust.Tuner()
-        state.penalty |= self.penalty
-        for k in range(1, self.chosen["steps"] + 1):
+        state = robust.State.begin(program, (best, None), self.penalty)
+        tuner = robust.Tuner()
+        for k in range(1, steps + 1):
             tuner.update(k, state, robust.step(state, robust.RELAX))
             if k % EVERY == 0:
                 network, _ = state.points()
@@ -124,7 +124,8 @@ def run(
     for _ in range(options.max_iter or chosen["refreshes"]):
         before = rounds.value
         others = [network for network in rounds.networks if network is not rounds.best]
-        network = rounds.majorant(rounds.best, [*others, rounds.fresh()])
+        steps = chosen["steps"] * 2**since  # a round in vain may have ended early
+        network = rounds.majorant(rounds.best, [*others, rounds.fresh()], steps)
         rounds.networks = []
         if rounds.show(network):
             return Raw("stopped")

@@ -34,9 +34,16 @@ class Method(Protocol):
     """One algorithm: a start, a round, and the points to report.
 
     The state is a record of arrays: those whose name begins with a capital have one row for each
-    agent of the block, the others are the same in every process. With the round's number it is
-    all that a checkpoint holds.
+    agent of the block, or for each of its edges, the others are the same in every process. With
+    the round's number it is all that a checkpoint holds.
+
+    Attributes
+    ----------
+    doubt : str
+        What to say where the rounds have run out.
     """
+
+    doubt: str
 
     def start(self, talk: Transport, point: Array | None) -> State:
         """Return the state before the first round."""
@@ -106,8 +113,13 @@ def drive(
                 return Raw("failed", "The iterates are no longer finite.")
             agents = Agents(X, talk.rounds, talk.messages)
             if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
-                return Raw("stopped")
-    return Raw("max_iter")
+                return Raw("stopped", stages=stages(state))
+    return Raw("max_iter", method.doubt, stages(state))
+
+
+def stages(state: State) -> tuple[tuple[float, int], ...]:
+    """Return the stages of a method that keeps them in its state, as rows of mu and rounds."""
+    return tuple((mu, int(rounds)) for mu, rounds in state.get("stages", np.empty((0, 2))).tolist())
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -13,6 +13,7 @@ import convexnn as cx
 from convexnn.arrays import Array
 
 N, D, P, BETA = 20, 3, 8, 0.5
+RADIUS = 0.05
 REFERENCE = "cvxpy:clarabel"
 LOSSES = ("squared", "logistic", "hinge", "huber")
 CLASSIFICATION = ("logistic", "hinge")
@@ -56,10 +57,12 @@ class Case(NamedTuple):
     leak: float = 0.0
     skip: bool = False
     formulation: str = "cones"
+    ball: str = ""
 
     def __str__(self) -> str:
         marks = [self.bias and "bias", self.leak and f"leak{self.leak}", self.skip and "skip"]
         marks.append(self.formulation == "majorant" and "majorant")
+        marks.append(self.ball)
         return "-".join([self.kind, self.loss, self.penalty, *(str(m) for m in marks if m)])
 
 
@@ -82,6 +85,12 @@ CASES = [
     Case("gated", "squared", "l2", bias=True),
     *(Case("sampled", loss) for loss in LOSSES),
     Case("sampled", "squared", bias=True),
+    *(
+        Case("robust", loss, bias=ball == "l2", formulation=formulation, ball=ball)
+        for loss in ("squared", "logistic", "hinge")
+        for ball in ("linf", "l2", "l1")
+        for formulation in ("majorant", "cones")
+    ),
 ]
 
 
@@ -107,6 +116,9 @@ def problem(case: Case) -> Any:
         return cx.SampledReluTraining(X, y, neurons=3 * P, **common)
     if case.kind == "gated":
         return cx.GatedReluTraining(X, y, patterns=P, penalty=case.penalty, **common)
+    if case.kind == "robust":
+        common |= {"radius": RADIUS, "norm": case.ball, "formulation": case.formulation}
+        return cx.RobustReluTraining(X, y, patterns=2 * P, **common)
     common |= {"penalty": case.penalty, "leak": case.leak, "skip": case.skip}
     return cx.ReluTraining(X, y, patterns=P, formulation=case.formulation, **common)
 
@@ -189,7 +201,7 @@ def test_network_recomputed_by_hand_costs_the_objective(case: Case, backend: str
     by_hand = network_by_hand(case, solution.model)
     room = TOLERANCES[case.loss].network * scale(by_hand)
     assert by_hand <= solution.objective + room
-    assert by_hand >= solution.objective - room or case.formulation == "majorant"
+    assert by_hand >= solution.objective - room or case.formulation == "majorant" or case.ball
     assert len(solution.model) > 0
 
 
@@ -209,7 +221,7 @@ def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> No
     linear_penalty = case.kind == "sampled" or case.penalty == "l1"
     quadratic = linear_penalty and case.loss != "logistic"
     assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
-    assert {"fista", "ipm"} <= offered or case.formulation == "majorant"
+    assert {"fista", "ipm"} <= offered or case.formulation == "majorant" or case.ball
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic
     assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")

@@ -86,6 +86,27 @@ def test_subgradients_stop_short_and_the_certificate_says_so() -> None:
     assert cx.solve(problem).objective <= solution.objective
 
 
+@pytest.mark.parametrize("graph", ["random", "ring", "grid", "star"])
+@pytest.mark.parametrize("d", [1, 2])
+def test_extra_looks_for_its_step_in_low_dimension(graph: str, d: int) -> None:
+    problem = cx.DistributedMedian(data(12, d, 1), GRAPHS[graph]())
+    solution = cx.solve(problem, "extra")
+    best = cx.solve(problem, tol=1e-8).objective
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.objective == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["extra", "subgradient"])
+def test_optimum_at_a_data_point_is_never_claimed_without_proof(engine: str) -> None:
+    problem = cx.DistributedMedian(data(11, 1), nx.path_graph(11))
+    solution = cx.solve(problem, engine, max_iter=3000)
+    assert solution.status is cx.Status.MAX_ITER
+    assert "pg-extra" in solution.message
+    best = float(np.abs(data(11, 1) - np.median(data(11, 1))).sum())
+    assert solution.bound <= best <= solution.objective * (1.0 + 1e-12)
+    assert cx.solve(problem, "pg-extra").objective == pytest.approx(best, rel=1e-5)
+
+
 def test_auto_is_admm_and_counts_what_was_sent() -> None:
     graph = GRAPHS["ring"]()
     solution = cx.solve(cx.DistributedMedian(data(), graph))
@@ -337,6 +358,30 @@ def test_resumed_run_is_the_uninterrupted_one(engine: str, tmp_path: Path) -> No
     assert len(rest.history) < len(whole.history)
     with pytest.raises(ValueError, match="checkpoint of another problem, engine or options"):
         cx.solve(cx.DistributedMedian(data(seed=5), GRAPHS["random"]()), engine, **saved)
+
+
+def test_stages_are_told(tmp_path: Path) -> None:
+    problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
+    paper = cx.solve(problem, "homotopy", scheme="paper", max_iter=500, smoothing=2.0)
+    assert [stage.stage for stage in paper.stages] == list(range(len(paper.stages)))
+    assert [stage.mu for stage in paper.stages] == [2.0 * 0.5**k for k in range(len(paper.stages))]
+    lengths_ = [stage.iterations for stage in paper.stages]
+    assert lengths_[:3] == [20, 35, 61]  # each 2^0.8 times the one before
+    assert sum(lengths_) == 500
+    assert paper.stages[-1].gap == paper.history[-1].gap
+    first = [step.gap for step in paper.history if step.iteration <= 20]
+    assert paper.stages[0].gap == first[-1]
+    adaptive = cx.solve(problem, "homotopy")
+    assert len(adaptive.stages) > 3
+    assert sum(stage.iterations for stage in adaptive.stages) == adaptive.history[-1].iteration
+    adaptive.save(tmp_path / "s.npz")
+    assert cx.load(tmp_path / "s.npz").stages == adaptive.stages
+    saved: dict[str, Any] = {"checkpoint": str(tmp_path / "state.npz"), "every": 20}
+    cx.solve(problem, "homotopy", tol=1e-13, max_iter=50, **saved)
+    resumed = cx.solve(problem, "homotopy", tol=1e-13, max_iter=90, **saved).stages
+    whole = cx.solve(problem, "homotopy", tol=1e-13, max_iter=90).stages
+    assert [stage[:3] for stage in resumed] == [stage[:3] for stage in whole]
+    assert cx.solve(problem, "admm").stages == ()
 
 
 def test_warm_start_saves_rounds() -> None:

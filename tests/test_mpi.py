@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,37 @@ import pytest
 
 import convexnn as cx
 from convexnn.solvers import mpi
+from convexnn.terms import Ball, Custom, Distance, HuberDistance, L1Distance, SquaredDistance, Term
 
-READY = mpi.Mpi("mpi:admm").available()
-pytestmark = pytest.mark.skipif(READY is not None, reason=str(READY))
 LIMIT = 120.0  # seconds for any job
+
+
+def open_mpi() -> Path | None:
+    """The prefix of an Open MPI: from CONVEXNN_OPENMPI, else of an mpiexec.openmpi or ompi_info."""
+    if "CONVEXNN_OPENMPI" in os.environ:
+        return Path(os.environ["CONVEXNN_OPENMPI"])
+    found = shutil.which("mpiexec.openmpi") or shutil.which("ompi_info")
+    return None if found is None else Path(found).parent.parent
+
+
+@pytest.fixture(autouse=True, params=["default", "openmpi"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run everything with the MPI that is found, and with an Open MPI if there is one."""
+    name = str(request.param)
+    if name == "openmpi":
+        prefix = open_mpi()
+        if prefix is None:
+            pytest.skip("there is no Open MPI; CONVEXNN_OPENMPI names the prefix of one")
+        named = prefix / "bin" / "mpiexec.openmpi"
+        program = named if named.exists() else prefix / "bin" / "mpiexec"
+        monkeypatch.setenv("CONVEXNN_MPIEXEC", str(program))
+        monkeypatch.setenv("MPI4PY_MPIABI", "openmpi")
+        paths = [str(prefix / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+        monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(filter(None, paths)))
+    missing = mpi.Mpi("mpi:admm").available()
+    if missing is not None:
+        pytest.skip(missing)
+    return name
 
 
 def problem(n: int = 30, d: int = 4) -> cx.DistributedMedian:
@@ -34,13 +62,20 @@ def shell(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("processes", [1, 2, 4])
 @pytest.mark.parametrize(
-    ("engine", "options"),
-    [("admm", {}), ("homotopy", {}), ("homotopy", {"scheme": "paper", "splitting": "laplacian"})],
+    ("engine", "processes", "options"),
+    [
+        ("admm", 1, {}),
+        ("admm", 4, {}),
+        ("homotopy", 2, {}),
+        ("homotopy", 4, {"scheme": "paper", "splitting": "laplacian"}),
+        ("pg-extra", 3, {}),
+        ("extra", 4, {"step": 0.2}),
+        ("subgradient", 2, {}),
+    ],
 )
 def test_iterates_do_not_depend_on_the_processes(
-    engine: str, options: dict[str, Any], processes: int
+    engine: str, processes: int, options: dict[str, Any]
 ) -> None:
     alone = cx.solve(problem(), engine, tol=1e-8, max_iter=300, **options)
     spread = cx.solve(
@@ -54,6 +89,31 @@ def test_iterates_do_not_depend_on_the_processes(
         alone.model.messages,
     )
     assert [s.objective for s in spread.history] == [s.objective for s in alone.history]
+    assert spread.stages == alone.stages
+
+
+def test_network_lasso_does_not_depend_on_the_processes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    b = rng.standard_normal((9, 2))
+    kinds: list[Term] = [Distance(b[0]), L1Distance(b[1]), HuberDistance(b[2]), Ball(b[3], 0.5)]
+    kinds += [SquaredDistance(row) for row in b[4:]]
+    lasso = cx.NetworkLasso(kinds, nx.grid_2d_graph(3, 3), penalty=0.2)
+    alone = cx.solve(lasso, "admm", tol=1e-14, max_iter=90)
+    saved: dict[str, Any] = {"checkpoint": str(tmp_path / "state.npz"), "every": 20}
+    cx.solve(lasso, "mpi:admm", tol=1e-14, max_iter=50, processes=2, **saved)
+    spread = cx.solve(lasso, "mpi:admm", tol=1e-14, max_iter=90, processes=3, **saved)
+    assert (spread.primal.X == alone.primal.X).all()
+    assert (spread.dual.y == alone.dual.y).all()
+    assert (spread.model.rounds, spread.model.messages) == (
+        alone.model.rounds,
+        alone.model.messages,
+    )
+    assert len(spread.history) < len(alone.history)
+    own = Custom(2, lambda x: 0.0, lambda v, step: v)
+    with pytest.raises(
+        cx.BackendError, match="Custom cannot be sent: start the program under mpie"
+    ):
+        cx.solve(cx.NetworkLasso([own, *kinds[1:]], nx.cycle_graph(9), penalty=1.0), "mpi:admm")
 
 
 def test_launcher_never_imports_mpi() -> None:
@@ -70,12 +130,12 @@ def test_launcher_never_imports_mpi() -> None:
 def test_command_under_mpiexec_speaks_once(tmp_path: Path) -> None:
     program = mpi.mpiexec()
     assert program is not None
-    words = ["solve", "distributed", "--agents", "20", "--graph", "ring", "--tol", "1e-6"]
+    words = ["solve", "median", "--distributed", "--agents", "20", "--graph", "ring"]
     saved = tmp_path / "s.npz"
     under = [program, *mpi.as_root(), "-n", "4", sys.executable, "-m", "convexnn", *words]
     done = shell(*under, "--save", str(saved))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("mpi:admm: OPTIMAL, 20 agents") == 1
+    assert done.stdout.count("mpi:admm") == done.stdout.count("OPTIMAL") == 1
     rng = np.random.default_rng(0)
     ring = [(i, (i + 1) % 20) for i in range(20)]
     alone = cx.solve(cx.DistributedMedian(10.0 * rng.random((20, 10)), ring))
@@ -83,10 +143,13 @@ def test_command_under_mpiexec_speaks_once(tmp_path: Path) -> None:
 
 
 def test_command_launches_processes_itself() -> None:
-    words = ["solve", "distributed", "--agents", "12", "--graph", "grid", "--processes", "3"]
-    done = shell(sys.executable, "-m", "convexnn", *words)
+    words = ["solve", "median", "--distributed", "--agents", "12", "--graph", "grid"]
+    done = shell(sys.executable, "-m", "convexnn", *words, "--processes", "3")
     assert done.returncode == 0, done.stderr
-    assert "mpi:admm: OPTIMAL, 12 agents" in done.stdout
+    assert done.stdout.count("mpi:admm") == done.stdout.count("OPTIMAL") == 1
+
+
+procs = pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc to look into")
 
 
 def workers_of(parent: int) -> list[int]:
@@ -115,12 +178,91 @@ def workers_of(parent: int) -> list[int]:
     return [pid for pid in found if ours(pid)]
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc to find processes in")
+def gone(pids: list[int], seconds: float = 20.0) -> bool:
+    """Wait until the processes have ended; one that only waits to be counted has."""
+    until = time.monotonic() + seconds
+    while any(map(alive, pids)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+ENDLESS = """
+import sys, convexnn as cx, numpy as np
+points = np.random.default_rng(0).random((40, 3))
+ring = [(i, (i + 1) % 40) for i in range(40)]
+def told(step):
+    if step.iteration > 50:
+        print("running", flush=True)
+        if "raise" in sys.argv:
+            raise RuntimeError("a callback of the user")
+more = {"tol": 1e-300, "max_iter": 10**9, "callback": told, "processes": 3}
+print(cx.solve(cx.DistributedMedian(points, ring), "mpi:homotopy", **more).status.name)
+"""
+
+
+@procs
+@pytest.mark.parametrize("way", ["interrupt", "kill", "raise"])
+def test_no_process_outlives_the_launcher(way: str) -> None:
+    words = [sys.executable, "-c", ENDLESS, way]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    workers: list[int] = []
+    try:
+        until = time.monotonic() + LIMIT
+        while len(workers) < 3 and time.monotonic() < until:
+            workers = workers_of(job.pid)
+            time.sleep(0.02)
+        assert len(workers) == 3
+        assert job.stdout is not None
+        assert job.stdout.readline() == "running\n"
+        if way != "raise":
+            job.send_signal(signal.SIGINT if way == "interrupt" else signal.SIGKILL)
+        out, err = job.communicate(timeout=LIMIT)
+    finally:
+        if job.poll() is None:
+            job.kill()
+            job.communicate()
+    assert gone(workers), (out, err)
+    if way == "interrupt":
+        assert out.endswith("STOPPED\n"), (out, err)
+    if way == "raise":
+        assert "RuntimeError: a callback of the user" in err
+
+
+def test_exception_in_one_process_ends_the_job() -> None:
+    program = mpi.mpiexec()
+    assert program is not None
+    code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
+        "import sys", "from convexnn.solvers.mpi import rank\nimport sys"
+    )
+    done = shell(program, *mpi.as_root(), "-n", "3", sys.executable, "-c", code)
+    assert done.returncode != 0
+    assert "RuntimeError: a callback of the user" in done.stderr
+
+
+def test_mpiexec_of_another_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if library == "openmpi" or open_mpi() is None:
+        pytest.skip("it takes both libraries")
+    monkeypatch.setenv("MPI4PY_MPIABI", "openmpi")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str((open_mpi() or Path()) / "lib"))
+    with pytest.raises(ValueError, match="started 2 processes, and each finds 1"):
+        cx.solve(problem(), "mpi:admm", processes=2)
+
+
+@procs
 def test_killed_process_ends_the_job_and_a_restart_reaches_the_same_answer(tmp_path: Path) -> None:
     state, saved = tmp_path / "state.npz", tmp_path / "s.npz"
     common = ["--agents", "60", "--dimension", "5", "--graph", "ring", "--backend", "homotopy"]
     common += ["--processes", "4", "--checkpoint", str(state), "--every", "50"]
-    words = [sys.executable, "-m", "convexnn", "solve", "distributed", *common]
+    words = [sys.executable, "-m", "convexnn", "solve", "median", "--distributed", *common]
     endless = [*words, "--tol", "1e-300", "--max-iter", "100000000", "--time-limit", "100"]
     job = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -139,7 +281,7 @@ def test_killed_process_ends_the_job_and_a_restart_reaches_the_same_answer(tmp_p
     assert job.returncode == 1, (out, err)
     assert "A process of the 4 died and the MPI job ended with exit code" in out
     assert f"The same call resumes from {state}" in out
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert gone(workers)
     with np.load(state, allow_pickle=False) as file:
         reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
     assert reached > 0

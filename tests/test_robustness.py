@@ -169,8 +169,9 @@ def test_order_holds_for_every_example_and_in_truth(
     assert all(np.isfinite(margin).all() for margin in found.margins.values())
     for i, side in enumerate(sides(y)):
         worst = worst_sampled(net, X[i], side, radius, norm)
+        room = 1e-12 * abs(worst) if radius == 0.0 else 0.0  # then the margin stands for itself
         for name in ("interval", "linear"):
-            assert found.margins[name][i] <= worst
+            assert found.margins[name][i] <= worst + room
         if not decided[i] and d == 1:  # the worst margin is zero up to rounding
             assert abs(worst) <= 0.05 * scale
         if kept[i]:

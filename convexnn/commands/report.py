@@ -18,6 +18,7 @@ from convexnn.solution import Solution
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 TEXT = ("backend", "status", "bound covers")
+TALK = ("rounds", "messages")  # of agents on a graph
 BRIEF = ("backend", "status", "objective", "gap", "solve s")  # and the score, if any
 
 
@@ -79,6 +80,7 @@ def figures(s: Solution, value: float | None, split: Split) -> dict[str, str]:
         "gap": f"{s.gap:.1e}",
         "violation": f"{s.violation:.1e}",
         **{f"{t} s": f"{s.timings[t]:.2f}" for t in ("compile", "solve", "certify")},
+        **{name: str(getattr(s.model, name)) for name in TALK if hasattr(s.model, name)},
         **({} if value is None else {measured(split): f"{value:.3f}"}),
         "bound covers": s.certificate.covers,
     }
