@@ -17,7 +17,9 @@ PUSH = 0.5  # of the radius: an attack's step
 PUSHES = 6  # of the attacks on a network that is reported
 
 
-def adversarial(form: RobustNetworkForm, begin: Neurons, reporter: Reporter, steps: int = STEPS) -> Neurons:
+def adversarial(
+    form: RobustNetworkForm, begin: Neurons, reporter: Reporter, steps: int = STEPS
+) -> Neurons:
     """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
     attack = np.zeros_like(form.X)
     layers = Layers(form.attacked(attack), begin)

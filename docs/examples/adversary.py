@@ -57,7 +57,9 @@ def trainers(asked: argparse.Namespace, steps: int) -> dict[str, Callable[..., A
 
     def robust(X: Any, y: Any, seed: int, **kind: Any) -> Any:
         every = np.ones(X.shape[1], np.bool_)
-        problem = cx.RobustReluTraining(X, y, radius=asked.radius, perturbed=every, **common, **kind)
+        problem = cx.RobustReluTraining(
+            X, y, radius=asked.radius, perturbed=every, **common, **kind
+        )
         return cx.solve(problem, tol=1e-3, time_limit=limit, seed=seed)
 
     def cones(X: Any, y: Any, seed: int) -> Any:
@@ -123,7 +125,9 @@ def main() -> None:
         if seed == 0 and asked.out:
             along = np.linspace(0.0, 2.0 * asked.radius, 3 if asked.quick else 9).tolist()
             draw(networks, X[test], y[test], along, asked.out)
-    print(f"{len(train)} training and {len(test)} test examples, {asked.seeds} seeds: test accuracy")
+    print(
+        f"{len(train)} training and {len(test)} test examples, {asked.seeds} seeds: test accuracy"
+    )
     print(f"{'':<10}{'radius':>8}" + "".join(f"{kind:>20}" for kind in KINDS))
     lines = []
     for name, found in rows.items():
@@ -135,7 +139,9 @@ def main() -> None:
     if asked.csv:
         with asked.csv.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["training", "radius", *KINDS, *(f"{kind} deviation" for kind in KINDS)])
+            writer.writerow(
+                ["training", "radius", *KINDS, *(f"{kind} deviation" for kind in KINDS)]
+            )
             writer.writerows(lines)
 
 
