@@ -11,8 +11,8 @@ from convexnn.norms import NORMS
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.solvers.lbfgs import Layers
 
-STEPS = 400
-RATE = 0.05
+STEPS = 1_000
+RATE = 0.1
 PUSH = 0.5  # of the radius: an attack's step
 PUSHES = 6  # of the attacks on a network that is reported
 

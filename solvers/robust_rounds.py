@@ -2,8 +2,8 @@
 
 Networks trained on examples that are attacked as they learn are where it begins. A majorant whose
 slopes touch the best network's bound on its own worst case can only improve on it; beside them it
-has the slopes of the other networks and of random neurons, so that it may take from those what
-helps. Its solution is where the next one touches.
+has the slopes of the other networks, of random neurons and of the best network's own ones moved a
+little, so that it may take from those what helps. Its solution is where the next one touches.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
 from convexnn.forms import Neurons
 from convexnn.robust import RobustNetworkForm
 from convexnn.solvers import robust
-from convexnn.solvers.lbfgs import descend, random_network
+from convexnn.solvers.lbfgs import random_network
 from convexnn.solvers.pool import alive
 from convexnn.solvers.robust_local import adversarial, attacked_dual
 
-WARM = 100  # steps of L-BFGS on clean examples before adversarial training
 EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
+NEAR = 0.3  # of a neuron's length: how far its copies are moved
 PATIENCE = 2  # rounds that have not
 DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 3, "fresh": 10}
 
@@ -65,13 +66,11 @@ class Rounds:
         return self.reporter.report(self.iteration, network, attacked_dual(self.form, network))
 
     def locally(self) -> bool:
-        """Train networks on clean and on attacked examples; True asks to stop."""
+        """Train networks on attacked examples; True asks to stop."""
         form = self.form
         for _ in range(self.chosen["searches"]):
             network = random_network(form.plain(), self.chosen["width"], self.rng)
-            network = descend(form.plain(), network, WARM, self.reporter)
-            if form.program.radius > 0.0:
-                network = adversarial(form, network, self.reporter)
+            network = adversarial(form, network, self.reporter)
             if self.show(alive(form.plain(), network)) or self.reporter.expired():
                 return True
         return False
@@ -106,6 +105,14 @@ class Rounds:
         V, W = self.rng.standard_normal((2, d, self.chosen["fresh"]))
         return Neurons(V, W, np.zeros(d))
 
+    def nearby(self) -> Neurons:
+        """Return the best network, each neuron moved by a share of its length."""
+        return Neurons(*(self._moved(weights) for weights in self.best[:2]), self.best.skip)
+
+    def _moved(self, weights: Array) -> Array:
+        length = np.linalg.norm(weights, axis=0) / np.sqrt(len(weights))
+        return weights + NEAR * length * self.rng.standard_normal(weights.shape)
+
 
 def run(
     form: RobustNetworkForm,
@@ -125,7 +132,7 @@ def run(
         before = rounds.value
         others = [network for network in rounds.networks if network is not rounds.best]
         steps = chosen["steps"] * 2**since  # a round in vain may have ended early
-        network = rounds.majorant(rounds.best, [*others, rounds.fresh()], steps)
+        network = rounds.majorant(rounds.best, [*others, rounds.nearby(), rounds.fresh()], steps)
         rounds.networks = []
         if rounds.show(network):
             return Raw("stopped")
