@@ -112,7 +112,7 @@ def bench_large(quick: bool) -> Table:
         row: dict[str, Any] = {"n": size.n, "d": size.d, "patterns": size.P, "solver": name}
         try:
             ready = cx.compile(problem, name)
-            solution, cpu_s = cpu_seconds(partial(ready.run, tol=LOOSE, time_limit=1_200.0))
+            solution, cpu_s = cpu_seconds(partial(ready.run, tol=LOOSE, time_limit=600.0))
         except MemoryLimitError as error:
             table.add(**row, reached="no", note=f"refused: {error}")
             continue
