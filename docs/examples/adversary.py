@@ -7,9 +7,9 @@
 
 All minimise the hinge loss of the training half plus the same penalty. The table has, for test
 examples and means over seeds, clean accuracy and, at three radii, accuracy under one gradient step
-(FGSM), under projected gradient descent with restarts, and as proven for the whole ball. In the full run
-PGD training is best on clean digits, and a point ahead under attacks at the radius trained for; the
-majorant is ahead in what is proven there, and by far at half as much again.
+(FGSM), under projected gradient descent with restarts, and as proven for the whole ball. In the
+full run PGD training is best on clean digits, and a point ahead under attacks at the radius trained
+for; the majorant is ahead of it in what is proven there, and by far at half as much again.
 
 Run it (extras: data, plot, and torch for the last row)::
 
