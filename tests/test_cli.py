@@ -191,15 +191,15 @@ def test_backends_are_listed(tmp_path: Path) -> None:
     [
         (
             ["solve", "tree", "--data", "DATA"],
-            "problem must be one of relu, wasserstein, median, got 'tree'",
+            "problem must be one of relu, robust, wasserstein, median, got 'tree'",
         ),
         (
             ["compare", "tree", "--data", "DATA"],
-            "problem must be one of relu, wasserstein, median, got 'tree'",
+            "problem must be one of relu, robust, wasserstein, median, got 'tree'",
         ),
         (
             ["solve", "nosuch"],
-            "problem must be one of relu, wasserstein, median, got 'nosuch'",
+            "problem must be one of relu, robust, wasserstein, median, got 'nosuch'",
         ),
         (["solve", "relu", "--data", "mnits"], "data must be one of"),
         (["solve", "relu", "--data", "missing.npz"], "data file missing.npz does not exist"),
