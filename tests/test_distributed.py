@@ -467,3 +467,9 @@ def test_agents_at_the_end_agree_better_than_early_ones() -> None:
         last = solution.history[-1]
         own = solution.certificate
         assert max(abs(own.gap), own.violation) <= max(abs(last.gap), last.violation), engine
+
+
+def test_checkpoint_without_a_folder_is_refused_before_the_first_round(tmp_path: Path) -> None:
+    problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
+    with pytest.raises(ValueError, match="cannot write .*: there is no folder"):
+        cx.solve(problem, "admm", max_iter=2, checkpoint=str(tmp_path / "no" / "c.npz"))
