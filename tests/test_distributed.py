@@ -471,5 +471,5 @@ def test_agents_at_the_end_agree_better_than_early_ones() -> None:
 
 def test_checkpoint_without_a_folder_is_refused_before_the_first_round(tmp_path: Path) -> None:
     problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
-    with pytest.raises(ValueError, match="cannot write .*: there is no folder"):
+    with pytest.raises(ValueError, match="there is no folder"):
         cx.solve(problem, "admm", max_iter=2, checkpoint=str(tmp_path / "no" / "c.npz"))
