@@ -172,6 +172,7 @@ def _multi_krum(rows: Array, w: Array, f: int, radius: float | None) -> Array:
     return mean
 
 
+@np.errstate(over="ignore")  # who is that far off has no share
 def _centered_clipping(rows: Array, w: Array, f: int, radius: float | None) -> Array:
     x = _coordinate_median(rows, w, f, None)
     if radius is None:

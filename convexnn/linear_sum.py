@@ -101,13 +101,15 @@ class LinearSum(NamedTuple):
     def violation(self, x: Array) -> float:
         """Return the largest residual, relative to the largest sum of absolute values in a row.
 
-        They are counted from the terms' anchors: how far off the origin all is does not excuse a
+        Both are of rows of length 1: in which unit an equation is written says nothing. The sums
+        are counted from the terms' anchors: how far off the origin all is does not excuse a
         residual, but for its rounding.
         """
         size, away = abs(self.A), np.abs(x - np.concatenate([f.anchor for f in self.terms]))
-        near = float(np.max(size @ away + np.abs(self.rest[0])))
-        far = float(np.max(size @ np.abs(x) + np.abs(self.b)))
-        return float(np.abs(self.residual(x)).max()) / (near + ROUNDED * far or 1.0)
+        unit = row_lengths(self.A)
+        near = float(np.max((size @ away + np.abs(self.rest[0])) / unit))
+        far = float(np.max((size @ np.abs(x) + np.abs(self.b)) / unit))
+        return float((np.abs(self.residual(x)) / unit).max()) / (near + ROUNDED * far or 1.0)
 
     def bound(self, lam: Array) -> float:
         """Return the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at scaled prices.
@@ -139,3 +141,16 @@ class LinearSum(NamedTuple):
             size += abs(f.support(s[p]))
         goal = float(y @ self.b)
         return goal - reach > ZERO * (size + float(np.abs(y) @ np.abs(self.b)))
+
+
+def row_lengths(A: Any) -> Array:
+    """Return the Euclidean length of each row, 1 of a row of zeros.
+
+    Examples
+    --------
+    >>> row_lengths(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([5., 1.])
+    """
+    lengths: Array = np.sqrt(np.asarray((abs(A) ** 2).sum(axis=1)).ravel())
+    lengths[lengths == 0.0] = 1.0
+    return lengths

@@ -191,30 +191,32 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
 def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowance):  # type: ignore[no-untyped-def]
     d = len(pull)
     best = 0.0
-    norm = 0.0
+    norm, origin = 0.0, 0.0
     for j in range(d):
-        norm += (pull[j] - own[j]) ** 2
-    norm = np.sqrt(norm)
+        origin += offset[j] ** 2
+        norm += ((pull[j] - own[j]) / total) ** 2
+    norm = total * np.sqrt(norm)
     taken = 1.0 if norm <= weight else weight / norm
+    origin = np.sqrt(origin)  # how far off it all is: the mean is rounded by a share of that
     for freed in range(2):
         if freed == 0 and distance == 0.0:
             continue
-        total_sum, inner, far, gained = 0.0, 0.0, 0.0, 0.0
+        square, inner, far, gained = 0.0, 0.0, 0.0, 0.0
         for j in range(d):
             left = pull[j]
             if freed == 1:
                 left -= own[j]
-                gained -= lean[j] * taken * left
+                gained -= lean[j] / weight * taken * left
                 left *= 1.0 - taken
             away = mean[j] - offset[j]
-            total_sum += left * left
+            square += (left / total) ** 2
             inner += away * left
             far += away * away
-        size = np.sqrt(total_sum) / total
+        size = np.sqrt(square)
         worth = value
         if freed == 1 and distance > 0.0:
-            worth += gained / weight - weight * distance * (1.0 + 2.0 * EQUAL)
-        worth -= allowance * size * (value + total * np.sqrt(far))
+            worth += gained - weight * distance * (1.0 + 2.0 * EQUAL)
+        worth -= allowance * size * (value + total * (np.sqrt(far) + origin))
         bound = (worth - inner) / (1.0 + size)
         if bound > best:
             best = bound

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.problem import Problem
+from convexnn.problem import Problem, Strict
 from convexnn.solution import Certificate, Step
 
 Callback = Callable[[Step], bool | None]
@@ -19,7 +19,9 @@ class Monitor:
     """Collects the points of one run.
 
     Primal and dual points are kept apart: the best network is held against the best bound,
-    whichever steps they came from.
+    whichever steps they came from. The best is that of least objective; of a `Strict` problem,
+    where a point may be cheap because it breaks the equations, that of least gap or violation,
+    whichever is larger.
 
     Parameters
     ----------
@@ -98,12 +100,22 @@ class Monitor:
             dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
         self._dual = dual
         passes = fresh.passes(self.tol)
-        if held is None or passes or (not self.passed and fresh.objective < held.objective):
+        if held is None or passes or (not self.passed and self._better(fresh, held)):
             self._primal, self._certificate = primal, fresh
         else:
             self._certificate = replace(held, bound=fresh.bound, scope=fresh.scope)
         self.passed = self.passed or passes
         return fresh
+
+    def _better(self, fresh: Certificate, held: Certificate) -> bool:
+        if not isinstance(self.problem, Strict):
+            return fresh.objective < held.objective
+
+        def error(certificate: Certificate) -> tuple[float, float]:
+            gap = abs(certificate.gap) if np.isfinite(fresh.bound) else 0.0
+            return max(gap, certificate.violation, self.tol), certificate.objective
+
+        return error(fresh) < error(replace(held, bound=fresh.bound))
 
     def finish(self) -> tuple[Any, Any, Certificate]:
         """Return the best point without its dead parts, its dual, and their certificate.

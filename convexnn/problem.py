@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -83,6 +92,16 @@ class Adopts(Protocol):
         ...
 
 
+@runtime_checkable
+class Strict(Protocol):
+    """A problem whose model is worth no more than its violation is small.
+
+    Others hand over a model that is feasible whatever the program's variables violate.
+    """
+
+    strict: ClassVar[bool]
+
+
 class Labels(NamedTuple):
     """Targets as the losses want them, and the two labels they stand for.
 
@@ -98,6 +117,17 @@ class Labels(NamedTuple):
     classes: np.ndarray[Any, Any] | None
 
 
+def whole(name: str, value: Any) -> None:
+    """Raise `ProblemError` where entries of an array are masked.
+
+    Examples
+    --------
+    >>> whole("X", np.ma.array([1.0, 2.0], mask=[False, False]))
+    """
+    if isinstance(value, np.ma.MaskedArray) and (count := int(np.ma.getmaskarray(value).sum())):
+        raise ProblemError(f"{name} must have no masked entries, got {count}")
+
+
 def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
     """Return a read-only float64 copy, C-contiguous.
 
@@ -111,6 +141,7 @@ def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
     >>> real_array("X", [[1, 2]], 2)
     array([[1., 2.]])
     """
+    whole(name, value)
     try:
         raw = np.asarray(value)
     except ValueError as error:

@@ -532,7 +532,10 @@ class Custom(Term):
 
     def prox(self, v: Array, step: float) -> Array:
         """Return what the prox says."""
-        return np.asarray(self.proximal(v, step), dtype=np.float64)
+        x = np.asarray(self.proximal(v, step), dtype=np.float64)
+        if x.shape != v.shape:
+            raise ProblemError(f"proximal must return shape {v.shape}, got {x.shape}")
+        return x
 
     def conjugate(self, s: Array) -> float:
         """Return what the conjugate says."""

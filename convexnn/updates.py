@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from convexnn.problem import ProblemError
+from convexnn.problem import ProblemError, whole
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -87,6 +87,7 @@ def as_numpy(name: str, value: Any) -> Any:
     >>> as_numpy("points", [1.0, 2.0])
     array([1., 2.])
     """
+    whole(name, value)
     if isinstance(value, np.ndarray):
         return value
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class LinearlyConstrained:
 
     The bound is the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at prices drawn towards
     0 until it is finite. The violation is the largest residual of an equation, relative to the
-    largest sum of absolute values in one, counted from the terms' own points. Where the equations
+    largest sum of absolute values in one, counted from the terms' own points, all rows of A
+    brought to length 1. Where the equations
     have no solution that the terms allow, the status is INFEASIBLE and ``solution.dual.ray`` the
     proof: ``<y, A x> < <y, b>`` for every x allowed.
 
@@ -70,6 +71,7 @@ class LinearlyConstrained:
     terms: Any
     A: Any
     b: Any
+    strict: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         terms = as_terms("terms", self.terms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -86,6 +86,7 @@ class DistributedMedian:
     graph: Any
     _: KW_ONLY
     weights: ArrayLike | None = None
+    strict: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         points = real_array("points", self.points, 2)

@@ -34,6 +34,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, engine: str, form: Any, chosen: dict[str, Any]) -> None:
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"cannot write {path}: there is no folder {path.parent}")
         self.path = path
         told = {name: v for name, v in chosen.items() if name not in NOT_OF_THE_RUN}
         digest = hashlib.sha256(to_json([engine, told]).encode())

@@ -18,7 +18,7 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
-from convexnn.linear_sum import LinearSum, Multipliers, Stacked
+from convexnn.linear_sum import LinearSum, Multipliers, Stacked, row_lengths
 from convexnn.problem import choice, positive
 from convexnn.solvers.options import unpack
 
@@ -51,8 +51,7 @@ def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Ra
     if y is not None:
         reporter.report(0, Stacked(x), Multipliers(none, y))
         return Raw("infeasible", "A x = b has no solution: A'y = 0 and y'b != 0 for y = dual.ray.")
-    rows = np.sqrt(np.asarray((abs(form.A) ** 2).sum(axis=1)).ravel())
-    rows[rows == 0.0] = 1.0
+    rows = row_lengths(form.A)
     A, rest = scaled(form.A, 1.0 / rows), form.rest[0] / rows
     AT = A.T
     sigma2 = largest_singular_value(A) ** 2 or 1.0

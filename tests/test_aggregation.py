@@ -134,3 +134,10 @@ def test_structure_is_given_back(method: str) -> None:
 def test_bad_input_is_named(given: Any, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(cx.ProblemError, match=says):
         cx.aggregate(updates() if given is None else given, **changes)
+
+
+@pytest.mark.filterwarnings("error")
+def test_clipping_bears_a_client_whose_distance_overflows() -> None:
+    rows = updates()
+    rows[0] = 1e200
+    assert np.abs(cx.aggregate(rows, method="centered-clipping")).max() < 30.0

@@ -143,9 +143,13 @@ def test_compare_agents(tmp_path: Path) -> None:
         (["--tol", "0"], "tol must be a number > 0"),
         (["--backend", "admm"], "backend 'admm' cannot run this problem"),
         (["--data", "nothing.csv"], "data file nothing.csv does not exist"),
+        (["--data", "line.npy"], "line.npy must hold one row a point, got shape (5,)"),
+        (["--distributed", "--graph", "words.csv"], "words.csv must hold two nodes a row"),
     ],
 )
 def test_mistakes(words: list[str], says: str, points: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "line.npy", np.zeros(5))
+    (tmp_path / "words.csv").write_text("0,1\n1,x\n")
     done = convexnn("solve", "median", "--data", points, *words, cwd=tmp_path)
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert says in done.stderr

@@ -292,3 +292,33 @@ def test_bad_input_is_named(changes: dict[str, Any], says: str) -> None:
 def test_bad_terms_are_named(make: Any, says: str) -> None:
     with pytest.raises(cx.ProblemError, match=says):
         make()
+
+
+def test_the_best_point_is_not_the_one_that_breaks_the_equations() -> None:
+    half = Custom(1, lambda x: float(x @ x) / 2, lambda v, step: v / (1.0 + step))
+    for terms, best in (
+        ([half, L1Distance([0.0])], 0.5),  # nothing is known below the optimum
+        ([SquaredDistance([0.0]), L1Distance([0.0])], 0.5),
+    ):
+        problem = cx.LinearlyConstrained(terms, [[1.0, -1.0]], [1.0])
+        solution = cx.solve(problem, "homotopy", tol=1e-15, max_iter=400)
+        assert solution.certificate.violation < 1e-6
+        assert solution.objective == pytest.approx(best, rel=1e-6)
+
+
+def test_violation_does_not_depend_on_the_unit_of_an_equation() -> None:
+    A, b = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, -1.0]]), np.array([3.0, 0.0])
+    terms = [SquaredDistance([v]) for v in (1.0, 2.0, 9.0)]
+    units = np.array([1e6, 1e-6])
+    x = np.array([1.0, 2.0, 9.0])  # breaks the second one
+    plain = cx.LinearlyConstrained(terms, A, b)._form.violation(x)
+    scaled = cx.LinearlyConstrained(terms, units[:, None] * A, units * b)._form.violation(x)
+    assert plain > 0.1
+    assert scaled == pytest.approx(plain, rel=1e-9)
+
+
+def test_prox_of_a_wrong_shape_is_named() -> None:
+    wrong = Custom(1, lambda x: 0.0, lambda v, step: np.zeros(3))
+    problem = cx.LinearlyConstrained([wrong, L1Distance([0.0])], [[1.0, -1.0]], [1.0])
+    with pytest.raises(cx.ProblemError, match=r"proximal must return shape \(1,\), got \(3,\)"):
+        cx.solve(problem)

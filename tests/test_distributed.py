@@ -455,3 +455,21 @@ def test_bad_input_is_named(changes: dict[str, Any], says: str) -> None:
     fields = good | changes
     with pytest.raises(cx.ProblemError, match=says):
         cx.DistributedMedian(fields["points"], fields["graph"], weights=fields.get("weights"))
+
+
+def test_agents_at_the_end_agree_better_than_early_ones() -> None:
+    rng = np.random.default_rng(2)
+    points = rng.standard_normal((20, 1)) * np.exp(5.0 * rng.standard_normal((20, 1)))
+    weights = (rng.random(20) < 0.5).astype(float)  # many only pass on what they hear
+    problem = cx.DistributedMedian(points, nx.path_graph(20), weights=weights)
+    for engine in ("pg-extra", "homotopy", "admm"):
+        solution = cx.solve(problem, engine, tol=1e-14, max_iter=1500)
+        last = solution.history[-1]
+        own = solution.certificate
+        assert max(abs(own.gap), own.violation) <= max(abs(last.gap), last.violation), engine
+
+
+def test_checkpoint_without_a_folder_is_refused_before_the_first_round(tmp_path: Path) -> None:
+    problem = cx.DistributedMedian(data(), GRAPHS["ring"]())
+    with pytest.raises(ValueError, match="there is no folder"):
+        cx.solve(problem, "admm", max_iter=2, checkpoint=str(tmp_path / "no" / "c.npz"))

@@ -520,3 +520,24 @@ def test_cones_are_asked_of_solvers_that_know_them() -> None:
 def test_bad_input_is_named(points: Any, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(cx.ProblemError, match=says):
         cx.GeometricMedian([[0.0, 1.0], [2.0, 3.0]] if points is None else points, **changes)
+
+
+@pytest.mark.parametrize("weights", [(1.83709497e06, 9.07247724e-05), (3e-200, 1e-200)])
+def test_bound_with_weights_of_very_different_or_tiny_sizes(weights: tuple[float, float]) -> None:
+    B = np.array([[1.42784362, -0.52977985, -0.85280826], [1.35081356, 0.6958981, 0.75365031]])
+    problem = cx.GeometricMedian(B, weights=weights)
+    best = min(weights) * float(np.linalg.norm(B[0] - B[1]))
+    form = problem._form
+    for offset in (form.mean, *form.points, np.zeros(3), np.array([0.5, -2.0, 1.0])):
+        bound = problem.certify(Location(offset), Sight(offset)).bound
+        assert bound <= best * (1.0 + 1e-12)
+
+
+def test_masked_entries_are_refused() -> None:
+    points = np.ma.array(np.eye(3), mask=np.eye(3) > 0.0)
+    with pytest.raises(cx.ProblemError, match="points must have no masked entries, got 3"):
+        cx.GeometricMedian(points)
+    with pytest.raises(cx.ProblemError, match="points must have no masked entries, got 3"):
+        cx.DistributedMedian(points, [[0, 1], [1, 2]])
+    unmasked = cx.GeometricMedian(np.ma.array(np.eye(3)))
+    assert cx.solve(unmasked).model.point == pytest.approx(np.full(3, 1.0 / 3.0), abs=1e-5)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from convexnn.solvers.mpi import as_root, mpiexec
+
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "bench/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "bench/README.md", "docs/mpi.md")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -22,7 +24,7 @@ COMMANDS = [
     for page in PAGES
     for block in blocks(page, "sh")
     for line in block.strip().splitlines()
-    if line.startswith("convexnn ")
+    if line.startswith(("convexnn ", "mpiexec "))
 ]
 
 
@@ -42,7 +44,14 @@ def test_snippets_run(page: str, code: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:30])
 def test_commands_run(page: str, line: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", *shlex.split(line)]
+    words = shlex.split(line, comments=True)
+    if words[0] == "mpiexec":
+        if mpiexec() is None:
+            pytest.skip("no mpiexec")
+        words = [str(mpiexec()), *as_root(), *words[1:]]
+        words[words.index("python")] = sys.executable
+    else:
+        words = [sys.executable, "-m", *words]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

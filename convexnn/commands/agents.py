@@ -105,7 +105,10 @@ def edges(graph: str, n: int, seed: int) -> Array | list[tuple[int, int]]:
     ([(0, 1), (1, 2), (2, 0)], [(0, 1), (0, 2)], [(0, 1), (0, 2)])
     """
     if graph.endswith(".csv"):
-        return np.loadtxt(graph, delimiter=",", ndmin=2, dtype=np.int64)
+        try:
+            return np.loadtxt(graph, delimiter=",", ndmin=2, dtype=np.int64)
+        except ValueError as error:
+            raise ProblemError(f"{graph} must hold two nodes a row: {error}") from None
     if graph not in SHAPES:
         choice("graph", graph, [*SHAPES, "a .csv file"])
     if graph == "ring" and n > 2:

@@ -13,6 +13,7 @@ from convexnn.commands import options
 from convexnn.commands.report import close, close_all, leader, show
 from convexnn.comparison import compare as run_all
 from convexnn.datasets import NAMES, Split, load_data
+from convexnn.problem import ProblemError
 from convexnn.problems.median import GeometricMedian
 from convexnn.solution import Solution, Status
 from convexnn.solvers.mpi import rank
@@ -120,7 +121,9 @@ def load(data: str, seed: int) -> Split:
     """Load examples, or points as they are."""
     if not data.endswith(".npy"):
         return load_data(data, seed=seed)
-    points = np.atleast_2d(np.load(data, allow_pickle=False))
+    points = np.load(data, allow_pickle=False)
+    if points.ndim != 2:
+        raise ProblemError(f"{data} must hold one row a point, got shape {points.shape}")
     return Split(points, None, points[:0], None, Path(data).stem, False)
 
 
