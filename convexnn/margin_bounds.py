@@ -67,7 +67,20 @@ class Relaxation(NamedTuple):
 
 def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str) -> Relaxation:
     """Relax each example's margin over its ball."""
-    found = ranges(form, X, radius, norm)
+    found, straight = ranges(form, X, radius, norm), side * (X @ form.s + form.c)
+    return relax(form, found, side, straight, form.allowance(X, radius), radius, norm)
+
+
+def relax(
+    form: Rectified,
+    found: Ranges,
+    side: Array,
+    straight: Array,
+    allowance: Array,
+    radius: float,
+    norm: str,
+) -> Relaxation:
+    """Relax margins whose ranges are known; the other arguments are fields of a `Relaxation`."""
     lower, upper = found.lower, found.upper
     sign = side[:, None] * form.sign
     unstable = (lower < 0.0) & (upper > 0.0)
@@ -76,12 +89,12 @@ def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str)
     low = np.where(lower >= 0.0, sign, slope)
     return Relaxation(
         *(form, found, radius, norm, side),
-        straight=side * (X @ form.s + form.c),
+        straight=straight,
         offset=-slope * np.where(chord, lower, 0.0),
         low=low,
         high=np.where(unstable & ~chord, 1.0, low),
         chord=chord,
-        allowance=form.allowance(X, radius),
+        allowance=allowance,
     )
 
 
@@ -106,15 +119,21 @@ def linear_bound(relaxed: Relaxation, open_ones: BoolArray) -> Array:
     The first slopes are those of the example's own activation pattern, and those of the chords;
     an improvement ends once the bound is positive, or cannot be.
     """
-    found = relaxed.ranges
-    width = np.where(relaxed.low < relaxed.high, found.upper - found.lower, 1.0)
-    own = np.where(found.center > 0.0, relaxed.high, relaxed.low)
-    ratio = relaxed.low + (relaxed.high - relaxed.low) * np.clip(found.upper / width, 0.0, 1.0)
-    bound = np.maximum(_with_slopes(relaxed, own), _with_slopes(relaxed, ratio))
+    bound = first_bound(relaxed)
     for i in np.flatnonzero(open_ones & (bound <= 0.0)):
         improved, _, _ = ascend(relaxed, int(i), Slopes.of(relaxed, int(i)), STEPS)
         bound[i] = max(bound[i], improved)
     return bound
+
+
+def first_bound(relaxed: Relaxation) -> Array:
+    """Return the better of two bounds: slopes of the own pattern, and those of the chords."""
+    found = relaxed.ranges
+    width = np.where(relaxed.low < relaxed.high, found.upper - found.lower, 1.0)
+    own = np.where(found.center > 0.0, relaxed.high, relaxed.low)
+    ratio = relaxed.low + (relaxed.high - relaxed.low) * np.clip(found.upper / width, 0.0, 1.0)
+    result: Array = np.maximum(_with_slopes(relaxed, own), _with_slopes(relaxed, ratio))
+    return result
 
 
 class Slopes(NamedTuple):
@@ -130,17 +149,22 @@ class Slopes(NamedTuple):
         return cls(relaxed.offset[i], relaxed.low[i], relaxed.high[i])
 
 
-def ascend(relaxed: Relaxation, i: int, lines: Slopes, steps: int) -> tuple[float, float, Array]:
-    """Return a sound bound, the relaxed margin at a point of the ball, and that point's shift."""
+def ascend(
+    relaxed: Relaxation, i: int, lines: Slopes, steps: int, level: float = 0.0
+) -> tuple[float, float, Array]:
+    """Return a sound bound, the relaxed margin at a point of the ball, and that point's shift.
+
+    It ends once the bound is above `level`, or the margin is not.
+    """
     form = relaxed.form
     shift = np.zeros(form.W.shape[1])
     bound, value = ascend_one(
         *(relaxed.ranges.center[i], relaxed.ranges.size[i], form.W, relaxed.side[i] * form.s),
-        *(lines.low, lines.high, float(relaxed.straight[i] + lines.offset.sum())),
+        *(lines.low, lines.high, float(relaxed.straight[i] + lines.offset.sum()) - level),
         *(float(relaxed.allowance[i]), form.rounding, relaxed.radius, CODES[relaxed.norm]),
         *(form.length, steps, shift),
     )
-    return bound, value, shift
+    return bound + level, value + level, shift
 
 
 def _with_slopes(relaxed: Relaxation, slopes: Array) -> Array:

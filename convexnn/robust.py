@@ -10,6 +10,7 @@ from numba import njit
 from convexnn.ball_search import CODES, edges
 from convexnn.forms import NetworkForm, worst_prediction
 from convexnn.norms import DUAL, NORMS, Norm
+from convexnn.worst_margins import Balls, least_margins
 
 if TYPE_CHECKING:
     from convexnn.arrays import Array, BoolArray
@@ -145,8 +146,12 @@ class RobustForm(NamedTuple):
     def objective(self, neurons: Neurons) -> float:
         """Return the program's value, without its cones."""
         z = worst_prediction(self.loss, self.y, *self.bounds(neurons))
-        penalty = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
-        return float(self.loss.value(z, self.y).sum() + self.beta * penalty)
+        return float(self.loss.value(z, self.y).sum()) + self.penalty(neurons)
+
+    def penalty(self, neurons: Neurons) -> float:
+        """Return ``beta (sum_p ||v_p|| + sum_p ||w_p||)``."""
+        size = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
+        return self.beta * float(size)
 
     def violation(self, neurons: Neurons) -> float:
         """Return how far the cones are left, relative to the largest activation; 0 without."""
@@ -212,8 +217,21 @@ class RobustNetworkForm(NamedTuple):
         return program._replace(slopes=slopes, added=added)
 
     def objective(self, neurons: Neurons) -> float:
-        """Return a bound on the network's worst case plus its penalty."""
-        return self.touching(neurons).objective(neurons)
+        """Return a bound on the network's worst case plus its penalty; of small ones its value."""
+        program = self.touching(neurons)
+        low, up = program.bounds(neurons)
+        balls = Balls(program.X, program.moved, program.radius, program.ball)
+        weights, sign, y = np.hstack([neurons.V, neurons.W]), program.signs, program.y
+        if program.loss.classification:
+            enough = 1.0 if np.isinf(program.loss.curvature) else np.inf  # of a hinge's margin
+            least = y * least_margins(balls, weights, sign, y, enough)
+            low, up = np.maximum(low, least), np.minimum(up, least)
+        else:
+            one = np.ones_like(y)
+            low = np.maximum(low, least_margins(balls, weights, sign, one))
+            up = np.minimum(up, -least_margins(balls, weights, sign, -one))
+        z = worst_prediction(program.loss, y, low, up)
+        return float(program.loss.value(z, y).sum()) + program.penalty(neurons)
 
 
 @njit(cache=True)

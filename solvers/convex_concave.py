@@ -51,7 +51,7 @@ class ConvexConcave:
         Hidden neurons of the local search.
 
     For robust training `robust_rounds` says what happens; its options are `refreshes`, `steps`
-    (600), `width` (50), `searches`, local networks trained on attacked examples (3), and
+    (600), `width` (50), `searches`, local networks trained on attacked examples (6), and
     `fresh`, random neurons of either sign that join each majorant (10).
     """
 

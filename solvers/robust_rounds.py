@@ -24,8 +24,10 @@ from convexnn.solvers.robust_local import adversarial, attacked_dual
 EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
 NEAR = 0.3  # of a neuron's length: how far its copies are moved
+SMALL = 0.01  # of the largest neuron's length: those that may be left out
+POOLED = 3  # local networks whose slopes join the first round
 PATIENCE = 2  # rounds that have not
-DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 3, "fresh": 10}
+DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 6, "fresh": 10}
 
 
 class Rounds:
@@ -52,17 +54,19 @@ class Rounds:
         d = form.X.shape[1]
         self.best = Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
         self.value = np.inf
-        self.networks: list[Neurons] = []
+        self.beaten: list[tuple[float, Neurons]] = []
         self.penalty: dict[str, float] = {}
         self.iteration = 0
 
     def show(self, network: Neurons) -> bool:
         """Report a network, with attacks of its own; keep it if it is the best."""
         self.iteration += 1
-        self.networks.append(network)
         value = self.form.objective(network)
+        worse = (value, network)
         if value < self.value:
+            worse = (self.value, self.best)
             self.best, self.value = network, value
+        self.beaten.append(worse)
         return self.reporter.report(self.iteration, network, attacked_dual(self.form, network))
 
     def locally(self) -> bool:
@@ -74,6 +78,12 @@ class Rounds:
             if self.show(alive(form.plain(), network)) or self.reporter.expired():
                 return True
         return False
+
+    def runners_up(self) -> list[Neurons]:
+        """Return the best networks beaten since the last call."""
+        ranked = sorted(self.beaten, key=lambda pair: pair[0])
+        self.beaten = []
+        return [network for _, network in ranked[: POOLED - 1]]
 
     def majorant(self, begin: Neurons, others: list[Neurons], steps: int) -> Neurons:
         """Solve the majorant that touches at a network, with the slopes of others beside it."""
@@ -97,7 +107,16 @@ class Rounds:
                 if self.reporter.expired():
                     break
         self.penalty = state.penalty
-        return alive(self.form.plain(), best)
+        return self.lighter(alive(self.form.plain(), best))
+
+    def lighter(self, network: Neurons) -> Neurons:
+        """Return the network without its small neurons, if that costs next to nothing."""
+        size_v, size_w = (np.linalg.norm(part, axis=0) for part in (network.V, network.W))
+        level = SMALL * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+        light = Neurons(network.V[:, size_v > level], network.W[:, size_w > level], network.skip)
+        room = 0.1 * PAYS * max(1.0, abs(self.value))
+        objective = self.form.objective
+        return light if objective(light) <= objective(network) + room else network
 
     def fresh(self) -> Neurons:
         """Return random neurons, of either sign."""
@@ -107,11 +126,13 @@ class Rounds:
 
     def nearby(self) -> Neurons:
         """Return the best network, each neuron moved by a share of its length."""
-        return Neurons(*(self._moved(weights) for weights in self.best[:2]), self.best.skip)
+        best = self.best
+        return Neurons(self._moved(best.V), self._moved(best.W), best.skip)
 
     def _moved(self, weights: Array) -> Array:
         length = np.linalg.norm(weights, axis=0) / np.sqrt(len(weights))
-        return weights + NEAR * length * self.rng.standard_normal(weights.shape)
+        step: Array = NEAR * length * self.rng.standard_normal(weights.shape)
+        return weights + step
 
 
 def run(
@@ -130,10 +151,9 @@ def run(
     since = 0
     for _ in range(options.max_iter or chosen["refreshes"]):
         before = rounds.value
-        others = [network for network in rounds.networks if network is not rounds.best]
+        others = rounds.runners_up()
         steps = chosen["steps"] * 2**since  # a round in vain may have ended early
         network = rounds.majorant(rounds.best, [*others, rounds.nearby(), rounds.fresh()], steps)
-        rounds.networks = []
         if rounds.show(network):
             return Raw("stopped")
         since = 0 if before - rounds.value > PAYS * max(1.0, abs(rounds.value)) else since + 1
