@@ -107,11 +107,12 @@ class Rounds:
 
     def nearby(self) -> Neurons:
         """Return the best network, each neuron moved by a share of its length."""
-        return Neurons(*(self._moved(weights) for weights in self.best[:2]), self.best.skip)
+        return Neurons(self._moved(self.best.V), self._moved(self.best.W), self.best.skip)
 
     def _moved(self, weights: Array) -> Array:
         length = np.linalg.norm(weights, axis=0) / np.sqrt(len(weights))
-        return weights + NEAR * length * self.rng.standard_normal(weights.shape)
+        moved: Array = weights + NEAR * length * self.rng.standard_normal(weights.shape)
+        return moved
 
 
 def run(
