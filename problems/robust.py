@@ -73,12 +73,13 @@ class RobustReluTraining(Training):
     formulation : {"majorant", "cones"}, default "majorant"
         Over given patterns. With "cones" patterns whose cone is empty are left out.
     perturbed : array of bool, shape (d,), optional
-        The columns that the adversary may change, all by default. Leave out categorical ones.
+        True for columns that the adversary may change, all by default; False for categorical ones.
 
     Raises
     ------
     ProblemError
-        If a field breaks its rule; the message names the field, the value and the rule.
+        If a field breaks its rule; the message names the field, the value and the rule. A
+        constant column other than 0 that would be perturbed is refused: `bias` takes its place.
 
     Warns
     -----
@@ -147,7 +148,7 @@ class RobustReluTraining(Training):
         if len(suspects):
             warnings.warn(
                 f"column {suspects[0]} of X has two values only, as {len(suspects)} in all: "
-                "if it is categorical, set perturbed to False there; to True everywhere if it is not",
+                "if it is categorical, set perturbed to False there, otherwise to True",
                 UserWarning,
                 stacklevel=5,
             )

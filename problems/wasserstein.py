@@ -22,6 +22,7 @@ from convexnn.problem import (
     ProblemError,
     choice,
     flag,
+    given_labels,
     labels,
     non_negative,
     positive,

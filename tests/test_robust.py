@@ -706,6 +706,7 @@ def test_answers_of_plain_training_start_robust_training(build: Any) -> None:
     listed = cx.RobustReluTraining(X, y, beta=0.1, radius=0.1, patterns=20)
     neurons, dual = listed.adopt(plain)
     assert dual is None
+    assert listed.matrix is not None
     if build is cx.ReluTraining:
         assert neurons.V.shape == (3, form_of(listed).added)
         theirs = {column.tobytes(): p for p, column in enumerate(plain.problem.matrix.T)}
@@ -726,5 +727,24 @@ def test_text_labels_may_be_python_objects(tmp_path: Path) -> None:
     solution = cx.solve(problem, tol=1e-3)
     found = cx.robustness(solution.model, X, named, radius=0.05)
     assert found.clean == np.mean(solution.model.predict(X) == named)
-    solution.save(tmp_path / "answer.npz")
-    assert cx.load(tmp_path / "answer.npz").objective == solution.objective
+    shift = cx.solve(cx.WassersteinClassification(X, named, radius=0.1), tol=1e-3)
+    for answer in (solution, shift):
+        answer.save(tmp_path / "answer.npz")
+        assert cx.load(tmp_path / "answer.npz").objective == answer.objective
+
+
+@each_formulation
+def test_a_solver_that_calls_training_infeasible_has_failed(formulation: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 8))
+    y = 1e6 * (np.maximum(X[:, 0], 0.0) - X[:, 1] + 1.0)
+    options: dict[str, Any] = {"beta": 1.0, "patterns": 15, "loss": "squared", "bias": True}
+    options |= {"formulation": formulation}
+    for problem in (
+        cx.RobustReluTraining(X, y, radius=0.05, norm="l2", **options),
+        cx.ReluTraining(X, y, **options),
+    ):
+        solution = cx.solve(problem, "cvxpy:clarabel", tol=1e-3)
+        assert solution.status is not cx.Status.INFEASIBLE
+        if solution.status is cx.Status.FAILED:
+            assert "rescale the targets" in solution.message
