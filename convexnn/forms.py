@@ -263,12 +263,15 @@ class CvxpyProgram(NamedTuple):
         Reads the solved variables and returns ``(primal, dual)``.
     needs : frozenset of str
         What a solver must know: some of "qp", "soc", "exp".
+    feasible : bool
+        Whether zero is known to be feasible: then a solver that sees no such point has failed.
     """
 
     problem: cp.Problem
     variables: Mapping[str, cp.Variable]
     points: Callable[[], tuple[Any, Any]]
     needs: frozenset[str]
+    feasible: bool = False
 
 
 def worst_prediction(loss: Loss, y: Array, low: Array, up: Array) -> Array:

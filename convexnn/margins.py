@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.norms import DUAL, NORMS
-from convexnn.problem import ProblemError, choice, non_negative, real_array
+from convexnn.problem import ProblemError, choice, given_labels, non_negative, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -167,7 +167,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
     if np.shape(network.alpha)[1:] != (1,):
         raise ProblemError(f"network must have one output, got alpha {np.shape(network.alpha)}")
     X = columns(network, X)
-    raw, classes = np.asarray(y), np.asarray(network.classes)
+    raw, classes = given_labels(y), given_labels(network.classes)
     if raw.shape != (len(X),):
         raise ProblemError(f"y must have one entry per row of X ({len(X)}), got shape {raw.shape}")
     comparable = (raw.dtype.kind in "US") == (classes.dtype.kind in "US")

@@ -160,6 +160,14 @@ def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
     return array
 
 
+def given_labels(value: ArrayLike) -> np.ndarray[Any, Any]:
+    """Return labels as an array; a column of Python strings, as pandas holds them, as text."""
+    raw = np.asarray(value)
+    if raw.dtype.kind == "O" and raw.size and all(isinstance(entry, str) for entry in raw.flat):
+        return raw.astype(np.str_)
+    return raw
+
+
 def labels(name: str, value: ArrayLike, length: int, *, classification: bool) -> Labels:
     """Return the targets that go with `length` rows of data.
 
@@ -174,7 +182,7 @@ def labels(name: str, value: ArrayLike, length: int, *, classification: bool) ->
     array([-1.,  1.])
     """
     try:
-        raw = np.asarray(value)
+        raw = given_labels(value)
     except ValueError as error:
         raise ProblemError(f"{name} must be an array of one axis: {error}") from None
     if raw.ndim != 1:

@@ -137,6 +137,8 @@ class RobustForm(NamedTuple):
     def worst_attack(self, slopes: Array) -> Array:
         """Return the perturbations that go the farthest along each row's slopes."""
         attack = np.zeros_like(slopes)
+        if not self.moved.any():
+            return attack
         inside = np.ascontiguousarray(-slopes[:, self.moved])
         steps = np.zeros_like(inside)
         edges(inside, self.radius, CODES[self.ball], steps)

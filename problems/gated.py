@@ -283,7 +283,7 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     def points() -> tuple[Neurons, Dual]:
         return Neurons(U.value, np.zeros((d, 0)), np.zeros(d)), Dual(fit.dual_value)
 
-    return CvxpyProgram(problem, {"U": U, "z": z}, points, needs)
+    return CvxpyProgram(problem, {"U": U, "z": z}, points, needs, True)
 
 
 def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:

@@ -93,7 +93,7 @@ def majorant_formula(form: MajorantForm, needs: frozenset[str]) -> CvxpyProgram:
         suggested = form.dual(primal)
         return primal, suggested._replace(mu=p - q, common=np.minimum(p, q))
 
-    return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs)
+    return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs, True)
 
 
 def multipliers(

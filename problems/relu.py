@@ -239,7 +239,7 @@ class ReluTraining(Training):
             free = s.value if self.skip else np.zeros(d)
             return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
 
-        return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, self.needs())
+        return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, self.needs(), True)
 
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""

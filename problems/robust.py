@@ -73,12 +73,13 @@ class RobustReluTraining(Training):
     formulation : {"majorant", "cones"}, default "majorant"
         Over given patterns. With "cones" patterns whose cone is empty are left out.
     perturbed : array of bool, shape (d,), optional
-        The columns that the adversary may change, all by default. Leave out categorical ones.
+        True for columns that the adversary may change, all by default; False for categorical ones.
 
     Raises
     ------
     ProblemError
-        If a field breaks its rule; the message names the field, the value and the rule.
+        If a field breaks its rule; the message names the field, the value and the rule. A
+        constant column other than 0 that would be perturbed is refused: `bias` takes its place.
 
     Warns
     -----
@@ -109,10 +110,10 @@ class RobustReluTraining(Training):
     perturbed: Any = None
 
     def __post_init__(self) -> None:
+        choice("loss", getattr(self.loss, "name", self.loss), LOSSES)
         super().__post_init__()
         self._set("radius", non_negative("radius", self.radius))
         choice("norm", self.norm, tuple(NORMS))
-        choice("loss", self._loss.name, LOSSES)
         choice("formulation", self.formulation, FORMULATIONS)
         self._set("perturbed", self._checked_columns(self.perturbed))
         self._set("patterns", checked_patterns(self.patterns, len(self.X)))
@@ -131,7 +132,8 @@ class RobustReluTraining(Training):
             if len(offsets) and len(self.X) > 1:
                 raise ProblemError(
                     f"perturbed must leave out constant columns, column {offsets[0]} of X is "
-                    f"{self.X[0, offsets[0]]!r}: drop it and set bias=True, or name it in perturbed"
+                    f"{self.X[0, offsets[0]]}: drop it and set bias=True, or set perturbed "
+                    "to False there"
                 )
             if given is None and len(self.X) > TWO_VALUED:
                 self._warn_of_categories()
@@ -146,7 +148,7 @@ class RobustReluTraining(Training):
         if len(suspects):
             warnings.warn(
                 f"column {suspects[0]} of X has two values only, as {len(suspects)} in all: "
-                "if it is categorical, leave it out of perturbed",
+                "if it is categorical, set perturbed to False there, otherwise to True",
                 UserWarning,
                 stacklevel=5,
             )
@@ -307,11 +309,15 @@ class RobustReluTraining(Training):
         return Certificate(objective, bound, self._form.violation(primal), scope)
 
     def adopt(self, start: Solution) -> tuple[Neurons, RobustDual | None]:
-        """Return the points of another robust problem, neurons by their patterns."""
+        """Return the points of another solution, neurons by their patterns; its dual if robust."""
         primal: Neurons = start.primal
+        dual = start.dual if isinstance(start.dual, RobustDual) else None
         theirs = getattr(start.problem, "matrix", None)
         if self.matrix is None or theirs is None or np.array_equal(self.matrix, theirs):
-            return primal, start.dual
+            return primal, dual
+        P = theirs.shape[1]
+        if not primal.V.shape[1] == primal.W.shape[1] == P:
+            return primal, None
         place = {column.tobytes(): p for p, column in enumerate(theirs.T)}
         columns = [place.get(column.tobytes(), -1) for column in self.matrix.T]
         found = np.array(columns)
@@ -319,11 +325,12 @@ class RobustReluTraining(Training):
         def taken(part: Array) -> Array:
             return np.where(found >= 0, part[:, found], 0.0)
 
-        dual, P = start.dual, theirs.shape[1]
+        neurons = Neurons(taken(primal.V), taken(primal.W), primal.skip)
+        if dual is None:
+            return neurons, None
         left, right = (
             np.hstack([taken(part[:, :P]), taken(part[:, P:])]) for part in (dual.left, dual.right)
         )
-        neurons = Neurons(taken(primal.V), taken(primal.W), primal.skip)
         return neurons, dual._replace(left=left, right=right)
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:

@@ -159,4 +159,4 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
         left, right = np.where(active, H, 0.0), np.where(active, 0.0, H)
         return primal, RobustDual(p - q, np.minimum(p, q), attack, left, right)
 
-    return CvxpyProgram(problem, {"V": V, "W": W, "Q": Q, "z": z}, points, needs)
+    return CvxpyProgram(problem, {"V": V, "W": W, "Q": Q, "z": z}, points, needs, True)

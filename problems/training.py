@@ -12,7 +12,7 @@ from convexnn.arrays import Array, frozen
 from convexnn.losses import Loss, as_loss
 from convexnn.network import TwoLayerNetwork
 from convexnn.norms import NORMS, Norm
-from convexnn.problem import Labels, ProblemError, flag, labels, positive, real_array
+from convexnn.problem import Labels, ProblemError, flag, given_labels, labels, positive, real_array
 
 if TYPE_CHECKING:
     from convexnn.forms import Neurons
@@ -97,7 +97,9 @@ class Training:
             worth = float(np.sum(loss.value(np.zeros(len(self.X)), targets.targets)))
         if not np.isfinite(worth):
             raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
-        kept = np.array(self.y, copy=True) if targets.classes is not None else targets.targets
+        kept = targets.targets
+        if targets.classes is not None:
+            kept = np.array(given_labels(self.y), copy=True)
         frozen(kept)
         self._set("y", kept)
 

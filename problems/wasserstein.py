@@ -22,6 +22,7 @@ from convexnn.problem import (
     ProblemError,
     choice,
     flag,
+    given_labels,
     labels,
     non_negative,
     positive,
@@ -299,7 +300,7 @@ class WassersteinClassification(WassersteinLinear):
         self._set("flip_cost", positive_or_inf("flip_cost", self.flip_cost))
         self._set("order", _order(self.order, (1.0, np.inf) if self.loss == "logistic" else ORDERS))
         assert self.labels.classes is not None  # validates
-        raw = np.array(self.y)
+        raw = np.array(given_labels(self.y))
         raw.setflags(write=False)
         self._set("y", raw)
         if np.isfinite(self.flip_cost) and self.order != 1.0:

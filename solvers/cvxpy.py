@@ -117,6 +117,12 @@ class CvxpySolver:
             except (ArithmeticError, ValueError, TypeError) as error:
                 return Raw("failed", f"{type(error).__name__}: {error}")
             status = form.problem.status
+            if form.feasible and status.startswith(("infeasible", "unbounded")):
+                return Raw(
+                    "failed",
+                    f"{self.solver} reports {status}, though zero is feasible and the objective "
+                    "is not negative: rescale the targets, or try another backend.",
+                )
             if status in ("infeasible", "infeasible_inaccurate"):
                 return Raw("infeasible", f"{self.solver} reports {status}.")
             if status in ("unbounded", "unbounded_inaccurate"):

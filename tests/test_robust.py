@@ -616,6 +616,7 @@ def test_where_no_cone_survives_the_answer_is_zero_and_says_which_radius_would_d
         ({"formulation": "soft"}, r"formulation must be one of cones, majorant, got 'soft'"),
         ({"loss": "huber"}, r"loss must be one of hinge, logistic, squared, got 'huber'"),
         ({"loss": "cubic"}, r"loss must be one of"),
+        ({"loss": "huber", "y": ["no", "yes"] * 7}, r"loss must be one of .*, got 'huber'"),
         ({"beta": 0.0}, r"beta must be finite and > 0"),
         ({"patterns": 0}, r"patterns must be >= 1"),
         ({"perturbed": [True]}, r"perturbed must be an array of bool, one per column of X \(3\)"),
@@ -623,8 +624,10 @@ def test_where_no_cone_survives_the_answer_is_zero_and_says_which_radius_would_d
     ],
 )
 def test_bad_fields_are_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    X, y = data("hinge")
+    options: dict[str, Any] = {"y": y, "beta": 0.1, "radius": 0.05, "patterns": 20} | changes
     with pytest.raises(cx.ProblemError, match=message):
-        declared("hinge", **changes)
+        cx.RobustReluTraining(X, options.pop("y"), **options)
 
 
 def test_labels_of_a_margin_loss_have_two_values() -> None:
@@ -636,7 +639,7 @@ def test_labels_of_a_margin_loss_have_two_values() -> None:
 def test_constant_columns_are_not_for_the_adversary() -> None:
     X, y = data("hinge")
     X[:, 1] = 3.0
-    with pytest.raises(cx.ProblemError, match=r"column 1 of X is .*3\.0.*set bias=True"):
+    with pytest.raises(cx.ProblemError, match=r"column 1 of X is 3\.0: .*set perturbed to F"):
         cx.RobustReluTraining(X, y, beta=1.0, radius=0.1)
     cx.RobustReluTraining(X, y, beta=1.0, radius=0.0)
     cx.RobustReluTraining(X, y, beta=1.0, radius=0.1, perturbed=np.array([True, False, True]))
@@ -681,3 +684,69 @@ def test_dual_norms_are_those_of_the_balls() -> None:
     for ball in BALLS:
         q = np.random.default_rng(5).standard_normal((1, 3))
         assert DUAL[ball].value(q)[0] >= np.max(vertices(ball, 3) @ q[0]) - 1e-12
+
+
+@each_ball
+@each_loss
+def test_an_adversary_without_columns_is_plain_training(loss: str, ball: str) -> None:
+    X, y = data(loss)
+    none = np.zeros(X.shape[1], np.bool_)
+    options: dict[str, Any] = {"beta": 0.5, "loss": loss, "norm": ball, "perturbed": none}
+    problem = cx.RobustReluTraining(X, y, radius=0.3, bias=True, **options)
+    solution = cx.solve(problem, max_iter=1, time_limit=5.0)
+    program = form_of(problem)
+    assert not program.worst_attack(np.ones_like(program.X)).any()
+    exact = worst_case(problem, solution.model, np.zeros((1, X.shape[1])))
+    assert exact <= solution.objective * (1.0 + 1e-9)
+    assert solution.objective <= exact * 1.2
+
+
+@pytest.mark.parametrize("build", [cx.ReluTraining, cx.GatedReluTraining])
+def test_answers_of_plain_training_start_robust_training(build: Any) -> None:
+    X, y = data("hinge")
+    plain = cx.solve(build(X, y, beta=0.1, loss="hinge", patterns=12), tol=1e-3)
+    listed = cx.RobustReluTraining(X, y, beta=0.1, radius=0.1, patterns=20)
+    neurons, dual = listed.adopt(plain)
+    assert dual is None
+    assert listed.matrix is not None
+    if build is cx.ReluTraining:
+        assert neurons.V.shape == (3, form_of(listed).added)
+        theirs = {column.tobytes(): p for p, column in enumerate(plain.problem.matrix.T)}
+        common = [(p, theirs.get(c.tobytes())) for p, c in enumerate(listed.matrix.T)]
+        for p, other in common:
+            np.testing.assert_array_equal(
+                neurons.V[:, p], 0.0 if other is None else plain.primal.V[:, other]
+            )
+        assert cx.solve(listed, "admm", start=plain, tol=1e-3).status is cx.Status.OPTIMAL
+    search = cx.RobustReluTraining(X, y, beta=0.1, radius=0.1)
+    assert cx.solve(search, start=plain, max_iter=1, time_limit=5.0).objective < np.inf
+
+
+def test_text_labels_may_be_python_objects(tmp_path: Path) -> None:
+    X, y = data("hinge")
+    named = np.where(y > 0.0, "yes", "no").astype(object)  # as pandas holds them
+    problem = cx.RobustReluTraining(X, named, beta=0.1, radius=0.05, patterns=5)
+    solution = cx.solve(problem, tol=1e-3)
+    found = cx.robustness(solution.model, X, named, radius=0.05)
+    assert found.clean == np.mean(solution.model.predict(X) == named)
+    shift = cx.solve(cx.WassersteinClassification(X, named, radius=0.1), tol=1e-3)
+    for answer in (solution, shift):
+        answer.save(tmp_path / "answer.npz")
+        assert cx.load(tmp_path / "answer.npz").objective == answer.objective
+
+
+@each_formulation
+def test_a_solver_that_calls_training_infeasible_has_failed(formulation: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 8))
+    y = 1e6 * (np.maximum(X[:, 0], 0.0) - X[:, 1] + 1.0)
+    options: dict[str, Any] = {"beta": 1.0, "patterns": 15, "loss": "squared", "bias": True}
+    options |= {"formulation": formulation}
+    for problem in (
+        cx.RobustReluTraining(X, y, radius=0.05, norm="l2", **options),
+        cx.ReluTraining(X, y, **options),
+    ):
+        solution = cx.solve(problem, "cvxpy:clarabel", tol=1e-3)
+        assert solution.status is not cx.Status.INFEASIBLE
+        if solution.status is cx.Status.FAILED:
+            assert "rescale the targets" in solution.message
