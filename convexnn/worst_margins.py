@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 SHARE = 1e-4  # of a margin, or of 1: how near the bound is to come
 STEPS = 200  # of a descent, and of the search for a branch's bound
 STEP = 0.5  # of the radius: a descent's first step
-WORK = 2e8  # multiplications that may be spent on all examples together
-NODES = 200  # branches of an example, at most
+WORK = 1e9  # multiplications that may be spent on all examples together
+NODES = 100  # branches of an example, at most
+FEW = 16  # branches of an example for which the search is not begun
 
 
 class Balls(NamedTuple):
@@ -89,7 +90,7 @@ def least_margins(
     open_ones = np.flatnonzero((gap > SHARE * (1.0 + np.abs(attained))) & (least < enough))
     per_node = 4.0 * STEPS * m * inside
     nodes = int(min(NODES, WORK / (per_node * max(len(open_ones), 1))))
-    for i in open_ones if nodes else ():
+    for i in open_ones if nodes >= FEW else ():
         least[i] = max(least[i], _branch(relaxed, int(i), float(attained[i]), nodes, enough))
     return least
 

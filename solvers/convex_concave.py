@@ -18,7 +18,7 @@ from convexnn.forms import NetworkForm, Neurons, active_patterns
 from convexnn.memory import Size
 from convexnn.problem import Problem, flag, positive_int
 from convexnn.robust import RobustNetworkForm
-from convexnn.solvers import majorant, robust, robust_rounds
+from convexnn.solvers import majorant, robust_rounds
 from convexnn.solvers.interval_prox import refusal
 from convexnn.solvers.lbfgs import WIDTH, Lbfgs, search, slope_dual
 from convexnn.solvers.options import unpack
@@ -73,7 +73,7 @@ class ConvexConcave:
     def prepare(self, form: NetworkForm | RobustNetworkForm) -> None:
         """Compile the kernels."""
         if isinstance(form, RobustNetworkForm):
-            robust.warm_up(form.program.over(np.ones((len(form.X), 1), np.bool_)))
+            robust_rounds.warm_up(form)
             return
         majorant.warm_up(form.majorant(np.ones((len(form.y), 1), np.bool_)))
 

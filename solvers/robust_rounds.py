@@ -25,6 +25,7 @@ EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
 NEAR = 0.3  # of a neuron's length: how far its copies are moved
 SMALL = 0.01  # of the largest neuron's length: those that may be left out
+FEW, WARM_WIDTH = 8, 6  # examples and neurons that kernels are compiled on
 POOLED = 3  # local networks whose slopes join the first round
 PATIENCE = 2  # rounds that have not
 DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 6, "fresh": 10}
@@ -133,6 +134,16 @@ class Rounds:
         length = np.linalg.norm(weights, axis=0) / np.sqrt(len(weights))
         step: Array = NEAR * length * self.rng.standard_normal(weights.shape)
         return weights + step
+
+
+def warm_up(form: RobustNetworkForm) -> None:
+    """Run every kernel once, on few examples, so that none is compiled while the clock runs."""
+    program = form.program
+    few = RobustNetworkForm(program._replace(X=program.X[:FEW].copy(), y=program.y[:FEW].copy()))
+    network = random_network(few.plain(), WARM_WIDTH, np.random.default_rng(0))
+    robust.warm_up(few.touching(network))
+    few.objective(network)
+    attacked_dual(few, network)
 
 
 def run(
