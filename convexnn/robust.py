@@ -9,6 +9,7 @@ from numba import njit
 
 from convexnn.ball_search import CODES, edges
 from convexnn.forms import NetworkForm, worst_prediction
+from convexnn.margins import inside
 from convexnn.norms import DUAL, NORMS, Norm
 from convexnn.worst_margins import Balls, least_margins
 
@@ -36,8 +37,6 @@ class RobustDual(NamedTuple):
         A perturbation of each example, within the ball.
     left, right : array of shape (n, m)
         Multipliers of ``r - a`` and of ``r + a`` in each slack; over all patterns m is 0.
-    nodes : int
-        How many cones a branch and bound over all patterns may visit, where the rank allows one.
     """
 
     mu: Array
@@ -45,7 +44,6 @@ class RobustDual(NamedTuple):
     attack: Array
     left: Array
     right: Array
-    nodes: int = 0
 
 
 class RobustForm(NamedTuple):
@@ -184,8 +182,12 @@ class RobustNetworkForm(NamedTuple):
     def attacked(self, attack: Array) -> NetworkForm:
         """Return plain training on the examples as perturbed: its optimum is a lower bound."""
         program = self.program
-        inside = NORMS[program.ball].project(attack * program.moved, program.radius * INSIDE)
-        moved = np.ascontiguousarray(program.X + inside)
+        there, X = program.moved, program.X
+        steps = NORMS[program.ball].project(attack[:, there], program.radius * INSIDE)
+        moved = X.copy()
+        if there.any():
+            start = X[:, there]
+            moved[:, there] = inside(start, start + steps, program.radius, program.ball)
         return NetworkForm(
             moved, program.y, program.loss, program.norm, program.beta, 0.0, False, None
         )

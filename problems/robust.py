@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 GRADING = 80.0  # bytes an entry of the patterns takes when a network is graded
 LOSSES = ("hinge", "logistic", "squared")
-TWO_VALUED = 2
+FEW = 2  # examples, of which every column has two values at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class RobustReluTraining(Training):
                     f"{self.X[0, offsets[0]]}: drop it and set bias=True, or set perturbed "
                     "to False there"
                 )
-            if given is None and len(self.X) > TWO_VALUED:
+            if given is None and len(self.X) > FEW:
                 self._warn_of_categories()
         columns = columns.copy()
         frozen(columns)
@@ -300,7 +300,7 @@ class RobustReluTraining(Training):
         objective = self.objective(primal)
         if self.matrix is None:
             plain = self._search.attacked(dual.attack)
-            bound = network_bound(plain, dual.mu, nodes=dual.nodes)
+            bound = network_bound(plain, dual.mu)
             bound = max(bound, relaxed_bound(plain, dual.mu))
             return Certificate(objective, bound, 0.0, "all patterns")
         majorant = self.formulation == "majorant"

@@ -20,7 +20,7 @@ import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.forms import Neurons
 from convexnn.norms import DUAL, NORMS
-from convexnn.problems.robust_program import robust_bound
+from convexnn.problems.robust_program import robust_bound, robust_formula
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.separation import Separation
 from convexnn.solvers.robust import RELAX, State, step
@@ -269,6 +269,41 @@ def test_bound_of_the_interior_points_dual_is_tight_and_never_above(
             dual.right * (1.0 + size),
         )
         assert robust_bound(form, shaken) <= value * (1.0 + SLACK)
+
+
+@each_loss
+@each_ball
+def test_attacks_outside_the_ball_and_multipliers_of_cones_are_drawn_in(
+    loss: str, ball: str
+) -> None:
+    """What proves more of a stricter program must not prove it of this one."""
+    patterns = cx.sample_patterns(data(loss)[0], 12)
+    wanted = declared(loss, ball, patterns=patterns)
+    optimum = cx.solve(wanted, "cvxpy:clarabel").objective
+    form = form_of(wanted)
+    stricter: list[dict[str, Any]] = [{"radius": 0.15}, {"beta": 0.3}]
+    for changes in stricter:
+        other = cx.solve(declared(loss, ball, patterns=patterns, **changes), "cvxpy:clarabel")
+        assert other.bound > 1.01 * optimum
+        assert robust_bound(form, other.dual) <= optimum * (1.0 + SLACK)
+    hard = form._replace(cones=True)
+    program = robust_formula(hard, wanted.needs())
+    program.problem.solve(solver=cp.CLARABEL)
+    _, dual = program.points()
+    assert robust_bound(hard, dual) > 1.001 * optimum
+    assert robust_bound(form, dual) <= optimum * (1.0 + SLACK)
+
+
+@each_ball
+def test_attacked_examples_stay_in_their_balls_whatever_rounding_does(ball: str) -> None:
+    X, y = data("hinge")
+    problem = cx.RobustReluTraining(X + 1e8, y, beta=0.1, radius=1e-7, norm=ball, bias=True)
+    search = problem.canonical(RobustNetworkForm)
+    attack = np.random.default_rng(7).standard_normal(search.X.shape)
+    moved = search.attacked(attack).X - search.X
+    size = NORMS[ball].value(moved[:, :-1])
+    assert np.all(size <= search.program.radius)
+    assert np.array_equal(moved[:, -1], np.zeros(len(X)))
 
 
 def test_bound_of_a_dual_point_that_does_not_fit_is_minus_infinity() -> None:
