@@ -11,7 +11,7 @@ import pytest
 from convexnn.solvers.mpi import as_root, mpiexec
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "bench/README.md", "docs/mpi.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "bench/studies/README.md", "docs/mpi.md")
 
 
 def blocks(page: str, language: str) -> list[str]:

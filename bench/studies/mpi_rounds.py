@@ -1,7 +1,7 @@
 """Rounds a second of decentralised ADMM, started plainly or under mpiexec.
 
-``python bench/mpi_rounds.py AGENTS D EDGES ROUNDS`` prints the rate by the clock and the share of
-it that the first process spends in exchanges, waiting for its neighbours included.
+``python bench/studies/mpi_rounds.py AGENTS D EDGES ROUNDS`` prints the rate by the clock and the
+share of it that the first process spends in exchanges, waiting for its neighbours included.
 """
 
 from __future__ import annotations

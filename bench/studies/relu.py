@@ -1,8 +1,8 @@
 """Benchmarks of two-layer training: exact and gated programs, growth of cost, tuning of ADMM.
 
-``python bench/relu.py exact|cells|majorant|gated|growth|tuning [--quick]`` prints one table and
-keeps it as a CSV in bench/results. See bench/README.md for the peers' environments and what each
-column means.
+``python bench/studies/relu.py exact|cells|majorant|gated|growth|tuning [--quick]`` prints one
+table and keeps it as a CSV in bench/studies/results. See bench/studies/README.md for the peers'
+environments and what each column means.
 """
 
 from __future__ import annotations

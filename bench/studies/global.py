@@ -1,8 +1,9 @@
 """Is the default engine ever worse than local search? Real data, and the bound beside it.
 
-``python bench/global.py [--quick] [--data DIR] [--sets a,b] [--rows N] [--time-limit S]`` trains
-on each data set by L-BFGS and Adam from many starts, then by "cell-walk", and prints and keeps
-one row a set. ``python bench/global.py figure`` draws docs/global.png. See bench/README.md.
+``python bench/studies/global.py [--quick] [--data DIR] [--sets a,b] [--rows N] [--time-limit S]``
+trains on each data set by L-BFGS and Adam from many starts, then by "cell-walk", and prints and
+keeps one row a set. ``python bench/studies/global.py figure`` draws docs/global.png. See
+bench/studies/README.md.
 """
 
 from __future__ import annotations
@@ -437,7 +438,7 @@ def main() -> None:
 
         torch.set_num_threads(1)
         if options.what == "figure":
-            figure(HERE.parent / "docs" / "global.png", options.time_limit)
+            figure(HERE.parents[1] / "docs" / "global.png", options.time_limit)
         else:
             run_table([known[name] for name in names], options)
 

@@ -1,7 +1,8 @@
 """Benchmarks of Wasserstein problems: linear models, worst-case margins, growth of cost.
 
-``python bench/wasserstein.py linear|follower|growth [--quick]`` prints one table and keeps it as a
-CSV in bench/results. See bench/README.md for the peers' environments and what each column means.
+``python bench/studies/wasserstein.py linear|follower|growth [--quick]`` prints one table and
+keeps it as a CSV in bench/studies/results. See bench/studies/README.md for the peers'
+environments and what each column means.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Benchmark of projected gradient descent on two-layer classifiers against a plain torch loop.
 
-``python bench/attacks.py [--quick]`` prints one table and keeps it as a CSV in bench/results. The
-loop is what attack libraries for PyTorch do: every restart and every step on all examples in one
-batch, with autograd, in float32; without torch its rows say so.
+``python bench/studies/attacks.py [--quick]`` prints one table and keeps it as a CSV in
+bench/studies/results. The loop is what attack libraries for PyTorch do: every restart and every
+step on all examples in one batch, with autograd, in float32; without torch its rows say so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Benchmarks of robust training: against Clarabel, at size, and against adversarial training.
 
-``python bench/robust.py exact|large|rounds [--quick]`` prints one table and keeps it as a CSV in
-bench/results. See bench/README.md for what each column means.
+``python bench/studies/robust.py exact|large|rounds [--quick]`` prints one table and keeps it as a
+CSV in bench/studies/results. See bench/studies/README.md for what each column means.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ MOONS = ((100, 0.1), (100, 0.2), (200, 0.2))
 BETA = 0.05
 GRID = 21  # points a side of each ball, its corners among them
 STARTS, WIDTH, STEPS = 6, 50, 1_000  # of the peer
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 def moons(n: int) -> tuple[Array, Array]:

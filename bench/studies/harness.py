@@ -147,7 +147,12 @@ class Peer(NamedTuple):
         with TemporaryDirectory() as folder:
             problem, answer = Path(folder, "problem.npz"), Path(folder, "answer.npz")
             np.savez(problem, **task)
-            command = [interpreter, str(HERE / "peers" / self.script), str(problem), str(answer)]
+            command = [
+                interpreter,
+                str(HERE.parent / "peers" / self.script),
+                str(problem),
+                str(answer),
+            ]
             try:
                 subprocess.run(
                     [*command, *settings],

@@ -1,7 +1,8 @@
 """Benchmarks of medians: against peers, one pass over the data, growth, rounds and processes.
 
-``python bench/median.py central|pass|growth|rounds|mpi [--quick]`` prints one table and keeps it as
-a CSV in bench/results. See bench/README.md for the peer's environment and what each column means.
+``python bench/studies/median.py central|pass|growth|rounds|mpi [--quick]`` prints one table and
+keeps it as a CSV in bench/studies/results. See bench/studies/README.md for the peer's environment
+and what each column means.
 """
 
 from __future__ import annotations
