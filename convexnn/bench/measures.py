@@ -100,6 +100,7 @@ def times(frame: pd.DataFrame, targets: tuple[float, ...] = TARGETS) -> pd.DataF
     about = ends.drop_duplicates(PAIR).set_index(PAIR)
     about = about[["peer", "series", "varied", "n", "d", "size", "status", "message"]]
     about["compile"] = frame.groupby(RUN)["compile"].max().groupby(PAIR).median()
+    about["certify"] = frame.groupby(RUN)["certify"].max().groupby(PAIR).median()
     about["repeats"] = last.groupby(PAIR).size()
     found = []
     for target in targets:
@@ -294,7 +295,9 @@ def ratios(table: pd.DataFrame, target: float) -> pd.DataFrame:
     """Summarise `pairs`, one row per rival.
 
     Means are over the pairs in which both reached the target; the others are counted:
-    ``pairs = both + only_ours + only_rival + neither + skipped``. ``lost`` counts the pairs in
+    ``pairs = both + only_ours + only_rival + neither + skipped``. ``at_least`` is the geometric
+    mean with the pairs that only ours reached, at the time after which the rival had not arrived;
+    it is NaN where there is none, or where the rival arrived alone. ``lost`` counts the pairs in
     which the rival was faster or arrived alone; ``timeouts`` and ``crashes`` are the rival's;
     ``clock`` is "cpu", "wall" or, if the pairs of `both` differ, "mixed"; ``reasons`` says why
     the rival did not arrive, and how often.
@@ -310,6 +313,8 @@ def ratios(table: pd.DataFrame, target: float) -> pd.DataFrame:
         count = part["outcome"].value_counts()
         met = part[part["outcome"] == "both"]
         ratio, total = met["ratio"], met["total"].dropna()
+        open_end = part.loc[part["outcome"] == "only ours", "ratio"].dropna()
+        bounded = len(open_end) > 0 and "only rival" not in count
         clocks = met["clock"].unique()
         absent = part[part["outcome"].isin(["only ours", "neither", "skipped"])]
         said = absent["message"].where(absent["status"] != "OPTIMAL", SHORT)
@@ -317,11 +322,12 @@ def ratios(table: pd.DataFrame, target: float) -> pd.DataFrame:
         rows.append(
             {
                 "rival": rival,
-                "mean": np.exp(np.log(ratio).mean()),
+                "mean": geometric(ratio),
+                "at_least": geometric(pd.concat([ratio, open_end])) if bounded else np.nan,
                 "median": ratio.median(),
                 "min": ratio.min(),
                 "max": ratio.max(),
-                "with_compile": np.exp(np.log(total).mean()),
+                "with_compile": geometric(total),
                 "clock": clocks[0] if len(clocks) == 1 else "mixed" if len(clocks) else "",
                 "pairs": len(part),
                 "both": len(met),
@@ -335,9 +341,24 @@ def ratios(table: pd.DataFrame, target: float) -> pd.DataFrame:
                 "reasons": "; ".join(f"{text} ({k})" for text, k in why.value_counts().items()),
             }
         )
-    names = ["rival", "mean", "median", "min", "max", "with_compile", "clock", "pairs", "both"]
-    counts = ["lost", "only_ours", "only_rival", "neither", "skipped", "timeouts", "crashes"]
+    names = ["rival", "mean", "at_least", "median", "min", "max", "with_compile", "clock"]
+    counts = [
+        "pairs",
+        "both",
+        "lost",
+        "only_ours",
+        "only_rival",
+        "neither",
+        "skipped",
+        "timeouts",
+        "crashes",
+    ]
     return pd.DataFrame(rows, columns=[*names, *counts, "reasons"])
+
+
+def geometric(values: pd.Series[float]) -> float:
+    """Return the geometric mean, NaN of nothing."""
+    return float(np.exp(np.log(values).mean()))
 
 
 def setbacks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -377,7 +398,6 @@ def contradictions(frame: pd.DataFrame) -> pd.DataFrame:
         As `graded` returns it.
     """
     below = frame[(frame["error"] < -ROUNDING) & (frame["violation"] <= LEFTOVER)]
-    found = below.groupby(PAIR, as_index=False).agg(
+    return below.groupby(PAIR, as_index=False).agg(
         rows=("error", "size"), error=("error", "min"), bound=("best", "first")
     )
-    return found
