@@ -1,1 +1,1 @@
-"""Benchmarks: what a sweep measured, in tables, figures and a report (extra: bench)."""
+"""Benchmarks: sweeps over families of problems, their peers, and the reports (extra: bench)."""

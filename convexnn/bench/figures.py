@@ -47,7 +47,6 @@ CALM: Any = {
     "lines.linewidth": 1.5,
     "lines.markersize": 4.5,
     "figure.facecolor": "white",
-    "mathtext.default": "regular",
 }
 MARKERS = "osD^vP<>X*hp"
 KNOWN = {  # a backend keeps its colour in every figure of every family
@@ -62,13 +61,18 @@ KNOWN = {  # a backend keeps its colour in every figure of every family
     "exact": "#7b2d26",
     "convex-concave": "#c5457f",
     "cell-walk": "#a17c00",
+    "pg-extra": "#fd8d3c",
+    "extra": "#8c6d31",
+    "subgradient": "#ad494a",
     "cvxpy:clarabel": "#1f77b4",
     "cvxpy:scs": "#17becf",
     "cvxpy:osqp": "#3f51b5",
     "cvxpy:highs": "#6baed6",
     "cvxpy:scipy": "#5c7fa3",
     "cvxpy:ecos": "#00838f",
+    "raw-cvxpy": "#0b3c8c",
     "lbfgs": "#2ca02c",
+    "scipy-lbfgs": "#4d4d4d",
     "torch": "#7f8c1f",
     "scnn": "#00695c",
     "adelie": "#66a61e",
@@ -175,7 +179,7 @@ def gaps(frame: pd.DataFrame, table: pd.DataFrame) -> Figure | None:
         return None
     by = drawn.groupby("instance")
     rank = pd.DataFrame({"names": by["backend"].nunique(), "seconds": by["seconds"].median()})
-    rank = rank[rank["names"] == rank["names"].max()].sort_values("seconds", kind="stable")
+    rank = rank[rank["names"] >= 0.75 * rank["names"].max()].sort_values("seconds", kind="stable")
     chosen = list(rank.index[np.unique(np.linspace(0, len(rank) - 1, SHOWN).round().astype(int))])
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
@@ -208,6 +212,7 @@ def gaps(frame: pd.DataFrame, table: pd.DataFrame) -> Figure | None:
 def strips(table: pd.DataFrame) -> Figure | None:
     """Draw the time to each target, a dot for each instance, and how often it was reached."""
     names = order(table)[::-1]
+    table = table[table["status"] != NEVER_RAN]
     reached = table[np.isfinite(table["wall"])]
     if reached.empty:
         return None

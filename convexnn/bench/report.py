@@ -71,7 +71,9 @@ DEFINITIONS = {
         'backend "auto" where the sweep ran it, else the fastest of our own engines on each '
         'instance. The others are the peers, the raw solvers through CVXPY, and local search. "> '
         'r": the other had not reached the target after r times our time; "< r": ours had not. '
-        "Means are over the instances on which both arrived; the rest is counted beside them."
+        "Means are over the instances on which both arrived; the rest is counted beside them, and "
+        '"mean with the unreached" takes the bounds in as if they were times, where all of them '
+        "are bounds from below."
     ),
 }
 OUTCOMES = {
@@ -200,6 +202,7 @@ def page(
         shown("summary", pictures, "No run reached a target, so there is no summary figure."),
         "<h2>What was run</h2>",
         html(facts.astype(str), "left"),
+        f"<details><summary>Instances</summary>{html(instance_table(table), 'left')}</details>",
         "<h2>What is measured</h2>",
         "<dl>",
         *(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in DEFINITIONS.items()),
@@ -293,13 +296,25 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if np.isfinite(value) else "–"
 
 
+def instance_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the instances and their sizes."""
+    found = table.drop_duplicates("instance")[["instance", "series", "n", "d", "size"]].copy()
+    for name in ("n", "d", "size"):
+        found[name] = [number(value, 6) for value in found[name]]
+    return found
+
+
 def ratio_table(table: pd.DataFrame, target: float) -> pd.DataFrame:
     """Return `measures.ratios` as text."""
     found = measures.ratios(table, target)
     for name in ("mean", "median", "min", "max", "with_compile"):
         found[name] = found[name].map(number)
     found["at_least"] = [f"> {number(v)}" if v == v else "–" for v in found["at_least"]]
-    names = {"rival": "other", "mean": "geometric mean", "with_compile": "mean with compilation"}
+    names = {
+        "rival": "other",
+        "mean": "geometric mean",
+        "with_compile": "mean wall with compilation",
+    }
     names |= {"at_least": "mean with the unreached", "only_rival": "only other"}
     found = found.rename(columns=names)
     return found.rename(columns=lambda name: str(name).replace("_", " "))
