@@ -109,6 +109,7 @@ def test_processor_time_is_unknown_if_one_repeat_does_not_tell() -> None:
     assert np.isnan(found["cpu"])
     assert measures.clock(table(rows)) == "wall"
     assert measures.clock(table(rows[:1])) == "cpu"
+    assert measures.clock(table([*rows, row("b", "admm", 1.0, 0.0)])) == "wall"
 
 
 def test_peers_are_graded_by_the_best_bound_of_any_run() -> None:
@@ -266,9 +267,14 @@ def test_ratio_never_mixes_clocks() -> None:
     rows = [
         *(row("a", "admm", 4.0, 0.0, cpu=1.0), row("a", "cvxpy:scs", 8.0, 0.0, cpu=math.nan)),
         *(row("b", "admm", 4.0, 0.0, cpu=1.0), row("b", "cvxpy:scs", 8.0, 0.0, cpu=5.0)),
+        *(row("c", "admm", 4.0, 0.0, cpu=math.nan), row("c", "cvxpy:scs", 8.0, 0.0, cpu=5.0)),
     ]
     found = measures.pairs(table(rows), 1e-6).set_index("instance")
-    assert found[["ratio", "clock"]].to_numpy().tolist() == [[2.0, "wall"], [5.0, "cpu"]]
+    assert found[["ratio", "clock"]].to_numpy().tolist() == [
+        [2.0, "wall"],
+        [5.0, "cpu"],
+        [2.0, "wall"],
+    ]
     assert entry(measures.ratios(table(rows), 1e-6), rival="cvxpy:scs")["clock"] == "mixed"
 
 

@@ -63,8 +63,7 @@ def graded(frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     for name in ("peer", "final"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), False).astype(bool)
-    proved = frame["bound"].where(np.isfinite(frame["bound"]))
-    frame["best"] = proved.groupby(frame["instance"]).transform("max")
+    frame["best"] = frame.groupby("instance")["bound"].transform("max")
     size = frame["objective"].abs().clip(lower=1.0)
     frame["error"] = (frame["objective"] - frame["best"]) / size
     frame["merit"] = frame["gap"].abs().where(~frame["peer"], frame["error"])
