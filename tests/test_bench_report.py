@@ -102,6 +102,16 @@ def test_time_is_the_median_and_unreached_repeats_are_infinite() -> None:
     assert sweep(1.0, math.inf, 2.0)["reached"] == 2
 
 
+def test_status_is_of_the_first_repeat_that_was_not_optimal() -> None:
+    rows = [
+        row("a", "admm", 1.0, 0.0),
+        row("a", "admm", 1.0, 1.0, repeat=1, status="MAX_ITER", message="stalled"),
+        row("a", "admm", 1.0, 1.0, repeat=2, status="TIMEOUT", message="late"),
+    ]
+    found = entry(table(rows), target=1e-6)
+    assert (found["status"], found["message"]) == ("MAX_ITER", "stalled")
+
+
 def test_processor_time_is_unknown_if_one_repeat_does_not_tell() -> None:
     rows = [row("a", "admm", 1.0, 0.0), row("a", "admm", 3.0, 0.0, repeat=1, cpu=math.nan)]
     found = entry(table(rows), target=1e-6)
@@ -162,7 +172,7 @@ def test_growth_by_hand() -> None:
         *series("ipm", [1.0, 10.0, 100.0], [1.0, 100.0, 100.0]),
         *series("fista", [1.0, 10.0], [1.0, 10.0]),
         row("n=100.0", "fista", 5.0, 1.0, series="n", varied=100.0),
-        row("other", "admm", 5.0, 0.0),
+        row("other", "admm", 5.0, 0.0, varied=5.0),  # in no series
     ]
     fits = measures.growth(table(rows), 1e-6)
     admm, ipm, fista = (entry(fits, backend=name) for name in ("admm", "ipm", "fista"))
@@ -297,7 +307,7 @@ def test_setbacks_are_counted_by_reason() -> None:
         row("b", "ipm", 1.0, 1.0, **stalled),
         failed("a", "torch", "SKIPPED", "torch is not installed"),
     ]
-    found = measures.setbacks(graded(pd.DataFrame(rows)))
+    found = measures.setbacks(graded(pd.DataFrame(rows[::-1])))
     assert list(found["backend"]) == ["ipm", "torch"]
     assert found.iloc[0][["runs", "instances", "gap", "example"]].tolist() == [3, 2, 0.75, "a"]
 
