@@ -389,8 +389,9 @@ def test_text_is_escaped(tmp_path: Path) -> None:
         | {"instance": evil + one["instance"], "message": evil, "series": one["series"] and evil}
         for one in sweep()
     ]
+    rows = [one | {"family": evil} for one in rows]
     rows += [one | {"backend": evil + one["backend"]} for one in rows]
-    text, drawn = written(tmp_path, rows, command=evil, machine={evil: evil})
+    text, drawn = written(tmp_path, rows, family=evil, command=evil, machine={evil: evil})
     assert drawn == set(CAPTIONS)
     assert "<script>" not in text
     assert text.count("&lt;script&gt;") > 10
