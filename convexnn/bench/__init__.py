@@ -1,0 +1,1 @@
+"""Sweeps of backends and peers over families of problems (extra: bench)."""
