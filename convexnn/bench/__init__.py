@@ -1,1 +1,1 @@
-"""Sweeps of backends and peers over families of problems (extra: bench)."""
+"""Benchmarks: sweeps over families of problems, their peers, and the reports (extra: bench)."""
