@@ -35,8 +35,7 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
     seconds ``limit`` that a run may take.
     """
 
-    url = "https://github.com/convexnn/convexnn"
-    min_benchopt_version = "1.7"
+    min_benchopt_version = "1.10"
     sampling_strategy = "run_once"
     # `version` is that of the library with a digest of its sources: edits are noticed.
     parameters: Mapping[str, Sequence[Any]] = {"tol": [TOL], "limit": [LIMIT], "version": [""]}
@@ -61,7 +60,8 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
 
     def evaluate_result(self, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return a row for each point of a run, see `convexnn.bench.grading.grade`."""
-        return [self.case.labels | row for row in grade(built(self.case), points)]
+        labels = self.case.labels | {"family": self.name.rpartition(" ")[2]}
+        return [labels | row for row in grade(built(self.case), points)]
 
 
 @lru_cache(maxsize=1)

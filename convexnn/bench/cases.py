@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from convexnn.problem import Problem, ProblemError, choice
+from convexnn.problem import ProblemError, choice
 
 FAMILIES = ("relu", "robust", "wasserstein", "median")
 LEVELS = ("quick", "default", "full")
@@ -19,12 +19,12 @@ class Case(NamedTuple):
     Attributes
     ----------
     instance : str
-        Its name, unique in its family: a kind, then what tells it from others of the kind.
+        Its name, unique in its family.
     source : str
         Where its data come from: the name of its file among the benchmark's data sets.
-    build : callable
+    build : functools.partial
         Makes the problem.
-    tiny : callable
+    tiny : functools.partial
         Makes a small problem of the same kind, for engines to load their kernels on.
     n, d : int
         Examples and columns, samples and assets, points and coordinates.
@@ -42,8 +42,8 @@ class Case(NamedTuple):
 
     instance: str
     source: str
-    build: Callable[[], Problem[Any]]
-    tiny: Callable[[], Problem[Any]]
+    build: partial[Any]
+    tiny: partial[Any]
     n: int
     d: int
     size: float = float("nan")
@@ -53,9 +53,9 @@ class Case(NamedTuple):
     missing: Callable[[], str] = str
 
     @property
-    def kind(self) -> str:
-        """Return what it has in common with instances of other sizes: its name's first word."""
-        return self.instance.partition(" ")[0]
+    def kind(self) -> tuple[str, tuple[Any, ...]]:
+        """Return what it has in common with instances of other sizes, hashable."""
+        return self.tiny.func.__qualname__, self.tiny.args
 
     @property
     def labels(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def tabled(kind: str, loss: str, source: str, name: str, count: int, **more: Any
     return Case(title, source, build, _tiny(kind, loss), size=size, **more)
 
 
-def _tiny(kind: str, loss: str) -> Any:
+def _tiny(kind: str, loss: str) -> partial[Any]:
     return partial(_on_teacher, kind, loss, *TINY)
 
 

@@ -20,7 +20,7 @@ from convexnn.solving import automatic, compile
 
 START_S = 60.0  # a new process may take to import the library
 COMPILE_S = 60.0  # beyond its limit a run may take to compile its problem and to end
-PROGRESS = 0.95  # a point on the way is kept if it lowers the least gap by this factor
+PROGRESS = 0.9  # a point on the way is kept if it lowers the least gap by this factor
 WARM_TOL, WARM_S = 1e-3, 10.0
 
 Point = dict[str, Any]
@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(self, grace: float = COMPILE_S) -> None:
         self.grace = grace
-        self.warmed: set[tuple[str, str]] = set()
+        self.warmed: set[Any] = set()
         self._process: Any = None
         self._pipe: Connection | None = None
 
@@ -139,33 +139,32 @@ def run(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[P
 
     solution = ready.run(tol=tol, time_limit=limit, callback=watch)
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-    share = cpu / wall if wall > 0.0 else np.nan
     chosen = f"chose {name}. " if backend == "auto" else ""
     compiled = {"compile": solution.timings["compile"]}
     points: list[Point] = []
-    least = np.inf
+    least, spent = np.inf, 0.0
     for step, (elapsed, used) in zip(solution.history, clocks, strict=True):
         error = max(abs(step.gap), step.violation)
         if points and not error < PROGRESS * least:
             continue
         least = min(least, error)
-        spent = used * step.seconds / elapsed if elapsed > 0.0 else np.nan
+        spent = max(spent, used * step.seconds / max(elapsed, 1e-9))
         points.append(
             {name: float(getattr(step, name)) for name in ("objective", "bound", "gap")}
             | {"violation": float(step.violation), "seconds": step.seconds, "cpu": spent}
             | {"certify": max(elapsed - step.seconds, 0.0), "status": "", "message": ""}
             | compiled
         )
-    return [*points, _answer(solution, share, chosen) | compiled]
+    spent = max(spent, cpu * solution.timings["solve"] / max(wall, 1e-9))
+    return [*points, _answer(solution, spent, chosen) | compiled]
 
 
-def _answer(solution: Solution, share: float, chosen: str) -> Point:
-    seconds = solution.timings["solve"]
+def _answer(solution: Solution, cpu: float, chosen: str) -> Point:
     return {
         "primal": solution.primal,
         "dual": solution.dual,
-        "seconds": seconds,
-        "cpu": seconds * share,
+        "seconds": solution.timings["solve"],
+        "cpu": cpu,
         "certify": solution.timings["certify"],
         "status": solution.status.name,
         "message": chosen + solution.message,
