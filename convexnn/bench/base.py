@@ -67,7 +67,8 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
 @lru_cache(maxsize=1)
 def built(case: Case) -> Problem[Any]:
     """Return the problem of an instance; the last one is kept."""
-    return case.build()
+    problem: Problem[Any] = case.build()
+    return problem
 
 
 class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types

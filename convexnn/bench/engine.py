@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,8 @@ TOL = 1e-6
 SINGLE = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 MEASURES = ("base", "cases", "grading", "tables", "worker", *FAMILIES)  # parts that results rest on
 DULL = ("obj_description", "solver_description", "file_objective", "file_solver", "file_dataset")
+
+LOST = "it ended without an answer, see the sweep's output; running the sweep again tries it again"
 
 
 class Sweep(NamedTuple):
@@ -87,7 +90,11 @@ def run(asked: Sweep) -> Path:
     reasons = {case.instance: case.missing() for case in chosen}
     rivals = known_peers(asked.family, asked.peers)
     limit = LIMITS[choice("level", asked.level, LEVELS)] if asked.limit is None else asked.limit
-    settings = {"tol": positive("tol", asked.tol), "limit": positive("time_limit", limit)}
+    settings: dict[str, Any] = {
+        "tol": positive("tol", asked.tol),
+        "limit": positive("time_limit", limit),
+        "version": f"{versions()['convexnn']} {digest()}",
+    }
     positive_int("repeats", asked.repeats)
     positive_int("jobs", asked.jobs)
     groups = grouped([c for c in chosen if not reasons[c.instance]], asked.backends)
@@ -165,7 +172,9 @@ def writable(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ProblemError(f"out must be a folder that can be written, got {folder}: {error}") from error
+        raise ProblemError(
+            f"out must be a folder that can be written, got {folder}: {error}"
+        ) from error
     return folder.resolve()
 
 
@@ -176,7 +185,9 @@ def configured(path: Path | None) -> dict[str, Any] | None:
     try:
         found = need("yaml", "bench").safe_load(path.read_text())
     except Exception as error:
-        raise ProblemError(f"parallel must be a YAML file, {path} cannot be read: {error}") from error
+        raise ProblemError(
+            f"parallel must be a YAML file, {path} cannot be read: {error}"
+        ) from error
     kinds = ("loky", "dask", "submitit")
     if not isinstance(found, dict) or found.get("backend") not in kinds:
         raise ProblemError(f"{path} must have an entry 'backend', one of {', '.join(kinds)}")
@@ -209,6 +220,7 @@ def described(command: str) -> dict[str, str]:
     }
 
 
+@cache
 def digest() -> str:
     """Return a digest of the sources that results rest on: with an edit they are run again."""
     sha = hashlib.sha256()
@@ -240,7 +252,7 @@ def _through_benchopt(
     benchmark: Path,
     group: Group,
     peers: Sequence[str],
-    settings: Mapping[str, float],
+    settings: Mapping[str, Any],
     asked: Sweep,
     parallel: dict[str, Any] | None,
     part: Path,
@@ -256,7 +268,7 @@ def _through_benchopt(
         solvers.append({OWN: {"backend": list(group.backends)}})
     if not solvers:
         return []
-    version = f"{versions()['convexnn']} {digest()}"
+    fixed = {name: [value] for name, value in settings.items()}
     output = part.with_suffix(".parquet")
     output.unlink(missing_ok=True)
     try:
@@ -264,9 +276,7 @@ def _through_benchopt(
             benchmark,
             solver_names=solvers,
             dataset_names=[sources],
-            objective_filters=[
-                {f"convexnn {asked.family}": {k: [v] for k, v in settings.items()} | {"version": [version]}}
-            ],
+            objective_filters=[{f"convexnn {asked.family}": fixed}],
             n_repetitions=asked.repeats,
             n_jobs=None if parallel is not None else asked.jobs,
             parallel_config=None if parallel is None else dict(parallel),
@@ -293,14 +303,16 @@ def _whole(
 ) -> pd.DataFrame:
     """Return all rows, with one for each run that was left out or has none."""
     pandas = need("pandas", "bench")
-    raw = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
+    raw: pd.DataFrame = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
     raw = raw.drop(columns=[name for name in DULL if name in raw])
-    done: set[tuple[str, str]] = set()
+    done = set()
     if len(raw):
-        done = set(zip(raw["objective_instance"], raw["solver_name"].str.split(",").str[0], strict=True))
+        solver = raw["solver_name"].where(
+            raw["solver_name"].str.startswith(f"{OWN}["), raw["solver_name"].str.partition("[")[0]
+        )
+        done = set(zip(raw["objective_instance"], solver, strict=True))
     rows: list[dict[str, Any]] = []
     by_name = {case.instance: group.backends for group in groups for case in group.cases}
-    lost = "it ended without an answer, which benchopt reported: run the sweep again to retry"
     for case in chosen:
         labels = case.labels | {"family": asked.family}
         if reasons[case.instance]:
@@ -309,10 +321,10 @@ def _whole(
         rows += [absence(labels, name, True, "SKIPPED", why) for name, why in absent.items()]
         for name in by_name[case.instance]:
             if (case.instance, f"{OWN}[{name}]") not in done:
-                rows.append(absence(labels, name, False, "CRASHED", lost))
+                rows.append(absence(labels, name, False, "CRASHED", LOST))
         for name in ready:
-            if not any(i == case.instance and s.partition("[")[0] == name for i, s in done):
-                rows.append(absence(labels, name, True, "CRASHED", lost))
+            if (case.instance, name) not in done:
+                rows.append(absence(labels, name, True, "CRASHED", LOST))
     if rows:
         raw = pandas.concat([raw, pandas.DataFrame(rows)], ignore_index=True)
     return raw

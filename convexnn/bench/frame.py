@@ -49,7 +49,9 @@ def read(path: str | Path) -> pd.DataFrame:
     file = Path(path)
     file = file / "results.parquet" if file.is_dir() else file
     if not file.is_file():
-        raise ProblemError(f"results must be a file that a sweep wrote, {str(file)!r} does not exist")
+        raise ProblemError(
+            f"results must be a file that a sweep wrote, {str(file)!r} does not exist"
+        )
     try:
         raw = need("pandas", "bench").read_parquet(file)
     except ImportError:

@@ -109,4 +109,3 @@ def unreachable(name: str) -> str:
     except Exception as error:  # whatever keeps it away, the sweep goes on without it
         return f"OpenML's {name} cannot be fetched: {type(error).__name__}: {error}"
     return ""
-

@@ -96,7 +96,9 @@ def portfolio(norm: str, n: int, d: int) -> CvarPortfolio:
 def model(kind: Kind, n: int, d: int, **more: Any) -> Case:
     """Return an instance of a linear model on drawn data."""
     title = f"{kind} n={n} d={d}"
-    return Case(title, "linear", partial(_drawn, kind, n, d), partial(_drawn, kind, 60, 3), n, d, **more)
+    return Case(
+        title, "linear", partial(_drawn, kind, n, d), partial(_drawn, kind, 60, 3), n, d, **more
+    )
 
 
 def _drawn(kind: Kind, n: int, d: int) -> Problem[Any]:

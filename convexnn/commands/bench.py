@@ -17,7 +17,8 @@ from convexnn.problem import ProblemError
 Quick = Annotated[bool, Option("--quick", help="a small set, done within 3 minutes")]
 Full = Annotated[bool, Option("--full", help="every instance, growth over two decades included")]
 Backends = Annotated[
-    str, Option(help='names from: convexnn backends, or "auto", separated by commas; all if left out')
+    str,
+    Option(help='names from: convexnn backends, or "auto", separated by commas; all if left out'),
 ]
 Datasets = Annotated[
     str, Option(help="names of sources or of instances, separated by commas; see bench/README.md")
