@@ -34,7 +34,9 @@ class Kind(NamedTuple):
 def declare(kind: Kind, data: Data, count: int, *, bias: bool = False) -> RobustReluTraining:
     """Return the program over `count` patterns of perturbed examples."""
     X, y = data
-    return RobustReluTraining(X, y, beta=BETA, patterns=count, bias=bias, **kind._asdict())
+    every = np.ones(X.shape[1], dtype=bool)  # pixels of two values are no categories
+    ball = kind._asdict() | {"perturbed": every}
+    return RobustReluTraining(X, y, beta=BETA, patterns=count, bias=bias, **ball)
 
 
 def moons(n: int) -> Data:

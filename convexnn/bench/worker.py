@@ -55,7 +55,7 @@ class Worker:
             if pipe.poll(limit + self.grace):
                 points: list[Point] = pipe.recv()
                 return points
-            reason = f"killed {self.grace:.0f} s after its limit of {limit:.0f} s"
+            reason = f"killed {self.grace:g} s after its limit of {limit:g} s"
             self.kill()
             return [failure("TIMEOUT", reason, seconds=time.perf_counter() - begin)]
         except (EOFError, OSError):
