@@ -1,0 +1,155 @@
+"""A script of another environment as a process: its points, its time limit, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convexnn.arrays import Array
+
+START_S = 60.0  # for imports and first calls, on top of the limit on solving
+SINGLE = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+OWN = ("seconds", "cpu", "build", "version")  # of the arrays in an answer
+
+
+class PeerError(RuntimeError):
+    """A peer gave no answer; the message says why.
+
+    Attributes
+    ----------
+    kind : {"missing", "crashed", "timeout"}
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Answer(NamedTuple):
+    """A point that a peer delivered.
+
+    Attributes
+    ----------
+    arrays : dict of str to array
+        Weights, by the names of its script.
+    seconds, cpu : float
+        In its solver, by the clock and of the processor; imports and first calls excluded.
+    build : float
+        Preparing its data, apart from `seconds`.
+    version : str
+        Of the package.
+    """
+
+    arrays: dict[str, Array]
+    seconds: float
+    cpu: float
+    build: float
+    version: str
+
+
+def answers(
+    interpreter: str | Path,
+    script: str | Path,
+    task: Mapping[str, Any],
+    settings: Sequence[str],
+    time_limit: float,
+    *,
+    start_limit: float = START_S,
+) -> Iterator[Answer]:
+    """Run ``interpreter script TASK.npz FOLDER --limit S SETTINGS`` and yield what it delivers.
+
+    The script writes its points, as ``000.npz``, ``001.npz``, ... with the arrays of an `Answer`,
+    into the folder, each under another name first. It runs with one thread, in a process group
+    of its own, which is killed at the limit, whenever the iterator is closed, and at the end.
+
+    Parameters
+    ----------
+    interpreter, script : path
+    task : mapping of str to array, number or text
+    settings : sequence of str
+        Arguments of the script.
+    time_limit : float
+        Seconds for solving, > 0.
+    start_limit : float, default 60
+        Seconds more for imports and first calls.
+
+    Yields
+    ------
+    Answer
+
+    Raises
+    ------
+    PeerError
+        After the points that it delivered, if it crashed, was killed at the limit, or delivered
+        nothing.
+    """
+    with TemporaryDirectory() as room:
+        problem, folder, said = Path(room, "task.npz"), Path(room, "answers"), Path(room, "stderr")
+        folder.mkdir()
+        np.savez(problem, **task)
+        command = [str(interpreter), str(script), str(problem), str(folder)]
+        error: PeerError | None = None
+        with said.open("w") as stderr:
+            try:
+                process = subprocess.Popen(
+                    [*command, "--limit", f"{time_limit:g}", *settings],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    env=os.environ | SINGLE,
+                    start_new_session=True,
+                )
+            except OSError as failure:
+                raise PeerError("missing", f"{interpreter}: {failure.strerror}") from None
+            try:
+                code = process.wait(time_limit + start_limit)
+            except subprocess.TimeoutExpired:
+                error = PeerError("timeout", f"not done within {time_limit:g} s")
+            else:
+                if code:
+                    error = PeerError("crashed", _last_words(said, code))
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        delivered = sorted(folder.glob("[0-9]*.npz"))
+        for path in delivered:
+            yield _read(path)
+        if error is not None:
+            raise error
+        if not delivered:
+            raise PeerError("crashed", "it ended without an answer")
+
+
+def _read(path: Path) -> Answer:
+    try:
+        with np.load(path) as found:
+            arrays = dict(found)
+        seconds, cpu, build = (float(arrays[key]) for key in OWN[:3])
+        version = str(arrays["version"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as failure:
+        raise PeerError("crashed", f"its answer cannot be read: {failure}") from None
+    own = {key: value for key, value in arrays.items() if key not in OWN}
+    for key, value in own.items():
+        if value.dtype.kind in "fc" and not np.isfinite(value).all():
+            raise PeerError("crashed", f"its {key} are not finite")
+    return Answer(own, seconds, cpu, build, version)
+
+
+def _last_words(said: Path, code: int) -> str:
+    """Return the last line on stderr, and the signal that ended it if one did."""
+    lines = said.read_text(errors="replace").strip().splitlines()
+    last = lines[-1].strip() if lines else ""
+    if code > 0:
+        return last or f"exit {code}"
+    ended = f"killed by {signal.Signals(-code).name}"
+    return f"{ended}: {last}" if last else ended
