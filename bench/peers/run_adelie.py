@@ -52,9 +52,9 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
     def run(tol: float) -> Point:
         found = timed(lambda: solve(path, tol), asked.repeats)
         state = found.result
-        if not len(state.betas):
+        if not state.betas.shape[0]:
             raise RuntimeError(state.error or "adelie returned no solution")
-        weights = given.weights(np.asarray(state.betas[-1].todense()))
+        weights = given.weights(state.betas[-1].toarray())
         return Point({"weights": weights}, found.seconds, found.cpu, built.seconds)
 
     solve(np.array([highest]), TOLERANCES[0])

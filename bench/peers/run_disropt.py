@@ -29,7 +29,12 @@ class Board(Communicator):
         self.posted: list[Any] = []
 
     def neighbors_exchange(
-        self, send_obj: Any, in_neighbors: Any, out_neighbors: Any, dict_neigh: bool, stop_event: Any
+        self,
+        send_obj: Any,
+        in_neighbors: Any,
+        out_neighbors: Any,
+        dict_neigh: bool,
+        stop_event: Any,
     ) -> dict[int, Any]:
         """Return the neighbours' points."""
         return {j: self.posted[j] for j in in_neighbors}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,8 +18,12 @@ import numpy as np
 
 from convexnn.arrays import Array
 
-START_S = 60.0  # for imports and first calls, on top of the limit on solving
+START_S = 120.0  # for imports and first calls
+SLACK = 1.1  # share of the limit at which a process is killed, so that it can end by itself, and
+SLACK_S = 1.0  # seconds on top of it
+POLL_S = 0.02
 SINGLE = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+RAISED = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")  # opens a traceback's last lines
 OWN = ("seconds", "cpu", "build", "version")  # of the arrays in an answer
 
 
@@ -67,8 +73,9 @@ def answers(
 ) -> Iterator[Answer]:
     """Run ``interpreter script TASK.npz FOLDER --limit S SETTINGS`` and yield what it delivers.
 
-    The script writes its points, as ``000.npz``, ``001.npz``, ... with the arrays of an `Answer`,
-    into the folder, each under another name first. It runs with one thread, in a process group
+    The script says with a file ``ready`` in the folder that imports and first calls are done and
+    solving begins; the limit counts from then. It writes its points, as ``000.npz``, ``001.npz``, ... with the arrays of an `Answer`,
+    into it, each under another name first. It runs with one thread, in a process group
     of its own, which is killed at the limit, whenever the iterator is closed, and at the end.
 
     Parameters
@@ -79,8 +86,8 @@ def answers(
         Arguments of the script.
     time_limit : float
         Seconds for solving, > 0.
-    start_limit : float, default 60
-        Seconds more for imports and first calls.
+    start_limit : float, default 120
+        Seconds for imports and first calls.
 
     Yields
     ------
@@ -111,12 +118,11 @@ def answers(
             except OSError as failure:
                 raise PeerError("missing", f"{interpreter}: {failure.strerror}") from None
             try:
-                code = process.wait(time_limit + start_limit)
-            except subprocess.TimeoutExpired:
-                error = PeerError("timeout", f"not done within {time_limit:g} s")
-            else:
-                if code:
-                    error = PeerError("crashed", _last_words(said, code))
+                late = _watch(process, folder / "ready", time_limit, start_limit)
+                if late:
+                    error = PeerError("timeout", late)
+                elif process.returncode:
+                    error = PeerError("crashed", _last_words(said, process.returncode))
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -128,6 +134,23 @@ def answers(
             raise error
         if not delivered:
             raise PeerError("crashed", "it ended without an answer")
+
+
+def _watch(process: Any, ready: Path, time_limit: float, start_limit: float) -> str:
+    """Wait for the process; return which limit it has passed, "" if it ended before."""
+    begin = time.monotonic()
+    solving = False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_S)
+            return ""
+        now = time.monotonic()
+        if not solving and ready.exists():
+            solving, begin = True, now
+        elif solving and now - begin > SLACK * time_limit + SLACK_S:
+            return f"not done within {time_limit:g} s"
+        elif not solving and now - begin > start_limit:
+            return f"not ready within {start_limit:g} s"
 
 
 def _read(path: Path) -> Answer:
@@ -146,9 +169,10 @@ def _read(path: Path) -> Answer:
 
 
 def _last_words(said: Path, code: int) -> str:
-    """Return the last line on stderr, and the signal that ended it if one did."""
+    """Return the exception or the last line on stderr, and the signal that ended it if one did."""
     lines = said.read_text(errors="replace").strip().splitlines()
-    last = lines[-1].strip() if lines else ""
+    raised = [line for line in lines if RAISED.match(line)]
+    last = (raised or lines or [""])[-1].strip()
     if code > 0:
         return last or f"exit {code}"
     ended = f"killed by {signal.Signals(-code).name}"

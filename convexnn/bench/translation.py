@@ -101,6 +101,8 @@ def _refuses_training(name: str, kind: str, problem: Training) -> str | None:
         return "has no l1 penalty of neurons"
     if name == "scnn" and (getattr(problem, "leak", 0.0) or getattr(problem, "skip", False)):
         return "has no leak and no linear part"
+    if kind == "robust-network" and getattr(problem, "norm", "") == "l1":
+        return "attacks within linf and l2 balls only"
     if kind == "network" and name == "raw-cvxpy" and getattr(problem, "matrix", None) is None:
         return "needs the patterns listed, and there are too many"
     return None
@@ -115,7 +117,7 @@ def _refuses_wasserstein(name: str, given: Mapping[str, Any]) -> str | None:
         return f"has no {loss} loss of order {order:g}"
     if name == "skwdro" and (norm != "l2" or not given["intercept"]):
         return "is run for the l2 norm with an intercept only"
-    if name == "skwdro" and loss == "squared" and cost != NO_COST:
+    if name in ("dro", "skwdro") and loss == "squared" and cost != NO_COST:
         return "keeps targets as they are"
     if name == "scipy-lbfgs" and (loss not in SMOOTH or norm != "l2" or cost != NO_COST):
         return "needs a smooth worst case: such a loss, the l2 norm, labels or targets kept"
