@@ -1,1 +1,1 @@
-"""Benchmarks: sweeps over every family's problems, and the competitors they are held against."""
+"""Benchmarks: sweeps over families of problems, their peers, and the reports (extra: bench)."""

@@ -37,8 +37,10 @@ KINDS: dict[str, tuple[str, ...]] = {  # what each peer solves
     "skwdro": ("wasserstein",),
     "geom_median": ("median",),
     "disropt": ("consensus",),
-    "raw-cvxpy": ("relu", "network", "gated", "sampled", "robust", "wasserstein")
-    + ("median", "consensus"),
+    "raw-cvxpy": (
+        *("relu", "network", "gated", "sampled", "robust", "wasserstein", "median"),
+        "consensus",
+    ),
     "scipy-lbfgs": ("network", "wasserstein", "median"),
     "torch": ("network", "robust-network", "median"),
 }

@@ -1,0 +1,172 @@
+"""Runs of backends in a process of their own, which may hang or die without ending a sweep."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import time
+from functools import cache
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from convexnn.backend import BackendError
+from convexnn.bench.cases import Case
+from convexnn.bench.grading import failure
+from convexnn.problem import Problem
+from convexnn.solution import Solution, Step
+from convexnn.solving import automatic, compile
+
+START_S = 60.0  # a new process may take to import the library
+COMPILE_S = 60.0  # beyond its limit a run may take to compile its problem and to end
+PROGRESS = 0.9  # a point on the way is kept if it lowers the least gap by this factor
+WARM_TOL, WARM_S = 1e-3, 10.0
+
+Point = dict[str, Any]
+
+
+class Worker:
+    """A process that solves what it is sent; a new one takes the place of one that was killed.
+
+    Parameters
+    ----------
+    grace : float
+        Seconds beyond the limit of a run after which the process is killed.
+    """
+
+    def __init__(self, grace: float = COMPILE_S) -> None:
+        self.grace = grace
+        self.warmed: set[Any] = set()
+        self._process: Any = None
+        self._pipe: Connection | None = None
+
+    def solve(
+        self, problem: Problem[Any], backend: str, tol: float, limit: float
+    ) -> list[dict[str, Any]]:
+        """Return the points of a run: certified steps, then the answer; or the failure."""
+        begin = time.perf_counter()
+        try:
+            pipe = self._ready()
+            pipe.send((problem, backend, tol, limit))
+            if pipe.poll(limit + self.grace):
+                points: list[Point] = pipe.recv()
+                return points
+            reason = f"killed {self.grace:.0f} s after its limit of {limit:.0f} s"
+            self.kill()
+            return [failure("TIMEOUT", reason, seconds=time.perf_counter() - begin)]
+        except (EOFError, OSError):
+            process = self._process
+            process.join(1.0)
+            code = process.exitcode
+            self.kill()
+            how = f"by signal {-code}" if code is not None and code < 0 else f"with exit {code}"
+            return [failure("CRASHED", f"its process ended {how}")]
+
+    def warm(self, backend: str, case: Case) -> None:
+        """Solve a tiny instance of the same kind, once for each process, kind and backend."""
+        kind = backend, case.kind
+        if kind not in self.warmed:
+            self._ready()
+            self.solve(case.tiny(), backend, WARM_TOL, WARM_S)
+            self.warmed.add(kind)
+
+    def kill(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+        self.warmed.clear()
+
+    def _ready(self) -> Connection:
+        if self._process is not None and not self._process.is_alive():
+            self.kill()
+        if self._pipe is None:
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+            if not self._pipe.poll(START_S) or self._pipe.recv() != "ready":
+                raise OSError(f"a process for backends did not start within {START_S:.0f} s")
+        return self._pipe
+
+
+@cache
+def worker() -> Worker:
+    """Return this process's worker."""
+    made = Worker()
+    atexit.register(made.kill)
+    return made
+
+
+def serve(pipe: Connection) -> None:
+    """Solve what comes through the pipe until it is closed."""
+    pipe.send("ready")
+    while True:
+        try:
+            asked = pipe.recv()
+        except (EOFError, OSError):
+            return  # the sweep has ended
+        pipe.send(attempt(*asked))
+
+
+def attempt(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[Point]:
+    """Return the points of a run, its failure where there is no answer."""
+    try:
+        return run(problem, backend, tol, limit)
+    except BackendError as error:
+        return [failure("SKIPPED", str(error))]
+    except Exception as error:  # whatever a backend raises is its failure, not the sweep's
+        return [failure("CRASHED", f"{type(error).__name__}: {error}")]
+
+
+def run(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[Point]:
+    """Solve, and return the certified steps that made progress and the answer.
+
+    Processor seconds are split between solving and certifying as the seconds of the clock are.
+    """
+    name = automatic(problem) if backend == "auto" else backend
+    ready = compile(problem, name)
+    clocks: list[tuple[float, float]] = []
+    start = time.perf_counter(), time.process_time()
+
+    def watch(_: Step) -> None:
+        clocks.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+
+    solution = ready.run(tol=tol, time_limit=limit, callback=watch)
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    chosen = f"chose {name}. " if backend == "auto" else ""
+    compiled = {"compile": solution.timings["compile"]}
+    points: list[Point] = []
+    least, spent = np.inf, 0.0
+    for step, (elapsed, used) in zip(solution.history, clocks, strict=True):
+        error = max(abs(step.gap), step.violation)
+        if points and not error < PROGRESS * least:
+            continue
+        least = min(least, error)
+        spent = max(spent, used * step.seconds / max(elapsed, 1e-9))
+        points.append(
+            {name: float(getattr(step, name)) for name in ("objective", "bound", "gap")}
+            | {"violation": float(step.violation), "seconds": step.seconds, "cpu": spent}
+            | {"certify": max(elapsed - step.seconds, 0.0), "status": "", "message": ""}
+            | compiled
+        )
+    spent = max(spent, cpu * solution.timings["solve"] / max(wall, 1e-9))
+    return [*points, _answer(solution, spent, chosen) | compiled]
+
+
+def _answer(solution: Solution, cpu: float, chosen: str) -> Point:
+    return {
+        "primal": solution.primal,
+        "dual": solution.dual,
+        "seconds": solution.timings["solve"],
+        "cpu": cpu,
+        "certify": solution.timings["certify"],
+        "status": solution.status.name,
+        "message": chosen + solution.message,
+        "final": True,
+    }
