@@ -8,7 +8,7 @@ patterns), "gated", "sampled", "robust" (given patterns), "robust-network", "was
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,8 @@ def kind_of(problem: Any) -> str:
     return found[0] if found else ""
 
 
-def refuses(name: str, problem: Any) -> str | None:
-    """Return why a peer does not solve a problem, None if it does.
+def refuses(name: str, problem: Any, settings: Sequence[str] = ()) -> str | None:
+    """Return why a peer, run with some settings, does not solve a problem, None if it does.
 
     Examples
     --------
@@ -89,7 +89,10 @@ def refuses(name: str, problem: Any) -> str | None:
     if isinstance(problem, Training):
         return _refuses_training(name, kind, problem)
     if isinstance(problem, WassersteinLinear):
-        return _refuses_wasserstein(name, task(problem))
+        given = task(problem)
+        if "entropic" in settings and given["cost"] != NO_COST:
+            return "has no smoothed problem in which labels flip or targets move"
+        return _refuses_wasserstein(name, given)
     return None
 
 
