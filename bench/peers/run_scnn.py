@@ -13,12 +13,12 @@ import logging
 
 import numpy as np
 import torch
-from script import Point, Run, Task, each, options, serve, timed
 from scnn.metrics import Metrics
 from scnn.models import ConvexGatedReLU, ConvexReLU
 from scnn.optimize import optimize_model
 from scnn.regularizers import NeuronGL1
 from scnn.solvers import AL, RFISTA
+from script import Point, Run, Task, each, options, serve, timed
 
 MOST = 200_000  # iterations of AL
 NEVER = 1e-30  # tolerance

@@ -1,8 +1,8 @@
 """What the peers' scripts share: a task in, points of increasing effort out. NumPy alone.
 
 A script prepares its task, imports and first calls included, says so with a file ``ready``, and
-then runs: fresh runs at increasing effort (`each`), or one run that is watched (`Trail`). Every point is written as it
-comes, so that what a killed script had found still counts.
+then runs: fresh runs at increasing effort (`each`), or one run that is watched (`Trail`). Every
+point is written as it comes, so that what a killed script had found still counts.
 """
 
 from __future__ import annotations

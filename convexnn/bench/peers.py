@@ -35,6 +35,10 @@ class Peer(NamedTuple):
         A file in ``bench/peers``, or the path of one's own.
     own : bool
         Whether it needs an environment of its own: the running one will not do.
+    settings : tuple of str
+        Arguments of its script that come first.
+    shares : str
+        The peer whose environment it runs in, if not its own.
     """
 
     name: str
@@ -44,6 +48,13 @@ class Peer(NamedTuple):
     requirements: tuple[str, ...]
     script: str | Path
     own: bool = True
+    settings: tuple[str, ...] = ()
+    shares: str = ""
+
+    @property
+    def base(self) -> str:
+        """Return the name of its environment, that of a peer."""
+        return self.shares or self.name
 
     @property
     def variable(self) -> str:
@@ -54,7 +65,7 @@ class Peer(NamedTuple):
         >>> PEERS["scipy-lbfgs"].variable
         'CONVEXNN_BENCH_SCIPY_LBFGS'
         """
-        return "CONVEXNN_BENCH_" + self.name.upper().replace("-", "_")
+        return "CONVEXNN_BENCH_" + self.base.upper().replace("-", "_")
 
     @property
     def path(self) -> Path:
@@ -63,45 +74,53 @@ class Peer(NamedTuple):
 
 
 EVERY = ("relu", "robust", "wasserstein", "median")
-PEERS: dict[str, Peer] = {
-    peer.name: peer
-    for peer in (
-        Peer(
-            *("scnn", ("relu",), "scnn", "pyscnn"),
-            ("numpy<2", "pyscnn==0.0.10", "torch"),
-            "run_scnn.py",
-        ),
-        Peer(
-            *("adelie", ("relu",), "adelie", "adelie"),
-            ("numpy<2", "adelie==1.1.52"),
-            "run_adelie.py",
-        ),
-        Peer("skglm", ("relu",), "skglm", "skglm", ("skglm==0.5",), "run_skglm.py"),
-        Peer("dro", ("wasserstein",), "dro", "dro", ("dro==0.4.3",), "run_dro.py"),
-        Peer("skwdro", ("wasserstein",), "skwdro", "skwdro", ("skwdro==1.1.1",), "run_skwdro.py"),
-        Peer(
-            *("geom_median", ("median",), "geom_median", "geom-median"),
-            ("geom-median==0.1.0", "numpy", "torch"),
-            "run_geom_median.py",
-        ),
-        Peer(
-            *("disropt", ("median",), "disropt", "disropt"),
-            ("disropt==0.1.9", "mpich"),
-            "run_disropt.py",
-        ),
-        Peer("raw-cvxpy", EVERY, "cvxpy", "cvxpy", ("cvxpy",), "run_raw_cvxpy.py", False),
-        Peer(
-            *("scipy-lbfgs", ("relu", "wasserstein", "median"), "scipy", "scipy", ("scipy",)),
-            "run_scipy_lbfgs.py",
-            False,
-        ),
-        Peer(
-            *("torch", ("relu", "robust", "median"), "torch", "torch", ("torch", "numpy")),
-            "run_torch.py",
-            False,
-        ),
+
+
+def _listed() -> Iterator[Peer]:
+    geom_median = Peer(
+        "geom_median",
+        ("median",),
+        "geom_median",
+        "geom-median",
+        ("geom-median==0.1.0", "numpy", "torch"),
+        "run_geom_median.py",
     )
-}
+    raw = Peer("raw-cvxpy", EVERY, "cvxpy", "cvxpy", ("cvxpy",), "run_raw_cvxpy.py", own=False)
+    skwdro = Peer(
+        "skwdro", ("wasserstein",), "skwdro", "skwdro", ("skwdro==1.1.1",), "run_skwdro.py"
+    )
+    yield Peer(
+        "scnn",
+        ("relu",),
+        "scnn",
+        "pyscnn",
+        ("numpy<2", "pyscnn==0.0.10", "torch"),
+        "run_scnn.py",
+    )
+    yield Peer(
+        "adelie", ("relu",), "adelie", "adelie", ("numpy<2", "adelie==1.1.52"), "run_adelie.py"
+    )
+    yield Peer("skglm", ("relu",), "skglm", "skglm", ("skglm==0.5",), "run_skglm.py")
+    yield Peer("dro", ("wasserstein",), "dro", "dro", ("dro==0.4.3",), "run_dro.py")
+    yield skwdro
+    entropic = ("--method", "entropic")
+    yield skwdro._replace(name="skwdro-entropic", settings=entropic, shares="skwdro")
+    yield geom_median
+    tensors = ("--backend", "torch")
+    yield geom_median._replace(name="geom_median-torch", settings=tensors, shares="geom_median")
+    # it imports mpi4py, which needs an MPI library
+    needs = ("disropt==0.1.9", "mpich")
+    yield Peer("disropt", ("median",), "disropt", "disropt", needs, "run_disropt.py")
+    yield raw
+    yield raw._replace(name="raw-cvxpy-scs", settings=("--solver", "scs"), shares="raw-cvxpy")
+    smooth = ("relu", "wasserstein", "median")
+    script = "run_scipy_lbfgs.py"
+    yield Peer("scipy-lbfgs", smooth, "scipy", "scipy", ("scipy",), script, own=False)
+    trained = ("relu", "robust", "median")
+    yield Peer("torch", trained, "torch", "torch", ("torch", "numpy"), "run_torch.py", own=False)
+
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in _listed()}
 
 
 def peer_of(name: str | Peer) -> Peer:
@@ -135,12 +154,12 @@ def find(name: str | Peer) -> Path:
         if shutil.which(told) is None:
             raise PeerError("missing", f"{peer.variable} names no program: {told}")
         return Path(told)
-    folder = home() / peer.name
+    folder = home() / peer.base
     if (folder / READY).is_file() and python_in(folder).exists():
         return python_in(folder)
     if not peer.own and find_spec(peer.package) is not None:
         return Path(sys.executable)
-    raise PeerError("missing", f"not installed: run 'convexnn bench peers {peer.name}'")
+    raise PeerError("missing", f"not installed: run 'convexnn bench peers {peer.base}'")
 
 
 def missing(names: Iterable[str | Peer]) -> dict[str, str]:
@@ -170,7 +189,8 @@ def follow(
         If it cannot be run; after the points that it delivered if it crashed or ran out of time.
     """
     peer = peer_of(name)
-    yield from answers(find(peer), peer.path, task, settings, time_limit, start_limit=start_limit)
+    given = (*peer.settings, *settings)
+    yield from answers(find(peer), peer.path, task, given, time_limit, start_limit=start_limit)
 
 
 def run(
@@ -210,7 +230,7 @@ def make(
         Of kind "missing", with pip's own reason; what was made is removed.
     """
     peer = peer_of(name)
-    place = (folder or home()) / peer.name
+    place = (folder or home()) / peer.base
     mark, python = place / READY, python_in(place)
     if mark.is_file() and python.exists():
         return mark.read_text().strip()
@@ -254,6 +274,5 @@ def _do(command: Sequence[str], tell: Callable[[str], None]) -> str:
                 tell(lines[-1])
     if process.returncode:
         errors = [line for line in lines if line.startswith("ERROR")]
-        last = [*lines, f"exit {process.returncode}"][-1 if not lines else len(lines) - 1]
-        raise PeerError("missing", errors[-1] if errors else last)
+        raise PeerError("missing", [f"exit {process.returncode}", *lines, *errors][-1])
     return lines[-1] if lines else ""

@@ -7,7 +7,7 @@ from typing import Any
 from benchopt import BaseSolver
 
 from convexnn.bench.grading import failure
-from convexnn.bench.peers import follow, missing
+from convexnn.bench.peers import PEERS, Peer, follow, missing
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import primal, refuses, task
 from convexnn.problem import Problem
@@ -16,11 +16,9 @@ from convexnn.problem import Problem
 class Rival(BaseSolver):  # type: ignore[misc]  # benchopt has no types
     """A peer, in a process of its own environment; a subclass names it.
 
-    A parameter ``variant`` holds arguments of its script. What it does not solve is a point of
-    status SKIPPED with the reason; what it crashed on or did not end is said by its last point.
+    What it does not solve is a point of status SKIPPED with the reason; that it crashed or did not
+    end in time is said by its last point.
     """
-
-    variant: str = ""
 
     def skip(self, problem: Problem[Any], **_: Any) -> tuple[bool, str | None]:
         """Skip a peer that is not installed."""
@@ -34,33 +32,29 @@ class Rival(BaseSolver):  # type: ignore[misc]  # benchopt has no types
     def run(self, _: Any) -> None:
         """Run the peer, and keep what it delivers."""
         problem, limit = self.asked
-        self.points = points_of(self.name, problem, limit, self.variant.split())
+        self.points = points_of(PEERS[self.name], problem, limit)
 
     def get_result(self) -> dict[str, Any]:
         """Return the points, to be graded."""
         return {"points": self.points}
 
 
-def points_of(
-    name: str, problem: Problem[Any], limit: float, settings: list[str]
-) -> list[dict[str, Any]]:
+def points_of(peer: Peer, problem: Problem[Any], limit: float) -> list[dict[str, Any]]:
     """Return the points of a peer's run; the last one says how it ended, if it was not by itself.
 
     Parameters
     ----------
-    name : str
+    peer : Peer
     problem : Problem
     limit : float
         Seconds for solving.
-    settings : list of str
-        Arguments of its script.
     """
-    reason = refuses(name, problem, settings)
+    reason = refuses(peer, problem)
     if reason is not None:
         return [failure("SKIPPED", reason)]
     points: list[dict[str, Any]] = []
     try:
-        for answer in follow(name, task(problem), settings, limit):
+        for answer in follow(peer, task(problem), (), limit):
             points.append(
                 {
                     "primal": primal(problem, answer.arrays),

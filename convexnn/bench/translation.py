@@ -8,12 +8,13 @@ patterns), "gated", "sampled", "robust" (given patterns), "robust-network", "was
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.bench.peers import Peer
 from convexnn.bench.processes import PeerError
 from convexnn.consensus import Agents
 from convexnn.forms import Neurons
@@ -74,23 +75,24 @@ def kind_of(problem: Any) -> str:
     return found[0] if found else ""
 
 
-def refuses(name: str, problem: Any, settings: Sequence[str] = ()) -> str | None:
-    """Return why a peer, run with some settings, does not solve a problem, None if it does.
+def refuses(peer: Peer, problem: Any) -> str | None:
+    """Return why a peer does not solve a problem, None if it does.
 
     Examples
     --------
     >>> import convexnn as cx
-    >>> refuses("scnn", cx.GeometricMedian([[0.0], [1.0]]))
+    >>> from convexnn.bench.peers import PEERS
+    >>> refuses(PEERS["scnn"], cx.GeometricMedian([[0.0], [1.0]]))
     'does not solve this kind of problem: median'
     """
-    kind = kind_of(problem)
+    kind, name = kind_of(problem), peer.base
     if kind not in KINDS[name]:
         return f"does not solve this kind of problem: {kind or type(problem).__name__}"
     if isinstance(problem, Training):
         return _refuses_training(name, kind, problem)
     if isinstance(problem, WassersteinLinear):
         given = task(problem)
-        if "entropic" in settings and given["cost"] != NO_COST:
+        if "entropic" in peer.settings and given["cost"] != NO_COST:
             return "has no smoothed problem in which labels flip or targets move"
         return _refuses_wasserstein(name, given)
     return None

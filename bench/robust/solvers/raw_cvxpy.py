@@ -2,8 +2,6 @@ from convexnn.bench.rival import Rival
 
 
 class Solver(Rival):
-    """The formula by hand in CVXPY."""
+    """The formula by hand in CVXPY, solved by Clarabel."""
 
     name = "raw-cvxpy"
-    parameters = {"variant": ["--solver clarabel", "--solver scs"]}  # noqa: RUF012  # benchopt reads it from the class
-    parameter_template = "{variant}"
