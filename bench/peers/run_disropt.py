@@ -20,7 +20,7 @@ from disropt.problems import Problem
 from script import Deliver, Run, Task, Trail, options, serve, timed
 
 
-class Board(Communicator):
+class Board(Communicator):  # type: ignore[misc]  # disropt has no types
     """Where an agent finds what its neighbours held when the round began."""
 
     def __init__(self, size: int) -> None:

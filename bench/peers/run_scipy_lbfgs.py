@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from script import Deliver, Run, Task, Trail, options, serve
 
 MOST = 1_000_000  # iterations
-Both = Callable[[Any], tuple[float, Any]]
+Both = Callable[[Any], Any]  # objective and gradient
 Read = Callable[[Any], Task]
 
 
@@ -113,6 +113,7 @@ BUILDS = {"network": network, "wasserstein": wasserstein, "median": median}
 
 def prepare(task: Task, asked: argparse.Namespace) -> Run:
     """Write the problem as a function."""
+    both: Any
     both, start, read = BUILDS[task["kind"]](task, asked)
     both(start)
     limits: Any = {"maxiter": MOST, "maxfun": MOST, "ftol": 0.0, "gtol": 1e-12}

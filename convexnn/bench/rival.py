@@ -1,4 +1,4 @@
-"""What a benchmark's file of a peer is made of: its points for an instance, or why there are none."""
+"""What a benchmark's file of a peer is made of: its points, or why there are none."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _refuses_training(name: str, kind: str, problem: Training) -> str | None:
         return f"needs a smooth loss, not {loss}"
     if name != "raw-cvxpy" and getattr(problem, "penalty", "l2") == "l1":
         return "has no l1 penalty of neurons"
-    if name == "scnn" and (getattr(problem, "leak", 0.0) or getattr(problem, "skip", False)):
+    if name == "scnn" and any(getattr(problem, key, 0) for key in ("leak", "skip")):
         return "has no leak and no linear part"
     if kind == "robust-network" and getattr(problem, "norm", "") == "l1":
         return "attacks within linf and l2 balls only"
