@@ -113,7 +113,6 @@ BUILDS = {"network": network, "wasserstein": wasserstein, "median": median}
 
 def prepare(task: Task, asked: argparse.Namespace) -> Run:
     """Write the problem as a function."""
-    both: Any
     both, start, read = BUILDS[task["kind"]](task, asked)
     both(start)
     limits: Any = {"maxiter": MOST, "maxfun": MOST, "ftol": 0.0, "gtol": 1e-12}
@@ -126,7 +125,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
                 raise Over
 
         try:
-            found = minimize(
+            found = minimize(  # type: ignore[call-overload]  # of a function with its gradient
                 both, start, jac=True, method="L-BFGS-B", callback=watched, options=limits
             )
             trail.end(found.x)
