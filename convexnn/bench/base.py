@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from benchopt import BaseDataset, BaseObjective, BaseSolver
 
-from convexnn.bench.cases import Case, cases
+from convexnn.bench.cases import Case, built, cases
 from convexnn.bench.grading import grade
 from convexnn.bench.worker import worker
 from convexnn.problem import Problem
@@ -56,19 +55,12 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
 
     def get_objective(self) -> dict[str, Any]:
         """Return ``problem``, ``tol`` and ``limit``."""
-        return {"problem": built(self.case), "tol": self.tol, "limit": self.limit}
+        return {"problem": built(self.case.build), "tol": self.tol, "limit": self.limit}
 
     def evaluate_result(self, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return a row for each point of a run, see `convexnn.bench.grading.grade`."""
         labels = self.case.labels | {"family": self.name.rpartition(" ")[2]}
-        return [labels | row for row in grade(built(self.case), points)]
-
-
-@lru_cache(maxsize=1)
-def built(case: Case) -> Problem[Any]:
-    """Return the problem of an instance; the last one is kept."""
-    problem: Problem[Any] = case.build()
-    return problem
+        return [labels | row for row in grade(built(self.case.build), points)]
 
 
 class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
@@ -81,8 +73,8 @@ class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
     backend: str
 
     def set_objective(self, problem: Problem[Any], tol: float, limit: float) -> None:
-        """Keep what is asked."""
-        self.asked = problem, tol, limit
+        """Keep what is asked; the problem is built anew in the process that solves it."""
+        self.tol, self.limit = tol, limit
 
     def warm_up(self) -> None:
         """Load the kernels on a tiny instance, so that no run pays for it."""
@@ -90,8 +82,8 @@ class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
 
     def run(self, _: Any) -> None:
         """Solve, and keep the certified steps and the answer."""
-        problem, tol, limit = self.asked
-        self.points = worker().solve(problem, self.backend, tol, limit)
+        build = self._objective.case.build
+        self.points = worker().solve(build, self.backend, self.tol, self.limit)
 
     def get_result(self) -> dict[str, Any]:
         """Return the points, to be graded."""

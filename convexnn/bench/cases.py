@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from convexnn.problem import ProblemError, choice
+from convexnn.problem import Problem, ProblemError, choice
 
 FAMILIES = ("relu", "robust", "wasserstein", "median")
 LEVELS = ("quick", "default", "full")
@@ -82,6 +82,13 @@ def cases(family: str) -> dict[str, Case]:
     if len(named) < len(listed):
         raise ProblemError(f"the instances of {family} must have different names")
     return named
+
+
+@lru_cache(maxsize=1)
+def built(build: partial[Any]) -> Problem[Any]:
+    """Return the problem that an instance's `build` makes; the last one is kept."""
+    problem: Problem[Any] = build()
+    return problem
 
 
 def names(family: str, source: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.bench import tables
 from convexnn.bench.cases import Case
-from convexnn.patterns import Patterns
+from convexnn.patterns import sample_patterns
 from convexnn.problem import Problem
 from convexnn.problems.gated import GatedReluTraining
 from convexnn.problems.relu import ReluTraining
@@ -19,6 +19,7 @@ from convexnn.problems.sampled import SampledReluTraining
 
 NEURONS = 10  # of the teacher
 NOISE = 0.1
+SEEN = 20  # patterns at least that set the scale of beta
 SHARE = 0.02  # of the smallest beta at which the gated solution is zero
 TINY = (40, 3, 8)
 
@@ -36,13 +37,13 @@ def teacher(n: int, d: int, loss: str, seed: int = 0) -> Data:
 def declare(kind: str, loss: str, data: Data, count: int, penalty: str = "l2") -> Problem[Any]:
     """Return a program over `count` patterns or neurons, none for all patterns.
 
-    Its beta is a fixed share of ``max_p ||X'(D_p * l'(0))||``.
+    Its beta is a fixed share of ``max_p ||X'(D_p * l'(0))||`` over these or `SEEN` patterns.
     """
     X, y = data
-    g = np.random.default_rng(1)
-    patterns = Patterns.generated(X, g.standard_normal((X.shape[1], max(count, 20))))
+    patterns = sample_patterns(X, count or SEEN, seed=1)
+    seen = patterns if count >= SEEN else sample_patterns(X, SEEN, seed=1)
     slope = y if loss == "squared" else 0.5 * y if loss == "logistic" else y
-    largest = np.linalg.norm(X.T @ (patterns.matrix * slope[:, None]), axis=0).max()
+    largest = np.linalg.norm(X.T @ (seen.matrix * slope[:, None]), axis=0).max()
     common: dict[str, Any] = {"beta": float(SHARE * largest), "loss": loss}
     if kind == "gated":
         return GatedReluTraining(X, y, patterns=patterns, penalty=penalty, **common)
@@ -91,7 +92,7 @@ SKLEARN = {  # rows and columns
     "iris": (100, 4),
     "wine": (130, 13),
     "breast_cancer": (569, 30),
-    "digits": (360, 61),
+    "digits": (360, 52),
 }
 OPENML = {
     "ionosphere": ("logistic", 351, 33),
@@ -107,7 +108,7 @@ def cases() -> Iterator[Case]:
         loss = "squared" if name == "diabetes" else "logistic"
         level = "default" if name in ("diabetes", "breast_cancer") else "full"
         yield tabled("exact", loss, "sklearn", name, 30, n=n, d=d, level=level)
-    yield tabled("gated", "logistic", "sklearn", "digits", 50, n=360, d=61, level="default")
+    yield tabled("gated", "logistic", "sklearn", "digits", 50, n=360, d=52, level="default")
     yield tabled("exact", "hinge", "sklearn", "breast_cancer", 30, n=569, d=30)
     yield tabled("sampled", "squared", "sklearn", "diabetes", 300, n=442, d=10)
     for name, (loss, n, d) in OPENML.items():

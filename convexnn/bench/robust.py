@@ -34,7 +34,9 @@ class Kind(NamedTuple):
 def declare(kind: Kind, data: Data, count: int, *, bias: bool = False) -> RobustReluTraining:
     """Return the program over `count` patterns of perturbed examples."""
     X, y = data
-    return RobustReluTraining(X, y, beta=BETA, patterns=count, bias=bias, **kind._asdict())
+    every = np.ones(X.shape[1], dtype=bool)  # pixels of two values are no categories
+    ball = kind._asdict() | {"perturbed": every}
+    return RobustReluTraining(X, y, beta=BETA, patterns=count, bias=bias, **ball)
 
 
 def moons(n: int) -> Data:
@@ -47,7 +49,7 @@ def case(kind: Kind, source: str, name: str, n: int, d: int, count: int, **more:
     """Return an instance on two moons, on a teacher's data or on a table."""
     label = f"n={n} d={d}" if source == "teacher" else f"n={n}" if source == "moons" else name
     build = partial(_build, kind, source, name, n, d, count)
-    tiny = partial(_build, kind, "teacher", "", *TINY)
+    tiny = partial(_build, kind, source if source == "moons" else "teacher", "", *TINY)
     of = "moons " if source == "moons" else ""
     title = f"{kind} {of}{label} P={count}"
     return Case(title, source, build, tiny, n, d, float(count), **more)

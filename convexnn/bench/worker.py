@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import time
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,10 +16,10 @@ from convexnn.bench.cases import Case
 from convexnn.bench.grading import failure
 from convexnn.problem import Problem
 from convexnn.solution import Solution, Step
-from convexnn.solving import automatic, compile
+from convexnn.solving import compile
 
 START_S = 60.0  # a new process may take to import the library
-COMPILE_S = 60.0  # beyond its limit a run may take to compile its problem and to end
+COMPILE_S = 10.0  # beyond its limit a run may take to compile its problem and to end
 PROGRESS = 0.9  # a point on the way is kept if it lowers the least gap by this factor
 WARM_TOL, WARM_S = 1e-3, 10.0
 
@@ -42,17 +42,20 @@ class Worker:
         self._pipe: Connection | None = None
 
     def solve(
-        self, problem: Problem[Any], backend: str, tol: float, limit: float
+        self, build: partial[Any], backend: str, tol: float, limit: float
     ) -> list[dict[str, Any]]:
-        """Return the points of a run: certified steps, then the answer; or the failure."""
+        """Return the points of a run: certified steps, then the answer; or the failure.
+
+        The process builds the problem anew for each run, so that none finds work done by others.
+        """
         begin = time.perf_counter()
         try:
             pipe = self._ready()
-            pipe.send((problem, backend, tol, limit))
+            pipe.send((build, backend, tol, limit))
             if pipe.poll(limit + self.grace):
                 points: list[Point] = pipe.recv()
                 return points
-            reason = f"killed {self.grace:.0f} s after its limit of {limit:.0f} s"
+            reason = f"killed {self.grace:g} s after its limit of {limit:g} s"
             self.kill()
             return [failure("TIMEOUT", reason, seconds=time.perf_counter() - begin)]
         except (EOFError, OSError):
@@ -68,7 +71,7 @@ class Worker:
         kind = backend, case.kind
         if kind not in self.warmed:
             self._ready()
-            self.solve(case.tiny(), backend, WARM_TOL, WARM_S)
+            self.solve(case.tiny, backend, WARM_TOL, WARM_S)
             self.warmed.add(kind)
 
     def kill(self) -> None:
@@ -114,10 +117,10 @@ def serve(pipe: Connection) -> None:
         pipe.send(attempt(*asked))
 
 
-def attempt(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[Point]:
+def attempt(build: partial[Any], backend: str, tol: float, limit: float) -> list[Point]:
     """Return the points of a run, its failure where there is no answer."""
     try:
-        return run(problem, backend, tol, limit)
+        return run(build(), backend, tol, limit)
     except BackendError as error:
         return [failure("SKIPPED", str(error))]
     except Exception as error:  # whatever a backend raises is its failure, not the sweep's
@@ -129,8 +132,7 @@ def run(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[P
 
     Processor seconds are split between solving and certifying as the seconds of the clock are.
     """
-    name = automatic(problem) if backend == "auto" else backend
-    ready = compile(problem, name)
+    ready = compile(problem, backend)
     clocks: list[tuple[float, float]] = []
     start = time.perf_counter(), time.process_time()
 
@@ -139,7 +141,7 @@ def run(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[P
 
     solution = ready.run(tol=tol, time_limit=limit, callback=watch)
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-    chosen = f"chose {name}. " if backend == "auto" else ""
+    chosen = f"chose {solution.backend}. " if backend == "auto" else ""
     compiled = {"compile": solution.timings["compile"]}
     points: list[Point] = []
     least, spent = np.inf, 0.0
