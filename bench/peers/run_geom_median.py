@@ -44,6 +44,16 @@ def read(state: Any) -> Task:
     return {"point": np.asarray(state[0]), "steps": state[1]}
 
 
+def keep(points: list[Point]) -> Deliver:
+    """Return what appends points to a list."""
+
+    def deliver(point: Point) -> bool:
+        points.append(point)
+        return False
+
+    return deliver
+
+
 def prepare(task: Task, asked: argparse.Namespace) -> Run:
     """Run until the time is over, or to the target."""
     convert, module, median = BACKENDS[asked.backend]()
@@ -74,7 +84,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
         runs: list[Point] = []
         while len(runs) < asked.repeats and (not runs or runs[0].seconds < LONG):
             passed: list[Point] = []
-            once(lambda point, to=passed: to.append(point) is not None)
+            once(keep(passed))
             runs.append(passed[-1])
         deliver(sorted(runs, key=lambda run: run.cpu)[len(runs) // 2])
 

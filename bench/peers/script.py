@@ -78,10 +78,11 @@ def same(first: Task, second: Task) -> bool:
     if first.keys() != second.keys():
         return False
     pairs = [(np.asarray(first[key]), np.asarray(second[key])) for key in first]
-    return all(
+    near = [
         a.shape == b.shape and np.abs(a - b).max(initial=0.0) <= 1e-14 * np.abs(a).max(initial=0.0)
         for a, b in pairs
-    )
+    ]
+    return all(near)
 
 
 class Trail:
@@ -150,7 +151,7 @@ def serve(
 
     def deliver(point: Point) -> bool:
         nonlocal count
-        own = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
+        own: Task = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
         unfinished = asked.answers / f"unfinished-{count}.npz"
         np.savez(unfinished, **point.arrays, **own, version=version(distribution))
         os.replace(unfinished, asked.answers / f"{count:03d}.npz")

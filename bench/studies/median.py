@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.bench.peers import run
+from convexnn.bench import peers
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import task
 from convexnn.consensus import ConsensusForm
@@ -183,7 +183,7 @@ def add_peer(table: Table, points: Array, backend: str, best: float, ours_s: flo
             raise PeerError("missing", f"not tried above {TORCH_MOST} points")
         given = task(cx.GeometricMedian(points)) | {"target": best * (1.0 + TARGET)}
         settings = ("--backend", backend, "--repeats", str(REPEATS))
-        found = run("geom_median", given, settings, PEER_LIMIT_S)
+        found = peers.run("geom_median", given, settings, PEER_LIMIT_S)
     except PeerError as error:
         table.add(n=n, d=d, solver=label, reached="no", note=f"skipped: {error}")
         return

@@ -19,17 +19,17 @@ from threadpoolctl import threadpool_limits
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.bench.peers import PEERS as PEERS_KNOWN
-from convexnn.bench.peers import run
+from convexnn.bench import peers
 from convexnn.bench.processes import Answer, PeerError
 from convexnn.bench.translation import primal, refuses, task
 
+RATES = ("0.1", "0.01", "0.001")
 PEERS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {  # of the settings, the best counts
     "dro": ("dro", ((),)),
     "skwdro dedicated": ("skwdro", ((),)),
     "skwdro entropic": (
         "skwdro-entropic",
-        tuple(("--effort", r) for r in ("0.1", "0.01", "0.001")),
+        tuple(("--effort", rate) for rate in RATES),
     ),
 }
 PEER_LIMIT_S = 120.0
@@ -166,7 +166,7 @@ def bench_linear(quick: bool) -> Table:
             key = (label, case.loss)
             try:
                 if key in gave_up:
-                    raise PeerError(gave_up[key])
+                    raise PeerError("timeout", gave_up[key])
                 add_peer(table, problem, case, label, best, newton)
             except PeerError as error:
                 table.add(**named, solver=label, reached="no", note=f"skipped: {error}")
@@ -180,12 +180,12 @@ def add_peer(
 ) -> None:
     """Add the best of a peer's runs by our objective; it stops when it thinks it is done."""
     peer, choices = PEERS[label]
-    reason = refuses(PEERS_KNOWN[peer], problem)
+    reason = refuses(peers.PEERS[peer], problem)
     if reason is not None:
         raise PeerError("missing", reason)
     runs: list[tuple[float, int, Answer]] = []
     for k, settings in enumerate(choices):
-        found = run(peer, task(problem), ("--repeats", str(REPEATS), *settings), PEER_LIMIT_S)
+        found = peers.run(peer, task(problem), ("--repeats", str(REPEATS), *settings), PEER_LIMIT_S)
         value = problem.objective(primal(problem, found.arrays))
         runs.append((excess(value, best), k, found))
     above, chosen, found = min(runs, key=lambda one: one[0])
