@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
+from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
@@ -48,6 +49,7 @@ for family, module in FAMILIES.items():
     compare.command(family)(module.compare)
     bench.command(family)(sweeps.of(family))
 bench.command("report")(sweeps.report)
+bench.command("peers")(peers_of_bench.peers)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
