@@ -60,7 +60,8 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
     def evaluate_result(self, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return a row for each point of a run, see `convexnn.bench.grading.grade`."""
         labels = self.case.labels | {"family": self.name.rpartition(" ")[2]}
-        return [labels | row for row in grade(built(self.case.build), points)]
+        graded = grade(built(self.case.build), points, self.tol)
+        return [labels | row for row in graded]
 
 
 class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
