@@ -77,8 +77,11 @@ class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
         """Keep what is asked; the problem is built anew in the process that solves it."""
         self.tol, self.limit = tol, limit
 
-    def warm_up(self) -> None:
-        """Load the kernels on a tiny instance, so that no run pays for it."""
+    def pre_run_hook(self, _: Any) -> None:
+        """Load the kernels on a tiny instance, so that no run pays for it.
+
+        benchopt's own warm-up comes once a solver: too rarely, as processes may be new.
+        """
         worker().warm(self.backend, self._objective.case)
 
     def run(self, _: Any) -> None:

@@ -31,7 +31,7 @@ UNREADABLE = (ArithmeticError, ValueError, TypeError, AttributeError, IndexError
 
 
 def grade(
-    problem: Problem[Any], points: Iterable[Mapping[str, Any]], tol: float
+    problem: Problem[Any], points: Iterable[Mapping[str, Any]], tol: float = 1e-6
 ) -> list[dict[str, Any]]:
     """Return a row for each point of a run; the last one is certified here.
 
@@ -43,7 +43,7 @@ def grade(
         ``cpu``, ``compile``, ``certify`` (so far), ``status``, ``message`` and ``final``. A point
         on the way that a backend had certified brings ``objective``, ``bound``, ``gap`` and
         ``violation`` in the place of its points.
-    tol : float
+    tol : float, default 1e-6
         An answer without a status is OPTIMAL if it passes, else INACCURATE.
 
     Returns
@@ -63,7 +63,7 @@ def grade(
     return [*rows[:-1], last | {"final": True}]
 
 
-def failure(status: str, message: str, **clocks: float) -> dict[str, Any]:
+def failure(status: str, message: str) -> dict[str, Any]:
     """Return the only point of a run that has no answer.
 
     Examples
@@ -71,7 +71,7 @@ def failure(status: str, message: str, **clocks: float) -> dict[str, Any]:
     >>> failure("SKIPPED", "torch is not installed")["status"]
     'SKIPPED'
     """
-    return {"primal": None, "status": status, "message": message, "final": True} | clocks
+    return {"primal": None, "status": status, "message": message, "final": True}
 
 
 def _row(problem: Problem[Any], point: Mapping[str, Any]) -> dict[str, Any]:
