@@ -1,4 +1,4 @@
-"""The command line: ``convexnn solve FAMILY | compare FAMILY | backends``."""
+"""The command line: ``convexnn solve FAMILY | compare FAMILY | bench FAMILY | backends``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from convexnn.commands import bench as sweeps
+from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
@@ -39,11 +41,18 @@ solve = typer.Typer(cls=Families, no_args_is_help=True, help="Solve a problem.")
 compare = typer.Typer(
     cls=Families, no_args_is_help=True, help="Solve a problem with every capable backend; compare."
 )
+bench = typer.Typer(
+    cls=Families, no_args_is_help=True, help="Hold every backend and peer against the others."
+)
 for family, module in FAMILIES.items():
     solve.command(family)(module.solve)
     compare.command(family)(module.compare)
+    bench.command(family)(sweeps.of(family))
+bench.command("report")(sweeps.report)
+bench.command("peers")(peers_of_bench.peers)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
+app.add_typer(bench, name="bench")
 
 
 @app.command()

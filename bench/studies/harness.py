@@ -6,19 +6,19 @@ import csv
 import os
 import platform
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 import convexnn as cx
 from convexnn.arrays import Array
+from convexnn.bench.peers import run
+from convexnn.bench.translation import primal, task
 
 HERE = Path(__file__).parent
 REPEATS = 3  # runs of which the median is taken, where one takes less than LONG seconds
@@ -94,7 +94,8 @@ class Graded(NamedTuple):
     seconds, build_s : float
         Time of the solve and, apart, of its preparation.
     objective, violation : float
-        Of the delivered network; the violation is relative to the largest ``|X v|``.
+        Of the delivered network; a ReLU network is judged as what it is, whether or not its
+        neurons keep to their patterns. The violation is relative to the largest ``|X v|``.
     """
 
     seconds: float
@@ -103,92 +104,18 @@ class Graded(NamedTuple):
     violation: float
 
 
-class PeerError(RuntimeError):
-    """A peer could not be run; the message says why."""
+def solve_peer(name: str, problem: Any, settings: Sequence[str], limit_s: float) -> Graded:
+    """Run a peer on a problem, processor seconds counted, and grade what it delivers.
 
-
-class Peer(NamedTuple):
-    """A competitor that runs in its own environment."""
-
-    name: str
-    variable: str
-    script: str
-
-    def solve(self, data: Instance, settings: Sequence[str], limit_s: float) -> Graded:
-        """Run the peer's script on an instance.
-
-        Raises
-        ------
-        PeerError
-            If its interpreter is not given, fails or takes more than `limit_s` seconds.
-        """
-        gates = data.patterns.generators
-        assert gates is not None
-        task = {"X": data.X, "y": data.y, "gates": gates, "beta": data.beta}
-        found = self.answer(task, settings, limit_s)
-        objective, violation = graded(data, found["weights"], found["gates"])
-        seconds = statistics.median(found["seconds"].tolist())
-        return Graded(seconds, float(found["build_s"]), objective, violation)
-
-    def answer(
-        self, task: Mapping[str, Any], settings: Sequence[str], limit_s: float
-    ) -> dict[str, Array]:
-        """Run the peer's script on named arrays and return those that it writes.
-
-        Raises
-        ------
-        PeerError
-            As in `solve`.
-        """
-        interpreter = os.environ.get(self.variable)
-        if not interpreter:
-            raise PeerError(f"{self.variable} is not set")
-        single = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS")}
-        with TemporaryDirectory() as folder:
-            problem, answer = Path(folder, "problem.npz"), Path(folder, "answer.npz")
-            np.savez(problem, **task)
-            command = [
-                interpreter,
-                str(HERE.parent / "peers" / self.script),
-                str(problem),
-                str(answer),
-            ]
-            try:
-                subprocess.run(
-                    [*command, *settings],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                    timeout=limit_s,
-                    env=os.environ | single,
-                )
-            except subprocess.TimeoutExpired:
-                raise PeerError(f"not done within {limit_s:.0f} s") from None
-            except subprocess.CalledProcessError as error:
-                lines = error.stderr.strip().splitlines()
-                raise PeerError(lines[-1] if lines else f"exit {error.returncode}") from None
-            except OSError as error:
-                raise PeerError(f"{self.variable}: {error.strerror}") from None
-            with np.load(answer) as found:
-                return dict(found)
-
-
-def graded(data: Instance, weights: Array, gates: Array) -> tuple[float, float]:
-    """Return objective and violation of weights (1, d, P) of a gated network, (2, d, P) of a ReLU.
-
-    A ReLU network is judged as what it is, whether or not its neurons keep to their patterns.
+    Raises
+    ------
+    PeerError
+        If it is not there, fails or takes more than `limit_s` seconds.
     """
-    active = data.X @ gates > 0.0
-    images = data.X @ weights
-    violation = 0.0
-    if len(weights) == 1:
-        z = (active * images[0]).sum(axis=1)
-    else:
-        z = (np.maximum(images[0], 0.0) - np.maximum(images[1], 0.0)).sum(axis=1)
-        outside = np.where(active, -images, images)
-        violation = max(float(outside.max() / np.abs(images).max()), 0.0)
-    penalty = data.beta * np.linalg.norm(weights, axis=1).sum()
-    return float(0.5 * np.sum(np.square(z - data.y)) + penalty), violation
+    found = run(name, task(problem), ("--repeats", str(REPEATS), *settings), limit_s)
+    point = primal(problem, found.arrays)
+    grade = problem.certify(point, problem.initial()[1])
+    return Graded(found.cpu, found.build, problem.objective(point), grade.violation)
 
 
 class Table:

@@ -20,14 +20,17 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
-from harness import HERE, Peer, PeerError, Table, cpu_seconds, slope
+from harness import HERE, Table, cpu_seconds, slope
 from numba import njit
-from racing import race, ready_for, take_turns, timed
+from racing import REPEATS, race, ready_for, take_turns, timed
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
 from convexnn.arrays import Array
+from convexnn.bench import peers
+from convexnn.bench.processes import PeerError
+from convexnn.bench.translation import task
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Serial
 from convexnn.median import MedianForm, view
@@ -35,7 +38,6 @@ from convexnn.solvers import distributed_admm, median_homotopy
 from convexnn.solvers.first_order import LARGEST, METHODS
 from convexnn.solvers.mpi import Mpi, as_root, mpiexec
 
-GEOM_MEDIAN = Peer("geom_median", "CONVEXNN_BENCH_MEDIAN", "run_median.py")
 PEER_LIMIT_S = 300.0
 TORCH_MOST = 10_000  # points from which its tensors, one a point, are hopeless
 TARGET = 1e-6
@@ -178,23 +180,23 @@ def add_peer(table: Table, points: Array, backend: str, best: float, ours_s: flo
     (n, d), label = points.shape, f"geom_median, {backend}"
     try:
         if backend == "torch" and n > TORCH_MOST:
-            raise PeerError(f"not tried above {TORCH_MOST} points")
-        task = {"points": points, "target": best * (1.0 + TARGET)}
-        found = GEOM_MEDIAN.answer(task, ("--backend", backend), PEER_LIMIT_S)
+            raise PeerError("missing", f"not tried above {TORCH_MOST} points")
+        given = task(cx.GeometricMedian(points)) | {"target": best * (1.0 + TARGET)}
+        settings = ("--backend", backend, "--repeats", str(REPEATS))
+        found = peers.run("geom_median", given, settings, PEER_LIMIT_S)
     except PeerError as error:
         table.add(n=n, d=d, solver=label, reached="no", note=f"skipped: {error}")
         return
-    excess = slow(points)(found["point"])[0] / best - 1.0
+    excess = slow(points)(found.arrays["point"])[0] / best - 1.0
     table.add(
         n=n,
         d=d,
         solver=label,
         reached="yes" if excess <= 1.01 * TARGET else "no",
-        cpu_s=float(found["cpu_s"]),
-        steps=int(found["steps"]),
+        cpu_s=found.cpu,
+        steps=int(found.arrays["steps"]),
         excess=excess,
-        times_ours=float(found["cpu_s"]) / ours_s,
-        runs=int(found["runs"]),
+        times_ours=found.cpu / ours_s,
     )
 
 
@@ -410,11 +412,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench", choices=tuple(BENCHES))
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
-    variable = GEOM_MEDIAN.variable
-    parser.add_argument("--geom-median", metavar="PYTHON", help=f"default ${variable}")
     asked = parser.parse_args()
-    if asked.geom_median:
-        os.environ[variable] = asked.geom_median
     with threadpool_limits(limits=1):
         BENCHES[asked.bench](asked.quick).show()
 

@@ -20,8 +20,6 @@ from typing import Any, NamedTuple
 
 from harness import (
     Instance,
-    Peer,
-    PeerError,
     Size,
     Table,
     cpu_seconds,
@@ -30,14 +28,14 @@ from harness import (
     instance,
     repeated,
     slope,
+    solve_peer,
 )
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
+from convexnn.bench.processes import PeerError
 from convexnn.solvers.admm import State
 
-SCNN = Peer("scnn", "CONVEXNN_BENCH_SCNN", "run_scnn.py")
-ADELIE = Peer("adelie", "CONVEXNN_BENCH_ADELIE", "run_adelie.py")
 SMALL, MIDDLE, LARGE = Size(200, 10, 50), Size(1000, 20, 100), Size(5000, 50, 200)
 REFERENCE_TOL = 1e-9
 PEER_LIMIT_S = 300.0
@@ -129,8 +127,8 @@ def add_ours(table: Table, size: Size, tol: float, ours: Ours, best: float, base
 def add_peer(
     table: Table,
     size: Size,
-    peer: Peer,
-    data: Instance,
+    peer: str,
+    problem: Any,
     tol: float,
     settings: Iterable[Sequence[str]],
     best: float,
@@ -140,7 +138,7 @@ def add_peer(
     note = "no setting reached it"
     for asked in settings:
         try:
-            found = peer.solve(data, asked, PEER_LIMIT_S)
+            found = solve_peer(peer, problem, asked, PEER_LIMIT_S)
         except PeerError as error:
             note = f"skipped: {error}"
             break
@@ -149,7 +147,7 @@ def add_peer(
         total_s = found.build_s + found.seconds
         table.add(
             size=size,
-            solver=peer.name,
+            solver=peer,
             target=tol,
             reached="yes" if passes else "no",
             compile_s=found.build_s,
@@ -163,7 +161,7 @@ def add_peer(
         )
         if passes:
             return
-    table.add(size=size, solver=peer.name, target=tol, reached="no", note=note)
+    table.add(size=size, solver=peer, target=tol, reached="no", note=note)
 
 
 def first_call(table: Table, build: Builder, backends: Sequence[str]) -> None:
@@ -191,10 +189,8 @@ def bench_exact(quick: bool) -> Table:
                 add_ours(table, size, tol, ours, best, base)
             if tol == 1e-3:
                 loose = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
-                settings = [
-                    ("--kind", "exact", "--iterations", "200000", "--tol", own) for own in loose
-                ]
-                add_peer(table, size, SCNN, data, tol, settings, best, base)
+                settings = [("--effort", own) for own in loose]
+                add_peer(table, size, "scnn", exact(data), tol, settings, best, base)
     if not quick:
         data, tol = instance(LARGE), 1e-4
         runs = {backend: run_ours(exact, data, backend, tol) for backend in ("fista", "admm")}
@@ -279,14 +275,12 @@ def bench_gated(quick: bool) -> Table:
         for ours in runs:
             add_ours(table, size, tol, ours, best, base)
         counts = (100, 140, 200, 280, 400, 560, 800)
-        steps = [
-            ("--kind", "gated", "--iterations", str(count), "--tol", "1e-30") for count in counts
-        ]
-        add_peer(table, size, SCNN, data, tol, steps, best, base)
+        steps = [("--effort", str(count)) for count in counts]
+        add_peer(table, size, "scnn", gated(data), tol, steps, best, base)
         for path in ("1", "10"):
             own = ("1e-8", "1e-9", "1e-10", "1e-11", "1e-12", "1e-13")
-            sharper = [("--path", path, "--tol", t) for t in own]
-            add_peer(table, size, ADELIE, data, tol, sharper, best, base)
+            sharper = [("--path", path, "--effort", t) for t in own]
+            add_peer(table, size, "adelie", gated(data), tol, sharper, best, base)
     return table
 
 
@@ -477,14 +471,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench", choices=tuple(BENCHES))
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
-    for peer in (SCNN, ADELIE):
-        parser.add_argument(
-            f"--{peer.name}", metavar="PYTHON", help=f"its interpreter; default ${peer.variable}"
-        )
     asked = parser.parse_args()
-    for peer in (SCNN, ADELIE):
-        if getattr(asked, peer.name):
-            os.environ[peer.variable] = getattr(asked, peer.name)
     os.environ["RAYON_NUM_THREADS"] = "1"
     with threadpool_limits(limits=1):
         BENCHES[asked.bench](asked.quick).show()

@@ -8,27 +8,29 @@ environments and what each column means.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from harness import Peer, PeerError, Table, slope
-from racing import CLARABEL, Race, race, ready_for
+from harness import Table, slope
+from racing import CLARABEL, REPEATS, Race, race, ready_for
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.wasserstein import Linear
+from convexnn.bench import peers
+from convexnn.bench.processes import Answer, PeerError
+from convexnn.bench.translation import primal, refuses, task
 
-DRO = Peer("dro", "CONVEXNN_BENCH_DRO", "run_dro.py")
-SKWDRO = Peer("skwdro", "CONVEXNN_BENCH_SKWDRO", "run_skwdro.py")
-SMOOTHED = ("--method", "entropic", "--rate")
-PEERS: dict[str, tuple[Peer, tuple[tuple[str, ...], ...]]] = {  # of the settings, the best counts
-    "dro": (DRO, ((),)),
-    "skwdro dedicated": (SKWDRO, (("--method", "dedicated"),)),
-    "skwdro entropic": (SKWDRO, tuple((*SMOOTHED, rate) for rate in ("0.1", "0.01", "0.001"))),
+RATES = ("0.1", "0.01", "0.001")
+PEERS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {  # of the settings, the best counts
+    "dro": ("dro", ((),)),
+    "skwdro dedicated": ("skwdro", ((),)),
+    "skwdro entropic": (
+        "skwdro-entropic",
+        tuple(("--effort", rate) for rate in RATES),
+    ),
 }
 PEER_LIMIT_S = 120.0
 ENGINES = ("newton", "admm", CLARABEL)
@@ -164,7 +166,7 @@ def bench_linear(quick: bool) -> Table:
             key = (label, case.loss)
             try:
                 if key in gave_up:
-                    raise PeerError(gave_up[key])
+                    raise PeerError("timeout", gave_up[key])
                 add_peer(table, problem, case, label, best, newton)
             except PeerError as error:
                 table.add(**named, solver=label, reached="no", note=f"skipped: {error}")
@@ -178,38 +180,29 @@ def add_peer(
 ) -> None:
     """Add the best of a peer's runs by our objective; it stops when it thinks it is done."""
     peer, choices = PEERS[label]
-    fields = {"loss": case.loss, "norm": case.norm, "order": case.order, "cost": case.cost}
-    task = {"X": problem.X, "y": problem.y, "radius": RADIUS} | fields
-    runs: list[tuple[float, int, dict[str, Array]]] = []
+    reason = refuses(peers.PEERS[peer], problem)
+    if reason is not None:
+        raise PeerError("missing", reason)
+    runs: list[tuple[float, int, Answer]] = []
     for k, settings in enumerate(choices):
-        found = peer.answer(task, settings, PEER_LIMIT_S)
-        runs.append((excess(problem.objective(as_primal(problem, found)), best), k, found))
-    above, chosen, found = min(runs, key=lambda run: run[0])
+        found = peers.run(peer, task(problem), ("--repeats", str(REPEATS), *settings), PEER_LIMIT_S)
+        value = problem.objective(primal(problem, found.arrays))
+        runs.append((excess(value, best), k, found))
+    above, chosen, found = min(runs, key=lambda one: one[0])
     met = [tol for tol in TARGETS if above <= tol]
     target = min(met, default=max(TARGETS))
-    cpu_s = float(found["cpu_s"])
     table.add(
         **case._asdict(),
         solver=label,
         target=target,
         reached="yes" if met else "no",
-        compile_s=float(found["build_s"]),
-        wall_s=float(found["wall_s"]),
-        cpu_s=cpu_s,
+        compile_s=found.build,
+        wall_s=found.seconds,
+        cpu_s=found.cpu,
         excess=above,
-        times_newton=cpu_s / newton[target].cpu_s,
-        runs=int(found["runs"]),
+        times_newton=found.cpu / newton[target].cpu_s,
         note=" ".join(choices[chosen]),
     )
-
-
-def as_primal(problem: Problem, found: dict[str, Array]) -> Linear:
-    """Return a model as a point in the coordinates of the problem's form."""
-    where, coef = problem.coordinates, found["coef"]
-    inside = coef * where.scale
-    if where.basis is not None:
-        inside = where.basis.T @ inside
-    return Linear(inside, np.array([float(found["intercept"]) + float(where.mean @ coef)]))
 
 
 def excess(objective: float, best: float) -> float:
@@ -353,14 +346,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench", choices=tuple(BENCHES))
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
-    for peer in (DRO, SKWDRO):
-        parser.add_argument(
-            f"--{peer.name}", metavar="PYTHON", help=f"its interpreter; default ${peer.variable}"
-        )
     asked = parser.parse_args()
-    for peer in (DRO, SKWDRO):
-        if getattr(asked, peer.name):
-            os.environ[peer.variable] = getattr(asked, peer.name)
     with threadpool_limits(limits=1):
         BENCHES[asked.bench](asked.quick).show()
 

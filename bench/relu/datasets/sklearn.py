@@ -1,0 +1,11 @@
+from convexnn.bench.base import Data
+from convexnn.bench.cases import names
+
+
+class Dataset(Data):
+    """Tables of scikit-learn."""
+
+    name = "sklearn"
+    family = "relu"
+    parameters = {"case": names("relu", "sklearn")}  # noqa: RUF012  # as benchopt reads it
+    parameter_template = "{case}"

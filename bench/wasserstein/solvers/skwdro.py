@@ -1,0 +1,7 @@
+from convexnn.bench.rival import Rival
+
+
+class Solver(Rival):
+    """skwdro: its own program."""
+
+    name = "skwdro"

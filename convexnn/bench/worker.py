@@ -1,0 +1,186 @@
+"""Runs of backends in a process of their own, which may hang or die without ending a sweep."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import cache, partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from convexnn.backend import BackendError
+from convexnn.bench.cases import Case
+from convexnn.bench.grading import failure
+from convexnn.problem import Problem
+from convexnn.solution import Solution, Step
+from convexnn.solving import compile
+
+READY = "ready"
+START_S = 60.0  # a new process may take to import the library
+COMPILE_S = 10.0  # beyond its limit a run may take to compile its problem and to end
+PROGRESS = 0.9  # a point on the way is kept if it lowers the least gap by this factor
+WARM_TOL, WARM_S = 1e-3, 10.0
+
+Point = dict[str, Any]
+
+
+class Worker:
+    """A process that solves what it is sent; a new one takes the place of one that was killed.
+
+    It is a plain child process, because joblib's workers cannot start multiprocessing's. POSIX.
+
+    Parameters
+    ----------
+    grace : float
+        Seconds beyond the limit of a run after which the process is killed.
+    """
+
+    def __init__(self, grace: float = COMPILE_S) -> None:
+        self.grace = grace
+        self.warmed: set[Any] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+
+    def solve(
+        self, build: partial[Any], backend: str, tol: float, limit: float
+    ) -> list[dict[str, Any]]:
+        """Return the points of a run: certified steps, then the answer; or the failure.
+
+        The process builds the problem anew for each run, so that none finds work done by others.
+        """
+        try:
+            pipe = self._ready()
+            pipe.send((build, backend, tol, limit))
+            if pipe.poll(limit + self.grace):
+                points: list[Point] = pipe.recv()
+                return points
+            reason = f"killed {self.grace:g} s after its limit of {limit:g} s"
+            self.kill()
+            return [failure("TIMEOUT", reason)]
+        except (EOFError, OSError):
+            code = self.kill()
+            how = f"by signal {-code}" if code < 0 else f"with exit {code}"
+            return [failure("CRASHED", f"its process ended {how}")]
+
+    def warm(self, backend: str, case: Case) -> None:
+        """Solve a tiny instance of the same kind, once for each process, kind and backend."""
+        kind = backend, case.kind
+        if kind not in self.warmed:
+            self.solve(case.tiny, backend, WARM_TOL, WARM_S)
+            self.warmed.add(kind)
+
+    def kill(self) -> int:
+        """End the process, which may have ended by itself; return its exit code."""
+        code = 0
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
+            self._process.kill()
+            code = self._process.wait()
+        self._process = self._pipe = None
+        self.warmed.clear()
+        return code
+
+    def _ready(self) -> Connection:
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
+        if self._pipe is None:
+            self._pipe, theirs = Pipe()
+            fd = theirs.fileno()
+            code = f"from convexnn.bench.worker import serve; serve({fd})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[fd],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+            theirs.close()
+            if not self._pipe.poll(START_S) or self._pipe.recv() != READY:
+                raise OSError(f"a process for backends did not start within {START_S:g} s")
+        return self._pipe
+
+
+@cache
+def worker() -> Worker:
+    """Return this process's worker."""
+    made = Worker()
+    atexit.register(made.kill)
+    return made
+
+
+def serve(fd: int) -> None:
+    """Solve what comes through a pipe until the sweep closes it."""
+    pipe = Connection(fd)
+    pipe.send(READY)
+    while True:
+        try:
+            asked = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(attempt(*asked))
+
+
+def attempt(build: partial[Any], backend: str, tol: float, limit: float) -> list[Point]:
+    """Return the points of a run, its failure where there is no answer."""
+    try:
+        return run(build(), backend, tol, limit)
+    except BackendError as error:
+        return [failure("SKIPPED", str(error))]
+    except Exception as error:  # whatever a backend raises is its failure, not the sweep's
+        return [failure("CRASHED", f"{type(error).__name__}: {error}")]
+
+
+def run(problem: Problem[Any], backend: str, tol: float, limit: float) -> list[Point]:
+    """Solve, and return the certified steps that made progress and the answer.
+
+    Processor seconds are split between solving and certifying as the seconds of the clock are.
+    """
+    ready = compile(problem, backend)
+    clocks: list[tuple[float, float]] = []
+    start = time.perf_counter(), time.process_time()
+
+    def watch(_: Step) -> None:
+        clocks.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+
+    solution = ready.run(tol=tol, time_limit=limit, callback=watch)
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    chosen = f"chose {solution.backend}. " if backend == "auto" else ""
+    compiled = {"compile": solution.timings["compile"]}
+    points: list[Point] = []
+    least, spent, graded = np.inf, 0.0, 0.0
+    for step, (elapsed, used) in zip(solution.history, clocks, strict=True):
+        error = max(abs(step.gap), step.violation)
+        if points and not error < PROGRESS * least:
+            continue
+        least = min(least, error)
+        spent = max(spent, used * step.seconds / max(elapsed, 1e-9))
+        graded = min(max(graded, elapsed - step.seconds), solution.timings["certify"])
+        points.append(
+            {name: float(getattr(step, name)) for name in ("objective", "bound", "gap")}
+            | {"violation": float(step.violation), "seconds": step.seconds, "cpu": spent}
+            | {"certify": graded, "status": "", "message": ""}
+            | compiled
+        )
+    spent = max(spent, cpu * solution.timings["solve"] / max(wall, 1e-9))
+    return [*points, _answer(solution, spent, chosen) | compiled]
+
+
+def _answer(solution: Solution, cpu: float, chosen: str) -> Point:
+    return {
+        "primal": solution.primal,
+        "dual": solution.dual,
+        "seconds": solution.timings["solve"],
+        "cpu": cpu,
+        "certify": solution.timings["certify"],
+        "status": solution.status.name,
+        "message": chosen + solution.message,
+        "final": True,
+    }
