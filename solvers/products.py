@@ -1,0 +1,252 @@
+"""Where the products of a `GroupForm` run: here or on a device, in double or in single precision.
+
+Vectors over examples are NumPy's and double wherever the products run; blocks of weights live where
+the products do, and only reported points come back. Nothing here touches a certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from convexnn.arrays import Array
+from convexnn.backend import BackendError
+from convexnn.extras import need
+from convexnn.forms import GroupForm
+from convexnn.solvers.prox import BlockProx
+
+PRECISIONS = ("float64", "float32")
+LIBRARIES = ("numpy", "torch")
+BLOCK = 1 << 26  # entries of a temporary on a device
+
+
+class Products(Protocol):
+    """The steps of a first-order method that touch blocks.
+
+    Blocks are arrays that know ``+``, ``-`` and ``*`` by a number, one block a row.
+
+    Attributes
+    ----------
+    single : bool
+        Whether the products are rounded to single precision.
+    growth : float
+        Factor between the iterations whose points are certified, which happens here in double.
+    """
+
+    single: bool
+    growth: float
+
+    def send(self, rows: Array) -> Any:
+        """Return blocks where the products run."""
+
+    def fetch(self, rows: Any) -> Array:
+        """Return blocks as a NumPy array in double precision."""
+
+    def predict(self, rows: Any) -> Array:
+        """Return ``sum_p S_p * (X u_p)``."""
+
+    def correlate(self, r: Array) -> Any:
+        """Return the adjoint of `predict`."""
+
+    def prox(self, rows: Any, step: float) -> Any:
+        """Return the prox of ``step`` times the penalty, in each block's cone."""
+
+    def dot(self, a: Any, b: Any) -> float:
+        """Return the inner product of two sets of blocks."""
+
+
+class Host:
+    """NumPy and the compiled kernels, on this processor.
+
+    Parameters
+    ----------
+    form : GroupForm
+    prox : BlockProx
+    single : bool
+        Round the data, and what they are multiplied by, to single precision; nothing else.
+    """
+
+    growth = 1.1
+
+    def __init__(self, form: GroupForm, prox: BlockProx, single: bool) -> None:
+        self.single, self._prox = single, prox
+        self._type: type[np.floating[Any]] = np.float32 if single else np.float64
+        rounded: dict[str, Any] = {
+            name: getattr(form, name).astype(self._type, copy=False) for name in ("X", "slopes")
+        }
+        self._form = form._replace(**rounded)
+
+    def send(self, rows: Array) -> Array:
+        """Return the blocks."""
+        return rows
+
+    def fetch(self, rows: Array) -> Array:
+        """Return the blocks."""
+        return rows
+
+    def predict(self, rows: Array) -> Array:
+        """Return ``sum_p S_p * (X u_p)``."""
+        given: Any = rows.astype(self._type, copy=False)
+        return self._form.predict(given).astype(np.float64, copy=False)
+
+    def correlate(self, r: Array) -> Array:
+        """Return the adjoint of `predict`."""
+        given: Any = r.astype(self._type, copy=False)
+        return self._form.correlate(given).astype(np.float64, copy=False)
+
+    def prox(self, rows: Array, step: float) -> Array:
+        """Return the prox of the penalty, in each block's cone."""
+        return self._prox(rows, step)
+
+    def dot(self, a: Array, b: Array) -> float:
+        """Return the inner product."""
+        return float(np.vdot(a, b))
+
+
+class Library(NamedTuple):
+    """The two ways between NumPy and an array library whose arrays live on a device.
+
+    Its arrays know ``@``, ``.T``, ``.sum(axis)`` and ``.clip(low, high)``, as those of NumPy, CuPy
+    and torch do.
+
+    Attributes
+    ----------
+    send : callable
+        Takes a NumPy array, keeps its precision.
+    fetch : callable
+        Returns a NumPy array.
+    """
+
+    send: Callable[[Any], Any]
+    fetch: Callable[[Any], Any]
+
+
+class Device:
+    """Products, prox and blocks in an array library, for programs without cones.
+
+    Parameters
+    ----------
+    form : GroupForm
+    library : Library
+    single : bool
+        Single precision for all that is on the device.
+    """
+
+    growth = 1.5  # a certificate costs many iterations of a fast device
+
+    def __init__(self, form: GroupForm, library: Library, single: bool) -> None:
+        self.single, self._form, self._library = single, form, library
+        self._type = np.float32 if single else np.float64
+        self._X, self._slopes = self._sent(form.X), self._sent(form.slopes)
+        n, d = form.X.shape
+        self._by_columns = d <= form.blocks  # the smaller side carries the n x . temporary
+        step = max(1, BLOCK // min(d, form.blocks))
+        self._parts = [slice(i, i + step) for i in range(0, n, step)]
+
+    def _sent(self, array: Array) -> Any:
+        return self._library.send(np.array(array, self._type))
+
+    def send(self, rows: Array) -> Any:
+        """Return the blocks on the device."""
+        return self._sent(rows)
+
+    def fetch(self, rows: Any) -> Array:
+        """Return the blocks as a NumPy array."""
+        result: Array = self._library.fetch(rows).astype(np.float64)
+        return result
+
+    def predict(self, rows: Any) -> Array:
+        """Return ``sum_p S_p * (X u_p) = rowsum(X * (S U'))``."""
+        z = np.empty(len(self._form.y))
+        for part in self._parts:
+            X, S = self._X[part], self._slopes[part]
+            terms = X * (S @ rows) if self._by_columns else S * (X @ rows.T)
+            z[part] = self._library.fetch(terms.sum(1))
+        return z
+
+    def correlate(self, r: Array) -> Any:
+        """Return ``S' (r * X)``, the adjoint of `predict`."""
+        total: Any = 0.0
+        for part in self._parts:
+            X, S, weights = self._X[part], self._slopes[part], self._sent(r[part])[:, None]
+            scaled = S.T @ (weights * X) if self._by_columns else (weights * S).T @ X
+            total = scaled + total
+        return total
+
+    def prox(self, rows: Any, step: float) -> Any:
+        """Return the prox of the penalty; of a norm unknown here, by way of NumPy."""
+        weight = step * self._form.beta
+        if self._form.norm.name == "l2":
+            length = (rows * rows).sum(1) ** 0.5
+            return (1.0 - weight / length).clip(0.0, 1.0)[:, None] * rows
+        if self._form.norm.name == "l1":
+            return rows - rows.clip(-weight, weight)
+        return self.send(self._form.norm.prox(self.fetch(rows), weight))
+
+    def dot(self, a: Any, b: Any) -> float:
+        """Return the inner product."""
+        return float((a * b).sum())
+
+
+def workplace(
+    form: GroupForm, prox: BlockProx, dtype: Any, array: Any, device: Any
+) -> Callable[[str], Products]:
+    """Return what makes the products in a given precision, after checking an engine's options.
+
+    Parameters
+    ----------
+    form : GroupForm
+    prox : BlockProx
+    dtype : {"float64", "float32"}
+    array : {"numpy", "torch"}
+    device : str or None
+        Of torch: "cpu", "cuda", "cuda:1", ...; None is "cuda".
+
+    Raises
+    ------
+    ValueError
+        If an option has another value, or torch is asked to run a program with cones.
+    ImportError
+        If the library is not installed; the message names the extra.
+    BackendError
+        If the device is not there; the message says what was found.
+    """
+    _one_of("dtype", dtype, PRECISIONS)
+    _one_of("array", array, LIBRARIES)
+    if array == "numpy":
+        if device is not None:
+            raise ValueError(f"device needs array='torch', got device={device!r}")
+        return lambda precision: Host(form, prox, precision == "float32")
+    if form.signs is not None:
+        raise ValueError("array='torch' takes programs without cones, such as GatedReluTraining")
+    library = torch_library("cuda" if device is None else device)
+    return lambda precision: Device(form, library, precision == "float32")
+
+
+def torch_library(device: Any) -> Library:
+    """Return torch's arrays on a device; the errors are those of `workplace`."""
+    torch = need("torch", "gpu")
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError):
+        place = None
+    if place is None or place.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:K', got {device!r}")
+    if place.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (place.index or 0) >= count:
+            names = ", ".join(torch.cuda.get_device_name(k) for k in range(count)) or "none"
+            raise BackendError(
+                f"device {device!r} is not there: torch {torch.__version__} finds {count} "
+                f"GPUs ({names})"
+            )
+    return Library(
+        lambda array: torch.from_numpy(array).to(place), lambda tensor: tensor.cpu().numpy()
+    )
+
+
+def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
