@@ -6,6 +6,7 @@ the products do, and only reported points come back. Nothing here touches a cert
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -227,23 +228,18 @@ def workplace(
 
 def torch_library(device: Any) -> Library:
     """Return torch's arrays on a device; the errors are those of `workplace`."""
-    torch = need("torch", "gpu")
-    try:
-        place = torch.device(device)
-    except (RuntimeError, TypeError):
-        place = None
-    if place is None or place.type not in ("cpu", "cuda"):
+    if not isinstance(device, str) or re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
         raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:K', got {device!r}")
-    if place.type == "cuda":
+    torch = need("torch", "gpu")
+    if device != "cpu":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (place.index or 0) >= count:
-            names = ", ".join(torch.cuda.get_device_name(k) for k in range(count)) or "none"
+        if int(device.partition(":")[2] or 0) >= count:
+            found = ", ".join(torch.cuda.get_device_name(k) for k in range(count)) or "no GPU"
             raise BackendError(
-                f"device {device!r} is not there: torch {torch.__version__} finds {count} "
-                f"GPUs ({names})"
+                f"device {device!r} is not there: torch {torch.__version__} finds {found}"
             )
     return Library(
-        lambda array: torch.from_numpy(array).to(place), lambda tensor: tensor.cpu().numpy()
+        lambda array: torch.from_numpy(array).to(device), lambda tensor: tensor.cpu().numpy()
     )
 
 
