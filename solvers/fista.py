@@ -125,10 +125,11 @@ class Fista:
                 if reporter.report(k, primal, prox.dual(mu, 1.0 / curvature)) or late:
                     return Raw("stopped", _told(asked["dtype"], single or k, k))
             if hidden:
-                single, products, before = k, place("float64"), products
+                single, double = k, place("float64")
                 point, leading = (
-                    _point(form, products, before.fetch(p.rows), p.skip) for p in (point, leading)
+                    _point(form, double, products.fetch(p.rows), p.skip) for p in (point, leading)
                 )
+                products = double
             if kinks and k % RECENTRE == 0:
                 loss = Envelope(form.loss, WIDTH, loss.gradient(point.z, form.y))
                 leading, momentum = point, 1.0

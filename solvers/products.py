@@ -130,6 +130,8 @@ class Device:
     Parameters
     ----------
     form : GroupForm
+    prox : BlockProx
+        For a norm whose prox is not written here: its blocks go there and back.
     library : Library
     single : bool
         Single precision for all that is on the device.
@@ -137,14 +139,16 @@ class Device:
 
     growth = 1.5  # a certificate costs many iterations of a fast device
 
-    def __init__(self, form: GroupForm, library: Library, single: bool) -> None:
-        self.single, self._form, self._library = single, form, library
+    def __init__(self, form: GroupForm, prox: BlockProx, library: Library, single: bool) -> None:
+        self.single, self._form, self._prox, self._library = single, form, prox, library
         self._type = np.float32 if single else np.float64
         self._X, self._slopes = self._sent(form.X), self._sent(form.slopes)
-        n, d = form.X.shape
-        self._by_columns = d <= form.blocks  # the smaller side carries the n x . temporary
-        step = max(1, BLOCK // min(d, form.blocks))
+        (n, d), P = form.X.shape, form.slopes.shape[1]
+        self._by_columns = d <= P  # the smaller side carries the temporary
+        step = max(1, BLOCK // min(d, P))
         self._parts = [slice(i, i + step) for i in range(0, n, step)]
+        outputs = form.y.size // n  # each has P blocks of its own
+        self._own = [slice(j * P, (j + 1) * P) for j in range(outputs)]
 
     def _sent(self, array: Array) -> Any:
         return self._library.send(np.array(array, self._type))
@@ -160,31 +164,35 @@ class Device:
 
     def predict(self, rows: Any) -> Array:
         """Return ``sum_p S_p * (X u_p) = rowsum(X * (S U'))``."""
-        z = np.empty(len(self._form.y))
+        z = np.empty((len(self._form.y), len(self._own)))
         for part in self._parts:
             X, S = self._X[part], self._slopes[part]
-            terms = X * (S @ rows) if self._by_columns else S * (X @ rows.T)
-            z[part] = self._library.fetch(terms.sum(1))
-        return z
+            for j, own in enumerate(self._own):
+                U = rows[own]
+                terms = X * (S @ U) if self._by_columns else S * (X @ U.T)
+                z[part, j] = self._library.fetch(terms.sum(1))
+        return z.reshape(self._form.y.shape)
 
     def correlate(self, r: Array) -> Any:
         """Return ``S' (r * X)``, the adjoint of `predict`."""
-        total: Any = 0.0
+        columns = r.reshape(len(r), -1)
+        total = self._sent(np.zeros((columns.shape[1] * self._slopes.shape[1], self._X.shape[1])))
         for part in self._parts:
-            X, S, weights = self._X[part], self._slopes[part], self._sent(r[part])[:, None]
-            scaled = S.T @ (weights * X) if self._by_columns else (weights * S).T @ X
-            total = scaled + total
+            X, S, weights = self._X[part], self._slopes[part], self._sent(columns[part])
+            for j, own in enumerate(self._own):
+                w = weights[:, j : j + 1]
+                total[own] += S.T @ (w * X) if self._by_columns else (w * S).T @ X
         return total
 
     def prox(self, rows: Any, step: float) -> Any:
-        """Return the prox of the penalty; of a norm unknown here, by way of NumPy."""
+        """Return the prox of the penalty; of any other norm, by way of NumPy."""
         weight = step * self._form.beta
         if self._form.norm.name == "l2":
             length = (rows * rows).sum(1) ** 0.5
             return (1.0 - weight / length).clip(0.0, 1.0)[:, None] * rows
         if self._form.norm.name == "l1":
             return rows - rows.clip(-weight, weight)
-        return self.send(self._form.norm.prox(self.fetch(rows), weight))
+        return self.send(self._prox(self.fetch(rows), step))
 
     def dot(self, a: Any, b: Any) -> float:
         """Return the inner product."""
@@ -223,7 +231,7 @@ def workplace(
     if form.signs is not None:
         raise ValueError("array='torch' takes programs without cones, such as GatedReluTraining")
     library = torch_library("cuda" if device is None else device)
-    return lambda precision: Device(form, library, precision == "float32")
+    return lambda precision: Device(form, prox, library, precision == "float32")
 
 
 def torch_library(device: Any) -> Library:

@@ -202,7 +202,8 @@ def test_a_device_does_as_the_host_does(
     matrix[0] = True
     form = cx.ReluTraining(X, y, beta=0.4, patterns=matrix).canonical(GroupForm)
     form = form._replace(signs=None)
-    device, host = Device(form, NUMPY, single), Host(form, BlockProx(form), False)
+    prox = BlockProx(form)
+    device, host = Device(form, prox, NUMPY, single), Host(form, prox, False)
     room = 1e-4 if single else 1e-12
     rows, r = g.standard_normal((form.blocks, X.shape[1])), g.standard_normal(23)
     rows[0] = 0.0
@@ -216,11 +217,29 @@ def test_a_device_does_as_the_host_does(
     assert device.dot(sent, back) == pytest.approx(host.dot(rows, host.correlate(r)), rel=1e-4)
     for name in ("l2", "l1", "linf"):
         other = form._replace(norm=cx.norms.NORMS[name])
-        device, host = Device(other, NUMPY, single), Host(other, BlockProx(other), False)
+        prox = BlockProx(other)
+        device, host = Device(other, prox, NUMPY, single), Host(other, prox, False)
         with np.errstate(divide="ignore"):  # as `solve` has it
             found = device.prox(sent, 2.0)
         assert found.dtype == sent.dtype
         np.testing.assert_allclose(found, host.prox(rows, 2.0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("d", "P"), [(3, 9), (9, 3)])
+@pytest.mark.parametrize("entries", [1 << 26, 10])
+def test_outputs_on_a_device_have_blocks_of_their_own(
+    d: int, P: int, entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "BLOCK", entries)
+    g = np.random.default_rng(2)
+    X, slopes, r = g.standard_normal((23, d)), g.random((23, P)), g.standard_normal((23, 4))
+    form = gated("squared").canonical(GroupForm)._replace(X=X, slopes=slopes, y=r)
+    device = Device(form, BlockProx(form), NUMPY, False)
+    rows = g.standard_normal((4, P, d))
+    expected = np.einsum("ip,id,kpd->ik", slopes, X, rows)
+    np.testing.assert_allclose(device.predict(rows.reshape(-1, d)), expected, rtol=1e-11)
+    back = np.einsum("ip,id,ik->kpd", slopes, X, r).reshape(-1, d)
+    np.testing.assert_allclose(device.correlate(r), back, rtol=1e-11)
 
 
 @each_problem
