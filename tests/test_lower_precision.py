@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.forms import GroupForm
-from convexnn.solvers import products
+from convexnn.solvers import fista, products
 from convexnn.solvers.products import Device, Host, Library, workplace
 from convexnn.solvers.prox import BlockProx
 
@@ -162,15 +162,43 @@ def test_a_run_cut_short_is_graded(limit: dict[str, Any]) -> None:
     assert solution.bound <= reference("squared", "l2").objective <= solution.objective + 1e-6
 
 
+@pytest.fixture
+def predictions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Tell of each prediction of an engine on the host whether it was in single precision."""
+    made: list[bool] = []
+    predict = Host.predict
+
+    def counted(self: Host, rows: Array) -> Array:
+        made.append(self.single)
+        return predict(self, rows)
+
+    monkeypatch.setattr(Host, "predict", counted)
+    return made
+
+
 @pytest.mark.parametrize("size", [1e-60, 1e60])
-def test_numbers_beyond_single_precision(size: float) -> None:
+def test_numbers_beyond_single_precision(size: float, predictions: list[bool]) -> None:
     """The targets are no float32 numbers; the products turn to double at once."""
     X, y = data("squared")
     problem = cx.GatedReluTraining(X, size * y, beta=0.7 * size, patterns=12)
     solution = cx.solve(problem, "fista", tol=1e-6, max_iter=3_000, **SINGLE)
+    assert sum(predictions) < 30
+    if size > 1.0:
+        assert "up to iteration 1," in solution.message
     same = cx.solve(problem, "fista", tol=1e-6, max_iter=3_000)
     assert solution.status is same.status
     assert solution.objective == pytest.approx(same.objective, rel=2e-6)
+
+
+def test_rounding_does_not_shorten_the_steps(
+    predictions: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fista, "HIDDEN", -1.0)  # single precision to the end
+    solution = cx.solve(gated("squared"), "fista", tol=1e-12, max_iter=600, **SINGLE)
+    assert solution.message == "Products in float32 throughout."
+    assert all(predictions)
+    assert len(predictions) < 1.5 * 600
+    assert solution.gap < 2e-6
 
 
 def test_only_the_products_are_rounded() -> None:
