@@ -344,6 +344,7 @@ def test_seed_of_a_solve(seed: Any) -> None:
     [
         ("admm", "rho, sigma, relax"),
         ("fista", "dtype, array, device"),
+        ("ipm", "none"),
         ("cell-walk", "starts, width, pooled"),
         ("lbfgs", "starts, width"),
         ("convex-concave", "refreshes, patterns, steps, local, width"),

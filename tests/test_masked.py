@@ -70,7 +70,7 @@ def test_adjoint_equals_its_twin(n: int, d: int, P: int, leak: float) -> None:
 def test_single_precision_stays_single_and_near_double(n: int, d: int, P: int) -> None:
     X, slopes, weights, r = data(n, d, P)
     single: Any = [array.astype(np.float32) for array in (X, slopes, weights, r)]
-    found, back = forward(*single[:3]), adjoint(*single[:2], single[3])
+    found, back = forward(single[0], single[1], single[2]), adjoint(single[0], single[1], single[3])
     assert found.dtype == back.dtype == np.float32
     size = forward_twin(np.abs(X), slopes, np.abs(weights))
     assert np.all(np.abs(found - forward_twin(X, slopes, weights)) <= 1e-5 * size)
