@@ -5,6 +5,9 @@ of O'Donoghue & Candes (2015). A step costs two masked products and one exact pr
 is O(nP), no matrix is factored. A loss with kinks is replaced by its Moreau envelope around a
 dual centre that follows the iterates: the proximal point method on the dual (Rockafellar
 1976), which is exact at any width of the envelope.
+
+The products may run in single precision or on a device (`convexnn.solvers.products`). Single
+precision lasts until its rounding hides the steps; the rest is done in double.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ from convexnn.memory import Size
 from convexnn.problem import Problem
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
+from convexnn.solvers.products import Products, workplace
 from convexnn.solvers.prox import BlockProx, warm_up
 
 MAX_ITER = 50_000
 FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 EASING = 0.97  # the curvature estimate shrinks by this factor a step, to follow the loss
 WIDTH = 1.0  # of the envelope of a loss with kinks
 RECENTRE = 150  # steps between moves of the envelope's centre
+SINGLE = float(np.finfo(np.float32).eps)
+HIDDEN = 8.0  # steps below so many times the rounding errors of the predictions are lost in them
 
 
 class Smooth(Protocol):
@@ -46,7 +51,12 @@ class Smooth(Protocol):
 
 
 class Fista:
-    """Accelerated proximal gradient with restart. It has no options of its own."""
+    """Accelerated proximal gradient with restart.
+
+    Options: ``dtype`` ("float64", or "float32": products in single precision as long as they
+    help; certificates are in double always), ``array`` ("numpy" or "torch"), ``device`` (of
+    torch: "cpu", "cuda", "cuda:1"; None is "cuda"). torch takes programs without cones.
+    """
 
     name = "fista"
     capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-9)
@@ -69,57 +79,68 @@ class Fista:
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Iterate until the reporter is satisfied."""
-        unpack("fista", options.extra)
+        asked = unpack("fista", options.extra, dtype="float64", array="numpy", device=None)
         limit = options.max_iter or MAX_ITER
         prox = BlockProx(form)
+        place = workplace(form, prox, **asked)
+        products = place(asked["dtype"])
         n, d = form.X.shape
-        point = Point(np.zeros((form.blocks, d)), np.zeros(d), np.zeros(n))
+        point = Point(products.send(np.zeros((form.blocks, d))), np.zeros(d), np.zeros(n))
         mu = -form.loss.gradient(point.z, form.y)
         if start is not None:
             primal, dual = start
-            rows, skip = form.rows(primal), primal.skip.copy()
-            point = Point(rows, skip, form.predict(rows) + form.X @ skip)
+            point = _point(form, products, form.rows(primal), primal.skip.copy())
             mu = -form.loss.gradient(point.z, form.y) if dual is None else dual.mu
             if dual is not None:
                 prox.start(dual, 1.0)
         kinks = not np.isfinite(form.loss.curvature)
         loss: Smooth = Envelope(form.loss, WIDTH, -mu) if kinks else form.loss
-        curvature = 0.1 * loss.curvature * _largest_square(form)
+        curvature = 0.1 * loss.curvature * _largest_square(form, products)
         leading, momentum = point, 1.0
         check = float(FIRST_CHECK)
+        single = 0  # iterations in single precision, once it is over
         for k in range(1, limit + 1):
             gradient = loss.gradient(leading.z, form.y)
-            curvature *= EASING
-            fresh, curvature = _descend(form, prox, loss, leading, gradient, curvature)
-            if not np.isfinite(curvature):
+            fresh, tried = _descend(form, products, loss, leading, gradient, EASING * curvature)
+            if np.isfinite(tried):
+                curvature = tried
+            elif not products.single:
                 return Raw("failed", "The curvature estimate is no longer finite.")
-            if _dot(leading, fresh, point) > 0.0:
+            if _astray(products, leading, fresh, point):
                 momentum = 1.0
-            following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
+            following = 0.5 * (1.0 + float(np.sqrt(1.0 + 4.0 * momentum * momentum)))
             leading = fresh.beyond(point, (momentum - 1.0) / following)
-            point, momentum = fresh, following
-            if k >= check or k == limit:
-                check = max(check * GROWTH, k + 1.0)
-                mu = -loss.gradient(point.z, form.y)
-                primal = form.neurons(point.rows, point.skip.copy())
-                if reporter.report(k, primal, prox.dual(mu, 1.0 / curvature)):
-                    return Raw("stopped")
-            elif k % 8 == 0 and reporter.expired():
-                mu = -loss.gradient(point.z, form.y)
-                primal = form.neurons(point.rows, point.skip.copy())
-                reporter.report(k, primal, prox.dual(mu, 1.0 / curvature))
-                return Raw("stopped")
+            last, point, momentum = point.z, fresh, following
+            hidden = not np.isfinite(tried)
+            late = k % 8 == 0 and reporter.expired()
+            if k >= check or k == limit or late:
+                check = max(check * products.growth, k + 1.0)
+                rows, z = products.fetch(point.rows), point.z
+                if products.single:
+                    z = _predict(form, form.predict(rows), point.skip)
+                    noise = _distance(point.z, z)
+                    hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
+                mu = -loss.gradient(z, form.y)
+                primal = form.neurons(rows, point.skip.copy())
+                if reporter.report(k, primal, prox.dual(mu, 1.0 / curvature)) or late:
+                    return Raw("stopped", _told(asked["dtype"], single or k, k))
+            if hidden:
+                single, double = k, place("float64")
+                point, leading = (
+                    _point(form, double, products.fetch(p.rows), p.skip) for p in (point, leading)
+                )
+                products = double
             if kinks and k % RECENTRE == 0:
                 loss = Envelope(form.loss, WIDTH, loss.gradient(point.z, form.y))
                 leading, momentum = point, 1.0
-        return Raw("max_iter")
+        return Raw("max_iter", _told(asked["dtype"], single or limit, limit))
 
 
 @dataclass(frozen=True)
 class Point:
-    """Blocks one a row, the free linear part, and the predictions they make."""
+    """Blocks one a row, wherever the products run, the free linear part, and the predictions."""
 
-    rows: Array
+    rows: Any
     skip: Array
     z: Array
 
@@ -133,43 +154,72 @@ class Point:
 
 
 def _descend(
-    form: GroupForm, prox: BlockProx, loss: Smooth, at: Point, gradient: Array, curvature: float
+    form: GroupForm, products: Products, loss: Smooth, at: Point, gradient: Array, curvature: float
 ) -> tuple[Point, float]:
-    """Take one proximal step, raising the curvature until its quadratic model holds."""
-    slope = form.correlate(gradient)
+    """Take one proximal step, raising the curvature until its quadratic model holds.
+
+    An infinite curvature says that it never does.
+    """
+    slope = products.correlate(gradient)
     slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
     while np.isfinite(curvature):
         step = 1.0 / curvature
-        rows = prox(at.rows - step * slope, step)
+        rows = products.prox(at.rows - step * slope, step)
         skip = at.skip - step * slope_skip
-        z = form.predict(rows)
-        if form.skip:
-            z = z + form.X @ skip
+        z = _predict(form, products.predict(rows), skip)
         change = z - at.z
         excess = float(np.sum(loss.value(z, form.y) - values - gradient * change))
-        moved = float(np.sum(np.square(rows - at.rows)) + np.sum(np.square(skip - at.skip)))
+        shift = rows - at.rows
+        moved = products.dot(shift, shift) + float(np.sum(np.square(skip - at.skip)))
         rounding = 1e-14 * float(np.sum(np.abs(values)))
+        if products.single:
+            noise = SINGLE * float(np.linalg.norm(z))
+            rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)
         if excess <= 0.5 * curvature * moved + rounding:
             return Point(rows, skip, z), curvature
-        curvature *= 1.5
-    return at, curvature
+        curvature = np.inf if products.single and not np.isfinite(excess) else 1.5 * curvature
+    return at, np.inf
 
 
-def _dot(leading: Point, fresh: Point, before: Point) -> float:
-    """Return ``<leading - fresh, fresh - before>``: positive where momentum leads astray."""
-    rows = np.vdot(leading.rows - fresh.rows, fresh.rows - before.rows)
-    skip = np.vdot(leading.skip - fresh.skip, fresh.skip - before.skip)
-    return float(rows + skip)
+def _predict(form: GroupForm, z: Array, skip: Array) -> Array:
+    """Return the predictions of blocks, ``z``, with those of the free linear part."""
+    return z + form.X @ skip if form.skip else z
 
 
-def _largest_square(form: GroupForm) -> float:
+def _point(form: GroupForm, products: Products, rows: Array, skip: Array) -> Point:
+    """Return a point given by NumPy blocks, its predictions computed afresh."""
+    sent = products.send(rows)
+    return Point(sent, skip, _predict(form, products.predict(sent), skip))
+
+
+def _astray(products: Products, leading: Point, fresh: Point, before: Point) -> bool:
+    """Tell whether ``<leading - fresh, fresh - before> > 0``: momentum leads astray."""
+    rows = products.dot(leading.rows - fresh.rows, fresh.rows - before.rows)
+    skip = float(np.vdot(leading.skip - fresh.skip, fresh.skip - before.skip))
+    return rows + skip > 0.0
+
+
+def _distance(a: Array, b: Array) -> float:
+    return float(np.linalg.norm(a - b))
+
+
+def _told(dtype: str, single: int, iterations: int) -> str:
+    """Say which iterations ran in single precision, where it was asked for."""
+    if dtype == "float64":
+        return ""
+    if single == iterations:
+        return "Products in float32 throughout."
+    return f"Products in float32 up to iteration {single}, in float64 from there."
+
+
+def _largest_square(form: GroupForm, products: Products) -> float:
     """Estimate ``||[F, X]||^2`` by a few power iterations."""
     r = np.random.default_rng(0).standard_normal(len(form.y))
     size = 1.0
     for _ in range(8):
         r /= max(float(np.linalg.norm(r)), 1e-300)
-        image = form.predict(form.correlate(r))
+        image = products.predict(products.correlate(r))
         r = image + form.X @ (form.X.T @ r) if form.skip else image
         size = float(np.linalg.norm(r))
     return max(size, 1e-300)

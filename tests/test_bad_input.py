@@ -343,7 +343,8 @@ def test_seed_of_a_solve(seed: Any) -> None:
     ("backend", "known"),
     [
         ("admm", "rho, sigma, relax"),
-        ("fista", "none"),
+        ("fista", "dtype, array, device"),
+        ("ipm", "none"),
         ("cell-walk", "starts, width, pooled"),
         ("lbfgs", "starts, width"),
         ("convex-concave", "refreshes, patterns, steps, local, width"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from convexnn.arrays import Array
-from convexnn.masked import BLOCK, adjoint, forward
+from convexnn.masked import ADJOINT, FORWARD, LEAST, adjoint, forward
 
 SIZES = [  # n, d, P
     (1, 1, 1),
@@ -17,15 +19,14 @@ SIZES = [  # n, d, P
     (9, 1, 6),
     (9, 4, 1),
     (17, 3, 5),
-    (16, 2, BLOCK),  # one block of the fewest rows there can be
-    (17, 2, BLOCK),  # and one row more
-    (50, 2, 2 * BLOCK // 16 + 1),  # a row block is still 16 rows; the last holds 2
-    (BLOCK // 64, 3, 64),  # exactly one row block
-    (BLOCK // 64 + 1, 3, 64),
-    (3 * (BLOCK // 64) + 5, 3, 64),
-    (BLOCK, 2, 1),
-    (BLOCK + 3, 2, 1),
-    (BLOCK + 3, 1, 2),
+    (LEAST, 2, ADJOINT),  # one block of the fewest rows there can be, of either product
+    (LEAST + 1, 2, ADJOINT),  # and one row more
+    (2 * LEAST + 2, 2, FORWARD // LEAST + 1),  # the last block of either holds few rows
+    *((rows, 3, 128) for most in (FORWARD, ADJOINT) for rows in (most // 128, most // 128 + 1)),
+    (3 * (FORWARD // 128) + 5, 3, 128),
+    (FORWARD, 2, 1),
+    (FORWARD + 3, 2, 1),
+    (FORWARD + 3, 1, 2),
 ]
 each_size = pytest.mark.parametrize(("n", "d", "P"), SIZES)
 
@@ -66,6 +67,18 @@ def test_adjoint_equals_its_twin(n: int, d: int, P: int, leak: float) -> None:
 
 
 @each_size
+def test_single_precision_stays_single_and_near_double(n: int, d: int, P: int) -> None:
+    X, slopes, weights, r = data(n, d, P)
+    single: Any = [array.astype(np.float32) for array in (X, slopes, weights, r)]
+    found, back = forward(single[0], single[1], single[2]), adjoint(single[0], single[1], single[3])
+    assert found.dtype == back.dtype == np.float32
+    size = forward_twin(np.abs(X), slopes, np.abs(weights))
+    assert np.all(np.abs(found - forward_twin(X, slopes, weights)) <= 1e-5 * size)
+    back_size = adjoint_twin(np.abs(X), slopes, np.abs(r))
+    assert np.all(np.abs(back - adjoint_twin(X, slopes, r)) <= 1e-5 * back_size)
+
+
+@each_size
 def test_the_two_are_adjoint(n: int, d: int, P: int) -> None:
     """``forward(C)'r = sum C * adjoint(r)``."""
     X, slopes, weights, r = data(n, d, P)
@@ -84,7 +97,7 @@ def test_every_row_is_the_sum_over_its_own_patterns() -> None:
     np.testing.assert_allclose(adjoint(X, slopes, r), [[501.0, 602.0], [280.0, 340.0]])
 
 
-@pytest.mark.parametrize(("n", "d", "P"), [(9, 1, 6), (2 * (BLOCK // 64) + 1, 3, 64)])
+@pytest.mark.parametrize(("n", "d", "P"), [(9, 1, 6), (2 * (FORWARD // 64) + 1, 3, 64)])
 def test_nothing_is_written_and_nothing_is_kept_between_calls(n: int, d: int, P: int) -> None:
     X, slopes, weights, r = data(n, d, P)
     before = [array.copy() for array in (X, slopes, weights, r)]
