@@ -60,7 +60,8 @@ class Certified(BaseObjective):  # type: ignore[misc]  # benchopt has no types
     def evaluate_result(self, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return a row for each point of a run, see `convexnn.bench.grading.grade`."""
         labels = self.case.labels | {"family": self.name.rpartition(" ")[2]}
-        return [labels | row for row in grade(built(self.case.build), points)]
+        graded = grade(built(self.case.build), points, self.tol)
+        return [labels | row for row in graded]
 
 
 class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
@@ -76,8 +77,11 @@ class Backends(BaseSolver):  # type: ignore[misc]  # benchopt has no types
         """Keep what is asked; the problem is built anew in the process that solves it."""
         self.tol, self.limit = tol, limit
 
-    def warm_up(self) -> None:
-        """Load the kernels on a tiny instance, so that no run pays for it."""
+    def pre_run_hook(self, _: Any) -> None:
+        """Load the kernels on a tiny instance, so that no run pays for it.
+
+        benchopt's own warm-up comes once a solver: too rarely, as processes may be new.
+        """
         worker().warm(self.backend, self._objective.case)
 
     def run(self, _: Any) -> None:

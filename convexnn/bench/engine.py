@@ -8,7 +8,8 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -271,25 +272,25 @@ def _through_benchopt(
     fixed = {name: [value] for name, value in settings.items()}
     output = part.with_suffix(".parquet")
     output.unlink(missing_ok=True)
+    wanted: dict[str, Any] = {
+        "solver_names": solvers,
+        "dataset_names": [sources],
+        "objective_filters": [{f"convexnn {asked.family}": fixed}],
+        "n_repetitions": asked.repeats,
+        "plot_result": False,
+        "show_progress": sys.stdout.isatty(),
+        "output_file": str(output),
+    }
+    shared: dict[str, Any] = {"n_jobs": asked.jobs} if parallel is None else {}
     try:
-        runner(
-            benchmark,
-            solver_names=solvers,
-            dataset_names=[sources],
-            objective_filters=[{f"convexnn {asked.family}": fixed}],
-            n_repetitions=asked.repeats,
-            n_jobs=None if parallel is not None else asked.jobs,
-            parallel_config=None if parallel is None else dict(parallel),
-            plot_result=False,
-            show_progress=sys.stdout.isatty(),
-            output_file=str(output),
-        )
-    except RuntimeError as error:
-        if output.exists():
-            raise
-        print(f"no run of this group has an answer: {error}", file=sys.stderr)
-        return []
-    return [read(output)]
+        runner(benchmark, parallel_config=parallel and dict(parallel), **shared, **wanted)
+    except BrokenExecutor as error:
+        print(f"a process of the sweep died, its runs are left out: {error}", file=sys.stderr)
+        with suppress(RuntimeError):
+            runner(benchmark, collect=True, **wanted)
+    except RuntimeError as error:  # benchopt's own, where no run has an answer
+        print(f"no run has an answer: {error}", file=sys.stderr)
+    return [read(output)] if output.exists() else []
 
 
 def _whole(

@@ -69,7 +69,8 @@ def read(path: str | Path) -> pd.DataFrame:
 
 def tidy(raw: pd.DataFrame) -> pd.DataFrame:
     """Return the columns `COLUMNS` of benchopt's table, whose own are ``objective_*``."""
-    frame = raw[[c for c in raw if c.startswith("objective_") and c != "objective_name"]]
+    graded = [c for c in map(str, raw) if c.startswith("objective_") and c != "objective_name"]
+    frame = raw[graded]
     frame = frame.rename(columns=lambda c: c.removeprefix("objective_"))
     own = raw["solver_name"].str.partition("[")[0] == OWN
     solver = raw["solver_name"].str.partition("[")[0]

@@ -21,6 +21,7 @@ from convexnn.median import MedianForm, Sight
 from convexnn.portfolio import PortfolioForm, Stress
 from convexnn.problem import Problem
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.solution import Status
 from convexnn.solvers.robust_local import attacked_dual
 from convexnn.wasserstein import WassersteinForm, slopes_at
 
@@ -29,7 +30,9 @@ CLOCKS = ("seconds", "cpu", "compile", "certify")
 UNREADABLE = (ArithmeticError, ValueError, TypeError, AttributeError, IndexError)
 
 
-def grade(problem: Problem[Any], points: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def grade(
+    problem: Problem[Any], points: Iterable[Mapping[str, Any]], tol: float = 1e-6
+) -> list[dict[str, Any]]:
     """Return a row for each point of a run; the last one is certified here.
 
     Parameters
@@ -40,6 +43,8 @@ def grade(problem: Problem[Any], points: Iterable[Mapping[str, Any]]) -> list[di
         ``cpu``, ``compile``, ``certify`` (so far), ``status``, ``message`` and ``final``. A point
         on the way that a backend had certified brings ``objective``, ``bound``, ``gap`` and
         ``violation`` in the place of its points.
+    tol : float, default 1e-6
+        An answer without a status is OPTIMAL if it passes, else INACCURATE.
 
     Returns
     -------
@@ -51,10 +56,14 @@ def grade(problem: Problem[Any], points: Iterable[Mapping[str, Any]]) -> list[di
         raise ValueError("a run must have at least one point")
     for row in rows[:-1]:
         row["final"] = False
-    return [*rows[:-1], rows[-1] | {"final": True}]
+    last = rows[-1]
+    if not last["status"]:
+        passes = abs(last["gap"]) <= tol and last["violation"] <= tol
+        last["status"] = (Status.OPTIMAL if passes else Status.INACCURATE).name
+    return [*rows[:-1], last | {"final": True}]
 
 
-def failure(status: str, message: str, **clocks: float) -> dict[str, Any]:
+def failure(status: str, message: str) -> dict[str, Any]:
     """Return the only point of a run that has no answer.
 
     Examples
@@ -62,7 +71,7 @@ def failure(status: str, message: str, **clocks: float) -> dict[str, Any]:
     >>> failure("SKIPPED", "torch is not installed")["status"]
     'SKIPPED'
     """
-    return {"primal": None, "status": status, "message": message, "final": True} | clocks
+    return {"primal": None, "status": status, "message": message, "final": True}
 
 
 def _row(problem: Problem[Any], point: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def openml(name: str, rows: int = ROWS) -> tuple[Array, Array, bool]:
         If it cannot be fetched.
     """
     found = need("sklearn.datasets", "data").fetch_openml(
-        name, version=1, as_frame=True, parser="auto", n_retries=0
+        name, version=1, as_frame=True, parser="auto", n_retries=1
     )
     frame = found.data.select_dtypes("number")
     X = frame.fillna(frame.median()).to_numpy(dtype=np.float64)
@@ -105,7 +106,9 @@ def openml(name: str, rows: int = ROWS) -> tuple[Array, Array, bool]:
 def unreachable(name: str) -> str:
     """Return why a table of OpenML cannot be had, empty if it can."""
     try:
-        openml(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a retry
+            openml(name)
     except Exception as error:  # whatever keeps it away, the sweep goes on without it
         return f"OpenML's {name} cannot be fetched: {type(error).__name__}: {error}"
     return ""

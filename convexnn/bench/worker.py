@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import multiprocessing
+import os
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from functools import cache, partial
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,6 +22,7 @@ from convexnn.problem import Problem
 from convexnn.solution import Solution, Step
 from convexnn.solving import compile
 
+READY = "ready"
 START_S = 60.0  # a new process may take to import the library
 COMPILE_S = 10.0  # beyond its limit a run may take to compile its problem and to end
 PROGRESS = 0.9  # a point on the way is kept if it lowers the least gap by this factor
@@ -29,6 +34,8 @@ Point = dict[str, Any]
 class Worker:
     """A process that solves what it is sent; a new one takes the place of one that was killed.
 
+    It is a plain child process, because joblib's workers cannot start multiprocessing's. POSIX.
+
     Parameters
     ----------
     grace : float
@@ -38,7 +45,7 @@ class Worker:
     def __init__(self, grace: float = COMPILE_S) -> None:
         self.grace = grace
         self.warmed: set[Any] = set()
-        self._process: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
     def solve(
@@ -48,7 +55,6 @@ class Worker:
 
         The process builds the problem anew for each run, so that none finds work done by others.
         """
-        begin = time.perf_counter()
         try:
             pipe = self._ready()
             pipe.send((build, backend, tol, limit))
@@ -57,44 +63,48 @@ class Worker:
                 return points
             reason = f"killed {self.grace:g} s after its limit of {limit:g} s"
             self.kill()
-            return [failure("TIMEOUT", reason, seconds=time.perf_counter() - begin)]
+            return [failure("TIMEOUT", reason)]
         except (EOFError, OSError):
-            process = self._process
-            process.join(1.0)
-            code = process.exitcode
-            self.kill()
-            how = f"by signal {-code}" if code is not None and code < 0 else f"with exit {code}"
+            code = self.kill()
+            how = f"by signal {-code}" if code < 0 else f"with exit {code}"
             return [failure("CRASHED", f"its process ended {how}")]
 
     def warm(self, backend: str, case: Case) -> None:
         """Solve a tiny instance of the same kind, once for each process, kind and backend."""
         kind = backend, case.kind
         if kind not in self.warmed:
-            self._ready()
             self.solve(case.tiny, backend, WARM_TOL, WARM_S)
             self.warmed.add(kind)
 
-    def kill(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
+    def kill(self) -> int:
+        """End the process, which may have ended by itself; return its exit code."""
+        code = 0
         if self._pipe is not None:
             self._pipe.close()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
+            self._process.kill()
+            code = self._process.wait()
         self._process = self._pipe = None
         self.warmed.clear()
+        return code
 
     def _ready(self) -> Connection:
-        if self._process is not None and not self._process.is_alive():
+        if self._process is not None and self._process.poll() is not None:
             self.kill()
         if self._pipe is None:
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-            self._process.start()
+            self._pipe, theirs = Pipe()
+            fd = theirs.fileno()
+            code = f"from convexnn.bench.worker import serve; serve({fd})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[fd],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
             theirs.close()
-            if not self._pipe.poll(START_S) or self._pipe.recv() != "ready":
-                raise OSError(f"a process for backends did not start within {START_S:.0f} s")
+            if not self._pipe.poll(START_S) or self._pipe.recv() != READY:
+                raise OSError(f"a process for backends did not start within {START_S:g} s")
         return self._pipe
 
 
@@ -106,14 +116,15 @@ def worker() -> Worker:
     return made
 
 
-def serve(pipe: Connection) -> None:
-    """Solve what comes through the pipe until it is closed."""
-    pipe.send("ready")
+def serve(fd: int) -> None:
+    """Solve what comes through a pipe until the sweep closes it."""
+    pipe = Connection(fd)
+    pipe.send(READY)
     while True:
         try:
             asked = pipe.recv()
         except (EOFError, OSError):
-            return  # the sweep has ended
+            return
         pipe.send(attempt(*asked))
 
 
