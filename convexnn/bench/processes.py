@@ -74,9 +74,10 @@ def answers(
     """Run ``interpreter script TASK.npz FOLDER --limit S SETTINGS`` and yield what it delivers.
 
     The script says with a file ``ready`` in the folder that imports and first calls are done and
-    solving begins; the limit counts from then, until a file ``done`` or its end. It writes its points, as ``000.npz``, ``001.npz``,
-    ... with the arrays of an `Answer`, into it, each under another name first. It runs with one
-    thread, in a process group of its own, which is killed at the limit and at the end.
+    solving begins; the limit counts from then, until a file ``done`` or its end. It writes its
+    points, as ``000.npz``, ``001.npz``, ... with the arrays of an `Answer`, into it, each under
+    another name first. It runs with one thread, in a process group of its own, which is killed at
+    the limit and at the end.
 
     Parameters
     ----------
