@@ -180,7 +180,7 @@ def test_steps_on_the_way_keep_their_certificates() -> None:
     assert [row["final"] for row in rows] == [False] * (len(rows) - 1) + [True]
     assert rows[-1]["status"] == "OPTIMAL"
     for clock in ("seconds", "certify", "cpu"):
-        assert np.all(np.diff([row[clock] for row in rows]) >= -1e-3)
+        assert np.all(np.diff([row[clock] for row in rows]) >= 0.0)
     bounds = [row["bound"] for row in rows]
     assert max(bounds) <= min(row["objective"] for row in rows) + 1e-9
     errors = [max(abs(row["gap"]), row["violation"]) for row in rows[:-1]]
@@ -240,7 +240,7 @@ def test_the_dual_that_a_primal_suggests_never_proves_too_much(name: str) -> Non
     X = rng.standard_normal((24, 2))
     y = np.where(X[:, 0] + 0.3 * rng.standard_normal(24) > 0.0, 1.0, -1.0)
     problem = KINKED[name](X, y, beta=0.5)
-    best = cx.solve(problem, tol=1e-5, time_limit=5.0)
+    best = cx.solve(problem, tol=1e-4, time_limit=1.0)
     (row,) = grading.grade(problem, [{"primal": best.primal}], 1e-3)
     assert np.isfinite(row["bound"])
     assert row["status"] == ("OPTIMAL" if row["gap"] <= 1e-3 else "INACCURATE")
