@@ -157,7 +157,7 @@ def serve(
         np.savez(unfinished, version=version(distribution), **arrays)
         os.replace(unfinished, asked.answers / f"{count:03d}.npz")
         count += 1
-        return time.perf_counter() - begin > asked.limit
+        return bool(time.perf_counter() - begin > asked.limit)
 
     run = prepare(task, asked)
     (asked.answers / "ready").touch()
