@@ -153,6 +153,11 @@ def test_peer_that_hangs_in_its_second_effort_keeps_the_first(tmp_path: Path) ->
     assert error.kind == "timeout"
 
 
+def test_peer_that_is_done_is_not_waited_for(tmp_path: Path) -> None:
+    code = ANSWERS + "time.sleep(600)\n"
+    assert len(list(peers.follow(fake(tmp_path, code), TASK, (), 20.0))) == 3
+
+
 def test_peer_that_never_starts_is_killed(tmp_path: Path) -> None:
     _, error = outcome(fake(tmp_path, "import time; time.sleep(600)"), start_limit=0.2)
     assert (error.kind, str(error)) == ("timeout", "not ready within 0.2 s")

@@ -151,14 +151,16 @@ def serve(
 
     def deliver(point: Point) -> bool:
         nonlocal count
-        own: Task = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
+        own = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
         unfinished = asked.answers / f"unfinished-{count}.npz"
-        np.savez(unfinished, **point.arrays, **own, version=version(distribution))
+        arrays: Any = point.arrays | own
+        np.savez(unfinished, version=version(distribution), **arrays)
         os.replace(unfinished, asked.answers / f"{count:03d}.npz")
         count += 1
-        return time.perf_counter() - begin > asked.limit
+        return bool(time.perf_counter() - begin > asked.limit)
 
     run = prepare(task, asked)
     (asked.answers / "ready").touch()
     begin = time.perf_counter()
     run(deliver)
+    (asked.answers / "done").touch()  # the process may take its time to end

@@ -240,10 +240,10 @@ def make(
         raise PeerError("missing", f"{place.parent} cannot be made: {error.strerror}") from None
     version = f"import {peer.package}, importlib.metadata as m; print(m.version(%r))"
     try:
-        _do([sys.executable, "-m", "venv", "--clear", str(place)], tell)
-        pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+        _do([sys.executable, "-I", "-m", "venv", "--clear", str(place)], tell)
+        pip = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check"]
         _do([*pip, *peer.requirements], tell)
-        found = _do([str(python), "-c", version % peer.distribution], tell)
+        found = _do([str(python), "-I", "-c", version % peer.distribution], tell)
         mark.write_text(found + "\n")
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)

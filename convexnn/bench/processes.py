@@ -74,9 +74,10 @@ def answers(
     """Run ``interpreter script TASK.npz FOLDER --limit S SETTINGS`` and yield what it delivers.
 
     The script says with a file ``ready`` in the folder that imports and first calls are done and
-    solving begins; the limit counts from then. It writes its points, as ``000.npz``, ``001.npz``,
-    ... with the arrays of an `Answer`, into it, each under another name first. It runs with one
-    thread, in a process group of its own, which is killed at the limit and at the end.
+    solving begins; the limit counts from then, until a file ``done`` or its end. It writes its
+    points, as ``000.npz``, ``001.npz``, ... with the arrays of an `Answer`, into it, each under
+    another name first. It runs with one thread, in a process group of its own, which is killed at
+    the limit and at the end.
 
     Parameters
     ----------
@@ -118,10 +119,10 @@ def answers(
             except OSError as failure:
                 raise PeerError("missing", f"{interpreter}: {failure.strerror}") from None
             try:
-                late = _watch(process, folder / "ready", time_limit, start_limit)
+                late = _watch(process, folder, time_limit, start_limit)
                 if late:
                     error = PeerError("timeout", late)
-                elif process.returncode:
+                elif process.returncode and not (folder / "done").exists():
                     error = PeerError("crashed", _last_words(said, process.returncode))
             finally:
                 with suppress(ProcessLookupError):
@@ -136,8 +137,8 @@ def answers(
             raise PeerError("crashed", "it ended without an answer")
 
 
-def _watch(process: Any, ready: Path, time_limit: float, start_limit: float) -> str:
-    """Wait for the process; return which limit it has passed, "" if it ended before."""
+def _watch(process: Any, folder: Path, time_limit: float, start_limit: float) -> str:
+    """Wait for the process; return which limit it has passed, "" if it was done before."""
     begin = time.monotonic()
     solving = False
     while True:
@@ -145,7 +146,9 @@ def _watch(process: Any, ready: Path, time_limit: float, start_limit: float) -> 
             process.wait(POLL_S)
             return ""
         now = time.monotonic()
-        if not solving and ready.exists():
+        if (folder / "done").exists():
+            return ""
+        if not solving and (folder / "ready").exists():
             solving, begin = True, now
         elif solving and now - begin > SLACK * time_limit + SLACK_S:
             return f"not done within {time_limit:g} s"
