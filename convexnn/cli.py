@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from convexnn.commands import median, relu, robust, wasserstein
+from convexnn.commands import bench_check, median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
@@ -42,6 +42,9 @@ compare = typer.Typer(
 for family, module in FAMILIES.items():
     solve.command(family)(module.solve)
     compare.command(family)(module.compare)
+bench = typer.Typer(cls=Families, no_args_is_help=True, help="Measure and cross-check backends.")
+bench.command("check")(bench_check.check)
+app.add_typer(bench, name="bench")
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 
