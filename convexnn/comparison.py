@@ -36,7 +36,8 @@ class Disagreement(NamedTuple):
     excess : float
         ``(bound of b - objective of a) / max(1, |objectives|)``. The optimum is between the two,
         so it is at most 0 but for rounding and violations within the tolerance; above that one
-        of the certificates is wrong.
+        of the certificates is wrong. inf if one found a solution and the other says that there
+        is none.
     """
 
     a: str
@@ -62,6 +63,17 @@ def excess(a: Certificate, b: Certificate, tol: float) -> float:
         return -np.inf
     other = abs(b.objective) if np.isfinite(b.objective) else 0.0
     return (b.bound - a.objective) / max(1.0, abs(a.objective), other)
+
+
+def contrary(a: Status, b: Status) -> bool:
+    """Tell whether one status says that there is a solution and the other that there is none.
+
+    Examples
+    --------
+    >>> contrary(Status.OPTIMAL, Status.INFEASIBLE), contrary(Status.OPTIMAL, Status.FAILED)
+    (True, False)
+    """
+    return Status.OPTIMAL in (a, b) and bool({a, b} & {Status.INFEASIBLE, Status.UNBOUNDED})
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +153,8 @@ class Comparison:
         every = [run for repeats in self.runs for run in repeats]
         for pair in combinations(every, 2):
             for a, b in (pair, pair[::-1]):
-                by = excess(a.certificate, b.certificate, self.tol)
+                clash = contrary(a.status, b.status)
+                by = np.inf if clash else excess(a.certificate, b.certificate, self.tol)
                 if by > -np.inf and (worst is None or by > worst.excess):
                     worst = Disagreement(a.backend, b.backend, by)
         return worst
@@ -167,15 +180,14 @@ class Comparison:
     def _verdict(self) -> str:
         worst = self.disagreement
         if worst is None:
-            return "agreement: fewer than two certified answers to compare"
+            return "no two certified answers to compare"
         a, b, by = worst
-        if by <= 0.0:
-            how = f"objective of {a} above the bound of {b} by {-by:.1e}, as it must be"
-        else:
-            how = f"bound of {b} above the objective of {a} by {by:.1e}"
         if by <= self.tol:
-            return f"agreement: all within tol {self.tol:g}; closest to a contradiction: {how}"
-        return f"DISAGREEMENT beyond tol {self.tol:g}: {how}"
+            room = f"overlap by {-by:.1e}" if by <= 0.0 else f"are {by:.1e} apart"
+            return f"all agree to {self.tol:g}; least of all {a} and {b}, whose certificates {room}"
+        if by == np.inf:
+            return f"{a} and {b} DISAGREE: one says that there is a solution, the other not"
+        return f"{a} and {b} DISAGREE: the bound of {b} is {by:.1e} above the objective of {a}"
 
     @property
     def _notes(self) -> list[str]:
@@ -311,7 +323,7 @@ def compare(
         backends = table.names
         skipped = {name: reason for name, reason in table.reasons.items() if reason}
     ready = [_compiled(problem, backend) for backend in backends]
-    runs = [(solution,) for solution in reference]
+    runs: list[tuple[Solution, ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):
         done: list[Solution] = []
         try:

@@ -149,7 +149,7 @@ def _descend(
         change = z - at.z
         excess = float(np.sum(loss.value(z, form.y) - values - gradient * change))
         moved = float(np.sum(np.square(rows - at.rows)) + np.sum(np.square(skip - at.skip)))
-        rounding = 1e-14 * float(np.sum(np.abs(values)))
+        rounding = 1e-14 * float(np.sum(np.abs(values) + np.abs(gradient * z)))
         if excess <= 0.5 * curvature * moved + rounding:
             return Point(rows, skip, z), curvature
         curvature *= 1.5

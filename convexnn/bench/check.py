@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
-from convexnn.comparison import INTERRUPTED, compare, excess
+from convexnn.comparison import INTERRUPTED, compare, contrary, excess
 from convexnn.extras import need
 from convexnn.problem import ProblemError, choice, positive, positive_int, seed_of
 from convexnn.solution import Certificate, Status
@@ -33,7 +33,7 @@ from convexnn.solving import backends as list_backends
 if TYPE_CHECKING:
     import pandas as pd
 
-ROUNDING = 1e-9  # relative room of a bound above the objective of a point without violation
+ROUNDING = 1e-11  # relative room of a bound above the objective of a point without violation
 EXACT = 1e-12  # violation up to which a point has none but by rounding
 FORMATS = (".parquet", ".csv")
 CRASHED = "CRASHED"  # the status of an instance that an exception or a dead process ended
@@ -71,28 +71,32 @@ class Contradiction(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    number : int
     family, instance : str
     low, high : str
         The backend of the objective, and that of the bound above it.
     excess : float
-        ``(bound - objective) / max(1, |objective|)``.
+        ``(bound - objective) / max(1, |objective|)``; inf if one backend found a solution and
+        the other says that there is none.
     violation : float
         Of the point that the objective is of.
+    room : float
+        How large the excess may be: the rounding, or the tolerance where there is a violation.
     """
 
-    index: int
+    number: int
     family: str
     instance: str
     low: str
     high: str
     excess: float
     violation: float
+    room: float
 
     @property
     def silent(self) -> bool:
         """Tell whether it is more than rounding and the violation explain."""
-        return self.excess > 0.0
+        return self.excess > self.room
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,14 +235,12 @@ def _rows(made: Instance, settings: Settings) -> list[Row]:
         warnings.simplefilter("ignore")  # of solvers that say they are inaccurate
         names = list_backends(made.problem).names
         chosen = [name for name in names if settings.mpi or not name.startswith("mpi:")]
-        result = compare(
-            made.problem, chosen, tol=settings.tol, time_limit=settings.time_limit
-        )
+        result = compare(made.problem, chosen, tol=settings.tol, time_limit=settings.time_limit)
     if INTERRUPTED in (result.skipped or {}).values():
         raise KeyboardInterrupt
     return [
         {
-            "index": made.index,
+            "index": made.number,
             "family": made.family,
             "instance": made.text,
             "backend": s.backend,
@@ -317,15 +319,18 @@ def closest(rows: Sequence[Row], tol: float) -> Contradiction | None:
     """Return the objective and the bound of an instance's answers that leave the least room.
 
     An answer is also held against itself. A violation within the tolerance may make an objective
-    too low by as much as the tolerance.
+    too low by as much as the tolerance. INFEASIBLE against OPTIMAL leaves none.
     """
     best: Contradiction | None = None
     for a, b in product(rows, repeat=2):
         room = ROUNDING if a["violation"] <= EXACT else tol
-        by = excess(_certificate(a), _certificate(b), tol) - room
-        if by > -np.inf and (best is None or by > best.excess):
+        clash = CRASHED not in (a["status"], b["status"]) and contrary(
+            Status[a["status"]], Status[b["status"]]
+        )
+        by = np.inf if clash else excess(_certificate(a), _certificate(b), tol)
+        if by > -np.inf and (best is None or by - room > best.excess - best.room):
             where = int(a["index"]), a["family"], a["instance"]
-            best = Contradiction(*where, a["backend"], b["backend"], by, a["violation"])
+            best = Contradiction(*where, a["backend"], b["backend"], by, a["violation"], room)
     return best
 
 

@@ -34,14 +34,14 @@ class Instance(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    number : int
     family : str
     text : str
         Twist of the data, shape and parameters.
     problem : Problem
     """
 
-    index: int
+    number: int
     family: str
     text: str
     problem: Any

@@ -87,7 +87,7 @@ def report(found: Check, *, one: bool = False) -> None:
         console.print(across(cells, list(cells[0])))
     for pair in found.silent:
         console.print(
-            f"silent disagreement: instance {pair.index} ({pair.family}, {pair.instance}): the "
+            f"silent disagreement: instance {pair.number} ({pair.family}, {pair.instance}): the "
             f"bound of {pair.high} is above the objective of {pair.low} by {pair.excess:.1e}, "
             f"its violation {pair.violation:.1e}",
             markup=False,
@@ -129,7 +129,7 @@ def family_cells(found: Check) -> list[dict[str, str]]:
             continue
         worst = max(
             (pair for pair in found.worst if pair.family == family),
-            key=lambda pair: pair.excess,
+            key=lambda pair: pair.excess - pair.room,
             default=None,
         )
         table.append(
@@ -142,7 +142,7 @@ def family_cells(found: Check) -> list[dict[str, str]]:
                 "worst excess": "" if worst is None else f"{worst.excess:.1e}",
                 "objective of": "" if worst is None else worst.low,
                 "bound of": "" if worst is None else worst.high,
-                "instance": "" if worst is None else str(worst.index),
+                "instance": "" if worst is None else str(worst.number),
             }
         )
     return table
