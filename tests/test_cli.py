@@ -113,8 +113,7 @@ def solved() -> cx.Comparison:
     X = np.random.default_rng(2).standard_normal((20, 2))
     problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=5)
     names = ["admm", "fista", "cvxpy:clarabel"]
-    result = cx.compare(problem, names, tol=1e-3, score=lambda model: 0.5, measure="test R^2")
-    return result
+    return cx.compare(problem, names, tol=1e-3, score=lambda model: 0.5, measure="test R^2")
 
 
 def printed(result: cx.Comparison, width: int, *, terminal: bool = True) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
@@ -78,11 +77,11 @@ def result(problem: cx.ReluTraining) -> cx.Comparison:
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
+def own(monkeypatch: pytest.MonkeyPatch) -> Own:
     monkeypatch.setattr(registered, "_registered", dict(registered._registered))
     backend = Own()
     cx.register(backend)
-    yield backend
+    return backend
 
 
 def claim(

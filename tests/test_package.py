@@ -61,7 +61,7 @@ FLOOR = {
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
-    **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
+    **dict.fromkeys(("__init__", "__main__", "cli", "commands", "bench"), 5),
 }
 
 
@@ -124,8 +124,9 @@ def test_folder_is_no_package_of_its_own(folder: str) -> None:
 def modules() -> Iterator[tuple[str, Path]]:
     for path in sorted((ROOT / "convexnn").glob("*.py")):
         yield f"convexnn.{path.stem}", path
-    for path in sorted((ROOT / "convexnn" / "commands").glob("*.py")):
-        yield f"convexnn.commands.{path.stem}", path
+    for folder in ("commands", "bench"):
+        for path in sorted((ROOT / "convexnn" / folder).glob("*.py")):
+            yield f"convexnn.{folder}.{path.stem}", path
     for folder in ("problems", "solvers"):
         for path in sorted((ROOT / folder).glob("**/*.py")):
             parts = path.relative_to(ROOT / folder).with_suffix("").parts

@@ -37,6 +37,8 @@ ROUNDING = 1e-11  # relative room of a bound above the objective of a point with
 EXACT = 1e-12  # violation up to which a point has none but by rounding
 FORMATS = (".parquet", ".csv")
 CRASHED = "CRASHED"  # the status of an instance that an exception or a dead process ended
+ANSWER = ("objective", "bound", "gap", "violation", "seconds", "cpu")
+FIGURES = (*ANSWER, "tol", "time_limit")
 Row = dict[str, Any]
 
 
@@ -259,7 +261,7 @@ def _rows(made: Instance, settings: Settings) -> list[Row]:
 
 
 def _blank(index: int, message: str) -> Row:
-    nothing = dict.fromkeys(("objective", "bound", "gap", "violation", "seconds", "cpu"), np.nan)
+    nothing = dict.fromkeys(ANSWER, np.nan)
     told = {"family": family_of(index), "instance": "", "backend": "", "status": CRASHED}
     return {"index": index, **told, **nothing, "covers": "", "message": message}
 
@@ -367,9 +369,7 @@ class Store:
         pandas = need("pandas", "bench")
         try:
             if self.path.suffix == ".csv":
-                frame = pandas.read_csv(
-                    self.path, float_precision="round_trip", keep_default_na=False, na_values="nan"
-                )
+                frame = _typed(pandas.read_csv(self.path, dtype=str, keep_default_na=False))
             else:
                 frame = pandas.read_parquet(self.path)
             told = {name: frame[name].iloc[0].item() for name in asdict(self.settings)}
@@ -400,6 +400,14 @@ class Store:
             result.frame.to_parquet(draft, index=False)
         draft.replace(self.path)
         self.journal.unlink()
+
+
+def _typed(texts: pd.DataFrame) -> pd.DataFrame:
+    """Return a table read as text in its own types, every figure exactly as it was written."""
+    types: dict[str, Any] = dict.fromkeys(FIGURES, float) | {"seed": int, "index": int}
+    frame = texts.astype({name: kind for name, kind in types.items() if name in texts})
+    frame["mpi"] = frame["mpi"] == "True"
+    return frame
 
 
 def unfinished(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], list[int]]:
