@@ -53,9 +53,9 @@ def excess(a: Certificate, b: Certificate, tol: float) -> float:
 
     Examples
     --------
-    >>> a, b = Certificate(4.0, 3.9, 0.0, "all x"), Certificate(5.0, 4.5, 0.0, "all x")
+    >>> a, b = Certificate(4.0, 3.5, 0.0, "all x"), Certificate(8.0, 6.0, 0.0, "all x")
     >>> excess(a, b, 1e-6), excess(b, a, 1e-6)
-    (0.1, -0.22)
+    (0.25, -0.5625)
     """
     if a.covers != b.covers or not a.violation <= tol:
         return -np.inf

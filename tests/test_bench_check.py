@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import convexnn as cx
 from convexnn.bench import check as module
@@ -97,7 +96,7 @@ def test_instance_at_the_edge_of_rounding(index: int, backend: str) -> None:
 def test_planted_lie_is_found_and_exits_with_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, objective: float, bound: float
 ) -> None:
-    honest, telling = module.compare, []
+    honest, telling = cx.compare, []
 
     def compare(problem: Any, names: list[str], **options: Any) -> cx.Comparison:
         result = honest(problem, names, **options)
@@ -179,7 +178,12 @@ def test_results_are_kept_and_taken_up(
     assert [path.name for path in tmp_path.iterdir()] == [name]
     asked: list[int] = []
     honest = module.answer
-    monkeypatch.setattr(module, "answer", lambda s, i: asked.append(i) or honest(s, i))
+
+    def answer(settings: Settings, index: int) -> Any:
+        asked.append(index)
+        return honest(settings, index)
+
+    monkeypatch.setattr(module, "answer", answer)
     told: list[int] = []
     second = check(QUICK, indices, out=out, on_done=told.append)
     assert asked == indices[4:]

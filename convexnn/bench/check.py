@@ -373,7 +373,7 @@ class Store:
             else:
                 frame = pandas.read_parquet(self.path)
             told = {name: frame[name].iloc[0].item() for name in asdict(self.settings)}
-            rows: list[Row] = frame.drop(columns=list(told)).to_dict("records")
+            rows: list[Any] = frame.drop(columns=list(told)).to_dict("records")
         except (ValueError, KeyError, IndexError, OSError) as error:
             raise ProblemError(f"{self.path} holds no results of a check: {error}") from None
         if told != asdict(self.settings):
