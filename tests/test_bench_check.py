@@ -22,6 +22,7 @@ from convexnn.bench import check as module
 from convexnn.bench.check import Settings, Store, check, indices_of
 from convexnn.bench.instances import FAMILIES, family_of, instance
 from convexnn.cli import app
+from convexnn.comparison import INTERRUPTED
 from convexnn.problems.newsvendor import Newsvendor
 from convexnn.solution import Certificate
 
@@ -234,6 +235,38 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         same = frame[(frame["index"] == row["index"]) & (frame["backend"] == row["backend"])]
         assert list(same["seconds"]) == [row["seconds"]]  # not computed again
     assert not journal.exists()
+
+
+def test_interrupt_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    honest = module.answer
+    first, second = indices_of(2, ["newsvendor"])
+
+    def answer(settings: Settings, index: int) -> Any:
+        if index == second:
+            raise KeyboardInterrupt
+        return honest(settings, index)
+
+    monkeypatch.setattr(module, "answer", answer)
+    out = tmp_path / "a.csv"
+    words = ("--family", "newsvendor", "--instances", 2, "--out", out)
+    done = command(*words)
+    assert done.exit_code == 130
+    assert done.stdout == "interrupted after 1 instances; the same command goes on\n"
+    assert list(Store(out, Settings()).read()) == [first]
+    monkeypatch.undo()
+    assert "2 instances" in command(*words).output
+
+
+def test_interrupted_comparison_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = indices_of(1, ["newsvendor"])[0]
+
+    def interrupted(problem: Any, names: list[str], **options: Any) -> cx.Comparison:
+        result = cx.compare(problem, names[:1], **options)
+        return replace(result, skipped={names[1]: INTERRUPTED})
+
+    monkeypatch.setattr(module, "compare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.answer(Settings(), index)
 
 
 def test_processes_find_the_same_as_one() -> None:

@@ -288,6 +288,9 @@ def _answers(
                         del running[future]
             except BrokenProcessPool:
                 pass
+            except BaseException:  # Ctrl-C: what has not begun is not waited for
+                pool.shutdown(cancel_futures=True)
+                raise
         for index in running.values():  # one of them killed the pool
             yield index, _alone(work, index)
 
