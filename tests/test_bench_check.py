@@ -127,6 +127,16 @@ def test_planted_lie_is_found_and_exits_with_one(
     assert command("--only", index, "--out", out).exit_code == 1  # it is what the file says
 
 
+def test_moves_that_cost_nothing_stay_where_the_budget_is_nothing() -> None:
+    problem = instance(0, 188).problem
+    assert problem.radius == 0.0
+    best = cx.solve(problem, "greedy", tol=1e-12)
+    for backend in ("cvxpy:clarabel", "cvxpy:scs", "cvxpy:osqp"):
+        solution = cx.solve(problem, backend, tol=1e-6)
+        assert solution.status is cx.Status.OPTIMAL, repr(solution)
+        assert solution.bound <= best.objective * (1.0 + 1e-14)
+
+
 def test_lying_problem_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Newsvendor.certify
 

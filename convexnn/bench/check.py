@@ -400,7 +400,7 @@ class Store:
         if self.path.suffix == ".csv":
             result.frame.to_csv(draft, index=False, na_rep="nan")
         else:
-            result.frame.to_parquet(draft, index=False)
+            result.frame.to_parquet(draft, index=False, compression="zstd")
         draft.replace(self.path)
         self.journal.unlink()
 
