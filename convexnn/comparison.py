@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TALK = ("rounds", "messages")  # of agents on a graph
+EXACT = 1e-12  # violation up to which a point has none but by rounding
 INTERRUPTED = "interrupted from the keyboard"
 
 
@@ -48,8 +49,8 @@ class Disagreement(NamedTuple):
 def excess(a: Certificate, b: Certificate, tol: float) -> float:
     """Return by how much b's bound exceeds a's objective, relative to the larger objective.
 
-    -inf where the two cover different programs, or a's violation is above `tol`, so that its
-    objective bounds nothing.
+    -inf where the two cover different programs, or a has a violation and does not pass, so that
+    its objective bounds nothing.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def excess(a: Certificate, b: Certificate, tol: float) -> float:
     >>> excess(a, b, 1e-6), excess(b, a, 1e-6)
     (0.25, -0.5625)
     """
-    if a.covers != b.covers or not a.violation <= tol:
+    if a.covers != b.covers or not (a.violation <= EXACT or a.passes(tol)):
         return -np.inf
     if not (np.isfinite(a.objective) and np.isfinite(b.bound)):
         return -np.inf

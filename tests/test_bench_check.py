@@ -162,11 +162,20 @@ def test_infeasible_against_optimal_is_found() -> None:
 @pytest.mark.parametrize(("violation", "silent"), [(0.0, True), (1e-6, False)])
 def test_violation_within_the_tolerance_excuses_as_much(violation: float, silent: bool) -> None:
     row = {"index": 0, "family": "relu", "instance": "", "covers": "x", "status": "OPTIMAL"}
-    one = row | {"backend": "a", "objective": 1.0, "bound": 0.9, "violation": violation}
+    one = row | {"backend": "a", "objective": 1.0, "bound": 0.999999, "violation": violation}
     two = row | {"backend": "b", "objective": 1.1, "bound": 1.000005, "violation": 0.0}
     pair = module.closest([one, two], 1e-5)
     assert pair is not None
     assert pair.silent == silent
+
+
+def test_violated_point_that_does_not_pass_claims_nothing() -> None:
+    row = {"index": 0, "family": "relu", "instance": "", "covers": "x", "status": "TIME_LIMIT"}
+    one = row | {"backend": "a", "objective": 1.0, "bound": 0.9, "violation": 1e-6}
+    two = row | {"backend": "b", "objective": 1.1, "bound": 1.05, "violation": 0.0}
+    pair = module.closest([one, two], 1e-5)
+    assert pair is not None
+    assert not pair.silent
 
 
 def test_crash_of_the_library_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
-from convexnn.comparison import INTERRUPTED, compare, contrary, excess
+from convexnn.comparison import EXACT, INTERRUPTED, compare, contrary, excess
 from convexnn.extras import need
 from convexnn.problem import ProblemError, choice, positive, positive_int, seed_of
 from convexnn.solution import Certificate, Status
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROUNDING = 1e-11  # relative room of a bound above the objective of a point without violation
-EXACT = 1e-12  # violation up to which a point has none but by rounding
 FORMATS = (".parquet", ".csv")
 CRASHED = "CRASHED"  # the status of an instance that an exception or a dead process ended
 ANSWER = ("objective", "bound", "gap", "violation", "seconds", "cpu")
