@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
+from convexnn.commands import bench_check, median, relu, robust, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
-from convexnn.commands import median, relu, robust, wasserstein
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
@@ -50,6 +50,7 @@ for family, module in FAMILIES.items():
     bench.command(family)(sweeps.of(family))
 bench.command("report")(sweeps.report)
 bench.command("peers")(peers_of_bench.peers)
+bench.command("check")(bench_check.check)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")

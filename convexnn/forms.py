@@ -168,7 +168,7 @@ class MajorantForm(NamedTuple):
     def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
         """Return ``low`` and ``up``."""
         A, B, S = self.X @ neurons.V, self.X @ neurons.W, self.slopes
-        free = self.X @ neurons.skip
+        free = self.X @ neurons.skip if self.skip else 0.0
         low = (S * A).sum(axis=1) - np.maximum(B, self.leak * B).sum(axis=1) + free
         up = np.maximum(A, self.leak * A).sum(axis=1) - (S * B).sum(axis=1) + free
         return low, up
@@ -229,8 +229,8 @@ class NetworkForm(NamedTuple):
         """Return the network's output."""
         positive = self.activate(self.X @ neurons.V).sum(axis=1)
         negative = self.activate(self.X @ neurons.W).sum(axis=1)
-        result: Array = positive - negative + self.X @ neurons.skip
-        return result
+        result: Array = positive - negative
+        return result + self.X @ neurons.skip if self.skip else result
 
     def objective(self, neurons: Neurons) -> float:
         """Return the network's objective."""

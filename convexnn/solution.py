@@ -136,7 +136,8 @@ class Solution:
         In the coordinates of the problem's canonical forms.
     history : tuple of Step
     timings : dict of str to float
-        Seconds of "compile", "solve" and "certify"; "certify" is not part of "solve".
+        Wall seconds of "compile", "solve" and "certify"; "cpu" is the processor time of "solve",
+        ended child processes included. "certify" is part of neither.
     backend, message : str
     problem : Problem
     options, versions : dict

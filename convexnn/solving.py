@@ -56,6 +56,7 @@ OWN: dict[type, tuple[str, ...]] = {
     LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
+BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -182,12 +183,15 @@ class Compiled:
     backend : Backend
     form : NamedTuple
     compile_s : float
+    survives : tuple of type
+        Exceptions of the engine that end a run as FAILED, with the best point so far.
     """
 
     problem: Problem[Any]
     backend: Backend
     form: Any
     compile_s: float
+    survives: tuple[type[Exception], ...] = BREAKDOWNS
 
     def run(
         self,
@@ -240,9 +244,9 @@ class Compiled:
             except KeyboardInterrupt:
                 monitor.stopped = True
                 raw = Raw("stopped", "Interrupted from the keyboard.")
-            except (ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+            except self.survives as error:
                 raw = Raw("failed", f"{type(error).__name__}: {error}")
-            solve_s = monitor.elapsed() - monitor.certify_s
+            solve_s, cpu_s = monitor.elapsed() - monitor.certify_s, monitor.cpu()
             primal, dual, certificate = monitor.finish()
         return Solution(
             status=_status(certificate.passes(tol), monitor, raw),
@@ -254,6 +258,7 @@ class Compiled:
             timings={
                 "compile": self.compile_s,
                 "solve": solve_s,
+                "cpu": cpu_s,
                 "certify": monitor.certify_s,
             },
             backend=self.backend.name,

@@ -71,7 +71,10 @@ class Transport(NamedTuple):
         return Adversary(np.full(len(self.sizes), np.inf), rest), Choice(rest)
 
     def feasible(self, shares: Array) -> Array:
-        """Return shares within the budgets: negative ones dropped, too large ones scaled down."""
+        """Return shares within the budgets: negative ones dropped, too large ones scaled down.
+
+        What moves for nothing spends nothing, and is not scaled with what a budget is exceeded by.
+        """
         out = np.ascontiguousarray(shares, dtype=np.float64)
         over = _spending(out, self.cost, self.starts) > self.sizes * self.radius * (1.0 + ROUNDING)
         if not over.any() and _are_shares(out, ROUNDING):
@@ -83,8 +86,8 @@ class Transport(NamedTuple):
         keep = np.ones(len(spent))
         over = spent > budget
         keep[over] = budget[over] / spent[over] * (1.0 - ROUNDING)
-        rows: Array = out * np.repeat(keep, self.sizes)[:, None]
-        return rows
+        kept: Array = np.where(self.cost > 0.0, out * np.repeat(keep, self.sizes)[:, None], out)
+        return kept
 
     def lower(self, shares: Array) -> float:
         """Return the expected loss of the feasible distribution that the shares stand for."""

@@ -105,7 +105,7 @@ class WassersteinForm(NamedTuple):
 
     def predict(self, point: Linear) -> Array:
         """Return ``X b + c``."""
-        z: Array = self.X @ point.coef + point.intercept[0]
+        z: Array = self.X @ point.coef + (point.intercept[0] if self.intercept else 0.0)
         return z
 
     def length(self, point: Linear) -> float:

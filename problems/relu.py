@@ -257,7 +257,7 @@ class ReluTraining(Training):
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._network_form
         output = form.activate(XV).sum(axis=1) - form.activate(XW).sum(axis=1)
-        z = output + form.X @ primal.skip
+        z = output + form.X @ primal.skip if self.skip else output
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
 
     def certify(self, primal: Neurons, dual: Dual) -> Certificate:

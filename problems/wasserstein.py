@@ -144,7 +144,8 @@ class WassersteinLinear(ABC):
     def build_model(self, primal: Linear) -> LinearModel:
         """Return the model in the coordinates of the data, with its worst case."""
         coef = self.coordinates.coef(primal.coef)
-        intercept = float(primal.intercept[0] - self.coordinates.mean @ coef)
+        own = primal.intercept[0] if self.intercept else 0.0
+        intercept = float(own - self.coordinates.mean @ coef)
         adversary = partial(self.worst_case, primal)
         return LinearModel(coef, intercept, self.labels.classes, adversary)
 

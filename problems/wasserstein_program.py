@@ -72,7 +72,8 @@ def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
     problem = cp.Problem(cp.Minimize(cost), [*constraints, *duals.values()])
 
     def points() -> tuple[Linear, Slopes]:
-        point = Linear(np.asarray(b.value).reshape(d), np.asarray(c.value).reshape(1))
+        free = np.asarray(c.value).reshape(1) if form.intercept else np.zeros(1)
+        point = Linear(np.asarray(b.value).reshape(d), free)
         guess = slopes_at(form, point)
         total = -n * np.asarray(fit.dual_value)
         other = guess.other

@@ -172,7 +172,7 @@ def _descend(
         excess = float(np.sum(loss.value(z, form.y) - values - gradient * change))
         shift = rows - at.rows
         moved = products.dot(shift, shift) + float(np.sum(np.square(skip - at.skip)))
-        rounding = 1e-14 * float(np.sum(np.abs(values)))
+        rounding = 1e-14 * float(np.sum(np.abs(values) + np.abs(gradient * z)))
         if products.single:
             noise = SINGLE * float(np.linalg.norm(z))
             rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)

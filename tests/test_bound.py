@@ -472,3 +472,15 @@ def test_the_bound_over_all_patterns_is_tight_and_never_above(
     bounds = [network_bound(form, mu, nodes=5_000) for mu in [*guesses, -form.y]]
     assert max(bounds) <= solution.objective + 1e-9 * size
     assert bounds[0] >= solution.objective - 3e-7 * size
+
+
+@pytest.mark.parametrize("patterns", [None, 5])
+@pytest.mark.parametrize("formulation", ["cones", "majorant"])
+def test_linear_part_that_the_network_has_not_is_not_graded(
+    patterns: int | None, formulation: str
+) -> None:
+    X = np.random.default_rng(0).standard_normal((8, 2))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=patterns, formulation=formulation)
+    primal, dual = problem.initial()
+    fits = primal._replace(skip=problem.design.scale * np.array([1.0, 0.0]))
+    assert problem.certify(fits, dual) == problem.certify(primal, dual)

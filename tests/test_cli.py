@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from rich.console import Console
 
 import convexnn as cx
 from convexnn.commands.report import show
-from convexnn.datasets import Split
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -106,32 +105,30 @@ def test_compare_shows_each_backend_and_saves_the_best(npz: Path, tmp_path: Path
     assert figure.read_bytes().startswith(PNG)
 
 
-HEADS = ("backend", "status", "objective", "bound", "gap", "violation", "certify s", "bound covers")
+HEADS = ("backend", "status", "objective", "bound", "gap", "violation", "cpu s", "bound covers")
 
 
 @pytest.fixture(scope="module")
-def solved() -> tuple[cx.Solution, ...]:
+def solved() -> cx.Comparison:
     X = np.random.default_rng(2).standard_normal((20, 2))
     problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=5)
-    return cx.compare(problem, ["admm", "fista", "cvxpy:clarabel"], tol=1e-3).solutions
+    names = ["admm", "fista", "cvxpy:clarabel"]
+    return cx.compare(problem, names, tol=1e-3, score=lambda model: 0.5, measure="test R^2")
 
 
-def printed(solutions: Sequence[cx.Solution], width: int, *, terminal: bool = True) -> list[str]:
+def printed(result: cx.Comparison, width: int, *, terminal: bool = True) -> list[str]:
     text = io.StringIO()
-    empty = np.zeros((0, 2))
-    split = Split(empty, empty[:, 0], empty, empty[:, 0], "nothing", False)
-    console = Console(file=text, width=width, force_terminal=terminal, color_system=None)
-    show(solutions, [0.5] * len(solutions), split, console)
+    show(result, Console(file=text, width=width, force_terminal=terminal, color_system=None))
     return text.getvalue().splitlines()
 
 
-def test_wide_terminals_and_files_get_the_full_table(solved: tuple[cx.Solution, ...]) -> None:
+def test_wide_terminals_and_files_get_the_full_table(solved: cx.Comparison) -> None:
     for lines in (printed(solved, 150), printed(solved, 80, terminal=False)):
         assert all(head in lines[1] for head in HEADS)
         assert sum("these patterns" in line for line in lines) == 3
 
 
-def test_narrow_terminal_gets_fewer_columns(solved: tuple[cx.Solution, ...]) -> None:
+def test_narrow_terminal_gets_fewer_columns(solved: cx.Comparison) -> None:
     lines = printed(solved, 80)
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == [
@@ -144,29 +141,31 @@ def test_narrow_terminal_gets_fewer_columns(solved: tuple[cx.Solution, ...]) -> 
         "test",
         "R^2",
     ]
-    for s in solved:
+    for s in solved.solutions:
         row = next(line.split() for line in lines if line.split()[:1] == [s.backend])
         assert row[1:3] == [s.status.name, f"{s.objective:.6g}"]
 
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_single_solution_is_a_list_where_its_row_has_no_room(
-    solved: tuple[cx.Solution, ...], width: int
+    solved: cx.Comparison, width: int
 ) -> None:
-    lines = printed(solved[:1], width)
+    lines = printed(replace(solved, runs=solved.runs[:1], scores=(0.5,)), width)
     assert max(map(len, lines)) <= width
     assert [line[:12].strip() for line in lines] == [
         *("backend", "status", "objective", "bound", "gap", "violation", "compile s", "solve s"),
-        *("certify s", "test R^2", "bound covers"),
+        *("cpu s", "certify s", "test R^2", "bound covers"),
     ]
-    assert lines[2].split() == ["objective", f"{solved[0].objective:.6g}"]
+    assert lines[2].split() == ["objective", f"{solved.solutions[0].objective:.6g}"]
 
 
 def test_very_narrow_terminal_gets_every_solution_as_a_list(
-    solved: tuple[cx.Solution, ...],
+    solved: cx.Comparison,
 ) -> None:
     lines = printed(solved, 40)
-    assert [s.backend for s in solved] == [line.split()[1] for line in lines if "backend" in line]
+    assert [s.backend for s in solved.solutions] == [
+        line.split()[1] for line in lines if "backend" in line
+    ]
     assert sum("bound covers" in line for line in lines) == 3
 
 

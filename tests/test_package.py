@@ -60,7 +60,7 @@ FLOOR = {
     "lipschitz_bound": 2,
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
-    **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves"), 4),
+    **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands", "bench"), 5),
 }
 

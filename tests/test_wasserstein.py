@@ -647,3 +647,16 @@ def test_data_off_the_model_are_refused() -> None:
     plain = cx.LinearModel(np.ones(2), 0.0)
     with pytest.raises(cx.ProblemError, match="was not trained against a ball"):
         _ = plain.worst_case
+
+
+@pytest.mark.parametrize("classification", [True, False])
+def test_intercept_that_the_model_has_not_is_not_graded(classification: bool) -> None:
+    X, y = data(classification)
+    kind = cx.WassersteinClassification if classification else cx.WassersteinRegression
+    declared = kind(X + 1.0, y, radius=0.1, intercept=False)
+    solution = cx.solve(declared)
+    shifted = solution.primal._replace(intercept=np.array([3.0]))
+    assert declared.certify(shifted, solution.dual) == solution.certificate
+    assert declared.build_model(shifted).intercept == 0.0
+    for backend in cx.backends(declared).names:
+        assert cx.solve(declared, backend, tol=1e-4).primal.intercept[0] == 0.0, backend

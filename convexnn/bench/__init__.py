@@ -1,1 +1,1 @@
-"""Benchmarks: sweeps over families of problems, their peers, and the reports (extra: bench)."""
+"""Benchmarks: sweeps over families of problems, their peers, reports, cross-checks."""

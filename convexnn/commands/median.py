@@ -10,8 +10,7 @@ from typer import Exit, Option
 
 from convexnn.commands import agents as on_graph
 from convexnn.commands import options
-from convexnn.commands.report import close, close_all, leader, show
-from convexnn.comparison import compare as run_all
+from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import NAMES, Split, load_data
 from convexnn.problem import ProblemError
 from convexnn.problems.median import GeometricMedian
@@ -66,7 +65,7 @@ def solve(
         **chosen,
     )
     if not rank():  # of many processes, the first speaks
-        show([solution], None, split)
+        show(alone(solution, split, scored=False))
         tell(solution)
         close(solution, split, save, plot)
     if solution.status is Status.FAILED:
@@ -88,16 +87,21 @@ def compare(
 ) -> None:
     """Find the geometric median with every backend that can; compare."""
     split, declared = declare(data, distributed, graph, agents, dimension, seed)
-    result = run_all(
-        declared, options.listed(backends), tol=tol, time_limit=time_limit, progress=not rank()
-    )
-    if rank():
-        return
     n, d = declared.points.shape
     of = f"{n} agents, {len(declared.graph)} edges," if distributed else f"{n} points"
-    print(f"{split.name}: the geometric median of {of} in {d} dimensions")
-    close_all(result, split, save, plot)
-    tell(leader(result))
+    best = compare_all(
+        f"{split.name}: the geometric median of {of} in {d} dimensions",
+        declared,
+        split,
+        backends,
+        tol=tol,
+        time_limit=time_limit,
+        save=save,
+        plot=plot,
+        scored=False,
+    )
+    if best is not None:
+        tell(best)
 
 
 def declare(

@@ -9,8 +9,7 @@ from typing import Annotated
 from typer import Option
 
 from convexnn.commands import options
-from convexnn.commands.report import close, close_all, score, show
-from convexnn.comparison import compare as run_all
+from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
 from convexnn.problems.relu import ReluTraining
 from convexnn.search import local_patterns
@@ -35,7 +34,7 @@ def solve(
     """Train over all patterns: local search, then a convex solve; print the certificate."""
     split, declared = declare(data, beta, loss, seed)
     solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-    show([solution], [score(split)(solution.model)], split)
+    show(alone(solution, split))
     close(solution, split, save, plot)
 
 
@@ -59,17 +58,17 @@ def compare(
     ]
     found = local_patterns(whole, seed=seed, limit=patterns)
     n, d = split.X.shape
-    print(f"{split.name}: {n} examples, {d} features, {len(found)} patterns of local search")
-    result = run_all(
+    compare_all(
+        f"{split.name}: {n} examples, {d} features, {len(found)} patterns of local search",
         dataclasses.replace(whole, patterns=found),
-        options.listed(backends),
+        split,
+        backends,
         tol=tol,
         time_limit=time_limit,
-        progress=True,
-        score=score(split),
+        save=save,
+        plot=plot,
         reference=over_all,
     )
-    close_all(result, split, save, plot)
 
 
 def declare(data: str, beta: float, loss: str, seed: int) -> tuple[Split, ReluTraining]:

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from convexnn.commands import options
 from convexnn.comparison import Comparison
+from convexnn.comparison import compare as run_all
 from convexnn.datasets import Split
 from convexnn.extras import need
 from convexnn.solution import Solution
+from convexnn.solvers.mpi import rank
 
 WIDE = 170  # columns of output that goes to a file or a pipe
-TEXT = ("backend", "status", "bound covers")
-TALK = ("rounds", "messages")  # of agents on a graph
-BRIEF = ("backend", "status", "objective", "gap", "solve s")  # and the score, if any
 
 
 def score(split: Split) -> Callable[[Any], float]:
@@ -38,73 +36,23 @@ def score(split: Split) -> Callable[[Any], float]:
     return grade
 
 
-def show(
-    solutions: Sequence[Solution],
-    scores: Sequence[float] | None,
-    split: Split,
-    console: Console | None = None,
-) -> None:
-    """Print the table of solutions, with as many of its columns as the terminal has room for.
-
-    Models that are no predictors have no scores.
-
-    Where even the brief table has no room, or a single solution has no room for all of its
-    figures in one row, they are printed one a line.
-    """
+def show(result: Comparison, console: Console | None = None) -> None:
+    """Print the table, with as many of its columns as the terminal has room for."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDE)
-    values: Sequence[float | None] = scores or [None] * len(solutions)
-    rows = [figures(s, value, split) for s, value in zip(solutions, values, strict=True)]
-    layouts = [across(rows, list(rows[0]))]
-    if len(rows) > 1:
-        layouts.append(across(rows, [*BRIEF, *([measured(split)] if scores else [])]))
-    layouts.append(down(rows))
-    room = console.options.update(max_width=10 * WIDE)  # a measure is clipped to its options
-    fitting = (t for t in layouts if console.measure(t, options=room).minimum <= console.width)
-    console.print(next(fitting, layouts[-1]))
+    console.print(result)
+
+
+def alone(solution: Solution, split: Split, *, scored: bool = True) -> Comparison:
+    """Return the table of a single solution; models that are no predictors have no scores."""
+    scores = (score(split)(solution.model),) if scored else None
+    return Comparison(((solution,),), scores=scores, measure=measured(split))
 
 
 def measured(split: Split) -> str:
     """Return the heading of the score."""
     return f"test {'accuracy' if split.classification else 'R^2'}"
-
-
-def figures(s: Solution, value: float | None, split: Split) -> dict[str, str]:
-    """Return what the table says of a solution, by heading."""
-    return {
-        "backend": "local search" if s.backend == "lbfgs" else s.backend,
-        "status": s.status.name,
-        "objective": f"{s.objective:.6g}",
-        "bound": f"{s.bound:.6g}",
-        "gap": f"{s.gap:.1e}",
-        "violation": f"{s.violation:.1e}",
-        **{f"{t} s": f"{s.timings[t]:.2f}" for t in ("compile", "solve", "certify")},
-        **{name: str(getattr(s.model, name)) for name in TALK if hasattr(s.model, name)},
-        **({} if value is None else {measured(split): f"{value:.3f}"}),
-        "bound covers": s.certificate.covers,
-    }
-
-
-def across(rows: Sequence[dict[str, str]], heads: Sequence[str]) -> Table:
-    """Return a table with a row for each solution, no cell of which may be folded."""
-    table = Table(box=SIMPLE_HEAD)
-    for head in heads:
-        table.add_column(head, justify="left" if head in TEXT else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[head] for head in heads))
-    return table
-
-
-def down(rows: Sequence[dict[str, str]]) -> Table:
-    """Return a table with a line for each figure, solution after solution."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for i, row in enumerate(rows):
-        if i:
-            table.add_row("")
-        for head, text in row.items():
-            table.add_row(head, text)
-    return table
 
 
 def draw(result: Comparison, path: Path, split: Split) -> None:
@@ -124,20 +72,49 @@ def close(solution: Solution, split: Split, save: Path | None, plot: Path | None
         solution.save(save)
         print(f"solution saved to {save}")
     if plot is not None:
-        draw(Comparison((solution,), (solution.timings["solve"],), None, {}), plot, split)
+        draw(alone(solution, split, scored=False), plot, split)
 
 
-def close_all(result: Comparison, split: Split, save: Path | None, plot: Path | None) -> None:
-    """Print the table of a comparison and who did not run, write what was asked for."""
-    show(result.solutions, result.scores, split)
-    for name, reason in result.skipped.items():
-        print(f"not run: {name}: {reason}")
+def compare_all(
+    title: str,
+    declared: Any,
+    split: Split,
+    backends: str,
+    *,
+    tol: float,
+    time_limit: float,
+    save: Path | None,
+    plot: Path | None,
+    scored: bool = True,
+    reference: Sequence[Solution] = (),
+) -> Solution | None:
+    """Run the backends, print their table, write what was asked for; return the best solution.
+
+    Of many processes only the first speaks; the others return None.
+    """
+    speaks = not rank()
+    if speaks:
+        print(title)
+    result = run_all(
+        declared,
+        options.listed(backends),
+        tol=tol,
+        time_limit=time_limit,
+        progress=speaks,
+        score=score(split) if scored else None,
+        measure=measured(split),
+        reference=reference,
+    )
+    if not speaks:
+        return None
+    best = leader(result)
+    show(result)
     if save is not None:
-        best = leader(result)
         best.save(save)
         print(f"best solution, by {best.backend}, saved to {save}")
     if plot is not None:
         draw(result, plot, split)
+    return best
 
 
 def leader(result: Comparison) -> Solution:

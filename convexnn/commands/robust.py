@@ -10,8 +10,7 @@ from typer import Option
 
 import convexnn as cx
 from convexnn.commands import options
-from convexnn.commands.report import close, close_all, leader, score, show
-from convexnn.comparison import compare as run_all
+from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
 from convexnn.extras import need
 from convexnn.problem import ProblemError
@@ -51,7 +50,7 @@ def solve(
     if plot is not None and declared.labels.classes is None:
         raise ProblemError("plot is the robustness of labels; this target is real or loss squared")
     solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-    show([solution], [score(split)(solution.model)], split)
+    show(alone(solution, split))
     tell(solution, split)
     close(solution, split, save, None)
     if plot is not None:
@@ -77,17 +76,18 @@ def compare(
     split, declared = declare(data, radius, norm, loss, beta, patterns, formulation, seed)
     n, d = split.X.shape
     kept = declared.matrix.shape[1]
-    print(f"{split.name}: {n} examples, {d} features, {kept} patterns, {norm} radius {radius:g}")
-    result = run_all(
+    best = compare_all(
+        f"{split.name}: {n} examples, {d} features, {kept} patterns, {norm} radius {radius:g}",
         declared,
-        options.listed(backends),
+        split,
+        backends,
         tol=tol,
         time_limit=time_limit,
-        progress=True,
-        score=score(split),
+        save=save,
+        plot=plot,
     )
-    close_all(result, split, save, plot)
-    tell(leader(result), split)
+    if best is not None:
+        tell(best, split)
 
 
 def declare(

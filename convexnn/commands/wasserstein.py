@@ -11,8 +11,7 @@ from typer import Option
 
 import convexnn as cx
 from convexnn.commands import options
-from convexnn.commands.report import close, close_all, leader, score, show
-from convexnn.comparison import compare as run_all
+from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
 from convexnn.problem import ProblemError, choice
 from convexnn.solution import Solution
@@ -52,7 +51,7 @@ def solve(
     """Fit a linear model against a ball of distributions; print the certificate."""
     split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
     solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-    show([solution], [score(split)(solution.model)], split)
+    show(alone(solution, split))
     tell(solution, split)
     close(solution, split, save, plot)
 
@@ -75,17 +74,18 @@ def compare(
     """Fit the linear model with every backend that can; compare."""
     split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
     n, d = split.X.shape
-    print(f"{split.name}: {n} examples, {d} features, ball of radius {radius:g}")
-    result = run_all(
+    best = compare_all(
+        f"{split.name}: {n} examples, {d} features, ball of radius {radius:g}",
         declared,
-        options.listed(backends),
+        split,
+        backends,
         tol=tol,
         time_limit=time_limit,
-        progress=True,
-        score=score(split),
+        save=save,
+        plot=plot,
     )
-    close_all(result, split, save, plot)
-    tell(leader(result), split)
+    if best is not None:
+        tell(best, split)
 
 
 def declare(
