@@ -89,6 +89,25 @@ class Dictionary(ABC):
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return the chains of some features, in the coordinates of the data."""
 
+    def products(self, r: Array, index: NDArray[np.intp]) -> Array:
+        """Return the entries of `adjoint` for some features."""
+        some: Array = self.adjoint(r)[index]
+        return some
+
+    def settled(self, c: Array, r: Array) -> Array:
+        """Return coefficients near an optimum without those that it has not, by a multiplier.
+
+        There ``|feature' r|`` is largest wherever a coefficient is not zero. One that falls
+        short of that by a larger share than the coefficient has of the largest one is left out.
+        """
+        used = np.flatnonzero(c)
+        fits = np.abs(self.products(r, used))
+        top, most = float(np.max(fits, initial=0.0)), float(np.max(np.abs(c), initial=0.0))
+        kept = used[np.abs(c[used]) * top >= (top - fits) * most]
+        out = np.zeros_like(c)
+        out[kept] = c[kept]
+        return out
+
     def largest(self, r: Array) -> float:
         """Return an upper bound on ``max_p |feature_p' r|``, exact but for rounding."""
         return float(np.max(np.abs(self.adjoint(r)))) + self.rounding(r)
@@ -268,7 +287,11 @@ class Ramps(Shaped):
 
     def adjoint(self, r: Array) -> Array:
         """Return differences of the sums above two points."""
-        i, j = np.triu_indices(len(self.knots), 1)
+        return self.products(r, np.arange(len(self)))
+
+    def products(self, r: Array, index: NDArray[np.intp]) -> Array:
+        """Return the entries of `adjoint` for some features."""
+        i, j = self.pairs(index)
         h = self.above(r) + self.knots * float(np.sum(r))
         difference: Array = h[j] - h[i]
         return difference

@@ -29,7 +29,7 @@ from convexnn.problems.training import checked_loss, checked_targets, without_de
 from convexnn.solution import Certificate
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
-SPARSE = 8  # non-zeros that the formula in the values of the fit has for each example
+SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
 
 
@@ -246,15 +246,17 @@ class UnivariateReluTraining:
 
         inverse = self._distinct[1]
         N = len(known.knots)
-        v, m, z = (cp.Variable(k, name=name) for k, name in ((N, "v"), (N - 1, "m"), (len(self.x), "z")))
+        v, m = cp.Variable(N, name="v"), cp.Variable(N - 1, name="m")
+        z = cp.Variable(len(self.x), name="z")
         fit = z == v[inverse]
         steep = [] if isinstance(known, Steps) else [cp.diff(v) == cp.multiply(known.gaps, m)]
         objective = self._loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
         problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
 
         def points() -> tuple[Neurons, Dual]:
-            c = known.coefficients(v.value)
-            return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(fit.dual_value)
+            mu = fit.dual_value
+            c = known.settled(known.coefficients(v.value), np.bincount(inverse, mu, N))
+            return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(mu)
 
         variables = {"v": v, "z": z} | ({"m": m} if steep else {})
         return CvxpyProgram(problem, variables, points, self.needs(), True)
