@@ -465,7 +465,8 @@ def folds_bound(points: int, layers: int) -> int:
     300
     """
     depth = layers - 1
-    return comb(2**depth - 1, depth) * points**depth
+    candidates: int = comb(2**depth - 1, depth) * points**depth
+    return candidates
 
 
 def dictionary(points: Array, activation: str, layers: int) -> Dictionary:

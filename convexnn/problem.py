@@ -190,9 +190,7 @@ def labels(
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
-        raise ProblemError(
-            f"{name} must have one entry per {each} ({length}), got {raw.shape[0]}"
-        )
+        raise ProblemError(f"{name} must have one entry per {each} ({length}), got {raw.shape[0]}")
     if not classification:
         return Labels(real_array(name, raw, 1), None)
     if raw.dtype.kind not in "fiubUS":

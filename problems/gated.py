@@ -276,13 +276,14 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
 
     n, d = form.X.shape
     U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(n, name="z")
-    s = cp.Variable(d, name="s") if form.skip else np.zeros(d)
-    fit = z == cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1) + form.X @ s
+    s = cp.Variable(d, name="s")
+    output = cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1)
+    fit = z == (output + form.X @ s if form.skip else output)
     objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
     problem = cp.Problem(cp.Minimize(objective), [fit])
 
     def points() -> tuple[Neurons, Dual]:
-        free = s.value if form.skip else s
+        free = s.value if form.skip else np.zeros(d)
         return Neurons(U.value, np.zeros((d, 0)), free), Dual(fit.dual_value)
 
     variables = {"U": U, "z": z} | ({"s": s} if form.skip else {})

@@ -105,9 +105,8 @@ class ThresholdTraining(Training):
         given = self.patterns
         if given is None:
             given = enumerate_patterns(self.data)
-            constant = np.ones((len(self.X), 1), np.bool_)  # of h = 0
-            still = np.zeros((self.data.shape[1], 1))
-            given = given.joined(Patterns(constant, still))
+            still = np.zeros((self.data.shape[1], 1))  # h = 0 activates all examples
+            given = given.joined(Patterns.generated(self.data, still))
         elif isinstance(given, int):
             given = sample_patterns(self.data, given)
         distinct: Patterns = given.distinct()

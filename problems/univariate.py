@@ -97,7 +97,7 @@ class UnivariateReluTraining:
     ('all networks', array([0., 2.]))
     """
 
-    x: Array
+    x: Any
     y: Any
     _: KW_ONLY
     beta: float
@@ -148,9 +148,7 @@ class UnivariateReluTraining:
     def labels(self) -> Labels:
         """Targets as the loss wants them, and the two labels they stand for."""
         classification = self._loss.classification
-        return labels(
-            "y", self.y, len(self.x), classification=classification, each="entry of x"
-        )
+        return labels("y", self.y, len(self.x), classification=classification, each="entry of x")
 
     @property
     def _loss(self) -> Loss:
@@ -255,7 +253,7 @@ class UnivariateReluTraining:
 
         def points() -> tuple[Neurons, Dual]:
             mu = fit.dual_value
-            c = known.settled(known.coefficients(v.value), np.bincount(inverse, mu, N))
+            c = known.settled(known.coefficients(v.value), self._sums(mu))
             return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(mu)
 
         variables = {"v": v, "z": z} | ({"m": m} if steep else {})
@@ -263,6 +261,12 @@ class UnivariateReluTraining:
 
     def _neurons(self, c: Array, mean: float) -> Neurons:
         return Neurons(c[None, :], np.zeros((1, 0)), np.array([mean]))
+
+    def _sums(self, mu: Array) -> Array:
+        """Return a multiplier's sum over the examples at each distinct point."""
+        points, inverse = self._distinct
+        sums: Array = np.bincount(inverse, mu, len(points)).astype(np.float64)
+        return sums
 
     def _fit(self, primal: Neurons) -> tuple[Array, float]:
         """Return the network's outputs on the examples and its offset."""
@@ -301,8 +305,7 @@ class UnivariateReluTraining:
         if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
             return -np.inf
         mu, allowance = repaired(form, dual.mu, float(np.abs(primal.skip[0])))
-        sums = np.bincount(self._distinct[1], mu, len(self._distinct[0]))
-        limit = self.dictionary.largest(sums)
+        limit = self.dictionary.largest(self._sums(mu))
         return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
     def prune(self, primal: Neurons) -> Neurons:
