@@ -114,7 +114,7 @@ class Dictionary(ABC):
 
     def rounding(self, r: Array) -> float:
         """Return a bound on what rounding does to sums along the points."""
-        return 4.0 * EPS * (len(r) + 2) * float(np.sum(np.abs(r))) * (1.0 + self.knots[-1])
+        return 4.0 * EPS * (len(r) + 2) * float(np.sum(np.abs(r)) * (1.0 + self.knots[-1]))
 
 
 class Shaped(Dictionary):

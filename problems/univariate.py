@@ -79,7 +79,8 @@ class UnivariateReluTraining:
     -----
     But for "abs" with three layers or more, the least norm of the coefficients is known from the
     fit's values alone: CVXPY's solvers get a formula with O(n) entries, and n = 5,000 points need
-    no matrix. The other engines list the features, ``2 n`` or ``n^2 / 2`` columns.
+    no matrix. The other engines list the features: n columns, 2 n (relu, 2 layers) or n^2 / 2
+    (relu, 3 layers or more), with 3 layers of "abs" 3 n^2 / 2.
 
     Beyond the data every optimal network is a choice: ramps are delivered, which end flat.
 

@@ -382,6 +382,12 @@ def test_thousands_of_points_need_no_matrix() -> None:
     assert len(solution.model) < 100
 
 
+def test_a_wide_dictionary_goes_to_interior_point() -> None:
+    problem = small("abs", 4)
+    assert automatic(problem) == "ipm"
+    assert cx.solve(problem).status is cx.Status.OPTIMAL
+
+
 @closed
 def test_formula_has_the_entries_that_its_size_says(activation: str, layers: int) -> None:
     rng = np.random.default_rng(0)
