@@ -125,8 +125,8 @@ class Shaped(Dictionary):
         """Return the least norm of coefficients with these values and slopes, in CVXPY."""
 
     @abstractmethod
-    def coefficients(self, v: Array) -> Array:
-        """Return coefficients of that norm that make these values up to a constant."""
+    def coefficients(self, v: Array, m: Array) -> Array:
+        """Return coefficients of that norm with these values and slopes, up to a constant."""
 
     def slopes(self, v: Array) -> Array:
         """Return the slopes between the points."""
@@ -186,7 +186,7 @@ class Steps(Shaped):
 
         return cp.norm1(cp.diff(v)) / self.height
 
-    def coefficients(self, v: Array) -> Array:
+    def coefficients(self, v: Array, m: Array) -> Array:
         """Return the jumps over the height."""
         jumps: Array = np.diff(v) / self.height
         return jumps
@@ -230,9 +230,8 @@ class Hinges(Shaped):
         variation = cp.norm1(cp.diff(m)) if len(self.gaps) > 1 else cp.Constant(0.0)
         return 0.5 * (variation + cp.maximum(variation, cp.abs(m[0] + m[-1])))
 
-    def coefficients(self, v: Array) -> Array:
+    def coefficients(self, v: Array, m: Array) -> Array:
         """Return hinges of the size of each bend, the first ones to the right."""
-        m = self.slopes(v)
         bend, ends = np.diff(m), float(m[0] + m[-1])
         size = np.abs(bend)
         variation = float(np.sum(size))
@@ -306,9 +305,9 @@ class Ramps(Shaped):
 
         return 0.5 * cp.norm1(cp.diff(cp.hstack([0.0, m, 0.0])))
 
-    def coefficients(self, v: Array) -> Array:
+    def coefficients(self, v: Array, m: Array) -> Array:
         """Return ramps from bends up to bends down, paired in order."""
-        bends = np.diff(self.slopes(v), prepend=0.0, append=0.0)
+        bends = np.diff(m, prepend=0.0, append=0.0)
         up, down = np.flatnonzero(bends > 0.0), np.flatnonzero(bends < 0.0)
         at_up, at_down = np.cumsum(bends[up]), np.cumsum(-bends[down])
         c = np.zeros(len(self))
@@ -357,9 +356,8 @@ class Vees(Shaped):
         variation = cp.norm1(cp.diff(m)) if len(self.gaps) > 1 else cp.Constant(0.0)
         return 0.5 * (variation + cp.abs(m[0] + m[-1]))
 
-    def coefficients(self, v: Array) -> Array:
+    def coefficients(self, v: Array, m: Array) -> Array:
         """Return half of each bend, the mean of the end slopes first."""
-        m = self.slopes(v)
         return 0.5 * np.concatenate([[m[0] + m[-1]], np.diff(m)])
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
@@ -475,9 +473,9 @@ def dictionary(points: Array, activation: str, layers: int) -> Dictionary:
     Examples
     --------
     >>> dictionary(np.array([0.0, 1.0, 3.0]), "relu", 3).matrix()
-    array([[0.5, 1.5, 1. ],
-           [0. , 1. , 1. ],
-           [0. , 0. , 0. ]])
+    array([[0.25, 0.75, 0.5 ],
+           [0.  , 0.5 , 0.5 ],
+           [0.  , 0.  , 0.  ]])
     """
     if activation in ("threshold", "sign"):
         return Steps(points, layers, 1.0 if activation == "threshold" else 2.0)

@@ -95,7 +95,7 @@ class UnivariateReluTraining:
     >>> x = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     >>> solution = cx.solve(cx.UnivariateReluTraining(x, np.abs(x - 2.0), beta=0.01))
     >>> solution.certificate.scope, solution.model.knots
-    ('all networks', array([0., 2.]))
+    ('all networks', array([2.]))
     """
 
     x: Any
@@ -254,7 +254,7 @@ class UnivariateReluTraining:
 
         def points() -> tuple[Neurons, Dual]:
             mu = fit.dual_value
-            c = known.settled(known.coefficients(v.value), self._sums(mu))
+            c = known.settled(known.coefficients(v.value, m.value), self._sums(mu))
             return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(mu)
 
         variables = {"v": v, "z": z} | ({"m": m} if steep else {})

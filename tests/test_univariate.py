@@ -145,7 +145,7 @@ def test_norm_of_a_fit_is_the_least_over_the_dictionary(
     equations = np.hstack([A, -A, np.ones((n, 1)), -np.ones((n, 1))])
     cost = np.r_[np.ones(2 * P), 0.0, 0.0]
     least = float(linprog(cost, A_eq=equations, b_eq=v, bounds=(0.0, None)).fun or 0.0)
-    c = known.coefficients(v)
+    c = known.coefficients(v, known.slopes(v))
     size = 1.0 + np.abs(v).max() / known.gaps.min()
     assert np.ptp(A @ c - v) <= 1e-10 * size
     assert abs(np.abs(c).sum() - least) <= 1e-7 * size
@@ -332,6 +332,21 @@ def test_two_points_suffice(activation: str, layers: int) -> None:
     expected = 0.25 * (4.0 - height * t) ** 2 + 0.1 * t
     for backend in ("ipm", "cvxpy:clarabel"):
         assert cx.solve(problem, backend, tol=1e-8).objective == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+@closed
+def test_almost_equal_inputs_do_no_harm(activation: str, layers: int, loss: str) -> None:
+    x = np.array([0.0, 1.0, 1.0 + 1e-12, 2.0, 3.0 - 1e-15, 3.0, 5.0])
+    y = np.array([0.0, 1.0, 1.2, 0.0, 2.0, 2.2, 1.0])
+    problem = cx.UnivariateReluTraining(
+        x, y, beta=0.1, activation=activation, layers=layers, loss=loss
+    )
+    found = [cx.solve(problem, backend, tol=1e-6) for backend in ("ipm", "cvxpy:clarabel")]
+    for solution in found:
+        assert solution.status is cx.Status.OPTIMAL
+        by_hand = objective_by_hand(problem, solution.model)
+        assert by_hand == pytest.approx(solution.objective, rel=1e-9)
 
 
 def test_a_jump_between_neighbouring_floats_is_kept() -> None:
