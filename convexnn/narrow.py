@@ -197,7 +197,11 @@ def points_of(x: ArrayLike) -> Array:
     >>> points_of([[1.0], [2.0]])
     array([1., 2.])
     """
-    if np.ndim(x) != 2:
+    try:
+        flat = np.ndim(x) != 2
+    except ValueError:  # ragged
+        flat = True
+    if flat:
         return real_array("x", x, 1)
     column = real_array("x", x, 2)
     if column.shape[1] != 1:

@@ -29,6 +29,7 @@ from convexnn.problems.training import checked_loss, checked_targets, without_de
 from convexnn.solution import Certificate
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
+COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
 
@@ -198,7 +199,7 @@ class UnivariateReluTraining:
         n, count = len(self.x), len(self.dictionary)
         smooth = bool(np.isfinite(self._loss.curvature))
         if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
-            return Size(n, 1, SPARSE, False, smooth, GRADING * count)
+            return Size(n, 1, SPARSE, False, smooth, COEFFICIENT * count)
         return Size(n, 1, count, False, smooth, GRADING * n * count)
 
     def canonical(self, form: type) -> Any:

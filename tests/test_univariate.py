@@ -177,7 +177,7 @@ def test_network_costs_what_the_program_says(activation: str, layers: int, loss:
     assert solution.certificate.scope == "all networks"
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seeds)
 @each
 def test_engines_agree_with_the_features_written_out(
@@ -358,6 +358,20 @@ def test_a_jump_between_neighbouring_floats_is_kept() -> None:
     assert objective_by_hand(problem, solution.model) == pytest.approx(solution.objective)
 
 
+@each
+def test_a_large_beta_leaves_the_mean(activation: str, layers: int) -> None:
+    problem = small(activation, layers)
+    heavy = cx.UnivariateReluTraining(
+        problem.x, problem.y, beta=1e4, activation=activation, layers=layers
+    )
+    for backend in ("admm", "cvxpy:clarabel"):
+        solution = cx.solve(heavy, backend)
+        assert solution.status is cx.Status.OPTIMAL
+        model = solution.model
+        assert len(model) == len(model.knots) == 0
+        np.testing.assert_allclose(model.predict([-9.0, 0.0]), np.mean(problem.y), atol=1e-3)
+
+
 def test_labels_come_back() -> None:
     x = np.linspace(-1.0, 1.0, 12)
     y = np.where(np.abs(x) < 0.5, "in", "out")
@@ -452,6 +466,9 @@ def test_warm_start_takes_a_neighbour() -> None:
         ({"x": [-1.7e308, 0.0, 1.7e308]}, "x must span a normal float"),
         ({"x": 1.0}, r"x must have 1 axes, got shape \(\)"),
         ({"x": []}, "x must not be empty"),
+        ({"x": [[1.0], [2.0, 3.0]]}, "x must be a rectangular array"),
+        ({"x": np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])}, "x must have no masked entries"),
+        ({"x": [1j, 2.0, 3.0]}, "x must hold real numbers, got dtype complex"),
         ({"x": ["a", "b", "c"]}, "x must hold real numbers"),
         ({"y": [1.0, 2.0]}, r"y must have one entry per entry of x \(3\), got 2"),
         ({"y": [1.0, np.nan, 2.0]}, "y must be finite"),
