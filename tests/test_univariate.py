@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,26 @@ def test_layers_help_until_they_do_not() -> None:
     assert worth["sign", 2] < worth["threshold", 2]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_published_features_of_four_layers_add_nothing_to_ramps(seed: int) -> None:
+    """Those of Zeger et al. 2024, whose first neuron may switch at a mirror image."""
+    rng = np.random.default_rng(seed)
+    x, y = np.sort(rng.choice(12, 5, replace=False)).astype(np.float64), rng.normal(size=5)
+    columns = []
+    for signs in product((1.0, -1.0), repeat=3):
+        for first, second, third in product(x, repeat=3):
+            for start in (first, 2.0 * second - first):
+                h = act("relu", signs[0] * (np.r_[second, third, x] - start))
+                h = act("relu", signs[1] * (h[1:] - h[0]))  # switches at the second point
+                columns.append(act("relu", signs[2] * (h[1:] - h[0])))
+    A = np.array(columns).T
+    c, b = cp.Variable(A.shape[1]), cp.Variable()
+    objective = 0.5 * cp.sum_squares(A @ c + b - y) + 0.05 * cp.norm1(c)
+    best = float(cp.Problem(cp.Minimize(objective)).solve(solver="CLARABEL"))
+    ours = cx.solve(cx.UnivariateReluTraining(x, y, beta=0.05, layers=4), tol=1e-8)
+    assert ours.objective == pytest.approx(best, rel=1e-6)
+
+
 @each
 def test_order_and_shape_of_the_inputs_do_not_matter(activation: str, layers: int) -> None:
     problem = small(activation, layers)
@@ -467,7 +488,10 @@ def test_warm_start_takes_a_neighbour() -> None:
         ({"x": 1.0}, r"x must have 1 axes, got shape \(\)"),
         ({"x": []}, "x must not be empty"),
         ({"x": [[1.0], [2.0, 3.0]]}, "x must be a rectangular array"),
-        ({"x": np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])}, "x must have no masked entries"),
+        (
+            {"x": np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])},
+            "x must have no masked entries",
+        ),
         ({"x": [1j, 2.0, 3.0]}, "x must hold real numbers, got dtype complex"),
         ({"x": ["a", "b", "c"]}, "x must hold real numbers"),
         ({"y": [1.0, 2.0]}, r"y must have one entry per entry of x \(3\), got 2"),
