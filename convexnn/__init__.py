@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convexnn.linear import LinearModel as LinearModel
     from convexnn.lipschitz_bound import lipschitz as lipschitz
     from convexnn.memory import memory_limit as memory_limit
+    from convexnn.narrow import NarrowNetwork as NarrowNetwork
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from convexnn.problems.relu import ReluTraining as ReluTraining
     from convexnn.problems.robust import RobustReluTraining as RobustReluTraining
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
+    from convexnn.problems.threshold import ThresholdTraining as ThresholdTraining
+    from convexnn.problems.univariate import UnivariateReluTraining as UnivariateReluTraining
     from convexnn.problems.wasserstein import (
         WassersteinClassification as WassersteinClassification,
     )
@@ -94,6 +97,8 @@ PROBLEMS = {
     "DistributedMedian": "convexnn.problems.distributed",
     "NetworkLasso": "convexnn.problems.network_lasso",
     "LinearlyConstrained": "convexnn.problems.constrained",
+    "UnivariateReluTraining": "convexnn.problems.univariate",
+    "ThresholdTraining": "convexnn.problems.threshold",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -121,6 +126,7 @@ _HOME = PROBLEMS | {
     "pattern_count": "convexnn.guarantee",
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
+    "NarrowNetwork": "convexnn.narrow",
     "LinearModel": "convexnn.linear",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",

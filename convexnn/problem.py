@@ -168,8 +168,10 @@ def given_labels(value: ArrayLike) -> np.ndarray[Any, Any]:
     return raw
 
 
-def labels(name: str, value: ArrayLike, length: int, *, classification: bool) -> Labels:
-    """Return the targets that go with `length` rows of data.
+def labels(
+    name: str, value: ArrayLike, length: int, *, classification: bool, each: str = "row of X"
+) -> Labels:
+    """Return the targets that go with `length` rows of data, or what each example is called.
 
     Raises
     ------
@@ -188,9 +190,7 @@ def labels(name: str, value: ArrayLike, length: int, *, classification: bool) ->
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
-        raise ProblemError(
-            f"{name} must have one entry per row of X ({length}), got {raw.shape[0]}"
-        )
+        raise ProblemError(f"{name} must have one entry per {each} ({length}), got {raw.shape[0]}")
     if not classification:
         return Labels(real_array(name, raw, 1), None)
     if raw.dtype.kind not in "fiubUS":

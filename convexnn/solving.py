@@ -43,6 +43,8 @@ NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a lo
 CONIC_ENTRIES = (
     8_000  # examples times patterns up to which "auto" takes Clarabel for robust training
 )
+THINNER = 10  # times fewer entries than its blocks from which "auto" takes a formula to Clarabel
+WIDE = 10  # features for each example from which "auto" takes a lasso to interior point
 FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
 OWN: dict[type, tuple[str, ...]] = {
     WassersteinForm: ("newton",),
@@ -356,6 +358,8 @@ def automatic(problem: Problem[Any]) -> str:
     without cones (majorant)        admm           no factor larger than d x d
     robust, n P <= 8,000            clarabel       interior point is fast while it is small
     robust, larger                  admm           no factor larger than d x d or P x P
+    formula far thinner than form   clarabel       one input: O(n) entries, no dictionary
+    lasso, P >= 10 n, n <= 2,500    ipm            near-equal features slow first-order methods
     smooth loss, n <= 4,000         admm           few iterations, one n x n factor
     smooth loss, more examples      fista          no factor, memory O(nP)
     hinge loss, n <= 2,500          ipm            first-order methods crawl at kinks
@@ -385,6 +389,10 @@ def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)
         n, smooth = size.n, size.smooth
+        if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
+            return "cvxpy:clarabel", "admm", "fista"
+        if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
+            return "ipm", "admm", "fista"
     else:
         form = problem.canonical(GroupForm)
         n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))

@@ -271,19 +271,23 @@ def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
 
 
 def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Return ``min loss(sum_p S_p * (X u_p)) + beta sum_p ||u_p||`` in CVXPY."""
+    """Return ``min loss(sum_p S_p * (X u_p) + X s) + beta sum_p ||u_p||`` in CVXPY."""
     import cvxpy as cp
 
     n, d = form.X.shape
     U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(n, name="z")
-    fit = z == cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1)
+    s = cp.Variable(d, name="s")
+    output = cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1)
+    fit = z == (output + form.X @ s if form.skip else output)
     objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
     problem = cp.Problem(cp.Minimize(objective), [fit])
 
     def points() -> tuple[Neurons, Dual]:
-        return Neurons(U.value, np.zeros((d, 0)), np.zeros(d)), Dual(fit.dual_value)
+        free = s.value if form.skip else np.zeros(d)
+        return Neurons(U.value, np.zeros((d, 0)), free), Dual(fit.dual_value)
 
-    return CvxpyProgram(problem, {"U": U, "z": z}, points, needs, True)
+    variables = {"U": U, "z": z} | ({"s": s} if form.skip else {})
+    return CvxpyProgram(problem, variables, points, needs, True)
 
 
 def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:

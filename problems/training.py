@@ -85,23 +85,10 @@ class Training:
         self._set("X", real_array("X", self.X, 2))
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
-        try:
-            loss = as_loss(self.loss)
-        except ValueError as error:
-            raise ProblemError(str(error)) from None
-        self._set("loss", loss)
+        self._set("loss", checked_loss(self.loss))
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
-        targets = self.labels  # validates
-        with np.errstate(over="ignore"):
-            worth = float(np.sum(loss.value(np.zeros(len(self.X)), targets.targets)))
-        if not np.isfinite(worth):
-            raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
-        kept = targets.targets
-        if targets.classes is not None:
-            kept = np.array(given_labels(self.y), copy=True)
-        frozen(kept)
-        self._set("y", kept)
+        self._set("y", checked_targets(self.y, self.labels, self._loss))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -139,16 +126,9 @@ class Training:
         raise NotImplementedError
 
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the neurons with those that are numerically dead set to zero.
-
-        Where none is alive, the largest is no measure of what is dead: the objective is.
-        """
-        size_v, size_w = self._norm.value(primal.V.T), self._norm.value(primal.W.T)
-        largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
-        negligible = NEGLIGIBLE * self.objective(primal) * self.design.scale / self.beta
-        level = max(DEAD * largest, negligible)
-        return primal._replace(
-            V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
+        """Return the neurons with those that are numerically dead set to zero."""
+        return without_dead(
+            primal, self._norm, self.objective(primal) * self.design.scale / self.beta
         )
 
     def _penalty(self, primal: Neurons) -> float:
@@ -186,3 +166,50 @@ class Training:
             gates_bias=gates[d] if gates is not None and self.bias else None,
             classes=self.labels.classes,
         )
+
+
+def checked_loss(loss: str | Loss) -> Loss:
+    """Return a loss given by its name or itself.
+
+    Raises
+    ------
+    ProblemError
+        If it is neither.
+    """
+    try:
+        return as_loss(loss)
+    except ValueError as error:
+        raise ProblemError(str(error)) from None
+
+
+def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:
+    """Return targets, or the user's own labels, read-only.
+
+    Raises
+    ------
+    ProblemError
+        If the loss at the zero network is not finite.
+    """
+    with np.errstate(over="ignore"):
+        worth = float(np.sum(loss.value(np.zeros(len(found.targets)), found.targets)))
+    if not np.isfinite(worth):
+        raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
+    kept = found.targets
+    if found.classes is not None:
+        kept = np.array(given_labels(y), copy=True)
+    frozen(kept)
+    return kept
+
+
+def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
+    """Return the neurons with those that are numerically dead set to zero.
+
+    Where none is alive, the largest is no measure of what is dead: the objective, in units of
+    the penalty's weight, is.
+    """
+    size_v, size_w = norm.value(primal.V.T), norm.value(primal.W.T)
+    largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+    level = max(DEAD * largest, NEGLIGIBLE * worth)
+    return primal._replace(
+        V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
+    )

@@ -47,7 +47,7 @@ KNOBS = {
         {"max_iter": 100_000, "polishing": True, "adaptive_rho": False},
     ),
     "ECOS": Knobs(("abstol", "reltol", "feastol"), "", "max_iters"),
-    "HIGHS": Knobs((), "time_limit"),
+    "HIGHS": Knobs((), "time_limit", "", {"qp_regularization_value": 1e-10}),
     "PIQP": Knobs(("eps_abs", "eps_rel"), "", "max_iter"),
     "QOCO": Knobs(("abstol", "reltol"), "", "max_iters"),
 }

@@ -58,11 +58,14 @@ class Case(NamedTuple):
     skip: bool = False
     formulation: str = "cones"
     ball: str = ""
+    activation: str = "relu"
+    layers: int = 2
 
     def __str__(self) -> str:
         marks = [self.bias and "bias", self.leak and f"leak{self.leak}", self.skip and "skip"]
         marks.append(self.formulation == "majorant" and "majorant")
         marks.append(self.ball)
+        marks.append(self.kind == "narrow" and f"{self.activation}{self.layers}")
         return "-".join([self.kind, self.loss, self.penalty, *(str(m) for m in marks if m)])
 
 
@@ -85,6 +88,16 @@ CASES = [
     Case("gated", "squared", "l2", bias=True),
     *(Case("sampled", loss) for loss in LOSSES),
     Case("sampled", "squared", bias=True),
+    *(Case("narrow", loss) for loss in LOSSES),
+    *(
+        Case("narrow", loss, activation=activation, layers=layers)
+        for loss, activation, layers in (
+            *(("squared", "relu", 3), ("hinge", "relu", 4), ("squared", "abs", 2)),
+            *(("huber", "abs", 3), ("squared", "threshold", 2), ("logistic", "sign", 2)),
+        )
+    ),
+    *(Case("threshold", loss) for loss in LOSSES),
+    Case("threshold", "squared", bias=True),
     *(
         Case("robust", loss, bias=ball == "l2", formulation=formulation, ball=ball)
         for loss in ("squared", "logistic", "hinge")
@@ -114,6 +127,13 @@ def problem(case: Case) -> Any:
     common: dict[str, Any] = {"beta": BETA, "loss": case.loss, "bias": case.bias}
     if case.kind == "sampled":
         return cx.SampledReluTraining(X, y, neurons=3 * P, **common)
+    if case.kind == "narrow":
+        del common["bias"]
+        return cx.UnivariateReluTraining(
+            X[:, 0], y, activation=case.activation, layers=case.layers, **common
+        )
+    if case.kind == "threshold":
+        return cx.ThresholdTraining(X, y, patterns=3 * P, **common)
     if case.kind == "gated":
         return cx.GatedReluTraining(X, y, patterns=P, penalty=case.penalty, **common)
     if case.kind == "robust":
@@ -145,10 +165,35 @@ def loss_by_hand(loss: str, z: Array, y: Array) -> float:
     return float(np.sum(np.where(r <= 1.0, 0.5 * r**2, r - 0.5)))
 
 
-def network_by_hand(case: Case, model: cx.TwoLayerNetwork) -> float:
+def narrow_by_hand(case: Case, model: cx.NarrowNetwork) -> float:
+    X, y = data(case.loss)
+    act: Any = {
+        "relu": lambda t: np.maximum(t, 0.0),
+        "abs": np.abs,
+        "threshold": lambda t: np.where(t >= 0.0, 1.0, 0.0),
+        "sign": lambda t: np.where(t >= 0.0, 1.0, -1.0),
+    }[case.activation]
+    z = np.full(len(X), model.offset)
+    for k in range(len(model)):
+        h = X[:, 0]
+        for w, b in zip(model.weights[:-1, k], model.biases[:, k], strict=True):
+            h = act(w * h + b)
+        s = 1.0 if model.amplitude is None else model.amplitude[k]
+        z = z + model.weights[-1, k] * s * h
+    if model.amplitude is None:
+        size = float(np.sum(np.abs(model.weights) ** case.layers)) / case.layers
+    else:
+        size = 0.5 * float(np.sum(model.amplitude**2) + np.sum(model.weights[-1] ** 2))
+    assert model.layers == case.layers
+    return loss_by_hand(case.loss, z, y) + BETA * size
+
+
+def network_by_hand(case: Case, model: Any) -> float:
+    if case.kind == "narrow":
+        return narrow_by_hand(case, model)
     X, y = data(case.loss)
     hidden = X @ model.U + model.bias
-    if case.kind == "gated":
+    if case.kind in ("gated", "threshold"):
         assert model.gates is not None
         shift = 0.0 if model.gates_bias is None else model.gates_bias
         hidden = np.where(X @ model.gates + shift >= 0.0, hidden, 0.0)
@@ -218,7 +263,7 @@ def test_no_bound_exceeds_any_objective(case: Case) -> None:
 @pytest.mark.parametrize("case", EACH)
 def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> None:
     offered = set(names(case))
-    linear_penalty = case.kind == "sampled" or case.penalty == "l1"
+    linear_penalty = case.kind in ("sampled", "narrow", "threshold") or case.penalty == "l1"
     quadratic = linear_penalty and case.loss != "logistic"
     assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
     assert {"fista", "ipm"} <= offered or case.formulation == "majorant" or case.ball

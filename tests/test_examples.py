@@ -83,3 +83,18 @@ def test_the_majorant_stands_its_radius_and_standard_training_does_not(tmp_path:
         assert row["certified"] <= row["pgd"] <= row["clean"]
     assert table["majorant", "0.1"]["certified"] > 0.7 > table["standard", "0.1"]["pgd"]
     assert (("PGD", "0.1") in table) == (find_spec("torch") is not None)
+
+
+def test_fewer_knots_pay_for_a_larger_beta_and_more_layers_pay_less(tmp_path: Path) -> None:
+    said = run("knots.py", "--out", "figure.png", cwd=tmp_path)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    table: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
+    for line in said.splitlines()[1:]:
+        kind, layers, *numbers = line.split(", ")
+        table.setdefault((kind, layers), []).append(tuple(map(float, numbers)))
+    for rows in table.values():
+        assert all(gap <= 1e-6 for _, _, gap, _ in rows)
+        knots = [count for *_, count in rows]
+        assert knots == sorted(knots)  # beta falls
+    for two, three in zip(table["relu", "2"], table["relu", "3"], strict=True):
+        assert three[1] <= two[1] + 1e-5

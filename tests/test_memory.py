@@ -237,6 +237,7 @@ def test_size_is_that_of_the_form(patterns: int | str | None) -> None:
         (cx.GatedReluTraining, "fista", 1200, 8, 100),
         (cx.SampledReluTraining, "fista", 1200, 8, 100),
         (cx.SampledReluTraining, "admm", 1200, 8, 100),
+        (cx.ThresholdTraining, "fista", 1200, 8, 100),
         (cx.ReluTraining, "lbfgs", 2000, 10, None),
         (cx.ReluTraining, "cell-walk", 1000, 10, None),
     ],
