@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from convexnn.lipschitz_bound import lipschitz as lipschitz
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
+    from convexnn.paths import Path as Path
+    from convexnn.paths import beta_max as beta_max
+    from convexnn.paths import path as path
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
@@ -122,6 +125,9 @@ _HOME = PROBLEMS | {
     "memory_limit": "convexnn.memory",
     "TwoLayerNetwork": "convexnn.network",
     "LinearModel": "convexnn.linear",
+    "Path": "convexnn.paths",
+    "beta_max": "convexnn.paths",
+    "path": "convexnn.paths",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",

@@ -47,6 +47,7 @@ FLOOR = {
             "exchange",
             "ball_search",
             "separation",
+            "screening",
         ),
         1,
     ),
@@ -61,6 +62,7 @@ FLOOR = {
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves"), 4),
+    **dict.fromkeys(("working_set", "paths"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands"), 5),
 }
 
