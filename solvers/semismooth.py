@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
@@ -45,6 +46,7 @@ SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
 ROUNDING = 1e-14
+DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
 FLAT = 1e-300  # smallest second derivative that is told from 0
 
 
@@ -72,6 +74,8 @@ class Semismooth:
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
         warm_up(form)
+        one = np.ones((1, 1))
+        _conic(form.X, np.zeros((0, form.X.shape[1]), np.int32), form.X[:0], one[:0, 0])
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return ``24 m^2`` for the matrix, m the fewer of examples and weights, and its rows."""
@@ -174,11 +178,12 @@ class Newton:
             rows = self.square_root(active)
             m = rows.shape[1]
             scaled = np.asfortranarray(root[:, None] * rows)
+            if m == 0:
+                return h * lacking, -lacking
             if m <= n:
                 matrix = dsyrk(1.0, scaled, trans=1, lower=1)
                 matrix.flat[:: m + 1] += 1.0 / sigma
-                right = scaled.T @ (root * lacking)
-                inner = _solve(matrix, right) if m else right
+                inner = _solve(matrix, scaled.T @ (root * lacking))
                 change = root * (root * lacking - scaled @ inner)
             else:
                 matrix = dsyrk(sigma, scaled, lower=1)
@@ -190,36 +195,22 @@ class Newton:
     def square_root(self, active: Array) -> Array:
         """Return A with ``A A' = F J F' + X X'``, the last where there is a free part."""
         form = self.form
-        n, d = form.X.shape
-        P = form.slopes.shape[1]
         v, weight = self.at.v[active], self.sigma * form.beta
         tall = np.linalg.norm(v, axis=1)
         a = np.sqrt(tall / (tall + weight)) if form.norm.rotates else np.ones(len(active))
-        factors, owner = [], []
-        for k, b in enumerate(active):
-            basis = self._face(b)
-            q = v[k] / tall[k]
-            factor = a[k] * basis + np.outer((1.0 - a[k]) * q, q @ basis)
-            factors.append(factor)
-            owner.append(np.full(factor.shape[1], b % P))
-        blocks = np.zeros((n, 0))
-        if factors:
-            blocks = (form.X @ np.hstack(factors)) * form.slopes[:, np.concatenate(owner)]
+        q = v / tall[:, None]
+        d, facets = form.X.shape[1], self.prox.facets
+        if facets is not None:
+            factors, owner = _conic(form.X, facets.example[active], q, a)
+        elif form.norm.rotates:
+            factors = (1.0 - a)[:, None, None] * q[:, :, None] * q[:, None, :]
+            factors += a[:, None, None] * np.eye(d)
+            factors, owner = factors.reshape(-1, d), np.repeat(np.arange(len(active)), d)
+        else:
+            owner, entry = np.nonzero(v)
+            factors = np.eye(d)[entry]
+        blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % form.slopes.shape[1]]
         return np.hstack([blocks, form.X]) if form.skip else blocks
-
-    def _face(self, b: int) -> Array:
-        """Return an orthonormal basis of the face of its cone that block b is in."""
-        form, facets = self.form, self.prox.facets
-        n, d = form.X.shape
-        if facets is None:
-            unit = np.eye(d)
-            return unit if form.norm.rotates else unit[:, self.at.v[b] != 0.0]
-        used = facets.example[b]
-        used = used[used >= 0]
-        normals = np.zeros((d, len(used)))
-        for k, i in enumerate(used):
-            normals[:, k] = form.X[i] if i < n else np.eye(d)[i - n]
-        return np.asarray(np.linalg.qr(normals, mode="complete")[0][:, len(used) :])
 
     def _by_examples(self, active: Array, root: Array, right: Array) -> tuple[Array, Array]:
         """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
@@ -290,3 +281,49 @@ def _solve(matrix: Array, right: Array) -> Array:
     factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
     solved: Array = cho_solve(factor, right, check_finite=False)
     return solved
+
+
+@njit(cache=True)
+def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
+    """Return the rows of ``(a I + (1 - a) q q') N`` for each block, and which block each is of.
+
+    N is an orthonormal basis of the vectors orthogonal to the facets in use, found by Gram-Schmidt,
+    twice each: of the facets, then of the unit vectors, the farthest first.
+    """
+    m, d = q.shape
+    n = X.shape[0]
+    out, owner = np.zeros((m * d, d)), np.zeros(m * d, np.int64)
+    total = 0
+    Q, left = np.empty((d, d)), np.empty(d)
+    for b in range(m):
+        k = 0
+        for i in used[b]:
+            if i < 0 or k == d:
+                continue
+            Q[k] = 0.0
+            if i < n:
+                Q[k] = X[i] / np.sqrt(np.sum(X[i] * X[i]))
+            else:
+                Q[k, i - n] = 1.0
+            for _ in range(2):
+                for j in range(k):
+                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
+            size = np.sqrt(np.sum(Q[k] * Q[k]))
+            if size > DEPENDENT:
+                Q[k] /= size
+                k += 1
+        for j in range(d):
+            left[j] = 1.0 - np.sum(Q[:k, j] * Q[:k, j])
+        while k < d:
+            Q[k] = 0.0
+            Q[k, np.argmax(left)] = 1.0
+            for _ in range(2):
+                for j in range(k):
+                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
+            Q[k] /= np.sqrt(np.sum(Q[k] * Q[k]))
+            left -= Q[k] * Q[k]
+            out[total] = a[b] * Q[k] + (1.0 - a[b]) * np.sum(q[b] * Q[k]) * q[b]
+            owner[total] = b
+            total += 1
+            k += 1
+    return out[:total], owner[:total]
