@@ -346,8 +346,10 @@ def path(
     if not hasattr(problem, "at"):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
     seed_of(seed)
-    top = None if betas is not None else beta_max(problem)
-    asked = checked_betas(betas) if top is None else _geometric(top, count, ratio)
+    if betas is not None:
+        asked = checked_betas(betas)
+    else:
+        asked = _geometric(beta_max(problem), count, ratio)
     if time_limit is not None:
         positive("time_limit", time_limit)
     rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
@@ -466,7 +468,9 @@ def _trace(
     ready = compile(first, _engine(first, backend))
     warm = ready.backend.capabilities.warm_start
     smooth = isinstance(ready.form, GroupForm) and np.isfinite(ready.form.loss.curvature)
-    narrow = WorkingSet(ready.backend, ready.form, first.design.slack) if screen and smooth else None
+    narrow: WorkingSet | None = None
+    if screen and smooth:
+        narrow = WorkingSet(ready.backend, ready.form, first.design.slack)
     message = ""
     if screen and narrow is None:
         message = "No pattern was screened: that takes a smooth loss, and cones or gates."
@@ -484,6 +488,8 @@ def _trace(
             narrow.solved = 0
         try:
             start = _ahead(done.solutions, float(beta)) if warm else None
+            if isinstance(form, GroupForm) and start is not None and not _fits(form, start[0]):
+                start = None
             solution = compiled.run(start=start, time_limit=left, **run)
         except KeyboardInterrupt:
             return done._replace(whole=False, message=_ended(message, "an interruption", done))
@@ -516,10 +522,14 @@ def _counts(narrow: WorkingSet | None, form: Any, solution: Solution) -> Counts:
     total = form.slopes.shape[1] if hasattr(form, "slopes") else 0
     if narrow is None:
         return Counts(total, 0, total)
-    if narrow.solved == 0:  # the first guess was good enough
-        narrow.learn(form, solution.primal, solution.dual)
+    if narrow.known is None:  # the zero network was good enough
+        narrow.origin(form)
     dropped = int(narrow.dropped.sum())
     return Counts(total - dropped, dropped, narrow.solved)
+
+
+def _fits(form: GroupForm, primal: Neurons) -> bool:
+    return bool(primal.V.shape[1] + primal.W.shape[1] == form.blocks)
 
 
 def _ahead(solutions: list[Solution], beta: float) -> Any:

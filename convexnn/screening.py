@@ -18,7 +18,7 @@ the free part alone, `critical`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,11 @@ from convexnn.bound import balanced, correlations
 from convexnn.cones import Facets, no_facets, project_blocks
 from convexnn.covering import ROUNDING
 from convexnn.forms import Dual, GroupForm, Neurons
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Index = NDArray[np.intp]
 
 MARGIN = 1e-9  # share of beta by which a response must be short: rounding is far below
 NEWTON = 200  # steps of the fit of the free part
@@ -193,13 +198,13 @@ def sphere(
     return Sphere(t * each, float(np.sqrt(2.0 * form.loss.curvature * max(gap, 0.0))))
 
 
-def narrowed(form: GroupForm, kept: Array) -> GroupForm:
+def narrowed(form: GroupForm, kept: Index) -> GroupForm:
     """Return the program over some of the patterns."""
     signs = None if form.signs is None else np.ascontiguousarray(form.signs[kept])
     return form._replace(slopes=np.ascontiguousarray(form.slopes[:, kept]), signs=signs)
 
 
-def narrow(form: GroupForm, kept: Array, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
+def narrow(form: GroupForm, kept: Index, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
     """Return a point's part over some of the patterns."""
     W = primal.W if form.signs is None else primal.W[:, kept]
     blocks = kept if form.signs is None else np.concatenate([kept, kept + form.slopes.shape[1]])
@@ -211,7 +216,7 @@ def narrow(form: GroupForm, kept: Array, primal: Neurons, dual: Dual) -> tuple[N
     return primal._replace(V=primal.V[:, kept], W=W), dual._replace(facets=facets)
 
 
-def widen(form: GroupForm, kept: Array, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
+def widen(form: GroupForm, kept: Index, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
     """Return a point over some of the patterns as one over all; the inverse of `narrow`."""
     P, d = form.slopes.shape[1], form.X.shape[1]
     V = np.zeros((d, P))

@@ -235,7 +235,7 @@ class Compiled:
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
-                if not monitor.report(0, *self.problem.initial()):
+                if points is not None or not monitor.report(0, *self.problem.initial()):
                     raw = self.backend.run(self.form, asked, monitor, points)
             except KeyboardInterrupt:
                 monitor.stopped = True

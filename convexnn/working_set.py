@@ -20,7 +20,7 @@ from convexnn.backend import Backend, Capabilities, Options, Raw, Reporter
 from convexnn.bound import correlations, largest_correlation, repaired
 from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.problem import Problem
-from convexnn.screening import Sphere, lengths, narrow, narrowed, sphere, widen
+from convexnn.screening import Sphere, critical, lengths, narrow, narrowed, sphere, widen
 
 TIGHTER = 0.2  # tolerance of the smaller program from one round to the next
 SHARE = 0.5  # of the tolerance that the smaller program is first solved to
@@ -107,8 +107,11 @@ class WorkingSet:
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Solve over more and more patterns until the reporter is satisfied."""
-        primal, dual = start if start is not None else (zero(form), None)
-        dual = slope(form, primal) if dual is None else dual
+        if start is None:
+            start = self.origin(form)
+            if reporter.report(0, *start):
+                return Raw("stopped")
+        primal, dual = start
         working = self.first(form)
         tol, done = SHARE * options.tol, 0
         for _ in range(ROUNDS):
@@ -131,12 +134,17 @@ class WorkingSet:
                 tol *= TIGHTER
         return Raw("finished", "No further step is possible at this accuracy.")
 
+    def origin(self, form: GroupForm) -> tuple[Neurons, Dual]:
+        """Return, and learn, the network without neurons."""
+        found = critical(form, self.slack)
+        primal = form.neurons(np.zeros((form.blocks, form.X.shape[1])), found.skip)
+        self.learn(form, primal, Dual(found.mu))
+        return primal, Dual(found.mu)
+
     def first(self, form: GroupForm) -> BoolArray:
-        """Return the patterns to start with; all where nothing is known."""
-        P = form.slopes.shape[1]
-        known = self.known
-        if known is None:
-            return np.ones(P, np.bool_)
+        """Return the patterns to start with."""
+        P, known = form.slopes.shape[1], self.known
+        assert known is not None
         likely = known.used | (known.each(P) >= 2.0 * form.beta - known.beta)
         working: BoolArray = likely & ~known.around(form).dropped(form, self.reach)
         if not working.any():
@@ -153,7 +161,7 @@ class WorkingSet:
         size = float(np.linalg.norm(primal.skip))
         mu, allowance = repaired(form, dual.mu, size)
         responses = correlations(form, mu, dual.facets, self.slack, REACHED * form.beta)
-        used = norms.reshape(-1, P).any(axis=0)
+        used: BoolArray = np.any(norms.reshape(-1, P) > 0.0, axis=0)
         known = Known(form.beta, mu, allowance, responses, loss, float(np.sum(norms)), used)
         self.known = known
         self.dropped = known.around(form).dropped(form, self.reach)
@@ -179,7 +187,8 @@ class Inside:
         form = self.form
         rows = form.rows(primal)
         z = form.predict(rows) + form.X @ primal.skip
-        value = float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(form.norm.value(rows)))
+        norms = float(np.sum(form.norm.value(rows)))
+        value = float(np.sum(form.loss.value(z, form.y))) + form.beta * norms
         mu, allowance = repaired(form, dual.mu, float(np.linalg.norm(primal.skip)))
         self.point, self.iterations = (primal, dual), iteration
         self.limit = largest_correlation(form, mu, dual.facets, self.slack)
@@ -195,15 +204,3 @@ class Inside:
     def remaining(self) -> float | None:
         """Return the seconds left."""
         return self.outer.remaining()
-
-
-def zero(form: GroupForm) -> Neurons:
-    """Return the zero network."""
-    d = form.X.shape[1]
-    return form.neurons(np.zeros((form.blocks, d)), np.zeros(d))
-
-
-def slope(form: GroupForm, primal: Neurons) -> Dual:
-    """Return minus the loss's slope at a primal point."""
-    z = form.predict(form.rows(primal)) + form.X @ primal.skip
-    return Dual(-form.loss.gradient(z, form.y))

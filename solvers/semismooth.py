@@ -5,9 +5,9 @@ The outer loop is the proximal point method, with ``p`` the penalties and cones 
     u, s  <-  argmin  l(F u + X s) + p(u) + (||u - u_k||^2 + ||s - s_k||^2) / (2 sigma)
 
 whose dual in ``mu = -l'(z)`` is smooth: minimise ``l*(-mu) + (||v||^2 + ||t||^2) / (2 sigma)`` for
-``v = prox_{sigma p}(u_k + sigma F'mu)`` and ``t = s_k + sigma X'mu``. Its slope is ``F v + X t - z``
-and one of its generalised Jacobians ``H^-1 + sigma (F J F' + X X')``, where ``H = l''(z)`` and J
-is the derivative of the prox. On the face of a cone on which a block ends, of basis N,
+``v = prox_{sigma p}(u_k + sigma F'mu)`` and ``t = s_k + sigma X'mu``. Its slope is
+``F v + X t - z`` and one of its generalised Jacobians ``H^-1 + sigma (F J F' + X X')``, where
+``H = l''(z)`` and J is the derivative of the prox. On the face of a cone on which a block ends, of basis N,
 
     J_b = N (a I + (1 - a) q q') N',    a = ||v_b|| / (||v_b|| + sigma beta),   q = N'v_b / ||v_b||
 
@@ -21,7 +21,7 @@ Sun 1997). It starts best from a solution of a neighbouring problem.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -35,6 +35,11 @@ from convexnn.memory import Size
 from convexnn.problem import Problem, positive
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Index = NDArray[np.intp]
 
 MAX_ITER = 500
 FIRST = 300.0  # first sigma, in units of one over the mean curvature of a weight
@@ -192,7 +197,7 @@ class Newton:
             image = rows @ (rows.T @ change)
         return change, sigma * image - lacking
 
-    def square_root(self, active: Array) -> Array:
+    def square_root(self, active: Index) -> Array:
         """Return A with ``A A' = F J F' + X X'``, the last where there is a free part."""
         form = self.form
         v, weight = self.at.v[active], self.sigma * form.beta
@@ -212,7 +217,7 @@ class Newton:
         blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % form.slopes.shape[1]]
         return np.hstack([blocks, form.X]) if form.skip else blocks
 
-    def _by_examples(self, active: Array, root: Array, right: Array) -> tuple[Array, Array]:
+    def _by_examples(self, active: Index, root: Array, right: Array) -> tuple[Array, Array]:
         """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
         form, sigma = self.form, self.sigma
         if self.gram is None:
