@@ -7,7 +7,8 @@ The outer loop is the proximal point method, with ``p`` the penalties and cones 
 whose dual in ``mu = -l'(z)`` is smooth: minimise ``l*(-mu) + (||v||^2 + ||t||^2) / (2 sigma)`` for
 ``v = prox_{sigma p}(u_k + sigma F'mu)`` and ``t = s_k + sigma X'mu``. Its slope is
 ``F v + X t - z`` and one of its generalised Jacobians ``H^-1 + sigma (F J F' + X X')``, where
-``H = l''(z)`` and J is the derivative of the prox. On the face of a cone on which a block ends, of basis N,
+``H = l''(z)`` and J is the derivative of the prox. On the face of a cone on which a block ends,
+of basis N,
 
     J_b = N (a I + (1 - a) q q') N',    a = ||v_b|| / (||v_b|| + sigma beta),   q = N'v_b / ||v_b||
 
@@ -51,6 +52,7 @@ SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
 ROUNDING = 1e-14
+CROWDED = 0.7  # weights in use, as a share of the examples, from which these are the smaller side
 DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
 FLAT = 1e-300  # smallest second derivative that is told from 0
 
@@ -177,7 +179,7 @@ class Newton:
         n, d = form.X.shape
         root = np.sqrt(np.maximum(h, FLAT))
         plain = form.signs is None and form.norm.rotates and not form.skip
-        if plain and len(active) * d > n:
+        if plain and len(active) * d > CROWDED * n:
             change, image = self._by_examples(active, root, root * lacking)
         else:
             rows = self.square_root(active)
