@@ -16,8 +16,8 @@ from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.problem import ProblemError, positive, positive_int, seed_of
 from convexnn.screening import Critical, critical
 from convexnn.selection import part_of, split
-from convexnn.solution import Solution, Status
-from convexnn.solving import Compiled, automatic, compile
+from convexnn.solution import Solution, Status, Step
+from convexnn.solving import INTERRUPTED, Compiled, automatic, compile
 from convexnn.working_set import WorkingSet
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def path(
         positive("time_limit", time_limit)
     rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
     begin = time.perf_counter()
-    run = {"tol": tol, "callback": callback, "threads": threads, **options}
+    run = {"tol": tol, "callback": _Watch(callback), "threads": threads, **options}
     done = _trace(problem, asked, backend, screen, run, time_limit)
     held: Validation | None = None
     if folds is not None:
@@ -379,6 +379,17 @@ def path(
         held,
         done.message,
     )
+
+
+class _Watch:
+    """A callback that remembers whether it asked to stop."""
+
+    def __init__(self, callback: Callback | None) -> None:
+        self.callback, self.stopped = callback, False
+
+    def __call__(self, step: Step) -> bool:
+        self.stopped = self.stopped or bool(self.callback is not None and self.callback(step))
+        return self.stopped
 
 
 def checked_betas(betas: Sequence[float]) -> Array:
@@ -493,12 +504,14 @@ def _trace(
             solution = compiled.run(start=start, time_limit=left, **run)
         except KeyboardInterrupt:
             return done._replace(whole=False, message=_ended(message, "an interruption", done))
-        if solution.status in (Status.STOPPED, Status.TIME_LIMIT):
+        if solution.status in (Status.STOPPED, Status.TIME_LIMIT):  # nor is its point done
             why = "the time limit" if solution.status is Status.TIME_LIMIT else "an interruption"
             return done._replace(whole=False, message=_ended(message, why, done))
         done.solutions.append(solution)
         done.seconds.append(time.perf_counter() - begin - spent)
         done.counts.append(_counts(narrow, form, solution))
+        if run["callback"].stopped or INTERRUPTED in solution.message:
+            return done._replace(whole=False, message=_ended(message, "an interruption", done))
     return done
 
 

@@ -56,6 +56,7 @@ OWN: dict[type, tuple[str, ...]] = {
     LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
+INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -239,7 +240,7 @@ class Compiled:
                     raw = self.backend.run(self.form, asked, monitor, points)
             except KeyboardInterrupt:
                 monitor.stopped = True
-                raw = Raw("stopped", "Interrupted from the keyboard.")
+                raw = Raw("stopped", INTERRUPTED)
             except (ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                 raw = Raw("failed", f"{type(error).__name__}: {error}")
             solve_s = monitor.elapsed() - monitor.certify_s
