@@ -494,13 +494,14 @@ def _trace(
         point = problem.at(float(beta))
         form = point.canonical(type(ready.form))
         engine: Backend = ready.backend if narrow is None else narrow
-        compiled = Compiled(point, engine, form, ready.compile_s if not done.solutions else 0.0)
         if narrow is not None:
             narrow.solved = 0
+        start = _ahead(done.solutions, float(beta)) if warm else None
+        if isinstance(form, GroupForm) and start is not None and not _fits(form, start[0]):
+            start = None
+        compile_s = 0.0 if done.solutions else ready.compile_s
+        compiled = Compiled(point, engine, form, compile_s, trivial=start is None)
         try:
-            start = _ahead(done.solutions, float(beta)) if warm else None
-            if isinstance(form, GroupForm) and start is not None and not _fits(form, start[0]):
-                start = None
             solution = compiled.run(start=start, time_limit=left, **run)
         except KeyboardInterrupt:
             return done._replace(whole=False, message=_ended(message, "an interruption", done))

@@ -183,12 +183,15 @@ class Compiled:
     backend : Backend
     form : NamedTuple
     compile_s : float
+    trivial : bool, default True
+        Grade the problem's trivial answer before the engine runs.
     """
 
     problem: Problem[Any]
     backend: Backend
     form: Any
     compile_s: float
+    trivial: bool = True
 
     def run(
         self,
@@ -236,7 +239,7 @@ class Compiled:
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
-                if points is not None or not monitor.report(0, *self.problem.initial()):
+                if not (self.trivial and monitor.report(0, *self.problem.initial())):
                     raw = self.backend.run(self.form, asked, monitor, points)
             except KeyboardInterrupt:
                 monitor.stopped = True
