@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.narrow import NarrowNetwork as NarrowNetwork
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
+    from convexnn.paths import Path as Path
+    from convexnn.paths import beta_max as beta_max
+    from convexnn.paths import path as path
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
@@ -128,6 +131,9 @@ _HOME = PROBLEMS | {
     "TwoLayerNetwork": "convexnn.network",
     "NarrowNetwork": "convexnn.narrow",
     "LinearModel": "convexnn.linear",
+    "Path": "convexnn.paths",
+    "beta_max": "convexnn.paths",
+    "path": "convexnn.paths",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",

@@ -23,6 +23,7 @@ from convexnn.covering import ROUNDING, bracket
 from convexnn.forms import Dual, GroupForm, MajorantForm, NetworkForm
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+NEAR = 1e-7  # share of an interval that a concave function cannot gain much on
 
 
 def lower_bound(
@@ -149,6 +150,9 @@ def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> floa
 
 def best_scale(value: Callable[[float], float], top: float) -> float:
     """Return the largest value found of a concave function on ``[0, top]``."""
+    last = value(top)
+    if last >= value(top * (1.0 - NEAR)):  # it rises up to the end, but for the last of it
+        return max(last, value(0.0))
     left, right = 0.0, top
     a, b = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
     at_a, at_b = value(a), value(b)
@@ -161,7 +165,7 @@ def best_scale(value: Callable[[float], float], top: float) -> float:
             right, b, at_b = b, a, at_a
             a = right - GOLDEN * (right - left)
             at_a = value(a)
-    return max(value(0.0), value(top), value(min(1.0, top)), at_a, at_b)
+    return max(value(0.0), last, value(min(1.0, top)), at_a, at_b)
 
 
 def balanced(form: GroupForm | MajorantForm | NetworkForm, mu: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from convexnn.backend import Backend, registry
 from convexnn.extras import need
+from convexnn.patterns import Patterns
 from convexnn.problem import ProblemError, positive_int, seed_of
 from convexnn.solution import Solution
 from convexnn.solving import automatic, solve
@@ -132,12 +133,12 @@ def select(
     scores = np.zeros((len(points), folds))
     gaps = np.zeros_like(scores)
     inner = len(list(grid.values())[-1])
-    for f, (train, test) in enumerate(_folds(problem, folds, seed)):
+    for f, (train, test) in enumerate(split(problem, folds, seed)):
         before: Solution | None = None
         for k, values in enumerate(points):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
-                part = _part(problem, train, values)
+                part = part_of(problem, train, values)
             engine = automatic(part) if name == "auto" else name
             warm = before if k % inner and engine in able else None
             if warm is not None and not able[engine].capabilities.warm_start:
@@ -173,8 +174,14 @@ def _grid(problem: Any, grid: dict[str, Sequence[float]]) -> list[dict[str, floa
     return points
 
 
-def _folds(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-    """Return the rows to fit and to hold out, classes spread evenly over the folds."""
+def split(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Return the rows to fit and to hold out, classes spread evenly over the folds.
+
+    Raises
+    ------
+    ProblemError
+        If there are fewer than two folds, or more than examples of a class.
+    """
     y, n = problem.y, len(problem.y)
     classes = problem.labels.classes is not None
     smallest = int(np.min(np.unique(y, return_counts=True)[1])) if classes else n
@@ -191,7 +198,11 @@ def _folds(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
     return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(folds)]
 
 
-def _part(problem: Any, rows: Rows, values: dict[str, float]) -> Any:
+def part_of(problem: Any, rows: Rows, values: dict[str, Any]) -> Any:
+    """Return the problem over some of its examples; listed patterns are those on these rows."""
+    patterns = getattr(problem, "patterns", None)
+    if isinstance(patterns, Patterns):
+        values = {**values, "patterns": Patterns(patterns.matrix[rows], patterns.generators)}
     return replace(problem, X=problem.X[rows], y=problem.y[rows], **values)
 
 

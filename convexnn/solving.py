@@ -59,6 +59,7 @@ OWN: dict[type, tuple[str, ...]] = {
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
+INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -187,6 +188,8 @@ class Compiled:
     compile_s : float
     survives : tuple of type
         Exceptions of the engine that end a run as FAILED, with the best point so far.
+    trivial : bool, default True
+        Grade the problem's trivial answer before the engine runs.
     """
 
     problem: Problem[Any]
@@ -194,6 +197,7 @@ class Compiled:
     form: Any
     compile_s: float
     survives: tuple[type[Exception], ...] = BREAKDOWNS
+    trivial: bool = True
 
     def run(
         self,
@@ -241,11 +245,11 @@ class Compiled:
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
-                if not monitor.report(0, *self.problem.initial()):
+                if not (self.trivial and monitor.report(0, *self.problem.initial())):
                     raw = self.backend.run(self.form, asked, monitor, points)
             except KeyboardInterrupt:
                 monitor.stopped = True
-                raw = Raw("stopped", "Interrupted from the keyboard.")
+                raw = Raw("stopped", INTERRUPTED)
             except self.survives as error:
                 raw = Raw("failed", f"{type(error).__name__}: {error}")
             solve_s, cpu_s = monitor.elapsed() - monitor.certify_s, monitor.cpu()

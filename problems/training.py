@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,10 +16,15 @@ from convexnn.norms import NORMS, Norm
 from convexnn.problem import Labels, ProblemError, flag, given_labels, labels, positive, real_array
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike
+
     from convexnn.forms import Neurons
 
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
 NEGLIGIBLE = 1e-10  # and those whose penalty is below this share of the objective
+FORMS = ("_group_form", "_network_form", "_majorant_form", "_form", "_search")  # hold beta
 
 
 class Design(NamedTuple):
@@ -93,6 +99,16 @@ class Training:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
+    def at(self, beta: float) -> Self:
+        """Return the same problem with another beta, sharing all that does not depend on it."""
+        other = copy.copy(self)
+        other._set("beta", positive("beta", beta))
+        for name in FORMS:
+            form = other.__dict__.pop(name, None)
+            if "beta" in getattr(form, "_fields", ()):
+                other._set(name, form._replace(beta=other.beta / self.design.scale))
+        return other
+
     @cached_property
     def labels(self) -> Labels:
         """Targets as the loss wants them, and the two labels they stand for."""
@@ -120,6 +136,26 @@ class Training:
     def design(self) -> Design:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
+
+    def holdout(self, model: TwoLayerNetwork, X: ArrayLike, y: Any) -> float:
+        """Return the mean loss of a network on some examples, without the penalty.
+
+        Raises
+        ------
+        ProblemError
+            If y has another length, or labels that the problem does not know.
+        """
+        z, classes = model.decision_function(X), self.labels.classes
+        if classes is None:
+            target = labels("y", y, len(z), classification=False).targets
+        else:
+            found = given_labels(y)
+            if found.shape != z.shape or not np.isin(found, classes).all():
+                raise ProblemError(
+                    f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}"
+                )
+            target = np.where(found == classes[1], 1.0, -1.0)
+        return float(np.mean(self._loss.value(z, target)))
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that `primal` stands for."""

@@ -47,6 +47,7 @@ FLOOR = {
             "exchange",
             "ball_search",
             "separation",
+            "screening",
         ),
         1,
     ),
@@ -62,6 +63,7 @@ FLOOR = {
     **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
+    **dict.fromkeys(("working_set", "paths"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands", "bench"), 5),
 }
 

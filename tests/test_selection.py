@@ -94,11 +94,6 @@ def test_bad_grids_are_refused(grid: Any, rule: str) -> None:
         cx.select(cx.WassersteinClassification(X, y, radius=0.0), **grid)
 
 
-def test_a_problem_without_examples_or_score_is_refused() -> None:
+def test_a_problem_without_examples_is_refused() -> None:
     with pytest.raises(cx.ProblemError, match="examples X and y"):
         cx.select(cx.WorstCaseMargins(np.array([0.0, 1.0]), radius=0.1), radius=[0.1])
-    network = cx.ReluTraining(
-        np.array([[1.0], [2.0], [3.0]]), [1.0, 2.0, 3.0], beta=1.0, patterns=2
-    )
-    with pytest.raises(cx.ProblemError, match="score must be given for a ReluTraining"):
-        cx.select(network, beta=[1.0], folds=2)
