@@ -47,8 +47,12 @@ def lower_bound(
     if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
         return -np.inf
     mu, allowance = repaired(form, dual.mu, skip_size)
-    limit = largest_correlation(form, mu, dual.facets, slack)
-    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+    worth = correlations(form, mu, dual.facets, slack, form.beta)
+    if not form.separable:
+        return scaled_value(form, mu, largest_scale(form, float(np.max(worth)))) - allowance
+    of_output = worth.reshape(-1, form.outputs, form.slopes.shape[1]).max(axis=(0, 2))
+    single = zip(form.single(), mu.reshape(len(mu), -1).T, of_output, strict=True)
+    return sum(scaled_value(part, m, largest_scale(part, float(w))) for part, m, w in single) - allowance
 
 
 def network_bound(
@@ -79,7 +83,12 @@ def network_bound(
     for side in (mu, -mu):
         found = bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)
         limit = max(limit, found.upper + slack * total)
-    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+    return scaled_value(form, mu, largest_scale(form, limit)) - allowance
+
+
+def largest_scale(form: GroupForm | NetworkForm, worth: float) -> float:
+    """Return the scale of a dual point up to which no neuron of this worth exceeds beta."""
+    return form.beta / worth if worth > 0.0 else np.inf
 
 
 def repaired(

@@ -361,7 +361,7 @@ def automatic(problem: Problem[Any]) -> str:
     cell-walk, admm or fista for the others.
     """
     wanted, found = _wanted(problem), registry()
-    return next((name for name in wanted if too_large(found[name], problem) is None), wanted[0])
+    return next((name for name in wanted if obstacle(found[name], problem) is None), wanted[0])
 
 
 def _wanted(problem: Problem[Any]) -> tuple[str, ...]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.losses import Loss, as_loss
+from convexnn.forms import outputs_of
+from convexnn.losses import LOSSES, Loss, as_loss
 from convexnn.network import TwoLayerNetwork
 from convexnn.norms import NORMS, Norm
-from convexnn.problem import Labels, ProblemError, flag, given_labels, labels, positive, real_array
+from convexnn.problem import (
+    Labels,
+    ProblemError,
+    choice,
+    flag,
+    given_labels,
+    labels,
+    positive,
+    real_array,
+    several_classes,
+    several_targets,
+)
 
 if TYPE_CHECKING:
     from convexnn.forms import Neurons
@@ -74,6 +86,7 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
 class Training:
     """Base of the builders: examples, targets, loss and weight of the penalty."""
 
+    vector: ClassVar[bool] = False  # whether it takes several outputs
     X: Array
     y: Any
     _: KW_ONLY
@@ -92,9 +105,12 @@ class Training:
         self._set("loss", loss)
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
+        if not (loss.separable or self.vector):
+            named = ", ".join(name for name, other in LOSSES.items() if other.separable)
+            raise ProblemError(f"loss must be one of {named}, got {loss.name!r}")
         targets = self.labels  # validates
         with np.errstate(over="ignore"):
-            worth = float(np.sum(loss.value(np.zeros(len(self.X)), targets.targets)))
+            worth = float(np.sum(loss.value(np.zeros_like(targets.targets), targets.targets)))
         if not np.isfinite(worth):
             raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
         kept = targets.targets
@@ -143,13 +159,18 @@ class Training:
 
         Where none is alive, the largest is no measure of what is dead: the objective is.
         """
-        size_v, size_w = self._norm.value(primal.V.T), self._norm.value(primal.W.T)
+        size_v, size_w = self._sizes(primal.V), self._sizes(primal.W)
         largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
         negligible = NEGLIGIBLE * self.objective(primal) * self.design.scale / self.beta
         level = max(DEAD * largest, negligible)
         return primal._replace(
             V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
         )
+
+    def _sizes(self, weights: Array) -> Array:
+        """Return the norm that each column has a part in."""
+        size = self._norm.value(weights.T)
+        return np.tile(size, weights.shape[1] // max(len(size), 1))
 
     def _penalty(self, primal: Neurons) -> float:
         norms = self._norm
@@ -165,15 +186,28 @@ class Training:
         leak: float = 0.0,
         gates_v: Array | None = None,
     ) -> TwoLayerNetwork:
-        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``."""
+        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``.
+
+        Each neuron has one output, in the order of `Neurons`.
+        """
         weights = np.hstack([V, W])
-        sign = np.concatenate([np.ones(V.shape[1]), -np.ones(W.shape[1])])
+        k = outputs_of(self.labels.targets)
+        own = np.concatenate([np.repeat(np.eye(k), part.shape[1] // k, axis=0) for part in (V, W)])
+        own[V.shape[1] :] *= -1.0
         size = self._norm.value(weights.T)
         alive = size > 0.0
         root = np.sqrt(size[alive])
-        alpha = (sign[alive] * root)[:, None]
-        U = weights[:, alive] / root
-        gates = None if gates_v is None else gates_v[:, alive]
+        gates = None if gates_v is None else np.tile(gates_v, k)[:, alive]
+        return self._layers(weights[:, alive] / root, own[alive] * root[:, None], skip, leak, gates)
+
+    def _layers(
+        self,
+        U: Array,
+        alpha: Array,
+        skip: Array | None = None,
+        leak: float = 0.0,
+        gates: Array | None = None,
+    ) -> TwoLayerNetwork:
         d = self.X.shape[1]
         return TwoLayerNetwork(
             U=U[:d],
@@ -186,3 +220,39 @@ class Training:
             gates_bias=gates[d] if gates is not None and self.bias else None,
             classes=self.labels.classes,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTraining(Training):
+    """Training that takes several outputs: several targets, or more than two classes."""
+
+    vector: ClassVar[bool] = True
+    _: KW_ONLY
+    multiclass: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.multiclass is not None:
+            choice("multiclass", self.multiclass, ("one-vs-rest",))
+        super().__post_init__()
+        two_sided = self._loss.classification and self._loss.separable
+        if self.multiclass is not None and not two_sided:
+            raise ProblemError(
+                f"multiclass must be None for loss {self._loss.name!r}, got {self.multiclass!r}"
+            )
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, a column for each output, and the labels they are."""
+        n = len(self.X)
+        if not self._loss.classification:
+            return several_targets("y", self.y, n)
+        if not self._loss.separable:
+            return several_classes("y", self.y, n, one_vs_rest=False)
+        if self.multiclass is not None:
+            return several_classes("y", self.y, n, one_vs_rest=True)
+        return labels("y", self.y, n, classification=True)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of the network."""
+        return outputs_of(self.labels.targets)

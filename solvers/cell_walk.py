@@ -78,8 +78,9 @@ class CellWalk:
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `NetworkForm`."""
-        return None
+        """Return None for every `NetworkForm` of one output."""
+        form: NetworkForm = problem.canonical(NetworkForm)
+        return None if form.y.ndim == 1 else "it takes one output"
 
     def prepare(self, form: NetworkForm) -> None:
         """Compile the kernels of every part."""

@@ -72,8 +72,8 @@ class Fista:
         unpack("fista", options.extra)
         limit = options.max_iter or MAX_ITER
         prox = BlockProx(form)
-        n, d = form.X.shape
-        point = Point(np.zeros((form.blocks, d)), np.zeros(d), np.zeros(n))
+        d = form.X.shape[1]
+        point = Point(np.zeros((form.blocks, d)), form.still(), np.zeros_like(form.y))
         mu = -form.loss.gradient(point.z, form.y)
         if start is not None:
             primal, dual = start
@@ -147,7 +147,8 @@ def _descend(
         if form.skip:
             z = z + form.X @ skip
         change = z - at.z
-        excess = float(np.sum(loss.value(z, form.y) - values - gradient * change))
+        rise = float(np.sum(loss.value(z, form.y) - values))
+        excess = rise - float(np.vdot(gradient, change))
         moved = float(np.sum(np.square(rows - at.rows)) + np.sum(np.square(skip - at.skip)))
         rounding = 1e-14 * float(np.sum(np.abs(values)))
         if excess <= 0.5 * curvature * moved + rounding:
@@ -165,7 +166,7 @@ def _dot(leading: Point, fresh: Point, before: Point) -> float:
 
 def _largest_square(form: GroupForm) -> float:
     """Estimate ``||[F, X]||^2`` by a few power iterations."""
-    r = np.random.default_rng(0).standard_normal(len(form.y))
+    r = np.random.default_rng(0).standard_normal(form.y.shape)
     size = 1.0
     for _ in range(8):
         r /= max(float(np.linalg.norm(r)), 1e-300)
