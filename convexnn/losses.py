@@ -504,9 +504,8 @@ class Softmax(Loss):
         return cp.sum(cp.log_sum_exp(z, axis=1)) - cp.sum(cp.multiply(y, z))
 
 
-LOSSES: dict[str, Loss] = {
-    loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber(), Softmax())
-}
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
+COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
 
 
 def as_loss(loss: str | Loss) -> Loss:
@@ -524,9 +523,10 @@ def as_loss(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-    return LOSSES[loss]
+    named = LOSSES | COUPLED
+    if loss not in named:
+        raise ValueError(f"loss must be one of {', '.join(named)}, got {loss!r}")
+    return named[loss]
 
 
 def _sigmoid(x: Array) -> Array:

@@ -208,7 +208,10 @@ def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
     >>> several_targets("y", [[1.0], [3.0]], 2).targets
     array([1., 3.])
     """
-    if np.ndim(value) != 2:
+    axes = _raw(name, value).ndim
+    if axes > 2:
+        raise ProblemError(f"{name} must have 1 or 2 axes, got shape {np.shape(value)}")
+    if axes < 2:
         return labels(name, value, length, classification=False)
     targets = real_array(name, value, 2)
     if len(targets) != length:
@@ -247,11 +250,15 @@ def _frozen(array: Array) -> Array:
     return array
 
 
-def _column(name: str, value: ArrayLike, length: int) -> np.ndarray[Any, Any]:
+def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
     try:
-        raw = given_labels(value)
+        return given_labels(value)
     except ValueError as error:
         raise ProblemError(f"{name} must be an array of one axis: {error}") from None
+
+
+def _column(name: str, value: ArrayLike, length: int) -> np.ndarray[Any, Any]:
+    raw = _raw(name, value)
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:

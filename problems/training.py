@@ -106,8 +106,7 @@ class Training:
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         if not (loss.separable or self.vector):
-            named = ", ".join(name for name, other in LOSSES.items() if other.separable)
-            raise ProblemError(f"loss must be one of {named}, got {loss.name!r}")
+            raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {loss.name!r}")
         targets = self.labels  # validates
         with np.errstate(over="ignore"):
             worth = float(np.sum(loss.value(np.zeros_like(targets.targets), targets.targets)))
