@@ -165,7 +165,8 @@ class GroupForm(NamedTuple):
         facets = [dual.facets for dual in duals if dual.facets is not None]
         if len(facets) < len(duals):
             return primal, Dual(mu)
-        return primal, Dual(mu, Facets(*(_interleaved(parts) for parts in zip(*facets, strict=True))))
+        example, value = (_interleaved(parts) for parts in zip(*facets, strict=True))
+        return primal, Dual(mu, Facets(example, value))
 
     def rows(self, neurons: Neurons) -> Array:
         """Return the blocks of a primal point, one a row; the inverse of `neurons`."""
@@ -267,6 +268,17 @@ class NetworkForm(NamedTuple):
     leak: float
     skip: bool
     cells: BoolArray | None
+
+    @property
+    def separable(self) -> bool:
+        """Tell whether the problem is one for each output."""
+        return self.y.ndim == 1 or self.loss.separable
+
+    def single(self) -> tuple[NetworkForm, ...]:
+        """Return the problem of each output, for a separable one."""
+        if self.y.ndim == 1:
+            return (self,)
+        return tuple(self._replace(y=np.ascontiguousarray(column)) for column in self.y.T)
 
     def activate(self, t: Array) -> Array:
         """Return ``max(t, leak t)``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.arrays import Array, BoolArray
+from convexnn.arrays import Array, BoolArray, IndexArray
 from convexnn.bound import lower_bound
 from convexnn.cones import least_distance
 from convexnn.enumeration import enumerate_patterns, listable
@@ -186,11 +186,9 @@ class GatedReluTraining(VectorTraining):
         V, gates = self.design.original(primal.V), self.gates.generators
         if self._norm.separable:
             return self._network(V, np.zeros((len(V), 0)), gates_v=gates)
-        assert gates is not None and isinstance(self._norm, Nuclear)
-        left, size, right = np.linalg.svd(self._norm.blocks(V.T), full_matrices=False)
-        p, j = np.nonzero(size > RANK * np.max(size, initial=0.0))
-        root = np.sqrt(size[p, j])
-        return self._layers((right[p, j] * root[:, None]).T, left[p, :, j] * root[:, None], gates=gates[:, p])
+        assert gates is not None
+        second, first, p = shared_layers(V, self.outputs)
+        return self._layers(first.T, second, gates=gates[:, p])
 
     def decompose(self, primal: Neurons, *, method: str = "min-norm") -> Decomposition:
         """Return a ReLU network that predicts the same on the training data.
@@ -274,6 +272,25 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
         if not np.array_equal(data @ generators[:, p] >= 0.0, patterns.matrix[:, p]):
             raise ProblemError(f"patterns[:, {p}] is the pattern of no generator on these data")
     return generators
+
+
+def shared_layers(V: Array, outputs: int) -> tuple[Array, Array, IndexArray]:
+    """Return the second and first layer of the neurons of each pattern, and their patterns.
+
+    The k columns of a pattern are ``U_p = sum_j s_j a_j b_j'``, a neuron ``sqrt(s_j) a_j`` with the
+    outputs ``sqrt(s_j) b_j`` for each singular value.
+
+    Examples
+    --------
+    >>> second, first, p = shared_layers(np.array([[2.0, 0.0], [0.0, 0.0]]), 2)
+    >>> (second.T @ first).round(12) + 0.0
+    array([[2., 0.],
+           [0., 0.]])
+    """
+    left, size, right = np.linalg.svd(Nuclear(outputs).blocks(V.T), full_matrices=False)
+    p, j = np.nonzero(size > RANK * np.max(size, initial=0.0))
+    root = np.sqrt(size[p, j])[:, None]
+    return left[p, :, j] * root, right[p, j] * root, p
 
 
 def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
