@@ -139,6 +139,7 @@ def _descend(
     slope = form.correlate(gradient)
     slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
+    terms = np.sum(np.abs(values)) + np.sum(np.abs(gradient * at.z))  # an envelope's may cancel
     while np.isfinite(curvature):
         step = 1.0 / curvature
         rows = prox(at.rows - step * slope, step)
@@ -147,11 +148,11 @@ def _descend(
         if form.skip:
             z = z + form.X @ skip
         change = z - at.z
-        rise = float(np.sum(loss.value(z, form.y) - values))
-        excess = rise - float(np.vdot(gradient, change))
+        rise = loss.value(z, form.y) - values
+        along = (gradient * change).reshape(*rise.shape, -1).sum(axis=-1)  # of an example's loss
+        excess = float(np.sum(rise - along))
         moved = float(np.sum(np.square(rows - at.rows)) + np.sum(np.square(skip - at.skip)))
-        rounding = 1e-14 * float(np.sum(np.abs(values)))
-        if excess <= 0.5 * curvature * moved + rounding:
+        if excess <= 0.5 * curvature * moved + 1e-14 * terms:
             return Point(rows, skip, z), curvature
         curvature *= 1.5
     return at, curvature
