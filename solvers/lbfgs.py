@@ -24,6 +24,7 @@ from convexnn.memory import Size
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
+from convexnn.solvers.pool import owners, regrouped
 
 STARTS = 6
 WIDTH = 50
@@ -136,9 +137,7 @@ class Wiring:
     def __init__(self, form: NetworkForm, begin: Neurons) -> None:
         self.k = outputs_of(form.y)
         self.scalar = form.y.ndim == 1
-        self.owner = np.concatenate(
-            [np.repeat(np.arange(self.k), part.shape[1] // self.k) for part in (begin.V, begin.W)]
-        )
+        self.owner = np.concatenate([owners(begin.V, self.k), owners(begin.W, self.k)])
         self.own = np.eye(self.k)[self.owner]
 
     def output(self, active: Array, a: Array) -> Array:
@@ -159,13 +158,7 @@ class Wiring:
 
     def grouped(self, weights: Array, kept: BoolArray) -> Array:
         """Return the kept columns, as many for each output: with zeros where it has fewer."""
-        if self.scalar:
-            return weights[:, kept]
-        chosen = [np.flatnonzero(kept & (self.owner == c)) for c in range(self.k)]
-        out = np.zeros((len(weights), self.k, max(len(columns) for columns in chosen)))
-        for c, columns in enumerate(chosen):
-            out[:, c, : len(columns)] = weights[:, columns]
-        return out.reshape(len(weights), -1)
+        return regrouped(weights, self.owner, kept, self.k)
 
 
 class _TimeUp(Exception):

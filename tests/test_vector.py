@@ -219,7 +219,7 @@ def test_local_search_reports_the_network_it_found(penalty: str, loss: str) -> N
     assert solution.objective < 0.7 * zero
     found = cx.local_patterns(problem, starts=2, width=6)
     pooled = declared("relu", loss, penalty=penalty, patterns=found)
-    assert cx.solve(pooled, tol=1e-5).objective <= solution.objective * (1.0 + 1e-5)
+    assert cx.solve(pooled, tol=1e-3).objective <= solution.objective * (1.0 + 1e-3)
 
 
 # Models
@@ -422,7 +422,9 @@ def test_what_takes_one_output_says_so() -> None:
     with refused(r"formulation must be 'cones' for more than one output \(3\), got 'majorant'"):
         declared("relu", "squared", formulation="majorant")
     with refused("solution must be of one output, got 3"):
-        cx.audit(cx.solve(declared("relu", "squared"), tol=1e-2), probability=0.9)
+        cx.audit(
+            cx.solve(declared("relu", "squared"), tol=1e-2),
+        )
     with refused("loss must be one of squared, logistic, hinge, huber, got 'softmax'"):
         cx.RobustReluTraining(X, LABELS, beta=BETA, radius=0.1, loss="softmax")
 
