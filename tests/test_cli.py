@@ -50,6 +50,27 @@ def csv(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("loss", "declared"), [("", ("softmax", None)), ("hinge", ("hinge", "one-vs-rest"))]
+)
+def test_solve_takes_more_than_two_classes(
+    loss: str, declared: tuple[str, str | None], tmp_path: Path
+) -> None:
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    y = np.array(["a", "b", "c"])[np.argmax(X @ np.array([[1.0, -1.0, 0.0], [1.0, 0.0, -1.0]]), 1)]
+    np.savez(tmp_path / "three.npz", X=X, y=y)
+    words = ["--loss", loss] if loss else []
+    done = convexnn(
+        *("solve", "relu", "--data", "three.npz", "--save", "s.npz", "--beta", 4, *words),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    problem = cx.load(tmp_path / "s.npz").problem
+    assert (problem.loss.name, problem.multiclass) == declared
+    assert problem.outputs == 3
+
+
 def test_solve_npz_saves_the_solution_and_the_figure(npz: Path, tmp_path: Path) -> None:
     saved, figure = tmp_path / "s.npz", tmp_path / "f.png"
     done = convexnn("solve", "relu", "--data", npz, "--save", saved, "--plot", figure, cwd=tmp_path)
