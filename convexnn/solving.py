@@ -364,8 +364,8 @@ def automatic(problem: Problem[Any]) -> str:
     hinge loss, more examples       admm           fista would have to smooth the loss
     ==============================  =============  ==================================
 
-    Where that one would exceed the memory limit, another that fits takes its place: lbfgs for
-    cell-walk, admm or fista for the others.
+    Where that one would exceed the memory limit, or refuses outputs that are coupled, another
+    takes its place: lbfgs for cell-walk, admm or fista for the others.
     """
     wanted, found = _wanted(problem), registry()
     return next((name for name in wanted if obstacle(found[name], problem) is None), wanted[0])

@@ -209,12 +209,16 @@ class Walk:
     def relax(self, dual: Dual, network: Neurons) -> None:
         """Look for the dual point of the best relaxed bound, and show what it proves.
 
-        Not of several outputs, whose relaxation has more variables than it is worth.
+        Only of one output: the relaxation is over one multiplier for each example.
         """
         n, d = self.form.X.shape
-        if self.form.y.ndim > 1:
-            return
-        if self.form.cells is None and n * d * d <= RELAXED and not self.reporter.expired():
+        single = self.form.y.ndim == 1
+        if (
+            single
+            and self.form.cells is None
+            and n * d * d <= RELAXED
+            and not self.reporter.expired()
+        ):
             self.outer = improve(self.form, dual.mu)
             self.show(network, dual)
 
