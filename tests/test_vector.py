@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 import convexnn as cx
 from convexnn.arrays import Array
@@ -185,6 +186,35 @@ def test_few_unknowns_are_solved_by_their_own_matrix(kind: str) -> None:
     problem = declared(kind, "squared", patterns=3)
     answers = [cx.solve(problem, backend, tol=1e-7).objective for backend in ("admm", "ipm")]
     assert answers[0] == pytest.approx(answers[1], rel=3e-7)
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_descent_over_the_layers_of_a_gated_network_ends_at_the_nuclear_optimum(loss: str) -> None:
+    """The non-convex problem itself: neurons of every gate, as many as the rank can be."""
+    problem = declared("gated", loss, penalty="nuclear", patterns=4)
+    solution = cx.solve(problem, tol=1e-7)
+    gated = problem.matrix.T[:, :, None] * X  # (P, n, d)
+    targets, shape = problem.labels.targets, (len(gated), D, D)
+
+    def cost(x: Array) -> tuple[float, Array]:
+        U, A = x[: 4 * D * D].reshape(shape), x[4 * D * D :].reshape(len(gated), D, K)
+        z = np.einsum("pnd,pdj,pjk->nk", gated, U, A)
+        slope = np.einsum("pnd,nk->pdk", gated, problem.loss.gradient(z, targets))
+        parts = (
+            slope @ A.transpose(0, 2, 1) + BETA * U,
+            U.transpose(0, 2, 1) @ slope + BETA * A,
+        )
+        value = problem.loss.value(z, targets).sum() + 0.5 * BETA * float(x @ x)
+        return float(value), np.concatenate([part.ravel() for part in parts])
+
+    rng = np.random.default_rng(0)
+    ends = []
+    for _ in range(3):
+        begin = rng.standard_normal(4 * D * (D + K))
+        found = minimize(cost, begin, jac=True, method="L-BFGS-B", options={"maxiter": 5_000})
+        ends.append(float(found.fun))
+    assert min(ends) >= solution.bound
+    assert min(ends) == pytest.approx(solution.objective, rel=1e-5)
 
 
 # Bounds
