@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
+IndexArray: TypeAlias = NDArray[np.intp]
 IntArray: TypeAlias = NDArray[np.int32]
 SignArray: TypeAlias = NDArray[np.int8]
 

@@ -48,8 +48,11 @@ def lower_bound(
     if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
         return -np.inf
     mu, allowance = repaired(form, dual.mu, skip_size)
-    limit = largest_correlation(form, mu, dual.facets, slack)
-    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+    worth = correlations(form, mu, dual.facets, slack, form.beta)
+    if not form.separable:
+        return best_value(form, mu, np.max(worth, keepdims=True)) - allowance
+    of_output = worth.reshape(-1, form.outputs, form.slopes.shape[1]).max(axis=(0, 2))
+    return best_value(form, mu, of_output) - allowance
 
 
 def network_bound(
@@ -74,13 +77,30 @@ def network_bound(
     if mu.shape != form.y.shape or not np.isfinite(mu).all():
         return -np.inf
     mu, allowance = repaired(form, mu, skip_size)
-    total = float(np.sum(np.abs(mu)))
     l1 = not form.norm.rotates
-    limit = 0.0
-    for side in (mu, -mu):
-        found = bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)
-        limit = max(limit, found.upper + slack * total)
-    return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+    worth = []
+    for column in np.atleast_2d(mu.T):
+        reach = slack * float(np.sum(np.abs(column)))
+        sides = [
+            bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes).upper
+            for side in (column, -column)
+        ]
+        worth.append(max(sides) + reach)
+    limits = np.array(worth if form.separable else [max(worth)])
+    return best_value(form, mu, limits) - allowance
+
+
+def best_value(form: GroupForm | NetworkForm, mu: Array, worth: Array) -> float:
+    """Return the dual value of `mu`, scaled so that no neuron of this worth exceeds beta.
+
+    Where `form` is one program for each output, each has its own worth and its own scale.
+    """
+    total = 0.0
+    parts = form.single() if form.separable else (form,)
+    columns = mu.T if len(parts) > 1 else mu[None]
+    for part, column, size in zip(parts, columns, worth, strict=True):
+        total += scaled_value(part, column, form.beta / size if size > 0.0 else np.inf)
+    return total
 
 
 def repaired(

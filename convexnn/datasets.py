@@ -25,7 +25,7 @@ class Split(NamedTuple):
         Labels; real targets are standardised like the columns.
     name : str
     classification : bool
-        Whether y has two values.
+        Whether y holds classes.
     """
 
     X: Array
@@ -36,7 +36,9 @@ class Split(NamedTuple):
     classification: bool
 
 
-def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
+def load_data(
+    source: str, *, test_share: float = 0.25, seed: int = 0, several: bool = False
+) -> Split:
     """Load, split and standardise a data set.
 
     Parameters
@@ -46,6 +48,8 @@ def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
         of a ``.csv`` file with a header and the target in the last column.
     test_share : float, default 0.25
     seed : int, default 0
+    several : bool, default False
+        Keep all classes; else, of a target with more than two, the first two.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
     ------
     ProblemError
         If the source does not exist, cannot be read, or its target has neither two values
-        nor is real. Of a target with more than two classes the first two are kept.
+        nor is real, or is of many classes.
 
     Examples
     --------
@@ -65,10 +69,11 @@ def load_data(source: str, *, test_share: float = 0.25, seed: int = 0) -> Split:
     """
     X, y = _read(source)
     kinds = np.unique(y)
-    if y.dtype.kind not in "fc" and len(kinds) > 2:
+    classes = y.dtype.kind not in "fc" and len(kinds) > 2
+    if classes and not several:
         keep = np.isin(y, kinds[:2])
         X, y, kinds = X[keep], y[keep], kinds[:2]
-    classification = len(kinds) == 2
+    classification = len(kinds) == 2 or (classes and several)
     if not classification and y.dtype.kind in "US":
         raise ProblemError(f"the target of {source} must have at least two classes")
     if len(y) < 4:

@@ -5,7 +5,7 @@ A builder writes its problem in one or more of these; an engine says which it ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,10 +27,11 @@ class Neurons(NamedTuple):
     Attributes
     ----------
     V : array of shape (d, P)
-        Neurons that add to the output (of a gated program, all of them).
+        Neurons that add to the output (of a gated program, all of them). Of k outputs ``(d, k P)``,
+        the first output's before the second's.
     W : array of shape (d, Q)
-        Neurons that subtract from it.
-    skip : array of shape (d,)
+        Neurons that subtract from it; of k outputs ``(d, k Q)``.
+    skip : array of shape (d,), or (d, k) of k outputs
         Linear part of the output; zeros where the problem has none.
     """
 
@@ -44,7 +45,7 @@ class Dual(NamedTuple):
 
     Attributes
     ----------
-    mu : array of shape (n,)
+    mu : array of shape (n,), or (n, k) of k outputs
         Multiplier of each prediction; minus a (sub)gradient of the loss at an optimum.
     facets : Facets or None
         Guess of the active facets of each neuron's cone, V's before W's. It only saves time.
@@ -75,12 +76,14 @@ class GroupForm(NamedTuple):
     """Minimise ``loss(sum_p S_p * (X u_p) + X s, y) + beta sum_p ||u_p||`` over ``u`` and ``s``.
 
     With ``signs``, each pattern has two blocks, ``u_p = v_p - w_p``, both penalised and both
-    in the cone ``{v : signs_p * (X v) >= 0}``. Without, ``u_p`` is free.
+    in the cone ``{v : signs_p * (X v) >= 0}``. Without, ``u_p`` is free. Of k outputs, each has
+    blocks of its own over the same patterns, and the norm is of each block or, where it is
+    `Nuclear`, of the k blocks of a pattern together.
 
     Attributes
     ----------
     X : array of shape (n, d)
-    y : array of shape (n,)
+    y : array of shape (n,), or (n, k) of k outputs
     slopes : array of shape (n, P)
     signs : int8 array of shape (P, n) or None
     loss : Loss
@@ -100,26 +103,70 @@ class GroupForm(NamedTuple):
     skip: bool
 
     @property
+    def outputs(self) -> int:
+        """Return the number of outputs."""
+        return outputs_of(self.y)
+
+    @property
     def blocks(self) -> int:
-        """Return the number of penalised blocks, P or 2 P."""
-        return int(self.slopes.shape[1]) * (1 if self.signs is None else 2)
+        """Return the number of penalised blocks, P or 2 P for each output."""
+        return self.outputs * int(self.slopes.shape[1]) * (1 if self.signs is None else 2)
+
+    @property
+    def separable(self) -> bool:
+        """Tell whether the program is one for each output."""
+        return self.outputs == 1 or (self.loss.separable and self.norm.separable)
 
     def predict(self, rows: Array) -> Array:
-        """Return ``sum_p S_p * (X u_p)`` for blocks given one a row."""
-        if self.signs is None:
+        """Return ``sum_p S_p * (X u_p)`` for blocks given one a row, in the shape of `y`."""
+        if self.signs is not None:
+            half = len(rows) // 2
+            rows = rows[:half] - rows[half:]
+        if self.y.ndim == 1:
             return forward(self.X, self.slopes, rows)
-        half = self.slopes.shape[1]
-        return forward(self.X, self.slopes, rows[:half] - rows[half:])
+        parts = np.split(rows, self.outputs)
+        return np.column_stack([forward(self.X, self.slopes, part) for part in parts])
 
     def correlate(self, r: Array) -> Array:
         """Return the adjoint of `predict` at ``r``, one block a row."""
-        rows = adjoint(self.X, self.slopes, r)
+        if r.ndim == 1:
+            rows = adjoint(self.X, self.slopes, r)
+        else:
+            columns = np.ascontiguousarray(r.T)
+            rows = np.concatenate([adjoint(self.X, self.slopes, column) for column in columns])
         return rows if self.signs is None else np.concatenate([rows, -rows])
+
+    def still(self) -> Array:
+        """Return a free linear part of zeros."""
+        return np.zeros((self.X.shape[1], *self.y.shape[1:]))
 
     def neurons(self, rows: Array, skip: Array) -> Neurons:
         """Return blocks given one a row as a primal point."""
-        half = self.slopes.shape[1]
+        half = self.outputs * self.slopes.shape[1]
         return Neurons(rows[:half].T, rows[half:].T, skip)
+
+    def single(self) -> tuple[GroupForm, ...]:
+        """Return the program of each output, for a separable one."""
+        if self.y.ndim == 1:
+            return (self,)
+        return tuple(self._replace(y=np.ascontiguousarray(column)) for column in self.y.T)
+
+    def joined(self, points: Sequence[tuple[Neurons, Dual]]) -> tuple[Neurons, Dual]:
+        """Return the points of each output's program as one of this program."""
+        if self.y.ndim == 1:
+            return points[0]
+        primals, duals = [primal for primal, _ in points], [dual for _, dual in points]
+        primal = Neurons(
+            np.hstack([part.V for part in primals]),
+            np.hstack([part.W for part in primals]),
+            np.column_stack([part.skip for part in primals]),
+        )
+        mu = np.column_stack([dual.mu for dual in duals])
+        facets = [dual.facets for dual in duals if dual.facets is not None]
+        if len(facets) < len(duals):
+            return primal, Dual(mu)
+        example, value = (_interleaved(parts) for parts in zip(*facets, strict=True))
+        return primal, Dual(mu, Facets(example, value))
 
     def rows(self, neurons: Neurons) -> Array:
         """Return the blocks of a primal point, one a row; the inverse of `neurons`."""
@@ -197,12 +244,13 @@ class NetworkForm(NamedTuple):
     """Minimise ``loss(act(X V) 1 - act(X W) 1 + X s, y) + beta (sum_j ||v_j|| + sum_j ||w_j||)``.
 
     The non-convex training problem itself, over networks of any width: ``act(t) = max(t, leak
-    t)``, and each neuron's two layers are merged into one vector.
+    t)``, and each neuron's two layers are merged into one vector. Of k outputs, each neuron has
+    one: the sums are over the neurons of each.
 
     Attributes
     ----------
     X : array of shape (n, d)
-    y : array of shape (n,)
+    y : array of shape (n,), or (n, k) of k outputs
     loss : Loss
     norm : Norm
     beta : float
@@ -221,14 +269,25 @@ class NetworkForm(NamedTuple):
     skip: bool
     cells: BoolArray | None
 
+    @property
+    def separable(self) -> bool:
+        """Tell whether the problem is one for each output."""
+        return self.y.ndim == 1 or self.loss.separable
+
+    def single(self) -> tuple[NetworkForm, ...]:
+        """Return the problem of each output, for a separable one."""
+        if self.y.ndim == 1:
+            return (self,)
+        return tuple(self._replace(y=np.ascontiguousarray(column)) for column in self.y.T)
+
     def activate(self, t: Array) -> Array:
         """Return ``max(t, leak t)``."""
         return np.maximum(t, self.leak * t)
 
     def predict(self, neurons: Neurons) -> Array:
         """Return the network's output."""
-        positive = self.activate(self.X @ neurons.V).sum(axis=1)
-        negative = self.activate(self.X @ neurons.W).sum(axis=1)
+        positive = summed(self.activate(self.X @ neurons.V), self.y)
+        negative = summed(self.activate(self.X @ neurons.W), self.y)
         result: Array = positive - negative
         return result + self.X @ neurons.skip if self.skip else result
 
@@ -262,7 +321,7 @@ class CvxpyProgram(NamedTuple):
     points : callable
         Reads the solved variables and returns ``(primal, dual)``.
     needs : frozenset of str
-        What a solver must know: some of "qp", "soc", "exp".
+        What a solver must know: some of "qp", "soc", "exp", "sdp".
     feasible : bool
         Whether zero is known to be feasible: then a solver that sees no such point has failed.
     """
@@ -272,6 +331,35 @@ class CvxpyProgram(NamedTuple):
     points: Callable[[], tuple[Any, Any]]
     needs: frozenset[str]
     feasible: bool = False
+
+
+def outputs_of(y: Array) -> int:
+    """Return the number of outputs that targets ask for.
+
+    Examples
+    --------
+    >>> outputs_of(np.zeros(5)), outputs_of(np.zeros((5, 3)))
+    (1, 3)
+    """
+    return 1 if y.ndim == 1 else int(y.shape[1])
+
+
+def summed(hidden: Array, y: Array) -> Array:
+    """Return the sum over the columns of ``hidden`` that belong to each output, in y's shape.
+
+    Examples
+    --------
+    >>> summed(np.array([[1.0, 2.0, 3.0, 4.0]]), np.zeros((1, 2)))
+    array([[3., 7.]])
+    """
+    total: Array = hidden.reshape(len(hidden), outputs_of(y), -1).sum(axis=2)
+    return total[:, 0] if y.ndim == 1 else total
+
+
+def _interleaved(parts: Sequence[Any]) -> Any:
+    """Stack arrays whose rows are V's before W's, so that all V's come before all W's."""
+    halves = [np.split(part, 2) for part in parts]
+    return np.concatenate([half[side] for side in (0, 1) for half in halves])
 
 
 def worst_prediction(loss: Loss, y: Array, low: Array, up: Array) -> Array:

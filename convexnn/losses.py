@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from convexnn.arrays import Array
 
+SIMPLEX = 1e-12  # by which rounding may leave the simplex
+
 
 class Loss(ABC):
     """A convex loss ``l(z; y)``, applied to each example.
@@ -33,16 +35,20 @@ class Loss(ABC):
         What users write in ``loss=``.
     classification : bool
         Whether ``y`` holds the two labels -1 and +1.
+    separable : bool
+        Whether each output has a loss of its own. If not, an example has k predictions ``z_i`` and
+        a row ``y_i`` of k weights; predictions and targets are (n, k), losses (n,).
     curvature : float
         Largest second derivative in ``z``; ``inf`` for a loss with kinks.
     dual_curvature : float or None
         The q of a conjugate ``q s^2 / 2 + s y`` inside its domain; None if it is not of that form.
     cones : frozenset of str
-        What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp".
+        What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp", "sdp".
     """
 
     name: ClassVar[str]
     classification: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
     curvature: ClassVar[float]
     dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]]
@@ -410,7 +416,96 @@ class Absolute(Loss):
         return cp.sum(cp.abs(z - y))
 
 
+@dataclass(frozen=True)
+class Softmax(Loss):
+    """``l(z; y) = log(sum_c exp z_c) - y'z``: cross-entropy, ``y`` a row of class probabilities.
+
+    With ``p = s + y`` its conjugate is ``sum_c p_c log p_c`` on the simplex, where ``p >= 0`` and
+    ``sum_c p_c = 1``.
+
+    Examples
+    --------
+    >>> Softmax().value(np.zeros((1, 4)), np.array([[0.0, 1.0, 0.0, 0.0]])).round(4)
+    array([1.3863])
+    """
+
+    name: ClassVar[str] = "softmax"
+    classification: ClassVar[bool] = True
+    separable: ClassVar[bool] = False
+    curvature: ClassVar[float] = 0.5
+    dual_curvature: ClassVar[float | None] = None
+    cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``log sum exp z - y'z``, without overflow."""
+        top = z.max(axis=-1, keepdims=True)
+        spread: Array = np.log(np.exp(z - top).sum(axis=-1)) - (y * (z - top)).sum(axis=-1)
+        return spread
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``softmax(z) - y``."""
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        result: Array = e / e.sum(axis=-1, keepdims=True) - y
+        return result
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return the diagonal, ``p (1 - p)``."""
+        p = self.gradient(z, np.zeros_like(y))
+        return p * (1.0 - p)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``sum p log p`` for ``p = s + y`` in the simplex, up to rounding."""
+        p = s + y
+        inside = (p >= -SIMPLEX).all(axis=-1) & (np.abs(p.sum(axis=-1) - 1.0) <= SIMPLEX)
+        return np.where(inside, _xlogx(np.maximum(p, 0.0)).sum(axis=-1), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``v + step (y - p)`` for the ``p = softmax`` of the result itself.
+
+        With ``tau`` the logarithm of the sum, ``step p_c = omega(b_c - tau + log step)`` where
+        ``b = v + step y`` and ``omega + log omega = x`` (Wright's function). That the sum is
+        ``step`` is one convex equation in tau, solved by Newton's method from the left.
+        """
+        from scipy.special import wrightomega
+
+        b = v + step * y
+        top = b.max(axis=-1, keepdims=True)
+        level = np.log(step) + b - top  # at most log step: rounding does not grow with b
+        tau = np.full_like(top, -step)
+        for _ in range(200):
+            w = wrightomega(level - tau)
+            change = (w.sum(axis=-1, keepdims=True) - step) / (w / (1.0 + w)).sum(
+                axis=-1, keepdims=True
+            )
+            tau = tau + change
+            if np.all(np.abs(change) <= 4e-15 * (1.0 + np.abs(tau))):
+                break
+        result: Array = b - wrightomega(level - tau)
+        return result
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``0 <= s + y <= 1``; beyond that, the sum of s is 0."""
+        return -y, 1.0 - y
+
+    def clip(self, s: Array, y: Array) -> Array:
+        """Return the point with ``s + y`` in the simplex nearest to ``s`` (Held et al. 1974)."""
+        p = s + y
+        order = -np.sort(-p, axis=-1)
+        level = (np.cumsum(order, axis=-1) - 1.0) / np.arange(1, p.shape[-1] + 1)
+        last = np.maximum((order > level).sum(axis=-1, keepdims=True) - 1, 0)
+        nearest = np.maximum(p - np.take_along_axis(level, last, axis=-1), 0.0)
+        result: Array = nearest - y
+        return result
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(log_sum_exp(z, axis=1)) - sum(y * z)``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.log_sum_exp(z, axis=1)) - cp.sum(cp.multiply(y, z))
+
+
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
+COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
 
 
 def as_loss(loss: str | Loss) -> Loss:
@@ -428,9 +523,10 @@ def as_loss(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-    return LOSSES[loss]
+    named = LOSSES | COUPLED
+    if loss not in named:
+        raise ValueError(f"loss must be one of {', '.join(named)}, got {loss!r}")
+    return named[loss]
 
 
 def _sigmoid(x: Array) -> Array:

@@ -31,6 +31,8 @@ class Size(NamedTuple):
     coupled : bool, default True
         Whether a linear solve couples all examples or all weights; without, each has its own copy
         of every neuron's output.
+    outputs : int, default 1
+        Outputs, each with neurons of its own.
     """
 
     n: int
@@ -40,11 +42,12 @@ class Size(NamedTuple):
     smooth: bool
     own: float
     coupled: bool = True
+    outputs: int = 1
 
     @property
     def weights(self) -> int:
-        """Return the number of entries of all blocks, ``d P`` or twice that."""
-        return self.d * self.patterns * (2 if self.cones else 1)
+        """Return the number of entries of all blocks, ``d P`` or twice that for each output."""
+        return self.outputs * self.d * self.patterns * (2 if self.cones else 1)
 
 
 def memory_limit(gib: float | None = None) -> float:

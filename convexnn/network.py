@@ -37,8 +37,9 @@ class TwoLayerNetwork:
     skip_bias : float
     gates : array of shape (d, m) or None
     gates_bias : array of shape (m,) or None
-    classes : array of shape (2,) or None
-        Labels that a negative and a positive output stand for; None for regression.
+    classes : array of shape (2,) or (k,), or None
+        Labels: of one output, what a negative and a positive one stand for; of k outputs, what the
+        largest stands for. None for regression.
 
     Examples
     --------
@@ -97,12 +98,13 @@ class TwoLayerNetwork:
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,); (n, k) for k real targets
         """
         output = self.decision_function(X)
         if self.classes is None:
             return output
-        labels: NDArray[Any] = self.classes[(output > 0.0).astype(np.intp)]
+        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
+        labels: NDArray[Any] = self.classes[index]
         return labels
 
     def __len__(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -24,11 +26,14 @@ class Norm(ABC):
         What a solver must know to take the CVXPY atom.
     rotates : bool
         Whether the norm is unchanged by rotations, so that coordinates may be changed.
+    separable : bool
+        Whether each row has a norm of its own.
     """
 
     name: ClassVar[str]
     cones: ClassVar[frozenset[str]]
     rotates: ClassVar[bool]
+    separable: ClassVar[bool] = True
 
     @abstractmethod
     def value(self, rows: Array) -> Array:
@@ -176,6 +181,66 @@ class Linf(Norm):
         import cvxpy as cp
 
         return cp.sum(cp.max(cp.abs(columns), axis=0))
+
+
+@dataclass(frozen=True)
+class Nuclear(Norm):
+    """The sum of singular values of each block of k rows; its dual is the largest one.
+
+    Of m k rows, block p has the rows p, m + p, 2 m + p, and so on: one from each output.
+
+    Parameters
+    ----------
+    outputs : int
+        Rows of a block, k.
+
+    Examples
+    --------
+    >>> Nuclear(outputs=2).value(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    array([7.])
+    """
+
+    outputs: int
+
+    name: ClassVar[str] = "nuclear"
+    cones: ClassVar[frozenset[str]] = frozenset({"sdp"})
+    rotates: ClassVar[bool] = True
+    separable: ClassVar[bool] = False
+
+    def blocks(self, rows: Array) -> Array:
+        """Return the blocks, shape (m, k, d)."""
+        return rows.reshape(self.outputs, -1, rows.shape[1]).transpose(1, 0, 2)
+
+    def value(self, rows: Array) -> Array:
+        """Return the sum of singular values of each block."""
+        result: Array = np.linalg.svd(self.blocks(rows), compute_uv=False).sum(axis=1)
+        return result
+
+    def dual(self, rows: Array) -> Array:
+        """Return the largest singular value of each block."""
+        result: Array = np.linalg.svd(self.blocks(rows), compute_uv=False).max(axis=1, initial=0.0)
+        return result
+
+    def prox(self, rows: Array, step: float) -> Array:
+        """Shrink the singular values by ``step``."""
+        return self._changed(rows, lambda size: np.maximum(size - step, 0.0))
+
+    def project(self, rows: Array, radius: float) -> Array:
+        """Clip the singular values to ``radius``."""
+        return self._changed(rows, lambda size: np.minimum(size, radius))
+
+    def _changed(self, rows: Array, change: Callable[[Array], Array]) -> Array:
+        left, size, right = np.linalg.svd(self.blocks(rows), full_matrices=False)
+        blocks = (left * change(size)[:, None, :]) @ right
+        result: Array = blocks.transpose(1, 0, 2).reshape(rows.shape)
+        return result
+
+    def cvxpy(self, columns: cp.Expression) -> cp.Expression:
+        """Return the sum of ``normNuc`` over the blocks."""
+        import cvxpy as cp
+
+        m = columns.shape[1] // self.outputs
+        return cp.sum([cp.normNuc(columns[:, p::m]) for p in range(m)])
 
 
 NORMS: dict[str, Norm] = {norm.name: norm for norm in (L2(), L1(), Linf())}

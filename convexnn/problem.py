@@ -46,7 +46,7 @@ class Problem(Protocol, Generic[Model]):
         ...
 
     def needs(self) -> frozenset[str]:
-        """Return what a CVXPY solver must know: some of "qp", "soc", "exp"."""
+        """Return what a CVXPY solver must know: some of "qp", "soc", "exp", "sdp"."""
         ...
 
     def to_cvxpy(self) -> Any:
@@ -107,10 +107,11 @@ class Labels(NamedTuple):
 
     Attributes
     ----------
-    targets : array of shape (n,)
-        Real targets, or -1 and +1 for the first and second label in sorted order.
-    classes : array of shape (2,) or None
-        The user's own labels.
+    targets : array of shape (n,), or (n, k) for k outputs
+        Real targets; -1 and +1 for the first and second label in sorted order; for more classes,
+        a column for each, or for "softmax" a column of 0 and 1 for each.
+    classes : array of shape (K,) or None
+        The user's own labels, sorted.
     """
 
     targets: Array
@@ -183,31 +184,105 @@ def labels(
     >>> labels("y", ["no", "yes"], 2, classification=True).targets
     array([-1.,  1.])
     """
+    if not classification:
+        return Labels(real_array(name, _column(name, value, length, each), 1), None)
+    classes, codes = _classes(name, value, length, each)
+    if len(classes) != 2:
+        raise ProblemError(
+            f"{name} must have exactly two classes for a classification loss, "
+            f"got {_listing(classes)}"
+        )
+    return Labels(_frozen(np.where(codes == 1, 1.0, -1.0)), classes)
+
+
+def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
+    """Return real targets of several outputs, a column each; one column is a scalar target.
+
+    Raises
+    ------
+    ProblemError
+        If there are neither one nor two axes, the length differs, or entries are not finite.
+
+    Examples
+    --------
+    >>> several_targets("y", [[1.0, 2.0], [3.0, 4.0]], 2).targets.shape
+    (2, 2)
+    >>> several_targets("y", [[1.0], [3.0]], 2).targets
+    array([1., 3.])
+    """
+    axes = _raw(name, value).ndim
+    if axes > 2:
+        raise ProblemError(f"{name} must have 1 or 2 axes, got shape {np.shape(value)}")
+    if axes < 2:
+        return labels(name, value, length, classification=False)
+    targets = real_array(name, value, 2)
+    if len(targets) != length:
+        raise ProblemError(f"{name} must have one row per row of X ({length}), got {len(targets)}")
+    return Labels(_frozen(targets[:, 0].copy()) if targets.shape[1] == 1 else targets, None)
+
+
+def several_classes(name: str, value: ArrayLike, length: int, *, one_vs_rest: bool) -> Labels:
+    """Return a column for each class: +1 against -1, or 1 against 0.
+
+    With `one_vs_rest` two classes are one column, as in `labels`.
+
+    Raises
+    ------
+    ProblemError
+        If the length differs, or there is only one class.
+
+    Examples
+    --------
+    >>> several_classes("y", ["b", "a", "c"], 3, one_vs_rest=False).targets
+    array([[0., 1., 0.],
+           [1., 0., 0.],
+           [0., 0., 1.]])
+    """
+    classes, codes = _classes(name, value, length)
+    if len(classes) < 2:
+        raise ProblemError(f"{name} must have at least two classes, got {_listing(classes)}")
+    if one_vs_rest and len(classes) == 2:
+        return labels(name, value, length, classification=True)
+    own = codes[:, None] == np.arange(len(classes))
+    return Labels(_frozen(np.where(own, 1.0, -1.0 if one_vs_rest else 0.0)), classes)
+
+
+def _frozen(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
+
+
+def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
     try:
-        raw = given_labels(value)
+        return given_labels(value)
     except ValueError as error:
         raise ProblemError(f"{name} must be an array of one axis: {error}") from None
+
+
+def _column(name: str, value: ArrayLike, length: int, each: str) -> np.ndarray[Any, Any]:
+    raw = _raw(name, value)
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
         raise ProblemError(f"{name} must have one entry per {each} ({length}), got {raw.shape[0]}")
-    if not classification:
-        return Labels(real_array(name, raw, 1), None)
+    return raw
+
+
+def _classes(name: str, value: ArrayLike, length: int, each: str = "row of X") -> tuple[Any, Any]:
+    """Return the sorted classes and, for each entry, which of them it is."""
+    raw = _column(name, value, length, each)
     if raw.dtype.kind not in "fiubUS":
         raise ProblemError(f"{name} must hold numbers or text, got dtype {raw.dtype}")
     if raw.dtype.kind == "f":
         real_array(name, raw, 1)
     classes, codes = np.unique(raw, return_inverse=True)
-    if len(classes) != 2:
-        shown = ", ".join(str(c) for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
-        raise ProblemError(
-            f"{name} must have exactly two classes for a classification loss, "
-            f"got {len(classes)}: {shown}"
-        )
-    targets = np.where(codes.reshape(-1) == 1, 1.0, -1.0)
-    targets.setflags(write=False)
     classes.setflags(write=False)
-    return Labels(targets, classes)
+    return classes, codes.reshape(-1)
+
+
+def _listing(classes: Any) -> str:
+    shown = ", ".join(str(c) for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
+    return f"{len(classes)}: {shown}"
 
 
 def positive(name: str, value: float) -> float:

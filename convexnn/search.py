@@ -47,7 +47,7 @@ def local_patterns(
     starts : int, default 6
         Random starts of L-BFGS.
     width : int, default 50
-        Hidden neurons of each network.
+        Hidden neurons of each network, for every output.
     pooled : int, default 3
         How many of the best networks lend their patterns.
     limit : int, optional

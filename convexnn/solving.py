@@ -27,7 +27,14 @@ from convexnn.backend import (
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, Neurons
+from convexnn.forms import (
+    CvxpyProgram,
+    GroupForm,
+    MajorantForm,
+    NetworkForm,
+    Neurons,
+    outputs_of,
+)
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
@@ -370,11 +377,11 @@ def automatic(problem: Problem[Any]) -> str:
     hinge loss, more examples       admm           fista would have to smooth the loss
     ==============================  =============  ==================================
 
-    Where that one would exceed the memory limit, another that fits takes its place: lbfgs for
-    cell-walk, admm or fista for the others.
+    Where that one would exceed the memory limit, or refuses outputs that are coupled, another
+    takes its place: lbfgs for cell-walk, admm or fista for the others.
     """
     wanted, found = _wanted(problem), registry()
-    return next((name for name in wanted if too_large(found[name], problem) is None), wanted[0])
+    return next((name for name in wanted if obstacle(found[name], problem) is None), wanted[0])
 
 
 def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
@@ -444,6 +451,8 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
+        if any(part.shape[1] % outputs_of(form.y) for part in (primal.V, primal.W)):
+            raise ProblemError(f"start must have as many neurons for each output, got {columns}")
         searched = isinstance(form, NetworkForm | RobustNetworkForm)
         if not searched and columns != form.blocks:
             raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.arrays import Array, BoolArray
+from convexnn.arrays import Array, BoolArray, IndexArray
 from convexnn.bound import lower_bound
 from convexnn.cones import least_distance
 from convexnn.enumeration import enumerate_patterns, listable
-from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays
+from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays, summed
 from convexnn.memory import Size
-from convexnn.norms import NORMS, Norm
+from convexnn.norms import NORMS, Norm, Nuclear
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice
-from convexnn.problems.relu import LISTED, checked_patterns
-from convexnn.problems.training import Training
+from convexnn.problems.relu import LISTED, checked_patterns, output_formula
+from convexnn.problems.training import Training, VectorTraining
 from convexnn.solution import Certificate
 
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
 
 GRADING = 18.0  # bytes an entry of the patterns takes when a network is graded, measured
+RANK = 1e-14  # singular values below this share of the largest are rounding
 SAMPLED = 200  # gates drawn where all are meant but too many to list
 
 
@@ -47,7 +48,7 @@ class Decomposition(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class GatedReluTraining(Training):
+class GatedReluTraining(VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over gated networks.
 
     ``f(x) = sum_p 1[h_p'x >= 0] alpha_p u_p'x`` with fixed gates ``h_p``. With ``D_ip = 1[h_p'x_i
@@ -58,15 +59,21 @@ class GatedReluTraining(Training):
     a lower bound on `ReluTraining` over the same patterns. It is not ReLU training: see
     `decompose` for what a ReLU network with the same predictions costs.
 
+    Of k outputs, the norms "l2" and "l1" are of the vector ``u_p`` of each output: each neuron has
+    one output. "nuclear" is the sum of singular values of the d x k matrix ``U_p`` of a pattern:
+    ``U_p = sum_j s_j a_j b_j'`` stands for the neurons ``u = sqrt(s_j) a_j`` with the second layer
+    ``sqrt(s_j) b_j``, which all outputs share, and ``s_j = (||u||^2 + ||alpha||^2) / 2``.
+
     Parameters
     ----------
-    X, y, beta, loss, bias
+    X, y, beta, loss, bias, multiclass
         As in `ReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n, P), default None
         The gates. None or "all": every pattern of the data where at most 2,000 exist, else
         200 drawn at random (seed 0). Patterns without generators get one by a max-margin fit.
     penalty : {"l2", "l1", "nuclear"}, default "l2"
-        With one output the nuclear norm of a d x 1 matrix is its l2 norm.
+        With one output the nuclear norm of a d x 1 matrix is its l2 norm. "nuclear" needs a solver
+        of semidefinite programs where CVXPY is to solve it.
 
     Raises
     ------
@@ -97,7 +104,9 @@ class GatedReluTraining(Training):
 
     @property
     def _norm(self) -> Norm:
-        return NORMS["l1" if self.penalty == "l1" else "l2"]
+        if self.penalty == "nuclear":
+            return Nuclear(self.outputs) if self.outputs > 1 else NORMS["l2"]
+        return NORMS[self.penalty]
 
     @cached_property
     def _scope(self) -> str:
@@ -137,7 +146,8 @@ class GatedReluTraining(Training):
         elif not isinstance(count, int):
             count = len(count)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, d, count, False, smooth, GRADING * n * count)
+        k = self.outputs
+        return Size(n, d, count, False, smooth, GRADING * n * count, outputs=k)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
@@ -173,13 +183,18 @@ class GatedReluTraining(Training):
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:
         """Return the gated network, its dead neurons left out."""
-        V = self.design.original(primal.V)
-        return self._network(V, np.zeros((len(V), 0)), gates_v=self.gates.generators)
+        V, gates = self.design.original(primal.V), self.gates.generators
+        if self._norm.separable:
+            return self._network(V, np.zeros((len(V), 0)), gates_v=gates)
+        assert gates is not None
+        second, first, p = shared_layers(V, self.outputs)
+        return self._layers(first.T, second, gates=gates[:, p])
 
     def decompose(self, primal: Neurons, *, method: str = "min-norm") -> Decomposition:
         """Return a ReLU network that predicts the same on the training data.
 
-        Each ``u_p`` is split as ``v_p - w_p`` with both in the pattern's cone.
+        Each ``u_p`` is split as ``v_p - w_p`` with both in the pattern's cone; of several outputs,
+        each with the penalty of a neuron for every output ("l2" or "l1").
 
         Parameters
         ----------
@@ -205,24 +220,27 @@ class GatedReluTraining(Training):
         True
         """
         choice("method", method, ("min-norm", "generator"))
+        if not self._norm.separable:
+            raise ProblemError("penalty must be 'l2' or 'l1' to decompose, got 'nuclear'")
         X = self.design.matrix
         _, signs = cone_arrays(self.matrix, 0.0)
         W = np.zeros_like(primal.V)
         generators = self._design_generators()
-        for p in np.flatnonzero(primal.V.any(axis=0)):
+        for j in np.flatnonzero(primal.V.any(axis=0)):
+            p = j % len(signs)
             rows = signs[p][:, None] * X
-            need = np.maximum(0.0, -(rows @ primal.V[:, p]))
+            need = np.maximum(0.0, -(rows @ primal.V[:, j]))
             if not need.any():
                 continue
             if method == "min-norm":
-                W[:, p] = least_distance(rows, need)
+                W[:, j] = least_distance(rows, need)
             else:
                 margin = rows @ generators[:, p]
                 used = need > 0.0
-                W[:, p] = np.max(need[used] / margin[used]) * generators[:, p]
-        neurons = Neurons(primal.V + W, W, primal.skip)
-        hidden = np.maximum(X @ neurons.V, 0.0).sum(axis=1) - np.maximum(X @ W, 0.0).sum(axis=1)
-        loss = float(self._loss.value(hidden, self.labels.targets).sum())
+                W[:, j] = np.max(need[used] / margin[used]) * generators[:, p]
+        neurons, y = Neurons(primal.V + W, W, primal.skip), self.labels.targets
+        z = summed(np.maximum(X @ neurons.V, 0.0), y) - summed(np.maximum(X @ W, 0.0), y)
+        loss = float(self._loss.value(z, y).sum())
         original = self.design.original
         network = self._network(original(neurons.V), original(neurons.W))
         return Decomposition(network, loss + self._penalty(neurons), neurons)
@@ -256,6 +274,25 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
     return generators
 
 
+def shared_layers(V: Array, outputs: int) -> tuple[Array, Array, IndexArray]:
+    """Return the second and first layer of the neurons of each pattern, and their patterns.
+
+    The k columns of a pattern are ``U_p = sum_j s_j a_j b_j'``, a neuron ``sqrt(s_j) a_j`` with the
+    outputs ``sqrt(s_j) b_j`` for each singular value.
+
+    Examples
+    --------
+    >>> second, first, p = shared_layers(np.array([[2.0, 0.0], [0.0, 0.0]]), 2)
+    >>> (second.T @ first).round(12) + 0.0
+    array([[2., 0.],
+           [0., 0.]])
+    """
+    left, size, right = np.linalg.svd(Nuclear(outputs).blocks(V.T), full_matrices=False)
+    p, j = np.nonzero(size > RANK * np.max(size, initial=0.0))
+    root = np.sqrt(size[p, j])[:, None]
+    return left[p, :, j] * root, right[p, j] * root, p
+
+
 def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
     """Return a program without cones over these data and slopes."""
     return GroupForm(
@@ -274,16 +311,16 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     """Return ``min loss(sum_p S_p * (X u_p) + X s) + beta sum_p ||u_p||`` in CVXPY."""
     import cvxpy as cp
 
-    n, d = form.X.shape
-    U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(n, name="z")
-    s = cp.Variable(d, name="s")
-    output = cp.sum(cp.multiply(form.slopes, form.X @ U), axis=1)
+    d = form.X.shape[1]
+    U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(form.y.shape, name="z")
+    s = cp.Variable(form.still().shape, name="s")
+    output = output_formula(form, U)
     fit = z == (output + form.X @ s if form.skip else output)
     objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
     problem = cp.Problem(cp.Minimize(objective), [fit])
 
     def points() -> tuple[Neurons, Dual]:
-        free = s.value if form.skip else np.zeros(d)
+        free = s.value if form.skip else form.still()
         return Neurons(U.value, np.zeros((d, 0)), free), Dual(fit.dual_value)
 
     variables = {"U": U, "z": z} | ({"s": s} if form.skip else {})
@@ -292,6 +329,6 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
 
 def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:
     """Return the zero network of a program without cones and the loss's slope there."""
-    n, d = form.X.shape
-    mu = -form.loss.gradient(np.zeros(n), form.y)
-    return Neurons(np.zeros((d, form.blocks)), np.zeros((d, 0)), np.zeros(d)), Dual(mu)
+    d = form.X.shape[1]
+    mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
+    return Neurons(np.zeros((d, form.blocks)), np.zeros((d, 0)), form.still()), Dual(mu)

@@ -18,13 +18,14 @@ from convexnn.forms import (
     MajorantForm,
     NetworkForm,
     Neurons,
+    summed,
 )
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
 from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError, choice, flag, non_negative
 from convexnn.problems.majorant import majorant_bound, majorant_formula
-from convexnn.problems.training import Training
+from convexnn.problems.training import VectorTraining
 from convexnn.relaxation import relaxed_bound
 from convexnn.solution import Certificate
 
@@ -37,7 +38,7 @@ LISTED = 2_000  # cells of the data up to which the program over all patterns is
 
 
 @dataclass(frozen=True, eq=False)
-class ReluTraining(Training):
+class ReluTraining(VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over two-layer networks.
 
     ``f(x) = sum_j alpha_j act(u_j'x) + s'x`` with ``act(t) = max(t, leak t)``. Over the
@@ -47,7 +48,9 @@ class ReluTraining(Training):
         subject to  z = sum_p S_p * (X (v_p - w_p)) + X s,   E * (X V) >= 0,   E * (X W) >= 0
 
     whose solutions are networks of the same objective: ``u = v / sqrt||v||``, ``alpha =
-    sqrt||v||``, and minus that for ``w``. The majorant over the same patterns,
+    sqrt||v||``, and minus that for ``w``. Of k outputs each neuron has one: there are V and W for
+    each output, over the same patterns, and the loss alone may couple them. The majorant over the
+    same patterns,
 
         minimise    sum_i max over z in [low_i, up_i] of l(z; y_i) + beta sum_p (||v_p|| + ||w_p||)
         where       low = (S * X V) 1 - act(X W) 1 + X s,  up = act(X V) 1 - (S * X W) 1 + X s,
@@ -60,12 +63,13 @@ class ReluTraining(Training):
     ----------
     X : array of shape (n, d)
         Examples. Columns are used as they are: standardise them first if they differ in scale.
-    y : array of shape (n,)
-        Targets; for "logistic" and "hinge" any two labels.
+    y : array of shape (n,), or (n, k)
+        Targets; for "logistic" and "hinge" any two labels, for "softmax" two or more. Targets of
+        k columns are those of k outputs; a single column is the same as none.
     beta : float
         Weight of the penalty, > 0. Losses are summed, not averaged: beta = n lambda.
-    loss : {"squared", "logistic", "hinge", "huber"} or Loss, default "squared"
-        "squared" is ``(z - y)^2 / 2``.
+    loss : {"squared", "logistic", "hinge", "huber", "softmax"} or Loss, default "squared"
+        "squared" is ``(z - y)^2 / 2``; "softmax" the cross-entropy of one output for each class.
     patterns : None, "all", int, Patterns or array of shape (n, P), default None
         None or "all": the program over all patterns, the network's own problem. An int draws
         that many at random (seed 0). Others are used as given; duplicates and, without a
@@ -82,7 +86,11 @@ class ReluTraining(Training):
     formulation : {"cones", "majorant"}, default "cones"
         Which of the two programs. Over given patterns the certificate of the majorant is on the
         majorant itself: its objective is the majorant's value, which the network's own
-        (`objective`) does not exceed. "majorant" takes a loss of ``|z - y|`` or of the margin.
+        (`objective`) does not exceed. "majorant" takes a loss of ``|z - y|`` or of the margin, and
+        one output.
+    multiclass : {None, "one-vs-rest"}, default None
+        With "one-vs-rest", "logistic" and "hinge" take more than two classes: an output for each,
+        its loss that class against all others. The largest output names the class.
 
     Raises
     ------
@@ -119,6 +127,15 @@ class ReluTraining(Training):
         self._set("leak", leak)
         self._set("skip", flag("skip", self.skip))
         self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        for name, value, simple in (
+            ("skip", self.skip, False),
+            ("formulation", self.formulation, "cones"),
+        ):
+            if self.outputs > 1 and value != simple:
+                raise ProblemError(
+                    f"{name} must be {simple!r} for more than one output ({self.outputs}), "
+                    f"got {value!r}"
+                )
 
     @property
     def _norm(self) -> Norm:
@@ -166,8 +183,8 @@ class ReluTraining(Training):
         else:
             count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
-        coupled = form is not MajorantForm
-        return Size(n, d, count, True, smooth, GRADING * n * count, coupled)
+        coupled, k = form is not MajorantForm, self.outputs
+        return Size(n, d, count, True, smooth, GRADING * n * count * k, coupled, k)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `GroupForm`, `MajorantForm`, `NetworkForm` or `CvxpyProgram`."""
@@ -223,12 +240,13 @@ class ReluTraining(Training):
 
         form = self._group_form
         X, S, E = form.X, form.slopes, np.sign(form.slopes - 0.5 * (1.0 + self.leak))
-        n, d = X.shape
-        P = S.shape[1]
-        V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")
-        s, z = cp.Variable(d, name="s"), cp.Variable(n, name="z")
-        output = cp.sum(cp.multiply(S, X @ (V - W)), axis=1)
+        d, k = X.shape[1], form.outputs
+        m = k * S.shape[1]
+        V, W = cp.Variable((d, m), name="V"), cp.Variable((d, m), name="W")
+        s, z = cp.Variable(form.still().shape, name="s"), cp.Variable(form.y.shape, name="z")
+        output = output_formula(form, V - W)
         fit = [z == (output + X @ s if self.skip else output)]
+        E = np.tile(E, k)
         inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
         penalty = self._norm.cvxpy(V) + self._norm.cvxpy(W)
         problem = cp.Problem(
@@ -236,7 +254,7 @@ class ReluTraining(Training):
         )
 
         def points() -> tuple[Neurons, Dual]:
-            free = s.value if self.skip else np.zeros(d)
+            free = s.value if self.skip else form.still()
             return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
 
         return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, self.needs(), True)
@@ -244,10 +262,11 @@ class ReluTraining(Training):
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
         form = self._network_form
-        n, d = form.X.shape
-        mu = -form.loss.gradient(np.zeros(n), form.y)
-        P = 0 if self.patterns is None else self._listed.shape[1]
-        return Neurons(np.zeros((d, P)), np.zeros((d, P)), np.zeros(d)), Dual(mu)
+        d = form.X.shape[1]
+        mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
+        m = 0 if self.patterns is None else self.outputs * self._listed.shape[1]
+        still = np.zeros((d, *form.y.shape[1:]))
+        return Neurons(np.zeros((d, m)), np.zeros((d, m)), still), Dual(mu)
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that the columns of V and W are, patterns aside."""
@@ -256,7 +275,7 @@ class ReluTraining(Training):
 
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._network_form
-        output = form.activate(XV).sum(axis=1) - form.activate(XW).sum(axis=1)
+        output = summed(form.activate(XV), form.y) - summed(form.activate(XW), form.y)
         z = output + form.X @ primal.skip if self.skip else output
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
 
@@ -324,8 +343,9 @@ class ReluTraining(Training):
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs
         assert signs is not None
+        outside = -np.tile(signs.T, self.outputs)
         worst = max(
-            float(np.max(-signs.T * XV, initial=0.0)), float(np.max(-signs.T * XW, initial=0.0))
+            float(np.max(outside * XV, initial=0.0)), float(np.max(outside * XW, initial=0.0))
         )
         largest = max(
             float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0))
@@ -367,3 +387,15 @@ def checked_patterns(patterns: Any, n: int) -> int | Patterns | None:
             f"patterns must have one row per row of X ({n}), got shape {given.matrix.shape}"
         )
     return given
+
+
+def output_formula(form: GroupForm, U: Any) -> Any:
+    """Return ``sum_p S_p * (X u_p)`` for the columns of U, a column for each of several outputs."""
+    import cvxpy as cp
+
+    P = form.slopes.shape[1]
+    parts = [
+        cp.sum(cp.multiply(form.slopes, form.X @ U[:, c * P : (c + 1) * P]), axis=1)
+        for c in range(form.outputs)
+    ]
+    return parts[0] if form.y.ndim == 1 else cp.vstack(parts).T

@@ -5,15 +5,27 @@ from __future__ import annotations
 import copy
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.losses import Loss, as_loss
+from convexnn.forms import outputs_of
+from convexnn.losses import LOSSES, Loss, as_loss
 from convexnn.network import TwoLayerNetwork
 from convexnn.norms import NORMS, Norm
-from convexnn.problem import Labels, ProblemError, flag, given_labels, labels, positive, real_array
+from convexnn.problem import (
+    Labels,
+    ProblemError,
+    choice,
+    flag,
+    given_labels,
+    labels,
+    positive,
+    real_array,
+    several_classes,
+    several_targets,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -80,6 +92,7 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
 class Training:
     """Base of the builders: examples, targets, loss and weight of the penalty."""
 
+    vector: ClassVar[bool] = False  # whether it takes several outputs
     X: Array
     y: Any
     _: KW_ONLY
@@ -92,6 +105,8 @@ class Training:
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
         self._set("loss", checked_loss(self.loss))
+        if not (self._loss.separable or self.vector):
+            raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {self._loss.name!r}")
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         self._set("y", checked_targets(self.y, self.labels, self._loss))
@@ -181,15 +196,28 @@ class Training:
         leak: float = 0.0,
         gates_v: Array | None = None,
     ) -> TwoLayerNetwork:
-        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``."""
+        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``.
+
+        Each neuron has one output, in the order of `Neurons`.
+        """
         weights = np.hstack([V, W])
-        sign = np.concatenate([np.ones(V.shape[1]), -np.ones(W.shape[1])])
+        k = outputs_of(self.labels.targets)
+        own = np.concatenate([np.repeat(np.eye(k), part.shape[1] // k, axis=0) for part in (V, W)])
+        own[V.shape[1] :] *= -1.0
         size = self._norm.value(weights.T)
         alive = size > 0.0
         root = np.sqrt(size[alive])
-        alpha = (sign[alive] * root)[:, None]
-        U = weights[:, alive] / root
-        gates = None if gates_v is None else gates_v[:, alive]
+        gates = None if gates_v is None else np.tile(gates_v, k)[:, alive]
+        return self._layers(weights[:, alive] / root, own[alive] * root[:, None], skip, leak, gates)
+
+    def _layers(
+        self,
+        U: Array,
+        alpha: Array,
+        skip: Array | None = None,
+        leak: float = 0.0,
+        gates: Array | None = None,
+    ) -> TwoLayerNetwork:
         d = self.X.shape[1]
         return TwoLayerNetwork(
             U=U[:d],
@@ -227,7 +255,7 @@ def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:
         If the loss at the zero network is not finite.
     """
     with np.errstate(over="ignore"):
-        worth = float(np.sum(loss.value(np.zeros(len(found.targets)), found.targets)))
+        worth = float(np.sum(loss.value(np.zeros_like(found.targets), found.targets)))
     if not np.isfinite(worth):
         raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
     kept = found.targets
@@ -243,9 +271,51 @@ def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
     Where none is alive, the largest is no measure of what is dead: the objective, in units of
     the penalty's weight, is.
     """
-    size_v, size_w = norm.value(primal.V.T), norm.value(primal.W.T)
+    size_v, size_w = sizes(norm, primal.V), sizes(norm, primal.W)
     largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
     level = max(DEAD * largest, NEGLIGIBLE * worth)
     return primal._replace(
         V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
     )
+
+
+def sizes(norm: Norm, weights: Array) -> Array:
+    """Return the norm that each column has a part in."""
+    size = norm.value(weights.T)
+    return np.tile(size, weights.shape[1] // max(len(size), 1))
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTraining(Training):
+    """Training that takes several outputs: several targets, or more than two classes."""
+
+    vector: ClassVar[bool] = True
+    _: KW_ONLY
+    multiclass: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.multiclass is not None:
+            choice("multiclass", self.multiclass, ("one-vs-rest",))
+        super().__post_init__()
+        two_sided = self._loss.classification and self._loss.separable
+        if self.multiclass is not None and not two_sided:
+            raise ProblemError(
+                f"multiclass must be None for loss {self._loss.name!r}, got {self.multiclass!r}"
+            )
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, a column for each output, and the labels they are."""
+        n = len(self.X)
+        if not self._loss.classification:
+            return several_targets("y", self.y, n)
+        if not self._loss.separable:
+            return several_classes("y", self.y, n, one_vs_rest=False)
+        if self.multiclass is not None:
+            return several_classes("y", self.y, n, one_vs_rest=True)
+        return labels("y", self.y, n, classification=True)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of the network."""
+        return outputs_of(self.labels.targets)

@@ -183,7 +183,7 @@ class State:
     @classmethod
     def begin(cls, form: GroupForm, rho: float | None, sigma: float | None, start: Any) -> State:
         """Start from zero or from a primal (and dual) point."""
-        n, d = form.X.shape
+        d = form.X.shape[1]
         direct = isinstance(form.loss, Squared)
         curvature = form.loss.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
@@ -198,10 +198,10 @@ class State:
             sigma,
             v,
             np.zeros_like(v),
-            np.zeros(n),
-            np.zeros(n),
-            np.zeros(d),
-            np.zeros(n),
+            np.zeros_like(form.y),
+            np.zeros_like(form.y),
+            form.still(),
+            np.zeros_like(form.y),
         )
         if start is not None:
             primal, dual = start
@@ -313,14 +313,15 @@ class LinearSolve:
         form = self.form
         P, d = form.slopes.shape[1], form.X.shape[1]
         half = form if form.signs is None else form._replace(signs=None)
-        inner = cho_solve(self.factor, half.correlate(r).reshape(-1), check_finite=False)
-        return (r - half.predict(inner.reshape(P, d))) / self.kappa
+        right = half.correlate(r).reshape(-1, P * d).T  # a column for each output
+        inner = cho_solve(self.factor, right, check_finite=False)
+        return (r - half.predict(np.ascontiguousarray(inner.T).reshape(-1, d))) / self.kappa
 
     def solve(self, r: Array) -> tuple[Array, Array]:
         """Return ``q`` and the free part ``s``."""
         q = self._apply(r)
         if not self.form.skip:
-            return q, np.zeros(self.form.X.shape[1])
+            return q, self.form.still()
         s = -self.schur @ (self.form.X.T @ q)
         return q + self.inverse_X @ s, s
 

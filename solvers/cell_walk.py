@@ -11,6 +11,7 @@ allows one; elsewhere a relaxation bounds what no search can exclude.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
 from convexnn.relaxation import improve
 from convexnn.solvers.admm import Admm
-from convexnn.solvers.ipm import Ipm, path
+from convexnn.solvers.ipm import Ipm, points, together
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
 from convexnn.solvers.options import unpack
 from convexnn.solvers.pool import alive, distinct, gathered
@@ -87,15 +88,15 @@ class CellWalk:
         single = form.over(np.ones((len(form.y), 1), np.bool_))
         Ipm().prepare(single)
         lower_bound(single, Dual(np.zeros_like(form.y)))
-        price(form, form.y, form.X[:1])
+        price(form, next(sides(form.y)), form.X[:1])
         if provable(form):
             mixed = np.array([1.0, -1.0])
             bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return the search's and the convex solves', with the patterns of a few rounds."""
-        found = size._replace(patterns=POOLED * WIDTH + 2 * ADDED)
-        work = newton_work(size.n, size.d, found.patterns)
+        found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
+        work = size.outputs * newton_work(size.n, size.d, found.patterns)
         inner = Ipm() if work <= NEWTON_WORK else Admm()
         graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
         return Lbfgs().memory(size) | inner.memory(found) | graded
@@ -206,9 +207,18 @@ class Walk:
         return f"The {limit} rounds of pricing ran out: raise max_iter."
 
     def relax(self, dual: Dual, network: Neurons) -> None:
-        """Look for the dual point of the best relaxed bound, and show what it proves."""
+        """Look for the dual point of the best relaxed bound, and show what it proves.
+
+        Only of one output: the relaxation is over one multiplier for each example.
+        """
         n, d = self.form.X.shape
-        if self.form.cells is None and n * d * d <= RELAXED and not self.reporter.expired():
+        single = self.form.y.ndim == 1
+        if (
+            single
+            and self.form.cells is None
+            and n * d * d <= RELAXED
+            and not self.reporter.expired()
+        ):
             self.outer = improve(self.form, dual.mu)
             self.show(network, dual)
 
@@ -231,7 +241,7 @@ class Walk:
         form = self.form
         starts = self.starts(live, probes)
         violating, worst = [], 0.0
-        for side in (mu, -mu):
+        for side in sides(mu):
             priced = price(form, side, starts, expired=self.reporter.expired)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
@@ -244,6 +254,7 @@ class Walk:
         random = self.rng.standard_normal((probes, d))
         random[::2] = random[::2] @ self.whitening
         own = np.vstack([live.V.T, live.W.T])
+        own = own[own.any(axis=1)]
         if len(own) == 0:
             return random
         own = own / np.linalg.norm(own, axis=1, keepdims=True)
@@ -258,19 +269,25 @@ class Walk:
         tol = min(max(0.01 * self.options.tol, SHARPEST), 1e-6)
         if self.worst > ROUGH:
             tol = max(tol, 1e-4 * min(1.0, self.best))
-        if newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) <= NEWTON_WORK:
-            for newton, state in path(group):
-                if newton.gap(state) <= tol and newton.difference(state) <= 3.0 * tol:
-                    return self.found(matrix, *newton.points(state))
+        work = newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) * group.outputs
+        if work <= NEWTON_WORK and group.separable:
+            for front in together(group):
+                if all(
+                    newton.gap(at) <= tol and newton.difference(at) <= 3.0 * tol
+                    for newton, at in front
+                ):
+                    return self.found(matrix, *points(group, front))
                 if self.reporter.expired():
                     raise Ended  # a point half-way is no use
-            primal, dual = newton.points(state)
+            primal, dual = points(group, front)
             inner = Inner(group, self.reporter, tol)
             Admm().run(group, Options(tol, MENDING_ITER, 0, {}), inner, (primal, dual))
             return self.found(matrix, min(primal, inner.last[0], key=form.objective), dual)
-        inner = Inner(group, self.reporter, max(tol, 1e-4))
+        small = work <= NEWTON_WORK  # there sharpness is cheap
+        inner = Inner(group, self.reporter, tol if small else max(tol, 1e-4))
         start = (gathered(form, begin, matrix), None)
-        Admm().run(group, Options(tol, CONVEX_ITER, 0, {}), inner, start)
+        steps = MENDING_ITER if small else CONVEX_ITER
+        Admm().run(group, Options(tol, steps, 0, {}), inner, start)
         return self.found(matrix, *inner.last)
 
     def found(self, matrix: BoolArray, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
@@ -297,8 +314,8 @@ class Walk:
         while True:
             before = self.reporter.remaining()
             self.show(turn.network, turn.dual._replace(nodes=nodes))
-            sides = [search_all(form, side, nodes) for side in (turn.dual.mu, -turn.dual.mu)]
-            missed = [form.X @ side.point >= 0.0 for side in sides if side.value > level]
+            searched = [search_all(form, side, nodes) for side in sides(turn.dual.mu)]
+            missed = [form.X @ side.point >= 0.0 for side in searched if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
             following = GROWTH * nodes
@@ -306,8 +323,8 @@ class Walk:
             if before is not None and remaining is not None:
                 rate = nodes / max(before - remaining, 1e-3)
                 following = min(following, int(0.8 * rate * remaining))
-            wide = max(side.upper for side in sides) > HOPELESS * form.beta
-            if all(side.nodes < nodes for side in sides) or following <= nodes:
+            wide = max(side.upper for side in searched) > HOPELESS * form.beta
+            if all(side.nodes < nodes for side in searched) or following <= nodes:
                 return None
             if following > (MODEST_NODES if wide else MOST_NODES):
                 if self.outer is None:
@@ -337,7 +354,7 @@ class Inner:
         self.group, self.tol = group, tol
         self.expired, self.remaining = reporter.expired, reporter.remaining
         self.last: tuple[Neurons, Dual] = (
-            group.neurons(np.zeros((group.blocks, group.X.shape[1])), np.zeros(group.X.shape[1])),
+            group.neurons(np.zeros((group.blocks, group.X.shape[1])), group.still()),
             Dual(np.zeros_like(group.y)),
         )
 
@@ -350,6 +367,13 @@ class Inner:
         value = float(loss + group.beta * group.norm.value(rows).sum())
         gap = (value - lower_bound(group, dual)) / max(1.0, abs(value))
         return gap <= self.tol or self.expired()
+
+
+def sides(mu: Array) -> Iterator[Array]:
+    """Yield what neurons that add to each output, or subtract from it, are priced at."""
+    for column in np.atleast_2d(mu.T):
+        yield column
+        yield -column
 
 
 def provable(form: NetworkForm) -> bool:

@@ -14,6 +14,7 @@ from convexnn.problem import Problem
 FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's
 ATTEMPTS = 4
+SEMIDEFINITE = ("PSD", "SvecPSD")  # by the version of CVXPY
 ENTRY = 170.0  # bytes that CVXPY and a solver take for a non-zero of the constraints, measured
 
 
@@ -63,7 +64,7 @@ class CvxpySolver:
     solver : str
         As CVXPY spells it.
     knows : frozenset of str
-        Some of "qp", "soc", "exp".
+        Some of "qp", "soc", "exp", "sdp".
     """
 
     def __init__(self, solver: str, knows: frozenset[str]) -> None:
@@ -83,6 +84,7 @@ class CvxpySolver:
             "qp": "quadratic objectives",
             "soc": "second-order cones",
             "exp": "exponential cones",
+            "sdp": "semidefinite cones",
         }
         return "no " + ", no ".join(words[m] for m in sorted(missing)) if missing else None
 
@@ -93,8 +95,8 @@ class CvxpySolver:
             form.problem.get_problem_data(self.solver)
 
     def memory(self, size: Size) -> dict[str, float]:
-        """Return 170 bytes a non-zero: ``ndP``, or ``4 ndP`` with cones."""
-        entries = size.n * size.d * size.patterns * (4 if size.cones else 1)
+        """Return 170 bytes a non-zero: ``ndP``, or ``4 ndP`` with cones, for each output."""
+        entries = size.outputs * size.n * size.d * size.patterns * (4 if size.cones else 1)
         return {f"{entries:,} non-zeros of its constraints": ENTRY * entries}
 
     def run(
@@ -167,6 +169,8 @@ def discover() -> list[CvxpySolver]:
         if conic is not None:
             cones = conic.SUPPORTED_CONSTRAINTS
             knows |= {name for name, cone in (("soc", SOC), ("exp", ExpCone)) if cone in cones}
+            if any(cone.__name__ in SEMIDEFINITE for cone in cones):
+                knows.add("sdp")
             if "soc" in knows:
                 knows.add("qp")  # CVXPY turns a quadratic objective into a cone
         if solver in SOLVER_MAP_QP:

@@ -84,8 +84,9 @@ class Fista:
         prox = BlockProx(form)
         place = workplace(form, prox, **asked)
         products = place(asked["dtype"])
-        n, d = form.X.shape
-        point = Point(products.send(np.zeros((form.blocks, d))), np.zeros(d), np.zeros(n))
+        d = form.X.shape[1]
+        still = products.send(np.zeros((form.blocks, d)))
+        point = Point(still, form.still(), np.zeros_like(form.y))
         mu = -form.loss.gradient(point.z, form.y)
         if start is not None:
             primal, dual = start
@@ -163,16 +164,19 @@ def _descend(
     slope = products.correlate(gradient)
     slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
+    terms = np.sum(np.abs(values)) + np.sum(np.abs(gradient * at.z))  # an envelope's may cancel
     while np.isfinite(curvature):
         step = 1.0 / curvature
         rows = products.prox(at.rows - step * slope, step)
         skip = at.skip - step * slope_skip
         z = _predict(form, products.predict(rows), skip)
         change = z - at.z
-        excess = float(np.sum(loss.value(z, form.y) - values - gradient * change))
+        rise = loss.value(z, form.y) - values
+        along = (gradient * change).reshape(*rise.shape, -1).sum(axis=-1)  # of an example's loss
+        excess = float(np.sum(rise - along))
         shift = rows - at.rows
         moved = products.dot(shift, shift) + float(np.sum(np.square(skip - at.skip)))
-        rounding = 1e-14 * float(np.sum(np.abs(values) + np.abs(gradient * z)))
+        rounding = 1e-14 * terms
         if products.single:
             noise = SINGLE * float(np.linalg.norm(z))
             rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)
@@ -215,7 +219,7 @@ def _told(dtype: str, single: int, iterations: int) -> str:
 
 def _largest_square(form: GroupForm, products: Products) -> float:
     """Estimate ``||[F, X]||^2`` by a few power iterations."""
-    r = np.random.default_rng(0).standard_normal(len(form.y))
+    r = np.random.default_rng(0).standard_normal(form.y.shape)
     size = 1.0
     for _ in range(8):
         r /= max(float(np.linalg.norm(r)), 1e-300)

@@ -58,8 +58,9 @@ class Ipm:
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `GroupForm`."""
-        return None
+        """Return None for every `GroupForm` that is a program for each output by itself."""
+        form: GroupForm = problem.canonical(GroupForm)
+        return None if form.separable else "its loss or its norm couples the outputs"
 
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
@@ -77,28 +78,45 @@ class Ipm:
         parts = {
             f"its {side:,} x {side:,} matrix": 16.0 * side**2,
             "the rows behind its matrix": 16.0 * n * unknowns,
-            "its blocks": 48.0 * size.weights * size.d,
+            "its blocks": 48.0 * size.weights / size.outputs * size.d,
         }
         if size.cones:
             parts["its facets"] = 320.0 * n * size.patterns
             parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
-        return parts
+        return {use: size.outputs * count for use, count in parts.items()}
 
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Step until the reporter is satisfied or no step helps."""
         unpack("ipm", options.extra)
         shown, limit = np.inf, options.max_iter or MAX_ITER
-        for k, (newton, state) in enumerate(path(form), start=1):
-            gap = newton.gap(state)
+        for k, front in enumerate(together(form), start=1):
+            gap = max(newton.gap(state) for newton, state in front)
             due = gap <= REPORTED * shown or gap <= options.tol or k == limit
             if due or reporter.expired():
                 shown = gap
-                if reporter.report(k, *newton.points(state)) or reporter.expired():
+                if reporter.report(k, *points(form, front)) or reporter.expired():
                     return Raw("stopped")
             if k == limit:
                 return Raw("max_iter")
-        reporter.report(k, *newton.points(state))
+        reporter.report(k, *points(form, front))
         return Raw("finished", "No further step is possible at this accuracy.")
+
+
+def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:
+    """Yield the point of each output's program after each step, until none can go on."""
+    paths = [path(single) for single in form.single()]
+    front = [next(one) for one in paths]
+    going = True
+    while going:
+        yield front
+        fresh = [next(one, None) for one in paths]
+        going = any(step is not None for step in fresh)
+        front = [old if new is None else new for old, new in zip(front, fresh, strict=True)]
+
+
+def points(form: GroupForm, front: list[tuple[Newton, Iterate]]) -> tuple[Neurons, Dual]:
+    """Return the points of the outputs' programs as one."""
+    return form.joined([newton.points(state) for newton, state in front])
 
 
 def path(form: GroupForm) -> Iterator[tuple[Newton, Iterate]]:

@@ -5,8 +5,9 @@ l2 penalty the variables are the two layers,
 
     loss(act(X U) a + X s, y) + beta/2 (||U||_F^2 + ||a||^2),
 
-with l1 the positive and negative parts of merged neurons of fixed output sign, under bounds.
-A loss with kinks is searched through two ever narrower Moreau envelopes.
+each neuron with a weight for the one output it has; with l1 the positive and negative parts of
+merged neurons of fixed output sign, under bounds. A loss with kinks is searched through two ever
+narrower Moreau envelopes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.arrays import Array
+from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import Dual, NetworkForm, Neurons
+from convexnn.forms import Dual, NetworkForm, Neurons, outputs_of
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
+from convexnn.solvers.pool import owners, regrouped
 
 STARTS = 6
 WIDTH = 50
@@ -39,7 +41,7 @@ class Lbfgs:
     starts : int, default 6
         Random starts; the best network is kept.
     width : int, default 50
-        Hidden neurons of each.
+        Hidden neurons of each, for every output.
     """
 
     name = "lbfgs"
@@ -58,8 +60,9 @@ class Lbfgs:
         import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
 
     def memory(self, size: Size) -> dict[str, float]:
-        """Return ``8 w (5 n + 50 d)``: hidden layers of default width w, and L-BFGS's history."""
-        return {"its hidden layers": 8.0 * WIDTH * (5 * size.n + 50 * size.d)}
+        """Return ``8 w (5 n + 50 d)`` for w neurons: hidden layers, and L-BFGS's history."""
+        neurons = size.outputs * WIDTH
+        return {"its hidden layers": 8.0 * neurons * (5 * size.n + 50 * size.d)}
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -95,6 +98,7 @@ def search(
     ----------
     form : NetworkForm
     starts, width : int
+        The width is that of each output.
     options : Options
         Its seed and iteration limit.
     reporter : Reporter
@@ -117,14 +121,44 @@ def search(
 
 def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> Neurons:
     """Return neurons of random direction whose sum is of the targets' size."""
-    d = form.X.shape[1]
-    weights = rng.standard_normal((d, width))
+    d, k = form.X.shape[1], outputs_of(form.y)
+    weights = rng.standard_normal((d, k * width))
     images = form.X @ weights
     size = np.sqrt(np.mean(np.square(images), axis=0)) * np.sqrt(width)
     spread = float(np.std(form.y)) or 1.0
     weights *= spread / np.where(size > 0.0, size, 1.0)
-    half = width // 2
-    return Neurons(weights[:, half:], weights[:, :half], np.zeros(d))
+    half = k * (width // 2)
+    return Neurons(weights[:, half:], weights[:, :half], np.zeros((d, *form.y.shape[1:])))
+
+
+class Wiring:
+    """Which output each neuron has; a single output is not looked up."""
+
+    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
+        self.k = outputs_of(form.y)
+        self.scalar = form.y.ndim == 1
+        self.owner = np.concatenate([owners(begin.V, self.k), owners(begin.W, self.k)])
+        self.own = np.eye(self.k)[self.owner]
+
+    def output(self, active: Array, a: Array) -> Array:
+        """Return the sum of the neurons' activations, weighted by ``a``, at each output."""
+        result: Array = active @ (a if self.scalar else a[:, None] * self.own)
+        return result
+
+    def back(self, slope: Array) -> Array:
+        """Return the loss's slope at the output of each neuron."""
+        return slope[:, None] if self.scalar else slope[:, self.owner]
+
+    def weight(self, active: Array, slope: Array) -> Array:
+        """Return the gradient in ``a``."""
+        if self.scalar:
+            return active.T @ slope
+        result: Array = np.einsum("nj,nj->j", active, self.back(slope))
+        return result
+
+    def grouped(self, weights: Array, kept: BoolArray) -> Array:
+        """Return the kept columns, as many for each output: with zeros where it has fewer."""
+        return regrouped(weights, self.owner, kept, self.k)
 
 
 class _TimeUp(Exception):
@@ -189,7 +223,7 @@ class Layers:
     """Variables ``(U, a, s)``: both layers, and the free part; for the l2 penalty."""
 
     def __init__(self, form: NetworkForm, begin: Neurons) -> None:
-        self.form = form
+        self.form, self.wiring = form, Wiring(form, begin)
         self.width = begin.V.shape[1] + begin.W.shape[1]
 
     def pack(self, neurons: Neurons) -> Array:
@@ -198,7 +232,7 @@ class Layers:
         root = np.sqrt(self.form.norm.value(weights.T))
         sign = np.r_[np.ones(neurons.V.shape[1]), -np.ones(neurons.W.shape[1])]
         U = weights / np.where(root > 0.0, root, 1.0)
-        skip = neurons.skip if self.form.skip else neurons.skip[:0]
+        skip = neurons.skip if self.form.skip else np.zeros(0)
         return np.concatenate([U.ravel(), sign * root, skip])
 
     def _split(self, x: Array) -> tuple[Array, Array, Array]:
@@ -210,8 +244,9 @@ class Layers:
         """Merge the layers of each neuron."""
         U, a, s = self._split(x)
         merged = U * np.abs(a)
-        skip = s.copy() if self.form.skip else np.zeros(len(U))
-        return Neurons(merged[:, a > 0.0], merged[:, a < 0.0], skip)
+        skip = s.copy() if self.form.skip else np.zeros((len(U), *self.form.y.shape[1:]))
+        grouped = self.wiring.grouped
+        return Neurons(grouped(merged, a > 0.0), grouped(merged, a < 0.0), skip)
 
     def bounds(self, x: Array) -> None:
         """Return None: the variables are free."""
@@ -222,15 +257,15 @@ class Layers:
         U, a, s = self._split(x)
         hidden = form.X @ U
         active = form.activate(hidden)
-        z = active @ a
+        z = self.wiring.output(active, a)
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        back = np.where(hidden > 0.0, 1.0, form.leak) * slope[:, None]
+        back = np.where(hidden > 0.0, 1.0, form.leak) * self.wiring.back(slope)
         gradient = np.concatenate(
             [
                 ((form.X.T @ back) * a + form.beta * U).ravel(),
-                active.T @ slope + form.beta * a,
+                self.wiring.weight(active, slope) + form.beta * a,
                 form.X.T @ slope if form.skip else s,
             ]
         )
@@ -242,7 +277,7 @@ class Parts:
     """Variables ``(p, q, s)``: each merged neuron is ``p - q`` with ``p, q >= 0``; for l1."""
 
     def __init__(self, form: NetworkForm, begin: Neurons) -> None:
-        self.form = form
+        self.form, self.wiring = form, Wiring(form, begin)
         self.positive = begin.V.shape[1]
         self.width = self.positive + begin.W.shape[1]
         self.sign = np.where(np.arange(self.width) < self.positive, 1.0, -1.0)
@@ -250,7 +285,7 @@ class Parts:
     def pack(self, neurons: Neurons) -> Array:
         """Take the parts of each merged neuron."""
         weights = np.hstack([neurons.V, neurons.W])
-        skip = neurons.skip if self.form.skip else neurons.skip[:0]
+        skip = neurons.skip if self.form.skip else np.zeros(0)
         return np.concatenate(
             [np.maximum(weights, 0.0).ravel(), np.maximum(-weights, 0.0).ravel(), skip]
         )
@@ -260,7 +295,7 @@ class Parts:
         d = self.form.X.shape[1]
         cut = d * self.width
         weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
-        skip = x[2 * cut :].copy() if self.form.skip else np.zeros(d)
+        skip = x[2 * cut :].copy() if self.form.skip else np.zeros((d, *self.form.y.shape[1:]))
         return Neurons(weights[:, : self.positive], weights[:, self.positive :], skip)
 
     def bounds(self, x: Array) -> list[tuple[float | None, None]]:
@@ -276,11 +311,11 @@ class Parts:
         weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
         s = x[2 * cut :]
         hidden = form.X @ weights
-        z = form.activate(hidden) @ self.sign
+        z = self.wiring.output(form.activate(hidden), self.sign)
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        back = np.where(hidden > 0.0, 1.0, form.leak) * (slope[:, None] * self.sign)
+        back = np.where(hidden > 0.0, 1.0, form.leak) * (self.wiring.back(slope) * self.sign)
         through = (form.X.T @ back).ravel()
         gradient = np.concatenate(
             [through + form.beta, -through + form.beta, form.X.T @ slope if form.skip else s]

@@ -119,11 +119,12 @@ def test_lengths_that_differ(build: Any) -> None:
         build(X, y[:-1], beta=1.0)
 
 
-@builder
-def test_targets_with_two_axes(build: Any) -> None:
+def test_targets_with_two_axes_where_there_is_one_output() -> None:
     X, y = data()
     with refused(r"y must have 1 axis, got shape \(12, 1\)"):
-        build(X, y[:, None], beta=1.0)
+        cx.SampledReluTraining(X, y[:, None], beta=1.0)
+    with refused("loss must be one of squared, logistic, hinge, huber, got 'softmax'"):
+        cx.SampledReluTraining(X, y > 0, beta=1.0, loss="softmax")
 
 
 @builder

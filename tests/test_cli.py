@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 import convexnn as cx
+from convexnn.commands.relu import declare
 from convexnn.commands.report import show
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -47,6 +48,23 @@ def csv(tmp_path: Path) -> Path:
     path = tmp_path / "small.csv"
     np.savetxt(path, rows, delimiter=",", header="first,second,target", comments="")
     return path
+
+
+def test_solve_takes_more_than_two_classes(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    y = np.array(["a", "b", "c"])[np.argmax(X @ np.array([[1.0, -1.0, 0.0], [1.0, 0.0, -1.0]]), 1)]
+    np.savez(tmp_path / "three.npz", X=X, y=y)
+    words = ("solve", "relu", "--data", "three.npz", "--save", "s.npz", "--beta", 4)
+    done = convexnn(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    problem = cx.load(tmp_path / "s.npz").problem
+    assert problem.loss.name == "softmax"
+    assert problem.outputs == 3
+    split, against_rest = declare(str(tmp_path / "three.npz"), 1.0, "hinge", 0)
+    assert against_rest.multiclass == "one-vs-rest"
+    assert against_rest.outputs == 3
+    assert set(split.y) == {"a", "b", "c"}
 
 
 def test_solve_npz_saves_the_solution_and_the_figure(npz: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ N, D, P, BETA = 20, 3, 8, 0.5
 RADIUS = 0.05
 REFERENCE = "cvxpy:clarabel"
 LOSSES = ("squared", "logistic", "hinge", "huber")
-CLASSIFICATION = ("logistic", "hinge")
+CLASSIFICATION = ("logistic", "hinge", "softmax")
 
 
 class Tolerance(NamedTuple):
@@ -42,6 +42,7 @@ TOLERANCES = {
     "logistic": Tolerance(1e-5, 1e-5, 1e-8),
     "huber": Tolerance(1e-5, 1e-5, 1e-8),
     "hinge": Tolerance(1e-4, 1e-4, 1e-8),
+    "softmax": Tolerance(1e-5, 1e-5, 1e-8),
 }
 MAX_ITER = {"admm": 50_000, "fista": 50_000}
 EXCUSED = {"cvxpy:scs": {cx.Status.INACCURATE}}
@@ -60,12 +61,19 @@ class Case(NamedTuple):
     ball: str = ""
     activation: str = "relu"
     layers: int = 2
+    outputs: int = 1
+
+    @property
+    def coupled(self) -> bool:
+        """Whether it is no program for each output by itself."""
+        return self.loss == "softmax" or (self.penalty == "nuclear" and self.outputs > 1)
 
     def __str__(self) -> str:
         marks = [self.bias and "bias", self.leak and f"leak{self.leak}", self.skip and "skip"]
         marks.append(self.formulation == "majorant" and "majorant")
         marks.append(self.ball)
         marks.append(self.kind == "narrow" and f"{self.activation}{self.layers}")
+        marks.append(self.outputs > 1 and f"outputs{self.outputs}")
         return "-".join([self.kind, self.loss, self.penalty, *(str(m) for m in marks if m)])
 
 
@@ -86,6 +94,14 @@ CASES = [
     Case("relu", "logistic", "l1", bias=True, skip=True, formulation="majorant"),
     *(Case("gated", loss, penalty) for loss in LOSSES for penalty in ("l2", "l1", "nuclear")),
     Case("gated", "squared", "l2", bias=True),
+    Case("relu", "squared", outputs=3),
+    Case("relu", "logistic", bias=True, outputs=3),
+    Case("relu", "huber", "l1", leak=0.2, outputs=3),
+    Case("relu", "softmax", outputs=3),
+    Case("relu", "softmax", "l1", bias=True, leak=0.2, outputs=3),
+    *(Case("gated", loss, "nuclear", outputs=3) for loss in (*LOSSES, "softmax")),
+    Case("gated", "softmax", "l2", bias=True, outputs=3),
+    Case("gated", "huber", "l1", outputs=3),
     *(Case("sampled", loss) for loss in LOSSES),
     Case("sampled", "squared", bias=True),
     *(Case("narrow", loss) for loss in LOSSES),
@@ -108,9 +124,16 @@ CASES = [
 
 
 @cache
-def data(loss: str) -> tuple[Array, Array]:
+def data(loss: str, outputs: int = 1) -> tuple[Array, Array]:
     rng = np.random.default_rng(3)
     X = rng.standard_normal((N, D))
+    if outputs > 1:
+        Y = np.maximum(X @ rng.standard_normal((D, outputs)), 0.0) + X[:, :1] * X[:, 1:2]
+        Y += 0.2 * rng.standard_normal((N, outputs))
+        if loss in CLASSIFICATION:
+            return X, Y.argmax(axis=1)
+        Y[:3] += np.array([[9.0], [-7.0], [6.0]])
+        return X, Y
     y = 2.0 * np.maximum(X[:, 0], 0.0) - 2.0 * np.maximum(X[:, 1] - X[:, 2], 0.0)
     y += 0.2 * rng.standard_normal(N)
     if loss in CLASSIFICATION:
@@ -123,8 +146,10 @@ def data(loss: str) -> tuple[Array, Array]:
 
 @cache
 def problem(case: Case) -> Any:
-    X, y = data(case.loss)
+    X, y = data(case.loss, case.outputs)
     common: dict[str, Any] = {"beta": BETA, "loss": case.loss, "bias": case.bias}
+    if case.outputs > 1 and case.loss in ("logistic", "hinge"):
+        common["multiclass"] = "one-vs-rest"
     if case.kind == "sampled":
         return cx.SampledReluTraining(X, y, neurons=3 * P, **common)
     if case.kind == "narrow":
@@ -161,12 +186,15 @@ def loss_by_hand(loss: str, z: Array, y: Array) -> float:
         return float(np.sum(np.log1p(np.exp(-y * z))))
     if loss == "hinge":
         return float(np.sum(np.maximum(0.0, 1.0 - y * z)))
+    if loss == "softmax":
+        shown = z - np.max(z, axis=1, keepdims=True)
+        return float(np.sum(np.log(np.sum(np.exp(shown), axis=1)) - np.sum(y * shown, axis=1)))
     r = np.abs(z - y)
     return float(np.sum(np.where(r <= 1.0, 0.5 * r**2, r - 0.5)))
 
 
 def narrow_by_hand(case: Case, model: cx.NarrowNetwork) -> float:
-    X, y = data(case.loss)
+    X, y = data(case.loss, case.outputs)
     act: Any = {
         "relu": lambda t: np.maximum(t, 0.0),
         "abs": np.abs,
@@ -191,7 +219,9 @@ def narrow_by_hand(case: Case, model: cx.NarrowNetwork) -> float:
 def network_by_hand(case: Case, model: Any) -> float:
     if case.kind == "narrow":
         return narrow_by_hand(case, model)
-    X, y = data(case.loss)
+    X, y = data(case.loss, case.outputs)
+    if case.outputs > 1 and case.loss in CLASSIFICATION:
+        y = np.where(y[:, None] == np.arange(3), 1.0, 0.0 if case.loss == "softmax" else -1.0)
     hidden = X @ model.U + model.bias
     if case.kind in ("gated", "threshold"):
         assert model.gates is not None
@@ -199,7 +229,7 @@ def network_by_hand(case: Case, model: Any) -> float:
         hidden = np.where(X @ model.gates + shift >= 0.0, hidden, 0.0)
     else:
         hidden = np.where(hidden > 0.0, hidden, case.leak * hidden)
-    z = hidden @ model.alpha[:, 0]
+    z = hidden @ model.alpha[:, 0] if case.outputs == 1 else hidden @ model.alpha
     if case.skip:
         assert model.skip is not None
         z = z + X @ model.skip + model.skip_bias
@@ -264,9 +294,10 @@ def test_no_bound_exceeds_any_objective(case: Case) -> None:
 def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> None:
     offered = set(names(case))
     linear_penalty = case.kind in ("sampled", "narrow", "threshold") or case.penalty == "l1"
-    quadratic = linear_penalty and case.loss != "logistic"
+    quadratic = linear_penalty and case.loss not in ("logistic", "softmax")
     assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
-    assert {"fista", "ipm"} <= offered or case.formulation == "majorant" or case.ball
+    assert "fista" in offered or case.formulation == "majorant" or case.ball
+    assert ("ipm" in offered) == ("fista" in offered and not case.coupled)
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic
     assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")

@@ -20,6 +20,7 @@ from convexnn.losses import (
     Logistic,
     Loss,
     Quantile,
+    Softmax,
     Squared,
     as_loss,
 )
@@ -371,5 +372,127 @@ def test_as_loss_finds_by_name_and_passes_losses_through() -> None:
 
 
 def test_as_loss_lists_the_choices_for_an_unknown_name() -> None:
-    with pytest.raises(ValueError, match="squared, logistic, hinge, huber, got 'absolute'"):
+    with pytest.raises(
+        ValueError, match="squared, logistic, hinge, huber, softmax, got 'absolute'"
+    ):
         as_loss("absolute")
+
+
+def rows(k: int) -> st.SearchStrategy[Array]:
+    return st.lists(wide, min_size=k, max_size=k).map(lambda row: np.array([row]))
+
+
+def one_hot(k: int, c: int) -> Array:
+    return np.eye(k)[[c % k]]
+
+
+def test_softmax_is_known_by_name() -> None:
+    assert as_loss("softmax") == Softmax()
+    assert "softmax" not in LOSSES
+
+
+def test_softmax_of_two_classes_is_the_logistic_loss_of_the_difference() -> None:
+    z = np.random.default_rng(0).normal(scale=5.0, size=(40, 2))
+    y = np.eye(2)[np.arange(40) % 2]
+    difference, sign = z[:, 1] - z[:, 0], 2.0 * y[:, 1] - 1.0
+    logistic = Logistic()
+    np.testing.assert_allclose(Softmax().value(z, y), logistic.value(difference, sign), atol=1e-14)
+    slope = Softmax().gradient(z, y)
+    np.testing.assert_allclose(slope[:, 1], logistic.gradient(difference, sign), atol=1e-15)
+    np.testing.assert_allclose(slope[:, 0], -slope[:, 1], atol=1e-15)
+    s = logistic.clip(np.linspace(-1.0, 1.0, 40), sign)
+    np.testing.assert_allclose(
+        Softmax().conjugate(np.stack([-s, s], axis=1), y), logistic.conjugate(s, sign), atol=1e-15
+    )
+
+
+def test_softmax_does_not_overflow() -> None:
+    z = np.array([[1e4, 0.0, -1e4], [-1e4, 1e4, 0.0]])
+    y = np.eye(3)[[0, 0]]
+    np.testing.assert_allclose(Softmax().value(z, y), [0.0, 2e4])
+    np.testing.assert_allclose(Softmax().gradient(z, y), [[0.0, 0.0, 0.0], [-1.0, 1.0, 0.0]])
+
+
+@often
+@given(z=rows(4), s=rows(4), c=st.integers(0, 3))
+def test_softmax_fenchel_young(z: Array, s: Array, c: int) -> None:
+    loss, y = Softmax(), one_hot(4, c)
+    inside = loss.clip(s, y)
+    scale = 1.0 + float(np.max(np.abs(z)))
+    total = float((loss.value(z, y) + loss.conjugate(inside, y))[0])
+    assert total >= float(np.sum(z * inside)) - 1e-14 * scale
+    slope = loss.gradient(z, y)
+    total = float((loss.value(z, y) + loss.conjugate(slope, y))[0])
+    assert abs(total - float(np.sum(z * slope))) <= 1e-14 * scale
+
+
+def test_softmax_conjugate_is_the_supremum() -> None:
+    loss, rng = Softmax(), np.random.default_rng(0)
+    y = np.eye(3)[rng.integers(3, size=6)]
+    s = loss.clip(rng.normal(scale=0.5, size=(6, 3)), y)
+    for row, label in zip(s, y, strict=True):
+        z = cp.Variable((1, 3))
+        worth = cp.sum(cp.multiply(row[None], z)) - loss.cvxpy(z, label[None])
+        found = cp.Problem(cp.Maximize(worth), [z <= 60.0, z >= -60.0]).solve(solver="CLARABEL")
+        assert float(loss.conjugate(row[None], label[None])[0]) == pytest.approx(found, abs=1e-6)
+
+
+@often
+@given(s=rows(4), c=st.integers(0, 3), scale=st.floats(0.0, 1.0))
+def test_softmax_clip_projects_on_the_domain(s: Array, c: int, scale: float) -> None:
+    loss, y = Softmax(), one_hot(4, c)
+    inside = loss.clip(s, y)
+    size = 1.0 + float(np.max(np.abs(s)))
+    assert np.isfinite(loss.conjugate(inside, y)).all()
+    low, high = loss.domain(y)
+    assert np.all(inside >= low)
+    assert np.all(inside <= high + 1e-12)
+    np.testing.assert_allclose(loss.clip(inside, y), inside, atol=1e-12)
+    other = loss.clip(scale * s[:, ::-1], y)  # obtuse angle: no point of the domain is nearer
+    assert float(np.sum((s - inside) * (other - inside))) <= 1e-9 * size
+
+
+def test_softmax_conjugate_is_infinite_off_the_simplex() -> None:
+    y = np.eye(2)[[0, 0]]
+    assert np.isinf(Softmax().conjugate(np.array([[0.1, 0.1], [0.1, -0.1]]), y)).all()
+
+
+@often
+@given(v=rows(4), c=st.integers(0, 3), step=steps)
+def test_softmax_prox_solves_its_equation(v: Array, c: int, step: float) -> None:
+    """``z + step l'(z) = v``, its error no more than rounding in z makes it."""
+    loss, y = Softmax(), one_hot(4, c)
+    z = loss.prox(v, y, step)
+    rounding = 1e-14 * (float(np.max(np.abs(v))) + step)
+    residual = z + step * loss.gradient(z, y) - v
+    assert np.max(np.abs(residual)) <= 10.0 * rounding * (1.0 + step)
+
+
+@often
+@given(v=rows(3), w=rows(3), c=st.integers(0, 2), step=steps)
+def test_softmax_prox_is_firmly_nonexpansive(v: Array, w: Array, c: int, step: float) -> None:
+    loss, y = Softmax(), one_hot(3, c)
+    moved = loss.prox(v, y, step) - loss.prox(w, y, step)
+    size = 1.0 + float(np.max(np.abs(v))) + float(np.max(np.abs(w))) + step
+    assert float(np.sum(moved * moved)) <= float(np.sum(moved * (v - w))) + 1e-12 * size**2
+
+
+def test_softmax_derivatives_and_curvature() -> None:
+    loss, rng = Softmax(), np.random.default_rng(0)
+    z, y, h = rng.normal(size=(20, 5)), np.eye(5)[rng.integers(5, size=20)], 1e-6
+    for c in range(5):
+        step = h * np.eye(5)[c]
+        up, down = z + step, z - step
+        slope = (loss.value(up, y) - loss.value(down, y)) / (2.0 * h)
+        np.testing.assert_allclose(slope, loss.gradient(z, y)[:, c], atol=1e-9)
+        bend = (loss.gradient(up, y) - loss.gradient(down, y))[:, c] / (2.0 * h)
+        np.testing.assert_allclose(bend, loss.hessian(z, y)[:, c], atol=1e-9)
+    p = np.array([0.5, 0.5, 0.0])
+    assert np.linalg.eigvalsh(np.diag(p) - np.outer(p, p))[-1] == pytest.approx(loss.curvature)
+
+
+def test_softmax_cvxpy_atom_is_the_loss() -> None:
+    rng = np.random.default_rng(1)
+    z, y = rng.normal(size=(6, 4)), np.eye(4)[rng.integers(4, size=6)]
+    atom = Softmax().cvxpy(cp.Constant(z), y)
+    assert float(atom.value) == pytest.approx(float(Softmax().value(z, y).sum()), rel=1e-12)

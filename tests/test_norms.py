@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convexnn.arrays import Array
-from convexnn.norms import L1, L2, NORMS, Linf, Norm
+from convexnn.norms import L1, L2, NORMS, Linf, Norm, Nuclear
 
 DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}
 ORDER = {"l2": 2.0, "l1": 1.0, "linf": np.inf}
@@ -219,3 +219,41 @@ def test_rotates_says_whether_rotations_keep_the_norm(norm: Norm) -> None:
     rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     same = bool(np.allclose(norm.value(rows @ rotation), norm.value(rows), rtol=1e-12))
     assert same is norm.rotates
+
+
+def of_blocks(rows: Array, k: int) -> list[Array]:
+    """The d x k matrices of the patterns, by their definition."""
+    m = len(rows) // k
+    return [rows[p::m].T for p in range(m)]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_nuclear_value_and_dual_are_those_of_numpy(k: int) -> None:
+    rows = batch((6 * k, 3), seed=k)
+    norm = Nuclear(outputs=k)
+    value = [np.linalg.norm(block, "nuc") for block in of_blocks(rows, k)]
+    dual = [np.linalg.norm(block, 2) for block in of_blocks(rows, k)]
+    np.testing.assert_allclose(norm.value(rows), value, rtol=1e-12)
+    np.testing.assert_allclose(norm.dual(rows), dual, rtol=1e-12)
+    if k == 1:
+        np.testing.assert_allclose(norm.value(rows), L2().value(rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.3, 2.5, 1e6])
+def test_nuclear_prox_meets_its_optimality_condition(step: float) -> None:
+    rows, norm = batch((12, 4), seed=1), Nuclear(outputs=3)
+    shrunk = norm.prox(rows, step)
+    slope = rows - shrunk  # step times a subgradient: in the dual ball, and aligned
+    assert np.all(norm.dual(slope) <= step + 1e-12 * norm.dual(rows))
+    aligned = np.array(
+        [np.sum(a * b) for a, b in zip(of_blocks(slope, 3), of_blocks(shrunk, 3), strict=True)]
+    )
+    room = 1e-12 * np.square(norm.value(rows))
+    assert np.all(np.abs(aligned - step * norm.value(shrunk)) <= room)
+    np.testing.assert_allclose(norm.project(rows, step), slope, atol=1e-11 * np.max(np.abs(rows)))
+
+
+def test_nuclear_cvxpy_atom_is_the_norm() -> None:
+    rows, norm = batch((6, 4)), Nuclear(outputs=3)
+    atom = norm.cvxpy(cp.Constant(rows.T))
+    assert float(atom.value) == pytest.approx(float(norm.value(rows).sum()), rel=1e-10)

@@ -444,3 +444,12 @@ def test_a_solution_is_no_network(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         cx.load(tmp_path / "none.npz")
+
+
+def test_rounding_in_an_envelope_does_not_break_the_accelerated_method() -> None:
+    rng = np.random.default_rng(22)
+    X = rng.standard_normal((20, 3))
+    y = np.where(rng.standard_normal(20) + X[:, 0] > 0.5, 1, -1)
+    problem = cx.GatedReluTraining(X, y, beta=0.5, loss="hinge", penalty="l1", patterns=8)
+    solution = cx.solve(problem, "fista", tol=1e-4)
+    assert solution.status is cx.Status.OPTIMAL, solution.message

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from typer import Option
 
 from convexnn.commands import options
@@ -16,7 +17,9 @@ from convexnn.search import local_patterns
 from convexnn.solving import solve as run_one
 
 Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
-Loss = Annotated[str, Option(help="squared, logistic, hinge or huber; by the target if left out")]
+Loss = Annotated[
+    str, Option(help="squared, huber, logistic, hinge or softmax; by the target if left out")
+]
 Count = Annotated[int, Option(help="patterns taken from local search at most", min=1)]
 
 
@@ -72,7 +75,12 @@ def compare(
 
 
 def declare(data: str, beta: float, loss: str, seed: int) -> tuple[Split, ReluTraining]:
-    """Load the data and declare training over all patterns."""
-    split = load_data(data, seed=seed)
-    kind = loss or ("logistic" if split.classification else "squared")
-    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=True)
+    """Load the data and declare training over all patterns.
+
+    Of more than two classes the loss is "softmax"; "logistic" and "hinge" are one against the rest.
+    """
+    split = load_data(data, seed=seed, several=loss not in ("squared", "huber"))
+    many = split.classification and len(np.unique(split.y)) > 2
+    kind = loss or (("softmax" if many else "logistic") if split.classification else "squared")
+    rest = "one-vs-rest" if many and kind != "softmax" else None
+    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=True, multiclass=rest)
