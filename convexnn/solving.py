@@ -451,7 +451,8 @@ def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
         if primal.V.shape[0] != d or primal.W.shape[0] != d:
             raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
         columns = primal.V.shape[1] + primal.W.shape[1]
-        if any(part.shape[1] % outputs_of(form.y) for part in (primal.V, primal.W)):
+        outputs = outputs_of(form.y) if isinstance(form, GroupForm | NetworkForm) else 1
+        if any(part.shape[1] % outputs for part in (primal.V, primal.W)):
             raise ProblemError(f"start must have as many neurons for each output, got {columns}")
         searched = isinstance(form, NetworkForm | RobustNetworkForm)
         if not searched and columns != form.blocks:

@@ -74,9 +74,11 @@ class Semismooth:
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None, or that the loss has kinks."""
-        loss = problem.canonical(GroupForm).loss
-        return None if np.isfinite(loss.curvature) else f"the {loss.name} loss has kinks"
+        """Return None, or that the loss has kinks or there are several outputs."""
+        form = problem.canonical(GroupForm)
+        if not np.isfinite(form.loss.curvature):
+            return f"the {form.loss.name} loss has kinks"
+        return None if form.outputs == 1 else f"it takes one output, not {form.outputs}"
 
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
