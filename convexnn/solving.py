@@ -33,6 +33,7 @@ from convexnn.forms import (
     MajorantForm,
     NetworkForm,
     Neurons,
+    PooledForm,
     outputs_of,
 )
 from convexnn.linear_sum import LinearSum
@@ -398,7 +399,7 @@ def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
     if MajorantForm in offered:
         return ("admm",)
     if isinstance(problem, Sized):
-        size = problem.size(GroupForm)
+        size = problem.size(PooledForm if PooledForm in offered else GroupForm)
         n, smooth = size.n, size.smooth
         if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
             return "cvxpy:clarabel", "admm", "fista"
