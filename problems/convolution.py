@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -118,6 +117,10 @@ class Convolution(VectorTraining):
         """Return the cones of the loss and of the penalty."""
         return self._loss.cones | self._norm.cones
 
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY."""
+        raise NotImplementedError
+
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
         form = self._form
@@ -130,14 +133,7 @@ class Convolution(VectorTraining):
     def _worth(self, z: Array, primal: Neurons) -> float:
         return float(self._loss.value(z, self.labels.targets).sum()) + self._penalty(primal)
 
-    def _layers(
-        self,
-        U: Array,
-        alpha: Array,
-        skip: Array | None = None,
-        leak: float = 0.0,
-        gates: Array | None = None,
-    ) -> ConvNetwork:
+    def _filters(self, U: Array, alpha: Array, gates: Array | None = None) -> ConvNetwork:
         d = self.data.shape[1] - self.bias
         shape = (-1, self.filter_size, self.filter_size, d // self.filter_size**2)
         return ConvNetwork(
@@ -232,10 +228,9 @@ class ConvGatedReluTraining(Convolution):
         V, gates = self.design.original(primal.V), self.gates.generators
         assert gates is not None
         if self._norm.separable:
-            network: ConvNetwork = self._network(V, np.zeros((len(V), 0)), gates_v=gates)
-            return network
+            return self._filters(*self._balanced(V, np.zeros((len(V), 0)), gates))
         second, first, p = shared_layers(V, self.outputs)
-        return self._layers(first.T, second, gates=gates[:, p])
+        return self._filters(first.T, second, gates[:, p])
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +292,7 @@ class ConvReluTraining(Convolution):
         outside: SignArray = -form.signs.T
         step = form.bag * max(1, ENTRIES // (form.bag * max(1, form.blocks)))
         for i in range(0, len(form.X), step):
-            z = 0.0
+            z = np.zeros(1)
             for sign, weights in ((1.0, primal.V), (-1.0, primal.W)):
                 hidden = form.X[i : i + step] @ weights
                 largest = max(largest, float(np.max(np.abs(hidden), initial=0.0)))
@@ -321,5 +316,4 @@ class ConvReluTraining(Convolution):
     def build_model(self, primal: Neurons) -> ConvNetwork:
         """Return the network, its dead filters left out."""
         original = self.design.original
-        network: ConvNetwork = self._network(original(primal.V), original(primal.W))
-        return network
+        return self._filters(*self._balanced(original(primal.V), original(primal.W)))

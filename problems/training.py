@@ -200,7 +200,12 @@ class Training:
         skip: Array | None = None,
         leak: float = 0.0,
         gates_v: Array | None = None,
-    ) -> Any:
+    ) -> TwoLayerNetwork:
+        return self._layers(*self._balanced(V, W, gates_v), skip, leak)
+
+    def _balanced(
+        self, V: Array, W: Array, gates_v: Array | None = None
+    ) -> tuple[Array, Array, Array | None]:
         """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``.
 
         Each neuron has one output, in the order of `Neurons`.
@@ -213,17 +218,16 @@ class Training:
         alive = size > 0.0
         root = np.sqrt(size[alive])
         gates = None if gates_v is None else np.tile(gates_v, k)[:, alive]
-        return self._layers(weights[:, alive] / root, own[alive] * root[:, None], skip, leak, gates)
+        return weights[:, alive] / root, own[alive] * root[:, None], gates
 
     def _layers(
         self,
         U: Array,
         alpha: Array,
+        gates: Array | None = None,
         skip: Array | None = None,
         leak: float = 0.0,
-        gates: Array | None = None,
-    ) -> Any:
-        """Return the network of two layers, in the builder's own kind."""
+    ) -> TwoLayerNetwork:
         d = self.X.shape[1]
         return TwoLayerNetwork(
             U=U[:d],

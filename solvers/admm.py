@@ -376,9 +376,10 @@ class Tuner:
 def _scale(form: GroupForm) -> float:
     """Return the mean square of a column of the matrix of all blocks."""
     if isinstance(form, PooledForm):
-        return len(form.y) * float(np.mean(np.square(form.features)))
-    squares = float(np.sum(np.square(form.X))) / form.X.shape[1]
-    return squares * float(np.mean(np.square(form.slopes)))
+        squares = np.sum(np.square(form.features)) / form.features.shape[1]
+    else:
+        squares = np.sum(np.square(form.X)) / form.X.shape[1] * np.mean(np.square(form.slopes))
+    return float(squares)
 
 
 def _size(a: Array) -> float:
