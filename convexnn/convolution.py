@@ -218,4 +218,4 @@ class ConvNetwork:
 
 def _columns(filters: Array) -> Array:
     """Return filters as columns of weights, in the order of `patches`."""
-    return filters.reshape(len(filters), -1).T
+    return filters.reshape(len(filters), int(np.prod(filters.shape[1:]))).T
