@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from convexnn.arrays import Array
 
-ENTRIES = 1 << 22  # of the hidden values that are held at a time
+ENTRIES = 1 << 20  # of the hidden values that are held at a time
 
 
 def checked_images(name: str, value: ArrayLike, size: int) -> Array:
@@ -142,7 +142,7 @@ class ConvNetwork:
         output = np.empty((len(images), self.alpha.shape[1]))
         for i in range(0, len(images), step):
             rows = patches(images[i : i + step], size, self.stride)
-            hidden = self._hidden(rows).reshape(-1, bag, m).mean(axis=1)
+            hidden = self._hidden(rows).reshape(len(rows) // bag, bag, m).mean(axis=1)
             output[i : i + step] = hidden @ self.alpha
         return output[:, 0] if output.shape[1] == 1 else output
 

@@ -28,7 +28,7 @@ from convexnn.problems.training import VectorTraining
 from convexnn.solution import Certificate
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
-ENTRIES = 1 << 22  # of the hidden values that are held at a time when a network is graded
+ENTRIES = 1 << 20  # of the hidden values that are held at a time when a network is graded
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +274,7 @@ class ConvReluTraining(Convolution):
 
     cones: ClassVar[bool] = True
     penalties: ClassVar[tuple[str, ...]] = ("l2", "l1")
-    held: ClassVar[float] = 20.0
+    held: ClassVar[float] = 25.0
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables V, W and z."""
