@@ -183,7 +183,7 @@ def test_all_patterns_are_the_global_optimum_of_the_network() -> None:
 def bounded(build: Any, loss: str) -> tuple[PooledForm, float]:
     """A small program and its optimum by Clarabel."""
     X, y = data()
-    labels = y if loss == "squared" else np.digitize(y, np.quantile(y, [0.3, 0.6]))
+    labels: Any = y if loss == "squared" else np.digitize(y, np.quantile(y, [0.3, 0.6]))
     labels = labels > 0 if loss == "logistic" else labels
     problem = build(X, labels, beta=0.05, loss=loss, filter_size=3, patterns=5)
     formula = problem.canonical(CvxpyProgram)

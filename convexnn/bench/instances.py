@@ -159,6 +159,20 @@ def _gated(rng: Rng) -> tuple[str, Any]:
     return _text(twist, X.shape, chosen), cx.GatedReluTraining(X, y, **chosen)
 
 
+def _convolution(rng: Rng, *, gated: bool) -> tuple[str, Any]:
+    twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"))
+    size = min(int(rng.integers(1, 3)), X.shape[1])
+    chosen |= {
+        "penalty": _pick(rng, ("l2", "l1", "nuclear") if gated else ("l2", "l1")),
+        "patterns": int(rng.integers(1, 9)),
+        "filter_size": size,
+        "stride": int(rng.integers(1, 3)),
+    }
+    images = np.stack([np.roll(X, k, axis=1) for k in range(size)], axis=1)
+    build = cx.ConvGatedReluTraining if gated else cx.ConvReluTraining
+    return _text(twist, images.shape, chosen), build(images, y, **chosen)
+
+
 def _sampled(rng: Rng) -> tuple[str, Any]:
     twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"))
     chosen |= {"neurons": int(rng.integers(1, 40)), "seed": int(rng.integers(100))}
@@ -389,6 +403,8 @@ FAMILIES: dict[str, Callable[[Rng], tuple[str, Any]]] = {
     "relu": partial(_relu, whole=False),
     "relu-all-patterns": partial(_relu, whole=True),
     "gated": _gated,
+    "convolution": partial(_convolution, gated=False),
+    "convolution-gated": partial(_convolution, gated=True),
     "sampled": _sampled,
     "robust": _robust,
     "wasserstein-classification": _wasserstein_classification,
