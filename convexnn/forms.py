@@ -137,6 +137,14 @@ class GroupForm(NamedTuple):
             rows = np.concatenate([adjoint(self.X, self.slopes, column) for column in columns])
         return rows if self.signs is None else np.concatenate([rows, -rows])
 
+    def free(self, skip: Array) -> Array:
+        """Return the output of the free linear part, zeros where the program has none."""
+        return self.X @ skip if self.skip else np.zeros_like(self.y)
+
+    def block(self, p: int) -> Array:
+        """Return the block of a pattern, ``S_p * X``."""
+        return self.slopes[:, p, None] * self.X
+
     def gathered(self, hidden: Array) -> Array:
         """Return the output of hidden values: of each row of `X` a row, of each block a column."""
         return summed(hidden, self.y)
@@ -217,6 +225,11 @@ class PooledForm(GroupForm):
         """Return the adjoint of `predict` at ``r``, one block a row."""
         rows = (r.reshape(len(r), -1).T @ self.features).reshape(-1, self.X.shape[1])
         return rows if self.signs is None else np.concatenate([rows, -rows])
+
+    def block(self, p: int) -> Array:
+        """Return the pooled block of a pattern."""
+        d = self.X.shape[1]
+        return self.features[:, p * d : (p + 1) * d]
 
     def gathered(self, hidden: Array) -> Array:
         """Return the output of hidden values, the mean over the rows of each example."""

@@ -209,9 +209,7 @@ class State:
         if start is not None:
             primal, dual = start
             state.v, state.skip = form.rows(primal), primal.skip.copy()
-            state.z = form.predict(state.v)
-            if form.skip:
-                state.z += form.X @ state.skip
+            state.z = form.predict(state.v) + form.free(state.skip)
             mu = -form.loss.gradient(state.z, form.y) if dual is None else dual.mu
             state.lam = form.correlate(mu) / rho
             state.zeta, state.mu = -mu / sigma, mu

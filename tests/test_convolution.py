@@ -245,6 +245,20 @@ def test_start_and_another_beta(build: Any) -> None:
 
 
 @both
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_path_screens_convolutions(build: Any, penalty: str) -> None:
+    problem = declared(build, penalty=penalty, beta=1.0)
+    top = cx.beta_max(problem)
+    assert len(cx.solve(problem.at(1.001 * top), "fista", tol=1e-9).model) == 0
+    assert len(cx.solve(problem.at(0.97 * top), "fista", tol=1e-9).model) > 0
+    path = cx.path(problem, betas=top * np.geomspace(1.0, 0.02, 8))
+    assert sum(counts.dropped for counts in path.counts) > 0
+    for solution in path.solutions:
+        whole = cx.solve(solution.problem, "fista")
+        assert abs(whole.objective - solution.objective) <= 2e-6 * max(1.0, whole.objective)
+
+
+@both
 def test_files(build: Any, tmp_path: Path) -> None:
     X, _ = data()
     solution = cx.solve(declared(build, bias=True))
