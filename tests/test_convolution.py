@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scipy.optimize import minimize
 
 import convexnn as cx
 from convexnn.arrays import Array
+from convexnn.backend import registry
 from convexnn.bound import lower_bound
 from convexnn.convolution import patches
 from convexnn.forms import CvxpyProgram, Dual, PooledForm
@@ -296,6 +298,33 @@ def test_engines_that_read_no_pooled_form_say_so(build: Any) -> None:
     reasons = cx.backends(declared(build)).reasons
     for name in ("ipm", "cell-walk", "lbfgs"):
         assert "offers PooledForm, CvxpyProgram" in str(reasons[name])
+
+
+@both
+@pytest.mark.parametrize("backend", ["admm", "fista"])
+def test_memory_is_within_a_factor_3_of_the_estimate(build: Any, backend: str) -> None:
+    X, y = data(200, (12, 12))
+    options: dict[str, Any] = {"max_iter": 12, "tol": 1e-12}
+    cx.solve(build(X[:9], y[:9], beta=1.0, patterns=4), backend, **options)  # compiles kernels
+    problem = build(X, y, beta=1.0, patterns=80)
+    tracemalloc.start()
+    cx.solve(problem, backend, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = problem.size(PooledForm)
+    engine: Any = registry()[backend]
+    needed = size.own + sum(engine.memory(size).values())
+    assert peak / 3 < needed < 3 * peak
+
+
+@both
+def test_non_zeros_of_the_formula_are_as_estimated(build: Any) -> None:
+    problem = declared(build, patterns=25)
+    program = problem.to_cvxpy()
+    A = program.problem.get_problem_data("CLARABEL")[0]["A"]
+    size = problem.size(type(program))
+    estimated = size.n * size.d * size.patterns * (4 if size.cones else 1)
+    assert 0.4 * estimated < A.nnz < 1.3 * estimated
 
 
 # Bad input
