@@ -193,7 +193,7 @@ def _narrow(rng: Rng) -> tuple[str, Any]:
 
 def _threshold(rng: Rng) -> tuple[str, Any]:
     twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"), 8, 2)
-    chosen["patterns"] = _pick(rng, (None, 1, 5, 12))
+    chosen["patterns"] = _pick(rng, (None, 20, 40))
     return _text(twist, X.shape, chosen), cx.ThresholdTraining(X, y, **chosen)
 
 
