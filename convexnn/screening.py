@@ -147,8 +147,9 @@ def lengths(form: GroupForm, slack: float = 0.0) -> Array:
         top = np.linalg.eigvalsh(grams)[:, -1] + rounding
         spectral: Array = np.sqrt(np.maximum(top, 0.0)) + reach
         return spectral
-    columns = np.array([np.max(np.sum(np.square(form.block(p)), axis=0)) for p in range(P)])
-    return np.sqrt(columns) + reach
+    columns: Array = np.array([np.max(np.sum(np.square(form.block(p)), axis=0)) for p in range(P)])
+    result: Array = np.sqrt(columns) + reach
+    return result
 
 
 class Sphere(NamedTuple):

@@ -253,7 +253,7 @@ def test_path_screens_convolutions(build: Any, penalty: str) -> None:
     top = cx.beta_max(problem)
     assert len(cx.solve(problem.at(1.001 * top), "fista", tol=1e-9).model) == 0
     assert len(cx.solve(problem.at(0.97 * top), "fista", tol=1e-9).model) > 0
-    path = cx.path(problem, betas=top * np.geomspace(1.0, 0.02, 8))
+    path = cx.path(problem, betas=list(top * np.geomspace(1.0, 0.02, 8)))
     assert sum(counts.dropped for counts in path.counts) > 0
     for solution in path.solutions:
         whole = cx.solve(solution.problem, "fista")
