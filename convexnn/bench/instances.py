@@ -199,7 +199,8 @@ def _narrow(rng: Rng) -> tuple[str, Any]:
     loss = str(_pick(rng, ("squared", "logistic", "hinge", "huber")))
     activation = str(_pick(rng, ("relu", "abs", "threshold", "sign")))
     deep = activation in ("relu", "abs")
-    chosen = {"loss": loss, "beta": _log(rng, -2.0, 1.0), "activation": activation}
+    chosen: dict[str, Any] = {"loss": loss, "beta": _log(rng, -2.0, 1.0)}
+    chosen["activation"] = activation
     chosen["layers"] = int(rng.integers(2, 4)) if deep else 2
     y = _targets(rng, x[:, None], loss in ("logistic", "hinge"))
     return _text(twist, x.shape, chosen), cx.UnivariateReluTraining(x, y, **chosen)
