@@ -105,7 +105,7 @@ class ConvNetwork:
     --------
     >>> net = ConvNetwork(np.ones((1, 2, 2, 1)), np.array([[1.0]]), np.zeros(1))
     >>> net.predict([np.eye(3), -np.eye(3)])
-    array([1.25, 0.  ])
+    array([1.5, 0. ])
     """
 
     filters: Array
