@@ -159,6 +159,20 @@ def _gated(rng: Rng) -> tuple[str, Any]:
     return _text(twist, X.shape, chosen), cx.GatedReluTraining(X, y, **chosen)
 
 
+def _convolution(rng: Rng, *, gated: bool) -> tuple[str, Any]:
+    twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"))
+    size = min(int(rng.integers(1, 3)), X.shape[1])
+    chosen |= {
+        "penalty": _pick(rng, ("l2", "l1", "nuclear") if gated else ("l2", "l1")),
+        "patterns": int(rng.integers(1, 9)),
+        "filter_size": size,
+        "stride": int(rng.integers(1, 3)),
+    }
+    images = np.stack([np.roll(X, k, axis=1) for k in range(size)], axis=1)
+    build = cx.ConvGatedReluTraining if gated else cx.ConvReluTraining
+    return _text(twist, images.shape, chosen), build(images, y, **chosen)
+
+
 def _several(rng: Rng) -> tuple[str, Any]:
     """Return a program of two or three outputs: targets, or classes in two ways."""
     twist, X = _features(rng, 12, 3)
@@ -185,7 +199,8 @@ def _narrow(rng: Rng) -> tuple[str, Any]:
     loss = str(_pick(rng, ("squared", "logistic", "hinge", "huber")))
     activation = str(_pick(rng, ("relu", "abs", "threshold", "sign")))
     deep = activation in ("relu", "abs")
-    chosen = {"loss": loss, "beta": _log(rng, -2.0, 1.0), "activation": activation}
+    chosen: dict[str, Any] = {"loss": loss, "beta": _log(rng, -2.0, 1.0)}
+    chosen["activation"] = activation
     chosen["layers"] = int(rng.integers(2, 4)) if deep else 2
     y = _targets(rng, x[:, None], loss in ("logistic", "hinge"))
     return _text(twist, x.shape, chosen), cx.UnivariateReluTraining(x, y, **chosen)
@@ -427,6 +442,8 @@ FAMILIES: dict[str, Callable[[Rng], tuple[str, Any]]] = {
     "relu": partial(_relu, whole=False),
     "relu-all-patterns": partial(_relu, whole=True),
     "gated": _gated,
+    "convolution": partial(_convolution, gated=False),
+    "convolution-gated": partial(_convolution, gated=True),
     "several-outputs": _several,
     "sampled": _sampled,
     "narrow": _narrow,
