@@ -53,7 +53,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000                cvxpy:clarabel   interior point is fast while small
     robust, larger                      admm             no factor larger than d x d or P x P
-    convolution                         admm or fista    by the examples, as cones and gates
+    convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
     hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
@@ -82,7 +82,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
         return ("admm",)
     if PooledForm in offered and isinstance(problem, Sized):
         size = problem.size(PooledForm)
-        few = size.n <= FACTOR_ROWS[size.cones] or not size.smooth
+        few = size.n <= FACTOR_ROWS[True] or not size.smooth
         return ("admm", "fista") if few else ("fista", "admm")
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)

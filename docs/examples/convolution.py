@@ -74,24 +74,21 @@ def flat(images: Any) -> Any:
 def main() -> None:
     """Train both, print the accuracies."""
     parser = argparse.ArgumentParser(description="Accuracy on digits that move.")
-    parser.add_argument("--quick", action="store_true", help="few examples, one against the rest")
+    parser.add_argument("--quick", action="store_true", help="few examples and gates")
     asked = parser.parse_args()
-    examples, patterns, loss = (200, 20, "squared") if asked.quick else (1000, 50, "softmax")
+    examples, patterns = (200, 20) if asked.quick else (1000, 50)
     given = task(examples)
-    target = np.eye(10)[given.y] if loss == "squared" else given.y
-    common: dict[str, Any] = {"beta": BETA, "loss": loss, "patterns": patterns, "bias": True}
+    target = np.eye(10)[given.y]
+    common: dict[str, Any] = {"beta": BETA, "patterns": patterns, "bias": True}
     plain = cx.solve(cx.GatedReluTraining(flat(given.X), target, **common), tol=TOL)
     pooled = cx.solve(
         cx.ConvGatedReluTraining(given.X, target, filter_size=SIZE, **common), tol=TOL
     )
-    print(f"{examples} digits, {loss} loss, accuracy by pixels moved")
+    print(f"{examples} digits, {patterns} gates, accuracy by pixels moved")
     print("network,     gap," + ",".join(f"{move:>6}" for move in MOVES))
     for name, solution, shaped in (("plain", plain, flat), ("convolution", pooled, np.asarray)):
-        cells = []
-        for images in given.tests.values():
-            z = solution.model.predict(shaped(images))
-            guess = z.argmax(axis=1) if loss == "squared" else z
-            cells.append(f"{np.mean(guess == given.truth):>6.3f}")
+        guesses = [solution.model.predict(shaped(X)).argmax(axis=1) for X in given.tests.values()]
+        cells = [f"{np.mean(guess == given.truth):>6.3f}" for guess in guesses]
         print(f"{name:<11},{solution.gap:>8.0e},{','.join(cells)}")
 
 
