@@ -3,10 +3,10 @@
 Both are trained to a certified optimum on digits in the middle of an empty canvas (scikit-learn's,
 8 x 8 pixels) and tested on others, there and moved by a few pixels. The canvas leaves room for
 every patch of a moved digit, so that the average over all patches does not change: the convolution
-predicts the same wherever the digit is. The plain network is a little better on digits that did
-not move, as average pooling forgets where a stroke was, and loses them with the first pixel.
+predicts the same wherever the digit is. On digits that did not move the two are about as good; the
+plain network loses them with the first pixel.
 
-Run it (extra: data; minutes, --quick seconds)::
+Run it (extra: data; ten seconds, --quick fewer)::
 
     python docs/examples/convolution.py
 """
