@@ -257,15 +257,16 @@ def _recalled(record: dict[str, Any], form: GroupForm, products: Products, warm:
 
 
 def _step(form: GroupForm, products: Products, state: State, talk: Transport) -> bool:
-    """Take one accelerated step; False if no curvature was large enough for it."""
-    point, leading = state.point, state.leading
-    gradient = state.loss.gradient(leading.z, form.y)
-    least = EASING * state.curvature
-    fresh, tried = _descend(form, products, state.loss, leading, gradient, least, talk)
+    """Take one accelerated step; False if no curvature was large enough for it.
+
+    Momentum that leads astray, ``<fresh - leading, fresh - point> < 0``, is given up.
+    """
+    point = state.point
+    fresh, tried, turned = _descend(form, products, state, talk)
     moved = bool(np.isfinite(tried))
     if moved:
         state.curvature = tried
-    if _astray(products, leading, fresh, point):
+    if turned < 0.0:
         state.momentum = 1.0
     following = 0.5 * (1.0 + float(np.sqrt(1.0 + 4.0 * state.momentum * state.momentum)))
     state.leading = fresh.beyond(point, (state.momentum - 1.0) / following)
@@ -274,18 +275,22 @@ def _step(form: GroupForm, products: Products, state: State, talk: Transport) ->
 
 
 def _descend(
-    form: GroupForm,
-    products: Products,
-    loss: Smooth,
-    at: Point,
-    gradient: Array,
-    curvature: float,
-    talk: Transport,
-) -> tuple[Point, float]:
+    form: GroupForm, products: Products, state: State, talk: Transport
+) -> tuple[Point, float, float]:
     """Take one proximal step, raising the curvature until its quadratic model holds.
 
-    An infinite curvature says that it never does.
+    Returns
+    -------
+    Point
+        Where it leads.
+    float
+        The curvature; an infinite one says that the model never holds.
+    float
+        ``<fresh - leading, fresh - point>``.
     """
+    at, loss = state.leading, state.loss
+    curvature = EASING * state.curvature
+    gradient = loss.gradient(at.z, form.y)
     slope = products.correlate(gradient)
     slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
@@ -294,21 +299,23 @@ def _descend(
         step = 1.0 / curvature
         rows = products.prox(at.rows - step * slope, step)
         skip = at.skip - step * slope_skip
-        z = _predict(form, products.predict(rows), skip)
+        z, moved, turned = products.trial(rows, at.rows, state.point.rows)
+        z = _predict(form, z, skip)
         change = z - at.z
         rise = loss.value(z, form.y) - values
         along = (gradient * change).reshape(*rise.shape, -1).sum(axis=-1)  # of an example's loss
         excess = float(np.sum(rise - along))
-        shift = rows - at.rows
-        moved = products.dot(shift, shift) + float(np.sum(np.square(skip - at.skip)))
+        shift = skip - at.skip
+        moved += float(np.vdot(shift, shift))
         rounding = 1e-14 * terms
         if products.single:
             noise = SINGLE * float(np.linalg.norm(z))
             rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)
         if talk.agree(excess <= 0.5 * curvature * moved + rounding):
-            return Point(rows, skip, z), curvature
+            turned += float(np.vdot(shift, skip - state.point.skip))
+            return Point(rows, skip, z), curvature, turned
         curvature = np.inf if products.single and not np.isfinite(excess) else 1.5 * curvature
-    return at, np.inf
+    return at, np.inf, 0.0
 
 
 def _predict(form: GroupForm, z: Array, skip: Array) -> Array:
@@ -320,13 +327,6 @@ def _point(form: GroupForm, products: Products, rows: Array, skip: Array) -> Poi
     """Return a point given by NumPy blocks, its predictions computed afresh."""
     sent = products.send(rows)
     return Point(sent, skip, _predict(form, products.predict(sent), skip))
-
-
-def _astray(products: Products, leading: Point, fresh: Point, before: Point) -> bool:
-    """Tell whether ``<leading - fresh, fresh - before> > 0``: momentum leads astray."""
-    rows = products.dot(leading.rows - fresh.rows, fresh.rows - before.rows)
-    skip = float(np.vdot(leading.skip - fresh.skip, fresh.skip - before.skip))
-    return rows + skip > 0.0
 
 
 def _distance(a: Array, b: Array) -> float:

@@ -105,7 +105,9 @@ class MpiTransport:
 
     def agree(self, flag: bool) -> bool:
         """Return what the first process says."""
-        return bool(self.comm.bcast(flag, root=0))
+        said = np.array([flag])
+        self.comm.Bcast(said, root=0)
+        return bool(said[0])
 
     def barrier(self) -> None:
         """Wait for all processes."""

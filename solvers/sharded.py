@@ -20,7 +20,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
 from convexnn.cones import Facets
-from convexnn.exchange import Transport, cut
+from convexnn.exchange import Serial, Transport, cut
 from convexnn.forms import Dual, GroupForm
 from convexnn.problem import positive_int
 from convexnn.solvers.checkpoint import Checkpoint
@@ -82,10 +82,26 @@ class Sharded:
 
     def predict(self, rows: Array) -> Array:
         """Return ``sum_p S_p * (X u_p)``."""
-        if self._form.signs is not None:
-            half = len(rows) // 2
-            rows = rows[:half] - rows[half:]
-        whole = self._pairs.gather(self._talk, rows)
+        return self._image(self._pairs.gather(self._talk, self._united(rows, -1.0)))
+
+    def trial(self, rows: Array, at: Array, before: Array) -> tuple[Array, float, float]:
+        """Return `predict` and two inner products; what they take travels with the blocks."""
+        shift = rows - at
+        dots = np.stack([(shift * to).sum(axis=1) for to in (shift, rows - before)], axis=1)
+        own = np.hstack([self._united(rows, -1.0), self._united(dots, 1.0)])
+        whole = self._pairs.gather(self._talk, own)
+        moved, turned = whole[:, self._d :].sum(axis=0).tolist()
+        return self._image(np.ascontiguousarray(whole[:, : self._d])), moved, turned
+
+    def _united(self, rows: Array, sign: float) -> Array:
+        """Return one row for each pattern: of cones, the first block's and the second's signed."""
+        if self._form.signs is None:
+            return rows
+        half = len(rows) // 2
+        return rows[:half] + sign * rows[half:]
+
+    def _image(self, whole: Array) -> Array:
+        """Return the predictions of one row for each pattern, from the shards' own."""
         z = np.concatenate([part.predict(whole) for part in self._parts.values()])
         gathered = self._talk.gather(z.reshape(len(z), -1), self._counts)
         return gathered.reshape(self._form.y.shape)
@@ -112,10 +128,6 @@ class Sharded:
     def prox(self, rows: Array, step: float) -> Array:
         """Return the prox of the penalty, in each block's cone."""
         return self._prox(rows, step)
-
-    def dot(self, a: Array, b: Array) -> float:
-        """Return the inner product of all blocks."""
-        return float(np.sum(self._blocks.gather(self._talk, (a * b).sum(axis=1, keepdims=True))))
 
     def start(self, dual: Dual, step: float) -> None:
         """Start from the facets of a dual point."""
@@ -222,11 +234,18 @@ def run(
     products = Sharded(form, talk, shards)
     saved = None
     if chosen["checkpoint"] is not None:
-        path, told = Path(chosen["checkpoint"]), {**chosen, "shards": shards}
-        saved = Saved(Checkpoint(path, "mpi:fista", form, told), every)
+        told = {**chosen, "shards": shards}
+        saved = Saved(Checkpoint(Path(told["checkpoint"]), "mpi:fista", form, told), every)
     return iterate(
         form, lambda _: products, products, "float64", options, reporter, start, talk, saved
     )
+
+
+def prepare(form: GroupForm) -> None:
+    """Compile the kernels, for a form as it is here and as it comes from the launcher."""
+    warm_up(form)
+    products = Sharded(form, Serial(NO_EDGES, 1), 1)
+    products.predict(products.correlate(np.zeros_like(form.y)))
 
 
 def _read_only(array: Array) -> Array:
@@ -237,4 +256,4 @@ def _read_only(array: Array) -> Array:
 
 
 NO_EDGES = np.empty((0, 2), dtype=np.int64)
-SHARDED_FISTA = Spread({"shards": None}, shards_of, run, warm_up)
+SHARDED_FISTA = Spread({"shards": None}, shards_of, run, prepare)
