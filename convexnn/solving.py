@@ -18,53 +18,24 @@ from convexnn.backend import (
     MemoryLimitError,
     Options,
     Raw,
-    Sized,
     common_form,
     obstacle,
     registry,
     too_large,
 )
-from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
-from convexnn.consensus import ConsensusForm
-from convexnn.demand import DemandForm
 from convexnn.forms import (
     CvxpyProgram,
     GroupForm,
-    MajorantForm,
     NetworkForm,
     Neurons,
     outputs_of,
 )
-from convexnn.linear_sum import LinearSum
-from convexnn.median import MedianForm
 from convexnn.monitor import Callback, Monitor
-from convexnn.network_lasso import LassoForm
-from convexnn.portfolio import PortfolioForm
+from convexnn.policy import preferred
 from convexnn.problem import Adopts, Problem, ProblemError, Remarks, seed_of
-from convexnn.robust import RobustForm, RobustNetworkForm
+from convexnn.robust import RobustNetworkForm
 from convexnn.solution import Solution, Stage, Status
-from convexnn.transport import Transport
-from convexnn.wasserstein import WassersteinForm
 
-NEWTON_ROWS = 2_500  # examples up to which "auto" takes interior point for a loss with kinks
-CONIC_ENTRIES = (
-    8_000  # examples times patterns up to which "auto" takes Clarabel for robust training
-)
-THINNER = 10  # times fewer entries than its blocks from which "auto" takes a formula to Clarabel
-WIDE = 10  # features for each example from which "auto" takes a lasso to interior point
-FACTOR_ROWS = 4_000  # examples up to which "auto" lets ADMM factor an n x n matrix
-OWN: dict[type, tuple[str, ...]] = {
-    WassersteinForm: ("newton",),
-    PortfolioForm: ("newton",),
-    Transport: ("greedy",),
-    DemandForm: ("quantile",),
-    MedianForm: ("newton",),
-    RobustNetworkForm: ("convex-concave",),
-    ConsensusForm: ("admm",),
-    LinearSum: ("homotopy",),
-    LassoForm: ("admm",),
-    **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
-}
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
 INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
@@ -359,57 +330,12 @@ def backends(problem: Problem[Any] | None = None) -> BackendTable:
 
 
 def automatic(problem: Problem[Any]) -> str:
-    """Return the name of the backend that "auto" stands for.
+    """Return the name of the backend that "auto" stands for: see `policy.preferred`.
 
-    ==============================  =============  ==================================
-    problem                         backend        why
-    ==============================  =============  ==================================
-    one with an engine of its own   see ``OWN``    it is exact, or the only one
-    over all patterns               cell-walk      finds the patterns itself
-    without cones (majorant)        admm           no factor larger than d x d
-    robust, n P <= 8,000            clarabel       interior point is fast while it is small
-    robust, larger                  admm           no factor larger than d x d or P x P
-    formula far thinner than form   clarabel       one input: O(n) entries, no dictionary
-    lasso, P >= 10 n, n <= 2,500    ipm            near-equal features slow first-order methods
-    smooth loss, n <= 4,000         admm           few iterations, one n x n factor
-    smooth loss, more examples      fista          no factor, memory O(nP)
-    hinge loss, n <= 2,500          ipm            first-order methods crawl at kinks
-    hinge loss, more examples       admm           fista would have to smooth the loss
-    ==============================  =============  ==================================
-
-    Where that one would exceed the memory limit, or refuses outputs that are coupled, another
-    takes its place: lbfgs for cell-walk, admm or fista for the others.
+    Where the first choice would exceed the memory limit or refuses, the next takes its place.
     """
-    wanted, found = _wanted(problem), registry()
+    wanted, found = preferred(problem), registry()
     return next((name for name in wanted if obstacle(found[name], problem) is None), wanted[0])
-
-
-def _wanted(problem: Problem[Any]) -> tuple[str, ...]:
-    offered = problem.forms()
-    for form in offered:
-        if form in OWN:
-            return OWN[form]
-    if NetworkForm in offered:
-        return "cell-walk", "lbfgs"
-    if RobustForm in offered:
-        size = problem.size(RobustForm) if isinstance(problem, Sized) else None
-        small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
-        return ("cvxpy:clarabel", "admm") if small else ("admm",)
-    if MajorantForm in offered:
-        return ("admm",)
-    if isinstance(problem, Sized):
-        size = problem.size(GroupForm)
-        n, smooth = size.n, size.smooth
-        if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
-            return "cvxpy:clarabel", "admm", "fista"
-        if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
-            return "ipm", "admm", "fista"
-    else:
-        form = problem.canonical(GroupForm)
-        n, smooth = len(form.y), bool(np.isfinite(form.loss.curvature))
-    if smooth:
-        return ("admm", "fista") if n <= FACTOR_ROWS else ("fista", "admm")
-    return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
 
 
 def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:

@@ -60,7 +60,7 @@ FLOOR = {
     **dict.fromkeys(("worst_margins", "robust"), 2),
     "lipschitz_bound": 2,
     **dict.fromkeys(("narrow", "dictionaries"), 2),
-    **dict.fromkeys(("search", "solving", "comparison", "export", "monitor", "store"), 4),
+    **dict.fromkeys(("search", "policy", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
     **dict.fromkeys(("working_set", "paths"), 4),

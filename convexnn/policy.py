@@ -1,0 +1,116 @@
+"""What "auto" stands for: a short table by problem and size, drawn from the benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convexnn.backend import Sized
+from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
+from convexnn.consensus import ConsensusForm
+from convexnn.demand import DemandForm
+from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm
+from convexnn.linear_sum import LinearSum
+from convexnn.median import MedianForm
+from convexnn.memory import Size, shortage
+from convexnn.network_lasso import LassoForm
+from convexnn.portfolio import PortfolioForm
+from convexnn.problem import Problem
+from convexnn.robust import RobustForm, RobustNetworkForm
+from convexnn.transport import Transport
+from convexnn.wasserstein import WassersteinForm
+
+OWN: dict[type, tuple[str, ...]] = {
+    WassersteinForm: ("newton",),
+    PortfolioForm: ("newton",),
+    Transport: ("greedy",),
+    DemandForm: ("quantile",),
+    MedianForm: ("newton",),
+    RobustNetworkForm: ("convex-concave",),
+    ConsensusForm: ("admm",),
+    LinearSum: ("homotopy",),
+    LassoForm: ("admm",),
+    **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
+}
+CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
+THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
+WIDE = 10  # features for each example from which a lasso goes to interior point
+NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
+SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
+CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
+FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors, with cones and without
+
+
+def preferred(problem: Problem[Any]) -> tuple[str, ...]:
+    """Return the names of backends for a problem, the best first.
+
+    ==================================  ===============  ====================================
+    problem                             first choice     why
+    ==================================  ===============  ====================================
+    one with an engine of its own       see ``OWN``      it is exact, or the only one
+    over all patterns                   cell-walk        finds the patterns itself
+    without cones (majorant)            admm             no factor larger than d x d
+    robust, n P <= 8,000                cvxpy:clarabel   interior point is fast while small
+    robust, larger                      admm             no factor larger than d x d or P x P
+    formula far thinner than form       cvxpy:clarabel   one input: no dictionary
+    lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
+    hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
+    hinge loss, more examples           admm             fista would have to smooth the loss
+    cones, few neurons in use           semismooth       cost of the neurons in use alone
+    cones, more, n <= 1,000             ipm              first-order methods crawl
+    cones, more, n <= 4,000             admm             one n x n factor
+    gates, n <= 1,500                   admm             one n x n factor, few iterations
+    larger                              fista            no factor, memory O(nP)
+    ==================================  ===============  ====================================
+
+    Few neurons are in use where beta is at least 0.5 % of that of a zero network without
+    cones, 10 % for l1 neurons.
+    """
+    offered = problem.forms()
+    for form in offered:
+        if form in OWN:
+            return OWN[form]
+    if NetworkForm in offered:
+        return "cell-walk", "lbfgs"
+    if RobustForm in offered:
+        size = problem.size(RobustForm) if isinstance(problem, Sized) else None
+        small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
+        return ("cvxpy:clarabel", "admm") if small else ("admm",)
+    if MajorantForm in offered:
+        return ("admm",)
+    if isinstance(problem, Sized):
+        size = problem.size(GroupForm)
+        if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
+            return "cvxpy:clarabel", "admm", "fista"
+    else:
+        size = _size(problem.canonical(GroupForm))
+    return _grouped(problem, size)
+
+
+def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
+    n = size.n
+    if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
+        return "ipm", "admm", "fista"
+    if not size.smooth:
+        return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
+    first_order = ("admm", "fista") if n <= FACTOR_ROWS[size.cones] else ("fista", "admm")
+    if not size.cones or size.outputs > 1 or shortage({"its form": size.own}) is not None:
+        return first_order
+    form = problem.canonical(GroupForm)
+    if _share(form) >= SPARSE[form.norm.name]:
+        return "semismooth", *first_order
+    return ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
+
+
+def _share(form: GroupForm) -> float:
+    """Return beta as a share of the least one whose program without cones has a zero solution."""
+    slope = form.loss.gradient(np.zeros_like(form.y), form.y)
+    critical = float(form.norm.dual(form.correlate(slope)).max())
+    return form.beta / critical if critical > 0.0 else np.inf
+
+
+def _size(form: GroupForm) -> Size:
+    (n, d), smooth = form.X.shape, bool(np.isfinite(form.loss.curvature))
+    patterns = form.slopes.shape[1]
+    return Size(n, d, patterns, form.signs is not None, smooth, 0.0, outputs=form.outputs)
