@@ -26,6 +26,7 @@ from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Serial
 from convexnn.forms import GroupForm
+from convexnn.memory import Size
 from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers import distributed_admm, first_order, lasso_admm, median_homotopy
@@ -102,6 +103,11 @@ class Mpi:
         if own is None or rank() is not None:
             return None
         return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return 80 bytes a weight, and what two processes and the way there take for the data."""
+        data = 8.0 * size.n * (size.d + size.patterns)
+        return {"its blocks": 80.0 * size.weights, "copies of the data": 3.0 * data}
 
     def prepare(self, form: Any) -> None:
         """Compile the kernels, into the cache that the processes read."""
