@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_processes_cover_the_tree_and_its_sum(shards: int, parts: int) -> None:
     ends = cut(shards, min(parts, shards))
     known = {
         node: along_tree(*node, leaf)
-        for start, stop in zip(ends, ends[1:], strict=False)
+        for start, stop in pairwise(ends)
         for node in cover(0, shards, start, stop)
     }
     assert sorted(i for low, high in known for i in range(low, high)) == list(range(shards))
