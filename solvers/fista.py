@@ -148,6 +148,8 @@ def iterate(
         done = saved.file.restore(talk, record)
         if done:
             state = _recalled(record, form, products, warm)
+            if _report(form, products, state, state.point.z, done, warm, reporter, talk):
+                return Raw("stopped")
     check = float(FIRST_CHECK)
     single = 0  # iterations in single precision, once it is over
     for k in range(1, limit + 1):
@@ -163,15 +165,12 @@ def iterate(
         point, hidden = state.point, not moved
         late = k % 8 == 0 and talk.agree(reporter.expired())
         if due or late:
-            rows, z = products.fetch(point.rows), point.z
+            z = point.z
             if products.single:
-                z = _predict(form, form.predict(rows), point.skip)
+                z = _predict(form, form.predict(products.fetch(point.rows)), point.skip)
                 noise = _distance(point.z, z)
                 hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
-            mu = -state.loss.gradient(z, form.y)
-            primal = form.neurons(rows, point.skip.copy())
-            dual = warm.dual(mu, 1.0 / state.curvature)
-            if talk.agree(reporter.report(k, primal, dual)) or late:
+            if _report(form, products, state, z, k, warm, reporter, talk) or late:
                 return Raw("stopped", _told(dtype, single or k, k))
         if hidden:
             single, double = k, place("float64")
@@ -185,6 +184,22 @@ def iterate(
         if saved is not None and k % saved.every == 0:
             saved.file.write(talk, _record(state, products, warm), k)
     return Raw("max_iter", _told(dtype, single or limit, limit))
+
+
+def _report(
+    form: GroupForm,
+    products: Products,
+    state: State,
+    z: Array,
+    k: int,
+    warm: Warm,
+    reporter: Reporter,
+    talk: Transport,
+) -> bool:
+    """Have the point graded, whose predictions in double are ``z``; True asks to stop."""
+    mu = -state.loss.gradient(z, form.y)
+    primal = form.neurons(products.fetch(state.point.rows), state.point.skip.copy())
+    return talk.agree(reporter.report(k, primal, warm.dual(mu, 1.0 / state.curvature)))
 
 
 @dataclass(frozen=True)
