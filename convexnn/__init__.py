@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convexnn.backend import register as register
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
+    from convexnn.convolution import ConvNetwork as ConvNetwork
     from convexnn.curves import PiecewiseLinear as PiecewiseLinear
     from convexnn.enumeration import enumerate_patterns as enumerate_patterns
     from convexnn.game import Game as Game
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from convexnn.problem import Problem as Problem
     from convexnn.problem import ProblemError as ProblemError
     from convexnn.problems.constrained import LinearlyConstrained as LinearlyConstrained
+    from convexnn.problems.convolution import ConvGatedReluTraining as ConvGatedReluTraining
+    from convexnn.problems.convolution import ConvReluTraining as ConvReluTraining
     from convexnn.problems.distributed import DistributedMedian as DistributedMedian
     from convexnn.problems.divergence import DivergenceReweighting as DivergenceReweighting
     from convexnn.problems.follower import WorstCaseMargins as WorstCaseMargins
@@ -102,6 +105,8 @@ PROBLEMS = {
     "LinearlyConstrained": "convexnn.problems.constrained",
     "UnivariateReluTraining": "convexnn.problems.univariate",
     "ThresholdTraining": "convexnn.problems.threshold",
+    "ConvGatedReluTraining": "convexnn.problems.convolution",
+    "ConvReluTraining": "convexnn.problems.convolution",
 }
 
 # Names load on first use, so that importing the package costs nothing.
@@ -120,6 +125,7 @@ _HOME = PROBLEMS | {
     "CertificateCurve": "convexnn.radii",
     "certificate_curve": "convexnn.radii",
     "plot_worst_case": "convexnn.radii",
+    "ConvNetwork": "convexnn.convolution",
     "PiecewiseLinear": "convexnn.curves",
     "enumerate_patterns": "convexnn.enumeration",
     "Game": "convexnn.game",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.backend import Backend, BackendError, Capabilities, Raw
+from convexnn.backend import Backend, BackendError, Capabilities, Raw, common_form, registry
 from convexnn.extras import need
 from convexnn.problem import Problem, choice
 from convexnn.solution import Certificate, Solution, Status
@@ -93,7 +93,7 @@ class Comparison:
     scores : tuple of float or None
         What `score` made of each backend's first model.
     skipped : dict of str to str
-        Backends that were not run, and why.
+        Backends that were not run, and why; those made for other problems are left out.
     measure : str
         What the scores are called.
     """
@@ -325,7 +325,8 @@ def compare(
             if name.startswith("mpi:"):
                 reasons[name] = reasons[name] or "starts processes, so it has to be named"
         backends = [name for name, reason in reasons.items() if reason is None]
-        skipped = {name: reason for name, reason in reasons.items() if reason}
+        suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
+        skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
     ready = [_compiled(problem, backend) for backend in backends]
     runs: list[tuple[Solution, ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):

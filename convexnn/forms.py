@@ -6,6 +6,7 @@ A builder writes its problem in one or more of these; an engine says which it ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -136,6 +137,18 @@ class GroupForm(NamedTuple):
             rows = np.concatenate([adjoint(self.X, self.slopes, column) for column in columns])
         return rows if self.signs is None else np.concatenate([rows, -rows])
 
+    def free(self, skip: Array) -> Array:
+        """Return the output of the free linear part, zeros where the program has none."""
+        return self.X @ skip if self.skip else np.zeros_like(self.y)
+
+    def block(self, p: int) -> Array:
+        """Return the block of a pattern, ``S_p * X``."""
+        return self.slopes[:, p, None] * self.X
+
+    def gathered(self, hidden: Array) -> Array:
+        """Return the output of hidden values: of each row of `X` a row, of each block a column."""
+        return summed(hidden, self.y)
+
     def still(self) -> Array:
         """Return a free linear part of zeros."""
         return np.zeros((self.X.shape[1], *self.y.shape[1:]))
@@ -171,6 +184,58 @@ class GroupForm(NamedTuple):
     def rows(self, neurons: Neurons) -> Array:
         """Return the blocks of a primal point, one a row; the inverse of `neurons`."""
         return np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
+
+
+class PooledForm(GroupForm):
+    """A `GroupForm` whose examples are bags of K rows of `X`, the output their rows' mean.
+
+    Example i has the rows ``K i, ..., K i + K - 1`` of `X` and of `slopes` (n K, P), and the
+    program is over ``loss(sum_p A_p u_p, y)`` with the pooled blocks ``A_p = mean_k S_kp X_k``.
+    There is no free linear part.
+    """
+
+    @property
+    def bag(self) -> int:
+        """Return the number of rows of an example, K."""
+        return len(self.X) // len(self.y)
+
+    @cached_property
+    def features(self) -> Array:
+        """The pooled blocks side by side, (n, P d): K times smaller than ``S_p * X``."""
+        n, K = len(self.y), self.bag
+        slopes = self.slopes.reshape(n, K, -1).transpose(0, 2, 1)
+        blocks: Array = slopes @ self.X.reshape(n, K, -1)
+        return blocks.reshape(n, -1) / self.X.dtype.type(K)
+
+    def _replace(self, **changes: Any) -> PooledForm:
+        other = super()._replace(**changes)
+        if other.X is self.X and other.slopes is self.slopes and len(other.y) == len(self.y):
+            other.__dict__["features"] = self.features  # they depend on nothing else
+        return other
+
+    def predict(self, rows: Array) -> Array:
+        """Return ``sum_p A_p u_p`` for blocks given one a row, in the shape of `y`."""
+        if self.signs is not None:
+            half = len(rows) // 2
+            rows = rows[:half] - rows[half:]
+        z: Array = self.features @ rows.reshape(self.outputs, -1).T
+        return z.reshape(self.y.shape)
+
+    def correlate(self, r: Array) -> Array:
+        """Return the adjoint of `predict` at ``r``, one block a row."""
+        rows = (r.reshape(len(r), -1).T @ self.features).reshape(-1, self.X.shape[1])
+        return rows if self.signs is None else np.concatenate([rows, -rows])
+
+    def block(self, p: int) -> Array:
+        """Return the pooled block of a pattern."""
+        d = self.X.shape[1]
+        return self.features[:, p * d : (p + 1) * d]
+
+    def gathered(self, hidden: Array) -> Array:
+        """Return the output of hidden values, the mean over the rows of each example."""
+        total = summed(hidden, self.y)
+        mean: Array = total.reshape(-1, self.bag, *total.shape[1:]).mean(axis=1)
+        return mean
 
 
 class MajorantForm(NamedTuple):

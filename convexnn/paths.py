@@ -12,7 +12,7 @@ import numpy as np
 
 from convexnn.backend import Backend, obstacle, registry
 from convexnn.extras import need
-from convexnn.forms import Dual, GroupForm, Neurons
+from convexnn.forms import Dual, GroupForm, Neurons, PooledForm
 from convexnn.problem import ProblemError, positive, positive_int, seed_of
 from convexnn.screening import Critical, critical
 from convexnn.selection import part_of, split
@@ -446,9 +446,10 @@ def _critical(problem: Any) -> Critical:
 def _group_form(problem: Any) -> GroupForm | None:
     if not hasattr(problem, "forms") or not hasattr(problem, "at"):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
-    if GroupForm in problem.forms():
-        form: GroupForm = problem.canonical(GroupForm)
-        return form
+    for kind in (GroupForm, PooledForm):
+        if kind in problem.forms():
+            form: GroupForm = problem.canonical(kind)
+            return form
     reason = problem.withholds(GroupForm) if hasattr(problem, "withholds") else None
     if problem.patterns is None and reason:
         raise ProblemError(str(reason))

@@ -10,7 +10,7 @@ from convexnn.backend import Sized
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm
+from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, PooledForm
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.memory import Size, shortage
@@ -53,6 +53,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000                cvxpy:clarabel   interior point is fast while small
     robust, larger                      admm             no factor larger than d x d or P x P
+    convolution                         admm or fista    by the examples, as cones and gates
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
     hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
@@ -79,6 +80,10 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
         return ("cvxpy:clarabel", "admm") if small else ("admm",)
     if MajorantForm in offered:
         return ("admm",)
+    if PooledForm in offered and isinstance(problem, Sized):
+        size = problem.size(PooledForm)
+        few = size.n <= FACTOR_ROWS[size.cones] or not size.smooth
+        return ("admm", "fista") if few else ("fista", "admm")
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)
         if THINNER * problem.size(CvxpyProgram).weights <= size.weights:

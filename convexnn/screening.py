@@ -75,7 +75,7 @@ def critical(form: GroupForm, slack: float = 0.0) -> Critical:
     Critical
     """
     skip = free_fit(form) if form.skip else np.zeros(form.X.shape[1])
-    mu = -form.loss.gradient(form.X @ skip, form.y)
+    mu = -form.loss.gradient(form.free(skip), form.y)
     if form.skip:
         mu = balanced(form, mu)
     rows = form.correlate(mu)
@@ -136,18 +136,20 @@ def lengths(form: GroupForm, slack: float = 0.0) -> Array:
 
     ``||S_p * X||`` in the norm from l2 to the dual norm, one entry a pattern.
     """
-    squares = np.square(form.slopes)
+    P, d = form.slopes.shape[1], form.X.shape[1]
     reach = slack * np.max(np.abs(form.slopes), axis=0)
     if form.norm.rotates:
-        n, d = form.X.shape
-        grams = np.empty((form.slopes.shape[1], d, d))
-        for p in range(len(grams)):
-            grams[p] = form.X.T @ (squares[:, p, None] * form.X)
-        top = np.linalg.eigvalsh(grams)[:, -1] + ROUNDING * n * np.trace(grams, axis1=1, axis2=2)
+        grams = np.empty((P, d, d))
+        for p in range(P):
+            block = form.block(p)
+            grams[p] = block.T @ block
+        rounding = ROUNDING * len(form.y) * np.trace(grams, axis1=1, axis2=2)
+        top = np.linalg.eigvalsh(grams)[:, -1] + rounding
         spectral: Array = np.sqrt(np.maximum(top, 0.0)) + reach
         return spectral
-    columns: Array = np.sqrt(np.max(squares.T @ np.square(form.X), axis=1)) + reach
-    return columns
+    columns: Array = np.array([np.max(np.sum(np.square(form.block(p)), axis=0)) for p in range(P)])
+    result: Array = np.sqrt(columns) + reach
+    return result
 
 
 class Sphere(NamedTuple):

@@ -154,7 +154,7 @@ class WorkingSet:
     def learn(self, form: GroupForm, primal: Neurons, dual: Dual) -> Array:
         """Remember a feasible point, drop what it proves to be zero; return the responses."""
         rows = form.rows(primal)
-        z = form.predict(rows) + form.X @ primal.skip
+        z = form.predict(rows) + form.free(primal.skip)
         loss = float(np.sum(form.loss.value(z, form.y)))
         norms = form.norm.value(rows)
         P = form.slopes.shape[1]
@@ -186,7 +186,7 @@ class Inside:
         """Keep the point; True once the gap over these patterns is small, or time is up."""
         form = self.form
         rows = form.rows(primal)
-        z = form.predict(rows) + form.X @ primal.skip
+        z = form.predict(rows) + form.free(primal.skip)
         norms = float(np.sum(form.norm.value(rows)))
         value = float(np.sum(form.loss.value(z, form.y))) + form.beta * norms
         mu, allowance = repaired(form, dual.mu, float(np.linalg.norm(primal.skip)))

@@ -110,22 +110,12 @@ class GatedReluTraining(VectorTraining):
 
     @cached_property
     def _scope(self) -> str:
-        if self.patterns is not None:
-            return "these patterns"
-        listed = listable(self.data, LISTED)
-        return "all patterns" if listed else f"{SAMPLED} sampled patterns"
+        return scope_of(self.patterns, self.data)
 
     @cached_property
     def gates(self) -> Patterns:
         """The patterns of the program with a generator each; never active ones are dropped."""
-        patterns = self.patterns
-        if patterns is None and listable(self.data, LISTED):
-            patterns = enumerate_patterns(self.data)
-        elif patterns is None or isinstance(patterns, int):
-            patterns = sample_patterns(self.data, patterns or SAMPLED)
-        distinct: Patterns = patterns.distinct()
-        active = np.flatnonzero(distinct.matrix.any(axis=0))
-        kept = distinct.take(active) if len(active) else distinct
+        kept = listed(self.patterns, self.data)
         return Patterns(kept.matrix, generators_of(self.data, kept, self.bias))
 
     @property
@@ -250,6 +240,27 @@ class GatedReluTraining(VectorTraining):
         assert generators is not None
         basis = self.design.basis
         return generators if basis is None else basis.T @ generators
+
+
+def scope_of(patterns: int | Patterns | None, data: Array) -> str:
+    """Return what a bound over the `listed` patterns is a bound over."""
+    if patterns is not None:
+        return "these patterns"
+    return "all patterns" if listable(data, LISTED) else f"{SAMPLED} sampled patterns"
+
+
+def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
+    """Return the declared patterns, distinct, without the one that is never active.
+
+    Where all are meant, every pattern of the data if at most `LISTED` exist, else a sample.
+    """
+    if patterns is None and listable(data, LISTED):
+        patterns = enumerate_patterns(data)
+    elif patterns is None or isinstance(patterns, int):
+        patterns = sample_patterns(data, patterns or SAMPLED)
+    distinct = patterns.distinct()
+    active = np.flatnonzero(distinct.matrix.any(axis=0))
+    return distinct.take(active) if len(active) else distinct
 
 
 def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:

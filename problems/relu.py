@@ -18,6 +18,7 @@ from convexnn.forms import (
     MajorantForm,
     NetworkForm,
     Neurons,
+    PooledForm,
     summed,
 )
 from convexnn.memory import Size
@@ -236,28 +237,7 @@ class ReluTraining(VectorTraining):
         """
         if self.formulation == "majorant":
             return majorant_formula(self._majorant_form, self.needs())
-        import cvxpy as cp
-
-        form = self._group_form
-        X, S, E = form.X, form.slopes, np.sign(form.slopes - 0.5 * (1.0 + self.leak))
-        d, k = X.shape[1], form.outputs
-        m = k * S.shape[1]
-        V, W = cp.Variable((d, m), name="V"), cp.Variable((d, m), name="W")
-        s, z = cp.Variable(form.still().shape, name="s"), cp.Variable(form.y.shape, name="z")
-        output = output_formula(form, V - W)
-        fit = [z == (output + X @ s if self.skip else output)]
-        E = np.tile(E, k)
-        inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
-        penalty = self._norm.cvxpy(V) + self._norm.cvxpy(W)
-        problem = cp.Problem(
-            cp.Minimize(self._loss.cvxpy(z, form.y) + form.beta * penalty), fit + inside
-        )
-
-        def points() -> tuple[Neurons, Dual]:
-            free = s.value if self.skip else form.still()
-            return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
-
-        return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, self.needs(), True)
+        return conic_formula(self._group_form, self.needs())
 
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
@@ -363,7 +343,7 @@ class ReluTraining(VectorTraining):
         )
 
 
-def checked_patterns(patterns: Any, n: int) -> int | Patterns | None:
+def checked_patterns(patterns: Any, n: int, each: str = "row of X") -> int | Patterns | None:
     """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
 
     Raises
@@ -384,9 +364,32 @@ def checked_patterns(patterns: Any, n: int) -> int | Patterns | None:
     given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
     if given.matrix.shape[0] != n:
         raise ProblemError(
-            f"patterns must have one row per row of X ({n}), got shape {given.matrix.shape}"
+            f"patterns must have one row per {each} ({n}), got shape {given.matrix.shape}"
         )
     return given
+
+
+def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
+    """Return the program of a form with cones in CVXPY."""
+    import cvxpy as cp
+
+    assert form.signs is not None
+    X, E = form.X, np.tile(form.signs.T, form.outputs).astype(np.float64)
+    V, W = (cp.Variable((X.shape[1], E.shape[1]), name=name) for name in "VW")
+    s, z = cp.Variable(form.still().shape, name="s"), cp.Variable(form.y.shape, name="z")
+    output = output_formula(form, V - W)
+    fit = [z == (output + X @ s if form.skip else output)]
+    inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
+    penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
+    problem = cp.Problem(
+        cp.Minimize(form.loss.cvxpy(z, form.y) + form.beta * penalty), fit + inside
+    )
+
+    def points() -> tuple[Neurons, Dual]:
+        free = s.value if form.skip else form.still()
+        return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
+
+    return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs, True)
 
 
 def output_formula(form: GroupForm, U: Any) -> Any:
@@ -394,8 +397,9 @@ def output_formula(form: GroupForm, U: Any) -> Any:
     import cvxpy as cp
 
     P = form.slopes.shape[1]
-    parts = [
-        cp.sum(cp.multiply(form.slopes, form.X @ U[:, c * P : (c + 1) * P]), axis=1)
-        for c in range(form.outputs)
-    ]
+    own = [U[:, c * P : (c + 1) * P] for c in range(form.outputs)]
+    if isinstance(form, PooledForm):
+        parts = [form.features @ cp.vec(part, order="F") for part in own]
+    else:
+        parts = [cp.sum(cp.multiply(form.slopes, form.X @ part), axis=1) for part in own]
     return parts[0] if form.y.ndim == 1 else cp.vstack(parts).T

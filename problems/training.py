@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from convexnn.convolution import ConvNetwork
     from convexnn.forms import Neurons
 
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
@@ -101,7 +102,7 @@ class Training:
     bias: bool = False
 
     def __post_init__(self) -> None:
-        self._set("X", real_array("X", self.X, 2))
+        self._set("X", self._examples())
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
         self._set("loss", checked_loss(self.loss))
@@ -110,6 +111,10 @@ class Training:
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         self._set("y", checked_targets(self.y, self.labels, self._loss))
+
+    def _examples(self) -> Array:
+        """Return the examples, checked."""
+        return real_array("X", self.X, 2)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -152,7 +157,7 @@ class Training:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
 
-    def holdout(self, model: TwoLayerNetwork, X: ArrayLike, y: Any) -> float:
+    def holdout(self, model: TwoLayerNetwork | ConvNetwork, X: ArrayLike, y: Any) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
         Raises
@@ -196,6 +201,11 @@ class Training:
         leak: float = 0.0,
         gates_v: Array | None = None,
     ) -> TwoLayerNetwork:
+        return self._layers(*self._balanced(V, W, gates_v), skip, leak)
+
+    def _balanced(
+        self, V: Array, W: Array, gates_v: Array | None = None
+    ) -> tuple[Array, Array, Array | None]:
         """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``.
 
         Each neuron has one output, in the order of `Neurons`.
@@ -208,15 +218,15 @@ class Training:
         alive = size > 0.0
         root = np.sqrt(size[alive])
         gates = None if gates_v is None else np.tile(gates_v, k)[:, alive]
-        return self._layers(weights[:, alive] / root, own[alive] * root[:, None], skip, leak, gates)
+        return weights[:, alive] / root, own[alive] * root[:, None], gates
 
     def _layers(
         self,
         U: Array,
         alpha: Array,
+        gates: Array | None = None,
         skip: Array | None = None,
         leak: float = 0.0,
-        gates: Array | None = None,
     ) -> TwoLayerNetwork:
         d = self.X.shape[1]
         return TwoLayerNetwork(

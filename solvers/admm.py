@@ -24,7 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.consensus import ConsensusForm
-from convexnn.forms import GroupForm, MajorantForm
+from convexnn.forms import GroupForm, MajorantForm, PooledForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.network_lasso import LassoForm
@@ -69,7 +69,10 @@ class Admm:
 
     name = "admm"
     capabilities = Capabilities(
-        forms=(GroupForm, MajorantForm, RobustForm, WassersteinForm, ConsensusForm, LassoForm),
+        forms=(
+            *(GroupForm, PooledForm, MajorantForm, RobustForm),
+            *(WassersteinForm, ConsensusForm, LassoForm),
+        ),
         warm_start=True,
         best_tol=1e-10,
     )
@@ -187,7 +190,7 @@ class State:
         direct = isinstance(form.loss, Squared)
         curvature = form.loss.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
-        scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
+        scale = _scale(form)
         rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
         v = np.zeros((form.blocks, d))
         state = cls(
@@ -206,7 +209,7 @@ class State:
         if start is not None:
             primal, dual = start
             state.v, state.skip = form.rows(primal), primal.skip.copy()
-            state.z = form.predict(state.v) + form.X @ state.skip
+            state.z = form.predict(state.v) + form.free(state.skip)
             mu = -form.loss.gradient(state.z, form.y) if dual is None else dual.mu
             state.lam = form.correlate(mu) / rho
             state.zeta, state.mu = -mu / sigma, mu
@@ -269,13 +272,15 @@ class LinearSolve:
     def __init__(self, form: GroupForm, kappa: float) -> None:
         self.form = form
         self.copies = 1.0 if form.signs is None else 2.0
-        n, d = form.X.shape
-        self.few = 2 * d * form.slopes.shape[1] <= n
+        self.half = form if form.signs is None else form._replace(signs=None)
+        self.few = 2 * form.X.shape[1] * form.slopes.shape[1] <= len(form.y)
         self.gram = self._small_gram() if self.few else self._large_gram()
         self.refactor(kappa)
 
     def _large_gram(self) -> Array:
         form = self.form
+        if isinstance(form, PooledForm):
+            return self.copies * (form.features @ form.features.T)
         gram = form.slopes @ form.slopes.T
         gram *= form.X @ form.X.T
         gram *= self.copies
@@ -284,6 +289,8 @@ class LinearSolve:
     def _small_gram(self) -> Array:
         """``A'A`` for the n x dP matrix A of products S_p * X, a block of rows at a time."""
         form = self.form
+        if isinstance(form, PooledForm):
+            return form.features.T @ form.features
         n, d = form.X.shape
         P = form.slopes.shape[1]
         gram = np.zeros((P * d, P * d))
@@ -310,9 +317,8 @@ class LinearSolve:
         if not self.few:
             result: Array = cho_solve(self.factor, r, check_finite=False)
             return result
-        form = self.form
-        P, d = form.slopes.shape[1], form.X.shape[1]
-        half = form if form.signs is None else form._replace(signs=None)
+        half = self.half
+        P, d = half.slopes.shape[1], half.X.shape[1]
         right = half.correlate(r).reshape(-1, P * d).T  # a column for each output
         inner = cho_solve(self.factor, right, check_finite=False)
         return (r - half.predict(np.ascontiguousarray(inner.T).reshape(-1, d))) / self.kappa
@@ -363,6 +369,15 @@ class Tuner:
             state.sigma *= factor
             state.zeta /= factor
         return state.direct
+
+
+def _scale(form: GroupForm) -> float:
+    """Return the mean square of a column of the matrix of all blocks."""
+    if isinstance(form, PooledForm):
+        squares = np.sum(np.square(form.features)) / form.features.shape[1]
+    else:
+        squares = np.sum(np.square(form.X)) / form.X.shape[1] * np.mean(np.square(form.slopes))
+    return float(squares)
 
 
 def _size(a: Array) -> float:

@@ -22,7 +22,7 @@ from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.cones import Facets
 from convexnn.exchange import Serial, Transport
-from convexnn.forms import Dual, GroupForm
+from convexnn.forms import Dual, GroupForm, PooledForm
 from convexnn.memory import Size
 from convexnn.problem import Problem
 from convexnn.solvers.checkpoint import Checkpoint
@@ -64,14 +64,14 @@ class Fista:
     """
 
     name = "fista"
-    capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-9)
+    capabilities = Capabilities(forms=(GroupForm, PooledForm), warm_start=True, best_tol=1e-9)
 
     def available(self) -> str | None:
         """Return None: it is always there."""
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `GroupForm`."""
+        """Return None: it takes every form it names."""
         return None
 
     def prepare(self, form: GroupForm) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.backend import BackendError
 from convexnn.extras import need
-from convexnn.forms import GroupForm
+from convexnn.forms import GroupForm, PooledForm
 from convexnn.solvers.prox import BlockProx
 
 PRECISIONS = ("float64", "float32")
@@ -234,6 +234,8 @@ def workplace(
         return lambda precision: Host(form, prox, precision == "float32")
     if form.signs is not None:
         raise ValueError("array='torch' takes programs without cones, such as GatedReluTraining")
+    if isinstance(form, PooledForm):
+        raise ValueError("array='torch' takes no convolutions")
     library = torch_library("cuda" if device is None else device)
     return lambda precision: Device(form, prox, library, precision == "float32")
 

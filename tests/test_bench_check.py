@@ -78,12 +78,22 @@ def test_two_hundred_instances_more(seed: int) -> None:
     assert found.passed, (found.silent, found.crashed)
 
 
+def drawn(family: str, index: int) -> Any:
+    """The instance of a family by its seed alone, however many families there are."""
+    return FAMILIES[family](np.random.default_rng([0, index]))[1]
+
+
 @pytest.mark.parametrize(
-    ("index", "backend"),
-    [(15, "fista"), (152, "fista"), (5, "cvxpy:scs"), (261, "cvxpy:scs")],
+    ("family", "index", "backend"),
+    [
+        ("relu", 15, "fista"),
+        ("gated", 152, "fista"),
+        ("wasserstein-classification", 5, "cvxpy:scs"),
+        ("wasserstein-regression", 261, "cvxpy:scs"),
+    ],
 )
-def test_instance_at_the_edge_of_rounding(index: int, backend: str) -> None:
-    problem = instance(0, index).problem
+def test_instance_at_the_edge_of_rounding(family: str, index: int, backend: str) -> None:
+    problem = drawn(family, index)
     solution = cx.solve(problem, backend, tol=1e-5)
     best = cx.solve(problem, "cvxpy:clarabel", tol=1e-9)
     assert solution.status is cx.Status.OPTIMAL, repr(solution)
@@ -128,7 +138,7 @@ def test_planted_lie_is_found_and_exits_with_one(
 
 
 def test_moves_that_cost_nothing_stay_where_the_budget_is_nothing() -> None:
-    problem = instance(0, 188).problem
+    problem = drawn("reweighting", 188)
     assert problem.radius == 0.0
     best = cx.solve(problem, "greedy", tol=1e-12)
     for backend in ("cvxpy:clarabel", "cvxpy:scs", "cvxpy:osqp"):

@@ -115,6 +115,12 @@ CASES = [
     ),
     *(Case("threshold", loss) for loss in LOSSES),
     Case("threshold", "squared", bias=True),
+    *(Case("conv", loss) for loss in LOSSES),
+    Case("conv", "squared", "l1", bias=True),
+    Case("conv", "softmax", bias=True, outputs=3),
+    *(Case("conv-gated", loss) for loss in LOSSES),
+    Case("conv-gated", "logistic", "l1", outputs=3),
+    Case("conv-gated", "softmax", "nuclear", bias=True, outputs=3),
     *(
         Case("robust", loss, bias=ball == "l2", formulation=formulation, ball=ball)
         for loss in ("squared", "logistic", "hinge")
@@ -145,6 +151,11 @@ def data(loss: str, outputs: int = 1) -> tuple[Array, Array]:
     return X, y
 
 
+def images(X: Array) -> Array:
+    """Circulants of the rows: 2 x 2 patches that repeat and span three of four dimensions."""
+    return 2.0 * np.stack([np.roll(X, k, axis=1) for k in range(D)], axis=1)
+
+
 @cache
 def problem(case: Case) -> Any:
     X, y = data(case.loss, case.outputs)
@@ -158,6 +169,10 @@ def problem(case: Case) -> Any:
         return cx.UnivariateReluTraining(
             X[:, 0], y, activation=case.activation, layers=case.layers, **common
         )
+    if case.kind.startswith("conv"):
+        build = cx.ConvReluTraining if case.kind == "conv" else cx.ConvGatedReluTraining
+        common |= {"penalty": case.penalty, "filter_size": 2, "patterns": P}
+        return build(images(X), y, **common)
     if case.kind == "threshold":
         return cx.ThresholdTraining(X, y, patterns=3 * P, **common)
     if case.kind == "gated":
@@ -218,12 +233,33 @@ def narrow_by_hand(case: Case, model: cx.NarrowNetwork) -> float:
     return loss_by_hand(case.loss, z, y) + BETA * size
 
 
+def convolution_by_hand(case: Case, model: cx.ConvNetwork, y: Array) -> float:
+    X = images(data(case.loss, case.outputs)[0])
+    pooled = np.zeros((len(X), len(model)))
+    for r in range(2):
+        for c in range(2):
+            patch = X[:, r : r + 2, c : c + 2]
+            hidden = np.einsum("irc,mrc->im", patch, model.filters[..., 0]) + model.bias
+            signal = hidden
+            if model.gates is not None:
+                shift = 0.0 if model.gates_bias is None else model.gates_bias
+                signal = np.einsum("irc,mrc->im", patch, model.gates[..., 0]) + shift
+            pooled += 0.25 * np.where(signal >= 0.0, hidden, 0.0)
+    z = pooled @ model.alpha[:, 0] if case.outputs == 1 else pooled @ model.alpha
+    first = np.hstack([model.filters.reshape(len(model), -1), model.bias[:, None]])
+    power = np.abs(first).sum(axis=1) if case.penalty == "l1" else np.linalg.norm(first, axis=1)
+    size = float(np.sum(power**2) + np.sum(model.alpha**2))
+    return loss_by_hand(case.loss, z, y) + 0.5 * BETA * size
+
+
 def network_by_hand(case: Case, model: Any) -> float:
     if case.kind == "narrow":
         return narrow_by_hand(case, model)
     X, y = data(case.loss, case.outputs)
     if case.outputs > 1 and case.loss in CLASSIFICATION:
         y = np.where(y[:, None] == np.arange(3), 1.0, 0.0 if case.loss == "softmax" else -1.0)
+    if case.kind.startswith("conv"):
+        return convolution_by_hand(case, model, y)
     hidden = X @ model.U + model.bias
     if case.kind in ("gated", "threshold"):
         assert model.gates is not None
@@ -299,7 +335,8 @@ def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> No
     quadratic = linear_penalty and case.loss not in ("logistic", "softmax")
     assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
     assert "fista" in offered or case.formulation == "majorant" or case.ball
-    assert ("ipm" in offered) == ("fista" in offered and not case.coupled)
+    pooled = case.kind.startswith("conv")
+    assert ("ipm" in offered) == ("fista" in offered and not case.coupled and not pooled)
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic
     assert ("cvxpy:scipy" in offered) == (linear_penalty and case.loss == "hinge")

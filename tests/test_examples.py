@@ -98,3 +98,14 @@ def test_fewer_knots_pay_for_a_larger_beta_and_more_layers_pay_less(tmp_path: Pa
         assert knots == sorted(knots)  # beta falls
     for two, three in zip(table["relu", "2"], table["relu", "3"], strict=True):
         assert three[1] <= two[1] + 1e-5
+
+
+def test_a_convolution_stands_that_digits_move_and_a_plain_network_does_not(tmp_path: Path) -> None:
+    _, _, *rows = run("convolution.py", cwd=tmp_path).splitlines()
+    table = {name.strip(): list(map(float, cells)) for name, *cells in (r.split(",") for r in rows)}
+    assert all(abs(gap) <= 1e-3 for gap, *_ in table.values())
+    there, one, two = table["convolution"][1:]
+    assert there == one == two
+    assert there > 0.85
+    assert table["plain"][1] > 0.85
+    assert table["plain"][2] < 0.3

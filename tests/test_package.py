@@ -59,7 +59,7 @@ FLOOR = {
     **dict.fromkeys(("margins", "attacks", "margin_bounds", "margin_branching"), 2),
     **dict.fromkeys(("worst_margins", "robust"), 2),
     "lipschitz_bound": 2,
-    **dict.fromkeys(("narrow", "dictionaries"), 2),
+    **dict.fromkeys(("narrow", "dictionaries", "convolution"), 2),
     **dict.fromkeys(("search", "policy", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),

@@ -15,6 +15,7 @@ from convexnn.forms import (
     MajorantForm,
     NetworkForm,
     Neurons,
+    PooledForm,
     worst_prediction,
 )
 from convexnn.median import MedianForm, Sight
@@ -111,9 +112,10 @@ def suggested(problem: Problem[Any], primal: Any) -> Any:
     if NetworkForm in offered:
         network = problem.canonical(NetworkForm)
         return Dual(-network.loss.gradient(network.predict(primal), network.y))
-    if GroupForm in offered:
-        group = problem.canonical(GroupForm)
-        z = group.predict(group.rows(primal)) + group.X @ primal.skip
+    pooled = PooledForm in offered
+    if pooled or GroupForm in offered:
+        group = problem.canonical(PooledForm if pooled else GroupForm)
+        z = group.predict(group.rows(primal)) + group.free(primal.skip)
         return Dual(-group.loss.gradient(z, group.y))
     if MajorantForm in offered:
         return problem.canonical(MajorantForm).dual(primal)

@@ -159,6 +159,59 @@ def _gated(rng: Rng) -> tuple[str, Any]:
     return _text(twist, X.shape, chosen), cx.GatedReluTraining(X, y, **chosen)
 
 
+def _convolution(rng: Rng, *, gated: bool) -> tuple[str, Any]:
+    twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"))
+    size = min(int(rng.integers(1, 3)), X.shape[1])
+    chosen |= {
+        "penalty": _pick(rng, ("l2", "l1", "nuclear") if gated else ("l2", "l1")),
+        "patterns": int(rng.integers(1, 9)),
+        "filter_size": size,
+        "stride": int(rng.integers(1, 3)),
+    }
+    images = np.stack([np.roll(X, k, axis=1) for k in range(size)], axis=1)
+    build = cx.ConvGatedReluTraining if gated else cx.ConvReluTraining
+    return _text(twist, images.shape, chosen), build(images, y, **chosen)
+
+
+def _several(rng: Rng) -> tuple[str, Any]:
+    """Return a program of two or three outputs: targets, or classes in two ways."""
+    twist, X = _features(rng, 12, 3)
+    outputs, gated = int(rng.integers(2, 4)), _flag(rng)
+    loss = str(_pick(rng, ("squared", "huber", "softmax", "logistic", "hinge")))
+    chosen: dict[str, Any] = {"loss": loss, "beta": _log(rng, -2.0, 1.0), "bias": _flag(rng)}
+    chosen["penalty"] = _pick(rng, ("l2", "l1", "nuclear") if gated else ("l2", "l1"))
+    chosen["patterns"] = int(rng.integers(1, 6))
+    if loss in ("logistic", "hinge"):
+        chosen["multiclass"] = "one-vs-rest"
+    columns = [_targets(rng, X, False) for _ in range(outputs)]
+    Y = np.column_stack(columns)
+    if loss not in ("squared", "huber"):
+        Y = np.argmax(Y, axis=1)
+        Y[:2] = 0, 1
+    text = _text(twist, X.shape, {"gated": gated, "outputs": outputs} | chosen)
+    build = cx.GatedReluTraining if gated else cx.ReluTraining
+    return text, build(X, Y, **chosen)
+
+
+def _narrow(rng: Rng) -> tuple[str, Any]:
+    twist, x = _values(rng, 14)
+    x = np.append(x, x[0] + _log(rng, -1.0, 1.0))
+    loss = str(_pick(rng, ("squared", "logistic", "hinge", "huber")))
+    activation = str(_pick(rng, ("relu", "abs", "threshold", "sign")))
+    deep = activation in ("relu", "abs")
+    chosen: dict[str, Any] = {"loss": loss, "beta": _log(rng, -2.0, 1.0)}
+    chosen["activation"] = activation
+    chosen["layers"] = int(rng.integers(2, 4)) if deep else 2
+    y = _targets(rng, x[:, None], loss in ("logistic", "hinge"))
+    return _text(twist, x.shape, chosen), cx.UnivariateReluTraining(x, y, **chosen)
+
+
+def _threshold(rng: Rng) -> tuple[str, Any]:
+    twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"), 8, 2)
+    chosen["patterns"] = _pick(rng, (None, 20, 40))
+    return _text(twist, X.shape, chosen), cx.ThresholdTraining(X, y, **chosen)
+
+
 def _sampled(rng: Rng) -> tuple[str, Any]:
     twist, X, y, chosen = _training(rng, ("squared", "logistic", "hinge", "huber"))
     chosen |= {"neurons": int(rng.integers(1, 40)), "seed": int(rng.integers(100))}
@@ -389,7 +442,12 @@ FAMILIES: dict[str, Callable[[Rng], tuple[str, Any]]] = {
     "relu": partial(_relu, whole=False),
     "relu-all-patterns": partial(_relu, whole=True),
     "gated": _gated,
+    "convolution": partial(_convolution, gated=False),
+    "convolution-gated": partial(_convolution, gated=True),
+    "several-outputs": _several,
     "sampled": _sampled,
+    "narrow": _narrow,
+    "threshold": _threshold,
     "robust": _robust,
     "wasserstein-classification": _wasserstein_classification,
     "wasserstein-regression": _wasserstein_regression,
