@@ -282,7 +282,7 @@ def compare(
     ----------
     problem : Problem
     backends : sequence of str or Backend, optional
-        All that can take the problem if None.
+        If None, all that can take the problem except ``mpi:*``, which start processes.
     tol : float, default 1e-6
     repeats : int, default 1
         Runs of each, with the seeds 0, 1, ...; the table shows the median times.
@@ -320,10 +320,13 @@ def compare(
         raise ValueError(f"repeats must be an integer >= 1, got {repeats!r}")
     skipped: dict[str, str] = {}
     if backends is None:
-        table = list_backends(problem)
-        backends = table.names
+        reasons = list_backends(problem).reasons
+        for name in reasons:
+            if name.startswith("mpi:"):
+                reasons[name] = reasons[name] or "starts processes, so it has to be named"
+        backends = [name for name, reason in reasons.items() if reason is None]
         suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
-        skipped = {n: reason for n, reason in table.reasons.items() if reason and n in suited}
+        skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
     ready = [_compiled(problem, backend) for backend in backends]
     runs: list[tuple[Solution, ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):

@@ -7,6 +7,7 @@ iterates do not depend on how the agents are spread over processes, to the last 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -77,8 +78,12 @@ class Transport(Protocol):
         """Return the sum over all agents of one row of numbers each."""
         ...
 
-    def gather(self, own: Array) -> Array:
-        """Return the rows of all processes, for grading and checkpoints; it counts for nothing."""
+    def gather(self, own: Array, counts: Sequence[int] | None = None) -> Array:
+        """Return the rows of all processes, so many of each where told; it counts for nothing."""
+        ...
+
+    def deal(self, pieces: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
+        """Send each process its piece; return what each sent here, flat, of these sizes."""
         ...
 
     def share(self, whole: Array, rows: int) -> Array:
@@ -128,9 +133,13 @@ class Serial:
         self.messages += 2 * (self.n - 1)
         return total(values)
 
-    def gather(self, own: Array) -> Array:
+    def gather(self, own: Array, counts: Sequence[int] | None = None) -> Array:
         """Return a copy of the rows."""
         return own.copy()
+
+    def deal(self, pieces: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
+        """Return the one piece."""
+        return [piece.ravel() for piece in pieces]
 
     def share(self, whole: Array, rows: int) -> Array:
         """Return the rows themselves."""
@@ -156,9 +165,8 @@ def split(edges: NDArray[np.int64], n: int, processes: int) -> list[Block]:
     head = np.concatenate([edges[:, 1], edges[:, 0]])
     order = np.lexsort((head, tail))
     tail, head = tail[order], head[order]
-    ends = [n * p // processes for p in range(processes + 1)]
     blocks = []
-    for start, stop in pairwise(ends):
+    for start, stop in pairwise(cut(n, processes)):
         mine = slice(*np.searchsorted(tail, [start, stop]))
         t, h = tail[mine], head[mine]
         indptr = np.searchsorted(t, np.arange(start, stop + 1))
@@ -167,6 +175,17 @@ def split(edges: NDArray[np.int64], n: int, processes: int) -> list[Block]:
         indices = np.where(here, h - start, stop - start + np.searchsorted(ghosts, h))
         blocks.append(Block(start, stop, indptr, indices, t, h, ghosts))
     return blocks
+
+
+def cut(n: int, parts: int) -> list[int]:
+    """Return where each of so many nearly equal parts of n things begins, and n.
+
+    Examples
+    --------
+    >>> cut(7, 3)
+    [0, 2, 4, 7]
+    """
+    return [n * p // parts for p in range(parts + 1)]
 
 
 def total(values: Array) -> Array:

@@ -35,6 +35,9 @@ class Norm(ABC):
     rotates: ClassVar[bool]
     separable: ClassVar[bool] = True
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @abstractmethod
     def value(self, rows: Array) -> Array:
         """Return the norm of each row."""

@@ -12,16 +12,20 @@ precision lasts until its rounding hides the steps; the rest is done in double.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import GroupForm, PooledForm
+from convexnn.cones import Facets
+from convexnn.exchange import Serial, Transport
+from convexnn.forms import Dual, GroupForm, PooledForm
 from convexnn.memory import Size
 from convexnn.problem import Problem
+from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
 from convexnn.solvers.products import Products, workplace
@@ -34,6 +38,7 @@ WIDTH = 1.0  # of the envelope of a loss with kinks
 RECENTRE = 150  # steps between moves of the envelope's centre
 SINGLE = float(np.finfo(np.float32).eps)
 HIDDEN = 8.0  # steps below so many times the rounding errors of the predictions are lost in them
+ALONE = Serial(np.empty((0, 2), dtype=np.int64), 1)  # the transport of one process
 
 
 class Smooth(Protocol):
@@ -80,61 +85,121 @@ class Fista:
     def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Iterate until the reporter is satisfied."""
         asked = unpack("fista", options.extra, dtype="float64", array="numpy", device=None)
-        limit = options.max_iter or MAX_ITER
         prox = BlockProx(form)
         place = workplace(form, prox, **asked)
-        products = place(asked["dtype"])
-        d = form.X.shape[1]
-        still = products.send(np.zeros((form.blocks, d)))
-        point = Point(still, form.still(), np.zeros_like(form.y))
-        mu = -form.loss.gradient(point.z, form.y)
-        if start is not None:
-            primal, dual = start
-            point = _point(form, products, form.rows(primal), primal.skip.copy())
-            mu = -form.loss.gradient(point.z, form.y) if dual is None else dual.mu
-            if dual is not None:
-                prox.start(dual, 1.0)
-        kinks = not np.isfinite(form.loss.curvature)
-        loss: Smooth = Envelope(form.loss, WIDTH, -mu) if kinks else form.loss
-        curvature = 0.1 * loss.curvature * _largest_square(form, products)
-        leading, momentum = point, 1.0
-        check = float(FIRST_CHECK)
-        single = 0  # iterations in single precision, once it is over
-        for k in range(1, limit + 1):
-            gradient = loss.gradient(leading.z, form.y)
-            fresh, tried = _descend(form, products, loss, leading, gradient, EASING * curvature)
-            if np.isfinite(tried):
-                curvature = tried
-            elif not products.single:
-                return Raw("failed", "The curvature estimate is no longer finite.")
-            if _astray(products, leading, fresh, point):
-                momentum = 1.0
-            following = 0.5 * (1.0 + float(np.sqrt(1.0 + 4.0 * momentum * momentum)))
-            leading = fresh.beyond(point, (momentum - 1.0) / following)
-            last, point, momentum = point.z, fresh, following
-            hidden = not np.isfinite(tried)
-            late = k % 8 == 0 and reporter.expired()
-            if k >= check or k == limit or late:
-                check = max(check * products.growth, k + 1.0)
-                rows, z = products.fetch(point.rows), point.z
-                if products.single:
-                    z = _predict(form, form.predict(rows), point.skip)
-                    noise = _distance(point.z, z)
-                    hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
-                mu = -loss.gradient(z, form.y)
-                primal = form.neurons(rows, point.skip.copy())
-                if reporter.report(k, primal, prox.dual(mu, 1.0 / curvature)) or late:
-                    return Raw("stopped", _told(asked["dtype"], single or k, k))
-            if hidden:
-                single, double = k, place("float64")
-                point, leading = (
-                    _point(form, double, products.fetch(p.rows), p.skip) for p in (point, leading)
-                )
-                products = double
-            if kinks and k % RECENTRE == 0:
-                loss = Envelope(form.loss, WIDTH, loss.gradient(point.z, form.y))
-                leading, momentum = point, 1.0
-        return Raw("max_iter", _told(asked["dtype"], single or limit, limit))
+        return iterate(form, place, prox, asked["dtype"], options, reporter, start, ALONE)
+
+
+class Warm(Protocol):
+    """The prox's memory of facets, for all blocks."""
+
+    def start(self, dual: Dual, step: float) -> None:
+        """Start from the facets of a dual point."""
+
+    def dual(self, mu: Array, step: float) -> Dual:
+        """Return a dual point with the facets at hand, their multipliers freed of the step."""
+
+
+class Saved(NamedTuple):
+    """A checkpoint, and the steps between its writings."""
+
+    file: Checkpoint
+    every: int
+
+
+def iterate(
+    form: GroupForm,
+    place: Callable[[str], Products],
+    warm: Warm,
+    dtype: str,
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+    talk: Transport,
+    saved: Saved | None = None,
+) -> Raw:
+    """Iterate until the reporter of the first process is satisfied.
+
+    Parameters
+    ----------
+    form : GroupForm
+    place : callable
+        Makes the products in "float64" or "float32".
+    warm : Warm
+    dtype : {"float64", "float32"}
+        To begin with. A run with checkpoints is in "float64".
+    options : Options
+    reporter : Reporter
+    start : tuple of a primal and a dual point, or None
+    talk : Transport
+        Between the processes that do the same.
+    saved : Saved, optional
+
+    Returns
+    -------
+    Raw
+    """
+    limit = options.max_iter or MAX_ITER
+    products = place(dtype)
+    state = _begin(form, products, warm, start)
+    done = 0
+    if saved is not None:
+        record = _record(state, products, warm)
+        done = saved.file.restore(talk, record)
+        if done:
+            state = _recalled(record, form, products, warm)
+            if _report(form, products, state, state.point.z, done, warm, reporter, talk):
+                return Raw("stopped")
+    check = float(FIRST_CHECK)
+    single = 0  # iterations in single precision, once it is over
+    for k in range(1, limit + 1):
+        due = k >= check or k == limit
+        if due:
+            check = max(check * products.growth, k + 1.0)
+        if k <= done:
+            continue
+        last = state.point.z
+        moved = _step(form, products, state, talk)
+        if not moved and not products.single:
+            return Raw("failed", "The curvature estimate is no longer finite.")
+        point, hidden = state.point, not moved
+        late = k % 8 == 0 and talk.agree(reporter.expired())
+        if due or late:
+            z = point.z
+            if products.single:
+                z = _predict(form, form.predict(products.fetch(point.rows)), point.skip)
+                noise = _distance(point.z, z)
+                hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
+            if _report(form, products, state, z, k, warm, reporter, talk) or late:
+                return Raw("stopped", _told(dtype, single or k, k))
+        if hidden:
+            single, double = k, place("float64")
+            state.point, state.leading = (
+                _point(form, double, products.fetch(p.rows), p.skip) for p in (point, state.leading)
+            )
+            products = double
+        if isinstance(state.loss, Envelope) and k % RECENTRE == 0:
+            state.loss = Envelope(form.loss, WIDTH, state.loss.gradient(state.point.z, form.y))
+            state.leading, state.momentum = state.point, 1.0
+        if saved is not None and k % saved.every == 0:
+            saved.file.write(talk, _record(state, products, warm), k)
+    return Raw("max_iter", _told(dtype, single or limit, limit))
+
+
+def _report(
+    form: GroupForm,
+    products: Products,
+    state: State,
+    z: Array,
+    k: int,
+    warm: Warm,
+    reporter: Reporter,
+    talk: Transport,
+) -> bool:
+    """Have the point graded, whose predictions in double are ``z``; True asks to stop."""
+    mu = -state.loss.gradient(z, form.y)
+    primal = form.neurons(products.fetch(state.point.rows), state.point.skip.copy())
+    return talk.agree(reporter.report(k, primal, warm.dual(mu, 1.0 / state.curvature)))
 
 
 @dataclass(frozen=True)
@@ -154,13 +219,93 @@ class Point:
         )
 
 
+@dataclass
+class State:
+    """What one step hands to the next, the prox's facets apart."""
+
+    point: Point
+    leading: Point
+    loss: Smooth
+    curvature: float
+    momentum: float = 1.0
+
+
+def _begin(form: GroupForm, products: Products, warm: Warm, start: Any) -> State:
+    """Return the state before the first step."""
+    still = products.send(np.zeros((form.blocks, form.X.shape[1])))
+    point = Point(still, form.still(), np.zeros_like(form.y))
+    mu = -form.loss.gradient(point.z, form.y)
+    if start is not None:
+        primal, dual = start
+        point = _point(form, products, form.rows(primal), primal.skip.copy())
+        mu = -form.loss.gradient(point.z, form.y) if dual is None else dual.mu
+        if dual is not None:
+            warm.start(dual, 1.0)
+    kinks = not np.isfinite(form.loss.curvature)
+    loss: Smooth = Envelope(form.loss, WIDTH, -mu) if kinks else form.loss
+    return State(point, point, loss, 0.1 * loss.curvature * _largest_square(form, products))
+
+
+def _record(state: State, products: Products, warm: Warm) -> dict[str, Array]:
+    """Return the state and the facets as whole arrays; those of the loss only if it has kinks."""
+    record = {"numbers": np.array([state.curvature, state.momentum])}
+    for name, point in (("point", state.point), ("leading", state.leading)):
+        record[f"{name}_rows"] = products.fetch(point.rows)
+        record |= {f"{name}_skip": point.skip, f"{name}_z": point.z}
+    if isinstance(state.loss, Envelope):
+        record["centre"] = state.loss.centre
+    facets = warm.dual(state.point.z, 1.0).facets
+    return record if facets is None else {**record, **facets._asdict()}
+
+
+def _recalled(record: dict[str, Any], form: GroupForm, products: Products, warm: Warm) -> State:
+    """Return the state of a record, its facets handed to the prox."""
+    point, leading = (
+        Point(products.send(record[f"{name}_rows"]), record[f"{name}_skip"], record[f"{name}_z"])
+        for name in ("point", "leading")
+    )
+    if "example" in record:
+        warm.start(Dual(point.z, Facets(record["example"], record["value"])), 1.0)
+    centre = record.get("centre")
+    loss: Smooth = form.loss if centre is None else Envelope(form.loss, WIDTH, centre)
+    return State(point, leading, loss, *map(float, record["numbers"]))
+
+
+def _step(form: GroupForm, products: Products, state: State, talk: Transport) -> bool:
+    """Take one accelerated step; False if no curvature was large enough for it.
+
+    Momentum that leads astray, ``<fresh - leading, fresh - point> < 0``, is given up.
+    """
+    point = state.point
+    fresh, tried, turned = _descend(form, products, state, talk)
+    moved = bool(np.isfinite(tried))
+    if moved:
+        state.curvature = tried
+    if turned < 0.0:
+        state.momentum = 1.0
+    following = 0.5 * (1.0 + float(np.sqrt(1.0 + 4.0 * state.momentum * state.momentum)))
+    state.leading = fresh.beyond(point, (state.momentum - 1.0) / following)
+    state.point, state.momentum = fresh, following
+    return moved
+
+
 def _descend(
-    form: GroupForm, products: Products, loss: Smooth, at: Point, gradient: Array, curvature: float
-) -> tuple[Point, float]:
+    form: GroupForm, products: Products, state: State, talk: Transport
+) -> tuple[Point, float, float]:
     """Take one proximal step, raising the curvature until its quadratic model holds.
 
-    An infinite curvature says that it never does.
+    Returns
+    -------
+    Point
+        Where it leads.
+    float
+        The curvature; an infinite one says that the model never holds.
+    float
+        ``<fresh - leading, fresh - point>``.
     """
+    at, loss = state.leading, state.loss
+    curvature = EASING * state.curvature
+    gradient = loss.gradient(at.z, form.y)
     slope = products.correlate(gradient)
     slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
@@ -169,21 +314,23 @@ def _descend(
         step = 1.0 / curvature
         rows = products.prox(at.rows - step * slope, step)
         skip = at.skip - step * slope_skip
-        z = _predict(form, products.predict(rows), skip)
+        z, moved, turned = products.trial(rows, at.rows, state.point.rows)
+        z = _predict(form, z, skip)
         change = z - at.z
         rise = loss.value(z, form.y) - values
         along = (gradient * change).reshape(*rise.shape, -1).sum(axis=-1)  # of an example's loss
         excess = float(np.sum(rise - along))
-        shift = rows - at.rows
-        moved = products.dot(shift, shift) + float(np.sum(np.square(skip - at.skip)))
+        shift = skip - at.skip
+        moved += float(np.vdot(shift, shift))
         rounding = 1e-14 * terms
         if products.single:
             noise = SINGLE * float(np.linalg.norm(z))
             rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)
-        if excess <= 0.5 * curvature * moved + rounding:
-            return Point(rows, skip, z), curvature
+        if talk.agree(excess <= 0.5 * curvature * moved + rounding):
+            turned += float(np.vdot(shift, skip - state.point.skip))
+            return Point(rows, skip, z), curvature, turned
         curvature = np.inf if products.single and not np.isfinite(excess) else 1.5 * curvature
-    return at, np.inf
+    return at, np.inf, 0.0
 
 
 def _predict(form: GroupForm, z: Array, skip: Array) -> Array:
@@ -195,13 +342,6 @@ def _point(form: GroupForm, products: Products, rows: Array, skip: Array) -> Poi
     """Return a point given by NumPy blocks, its predictions computed afresh."""
     sent = products.send(rows)
     return Point(sent, skip, _predict(form, products.predict(sent), skip))
-
-
-def _astray(products: Products, leading: Point, fresh: Point, before: Point) -> bool:
-    """Tell whether ``<leading - fresh, fresh - before> > 0``: momentum leads astray."""
-    rows = products.dot(leading.rows - fresh.rows, fresh.rows - before.rows)
-    skip = float(np.vdot(leading.skip - fresh.skip, fresh.skip - before.skip))
-    return rows + skip > 0.0
 
 
 def _distance(a: Array, b: Array) -> float:

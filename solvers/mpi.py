@@ -1,9 +1,9 @@
-"""The engines over a graph in several processes: the launcher, and its backends.
+"""Engines in several processes, over a graph or over the data: the launcher, and its backends.
 
 Nothing here imports MPI. Started plainly, a backend writes the form to a folder of its own, starts
 ``mpiexec -n processes python -m convexnn.solvers.mpi_worker FOLDER`` and grades the points that
 the first process sends through a socket, while the others wait. Started under mpiexec, every
-process solves the same problem and takes its own block of the agents.
+process solves the same problem and takes its own block of the agents or of the data.
 """
 
 from __future__ import annotations
@@ -24,32 +24,45 @@ from typing import Any
 
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.consensus import ConsensusForm
+from convexnn.exchange import Serial
+from convexnn.forms import GroupForm
+from convexnn.memory import Size
 from convexnn.network_lasso import LassoForm
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers import distributed_admm, first_order, lasso_admm, median_homotopy
 from convexnn.solvers.options import unpack
-from convexnn.solvers.rounds import OWN, Maker, warm_up
+from convexnn.solvers.rounds import OWN, Spread, over_graph
+from convexnn.solvers.sharded import SHARDED_FISTA
 from convexnn.terms import SAVED
 
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
-METHODS: dict[str, dict[type, tuple[Maker, dict[str, Any]]]] = {
+METHODS: dict[str, dict[type, Spread]] = {
     "mpi:admm": {
-        ConsensusForm: (distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS),
-        LassoForm: (lasso_admm.LassoAdmm, lasso_admm.DEFAULTS),
+        ConsensusForm: over_graph(
+            "admm", distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
+        ),
+        LassoForm: over_graph("admm", lasso_admm.LassoAdmm, lasso_admm.DEFAULTS),
     },
-    "mpi:homotopy": {ConsensusForm: (median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS)},
+    "mpi:homotopy": {
+        ConsensusForm: over_graph(
+            "homotopy", median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS
+        )
+    },
     **{
-        f"mpi:{name}": {ConsensusForm: (first_order.maker(name), first_order.DEFAULTS)}
+        f"mpi:{name}": {
+            ConsensusForm: over_graph(name, first_order.maker(name), first_order.DEFAULTS)
+        }
         for name in first_order.METHODS
     },
+    "mpi:fista": {GroupForm: SHARDED_FISTA},
 }
 
 
 class Mpi:
-    """One method in several processes, each with a block of the agents.
+    """One method in several processes, each with a block of the agents or of the data.
 
     The processes are started by the mpiexec that the environment variable ``CONVEXNN_MPIEXEC``
     names, else by that beside this Python, else by the first on the path; it must be of the MPI
@@ -58,13 +71,14 @@ class Mpi:
     Options
     -------
     processes : int, default 2
-        How many to start; under mpiexec there are as many as it started.
+        How many to start, one being this process; under mpiexec there are as many as it started.
     checkpoint : path, optional
         Where the state is kept, and resumed from by a run of the same problem and options.
     every : int, default 100
         Rounds between checkpoints.
     **options
-        Those of the method in one process, which has the same iterates to the last bit.
+        Those of the method; the iterates are the same for any number of processes, to the last
+        bit.
     """
 
     def __init__(self, name: str) -> None:
@@ -90,19 +104,27 @@ class Mpi:
             return None
         return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
 
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return 80 bytes a weight, and what two processes and the way there take for the data."""
+        data = 8.0 * size.n * (size.d + size.patterns)
+        return {"its blocks": 80.0 * size.weights, "copies of the data": 3.0 * data}
+
     def prepare(self, form: Any) -> None:
         """Compile the kernels, into the cache that the processes read."""
-        warm_up()
+        METHODS[self.name][type(form)].prepare(form)
 
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Take part in the run under mpiexec, or start one."""
-        _, defaults = METHODS[self.name][type(form)]
-        chosen = unpack(self.name, options.extra, processes=2, **OWN, **defaults)
+        method = METHODS[self.name][type(form)]
+        chosen = unpack(self.name, options.extra, processes=2, **OWN, **method.defaults)
         positive_int("processes", chosen["processes"])
         if rank() is not None:
             from convexnn.solvers.mpi_worker import take_part
 
             return take_part(self.name, form, options, chosen, reporter, start)
+        if chosen["processes"] == 1:
+            edges, n, _ = method.crowd(form, chosen)
+            return method.run(Serial(edges, n), form, chosen, options, reporter, start)
         return launch(self.name, form, options, chosen, reporter, start)
 
 
@@ -146,7 +168,7 @@ def launch(
     ----------
     engine : str
         A name from `METHODS`.
-    form : ConsensusForm or LassoForm
+    form : ConsensusForm, LassoForm or GroupForm
     options : Options
     chosen : dict
         Every option of the engine.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from convexnn.backend import Options, Raw, Reporter
 from convexnn.exchange import split, total
 from convexnn.extras import need
 from convexnn.solvers.mpi import METHODS, mpiexec, rank, world
-from convexnn.solvers.rounds import drive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,12 +30,16 @@ class MpiTransport:
     comm : mpi4py.MPI.Comm
     edges : int array of shape (m, 2)
     n : int
+    parts : str, default "agents"
+        What the n things are called.
     """
 
-    def __init__(self, comm: Any, edges: NDArray[np.int64], n: int) -> None:
+    def __init__(self, comm: Any, edges: NDArray[np.int64], n: int, parts: str = "agents") -> None:
         self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
         if self.size > n:
-            raise ValueError(f"processes must be at most the number of agents {n}, got {self.size}")
+            raise ValueError(
+                f"processes must be at most the number of {parts} {n}, got {self.size}"
+            )
         self.edges, self.n = len(edges), n
         self.rounds = self.messages = 0
         blocks = split(edges, n, self.size)
@@ -75,9 +79,18 @@ class MpiTransport:
         self.messages += 2 * (self.n - 1)
         return total(self._gather(values, self.agents))
 
-    def gather(self, own: Array) -> Array:
+    def gather(self, own: Array, counts: Sequence[int] | None = None) -> Array:
         """Return the rows of all processes."""
-        return self._gather(own, np.array(self.comm.allgather(len(own))))
+        told = self.comm.allgather(len(own)) if counts is None else counts
+        return self._gather(own, np.array(told))
+
+    def deal(self, pieces: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
+        """Send each process its piece; return what each sent here."""
+        sent = np.concatenate([piece.ravel() for piece in pieces])
+        received = np.empty(sum(sizes))
+        lengths = [piece.size for piece in pieces]
+        self.comm.Alltoallv((sent, lengths), (received, list(sizes)))
+        return np.split(received, np.cumsum(sizes)[:-1])
 
     def _gather(self, own: Array, counts: NDArray[np.int64]) -> Array:
         whole = np.empty((int(counts.sum()), own.shape[1]))
@@ -92,7 +105,9 @@ class MpiTransport:
 
     def agree(self, flag: bool) -> bool:
         """Return what the first process says."""
-        return bool(self.comm.bcast(flag, root=0))
+        said = np.array([flag])
+        self.comm.Bcast(said, root=0)
+        return bool(said[0])
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -112,8 +127,8 @@ def take_part(
     Raises
     ------
     ValueError
-        If the processes do not find each other, are more than the agents, or were given wrong
-        options: every process comes to it alike.
+        If the processes do not find each other, are more than the agents or shards, or were given
+        wrong options: every process comes to it alike.
     """
     comm = need("mpi4py.MPI", "mpi").COMM_WORLD
     started = world() or comm.Get_size()
@@ -123,12 +138,10 @@ def take_part(
             f"each finds {comm.Get_size()}. Put the right one beside Python or in CONVEXNN_MPIEXEC "
             f"(now {mpiexec()}), or choose the library with MPI4PY_MPIABI"
         )
-    talk = MpiTransport(comm, form.edges, form.agents)
-    maker, _ = METHODS[engine][type(form)]
-    method = maker(form, talk.block, chosen)
-    name = engine.removeprefix("mpi:")
+    method = METHODS[engine][type(form)]
+    talk = MpiTransport(comm, *method.crowd(form, chosen))
     try:
-        return drive(name, method, talk, form, chosen, options, reporter, start)
+        return method.run(talk, form, chosen, options, reporter, start)
     except ValueError:
         raise
     except BaseException:

@@ -54,8 +54,8 @@ class Products(Protocol):
     def prox(self, rows: Any, step: float) -> Any:
         """Return the prox of ``step`` times the penalty, in each block's cone."""
 
-    def dot(self, a: Any, b: Any) -> float:
-        """Return the inner product of two sets of blocks."""
+    def trial(self, rows: Any, at: Any, before: Any) -> tuple[Array, float, float]:
+        """Return `predict`, ``||rows - at||^2`` and ``<rows - at, rows - before>``."""
 
 
 class Host:
@@ -101,9 +101,11 @@ class Host:
         """Return the prox of the penalty, in each block's cone."""
         return self._prox(rows, step)
 
-    def dot(self, a: Array, b: Array) -> float:
-        """Return the inner product."""
-        return float(np.vdot(a, b))
+    def trial(self, rows: Array, at: Array, before: Array) -> tuple[Array, float, float]:
+        """Return `predict` and two inner products."""
+        shift = rows - at
+        moved, turned = np.vdot(shift, shift), np.vdot(shift, rows - before)
+        return self.predict(rows), float(moved), float(turned)
 
 
 class Library(NamedTuple):
@@ -194,9 +196,11 @@ class Device:
             return rows - rows.clip(-weight, weight)
         return self.send(self._prox(self.fetch(rows), step))
 
-    def dot(self, a: Any, b: Any) -> float:
-        """Return the inner product."""
-        return float((a * b).sum())
+    def trial(self, rows: Any, at: Any, before: Any) -> tuple[Array, float, float]:
+        """Return `predict` and two inner products."""
+        shift = rows - at
+        moved, turned = (shift * shift).sum(), (shift * (rows - before)).sum()
+        return self.predict(rows), float(moved), float(turned)
 
 
 def workplace(

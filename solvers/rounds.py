@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numba import njit
@@ -20,6 +20,9 @@ from convexnn.exchange import Block, Serial, Transport
 from convexnn.problem import positive_int
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.options import unpack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
@@ -61,6 +64,48 @@ class Method(Protocol):
 Maker = Callable[[Any, Block, dict[str, Any]], Method]
 
 
+class Spread(NamedTuple):
+    """A method that runs over a transport.
+
+    Attributes
+    ----------
+    defaults : dict
+        Its options.
+    crowd : callable
+        Takes the form and the options; returns the edges between the parts of the problem that
+        are given out to processes, how many parts there are, and what they are called.
+    run : callable
+        Takes the transport, the form, the engine's options, the run's options, a reporter and a
+        start; returns a `Raw`.
+    prepare : callable
+        Compiles the kernels for a form.
+    """
+
+    defaults: dict[str, Any]
+    crowd: Callable[[Any, dict[str, Any]], tuple[NDArray[np.int64], int, str]]
+    run: Callable[[Transport, Any, dict[str, Any], Options, Reporter, Any], Raw]
+    prepare: Callable[[Any], None]
+
+
+def over_graph(engine: str, maker: Maker, defaults: dict[str, Any]) -> Spread:
+    """Return a method of agents on a graph as one to be spread."""
+
+    def run(
+        talk: Transport,
+        form: Any,
+        chosen: dict[str, Any],
+        options: Options,
+        reporter: Reporter,
+        start: Any,
+    ) -> Raw:
+        method = maker(form, talk.block, chosen)
+        return drive(engine, method, talk, form, chosen, options, reporter, start)
+
+    return Spread(
+        defaults, lambda form, _: (form.edges, form.agents, "agents"), run, lambda _: warm_up()
+    )
+
+
 def serial(
     engine: str,
     maker: Maker,
@@ -73,8 +118,8 @@ def serial(
     """Run a method with every agent in this process."""
     chosen = unpack(engine, options.extra, **OWN, **defaults)
     talk = Serial(form.edges, form.agents)
-    method = maker(form, talk.block, chosen)
-    return drive(engine, method, talk, form, chosen, options, reporter, start)
+    method = over_graph(engine, maker, defaults)
+    return method.run(talk, form, chosen, options, reporter, start)
 
 
 def drive(

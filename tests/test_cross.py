@@ -44,7 +44,8 @@ TOLERANCES = {
     "hinge": Tolerance(1e-4, 1e-4, 1e-8),
     "softmax": Tolerance(1e-5, 1e-5, 1e-8),
 }
-MAX_ITER = {"admm": 50_000, "fista": 50_000}
+MAX_ITER = {"admm": 50_000, "fista": 50_000, "mpi:fista": 50_000}
+OPTIONS = {"mpi:fista": {"processes": 1, "shards": 3}}  # of several, see test_mpi_training
 EXCUSED = {"cvxpy:scs": {cx.Status.INACCURATE}}
 
 
@@ -186,7 +187,8 @@ def problem(case: Case) -> Any:
 @cache
 def answer(case: Case, backend: str) -> cx.Solution:
     tol = TOLERANCES[case.loss].tol
-    return cx.solve(problem(case), backend, tol=tol, max_iter=MAX_ITER.get(backend))
+    options: dict[str, Any] = OPTIONS.get(backend, {})
+    return cx.solve(problem(case), backend, tol=tol, max_iter=MAX_ITER.get(backend), **options)
 
 
 @cache

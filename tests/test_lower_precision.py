@@ -242,7 +242,12 @@ def test_a_device_does_as_the_host_does(
     back = device.correlate(r)
     assert back.dtype == sent.dtype
     np.testing.assert_allclose(device.fetch(back), host.correlate(r), rtol=room, atol=room)
-    assert device.dot(sent, back) == pytest.approx(host.dot(rows, host.correlate(r)), rel=1e-4)
+    there, here = device.trial(sent, back, 0.5 * back), (rows, host.correlate(r))
+    np.testing.assert_allclose(there[0], host.predict(rows), rtol=room, atol=room)
+    expected = host.trial(*here, 0.5 * here[1])[1:]
+    assert there[1:] == pytest.approx(expected, rel=1e-4)
+    shift, turn = rows - here[1], rows - 0.5 * here[1]
+    assert expected == pytest.approx((np.sum(shift**2), np.sum(shift * turn)), rel=1e-12)
     for name in ("l2", "l1", "linf"):
         other = form._replace(norm=cx.norms.NORMS[name])
         prox = BlockProx(other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,52 +13,18 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+from jobs import LIMIT, gone, open_mpi, procs, shell, workers_of
+from jobs import library as library
 
 import convexnn as cx
 from convexnn.solvers import mpi
 from convexnn.terms import Ball, Custom, Distance, HuberDistance, L1Distance, SquaredDistance, Term
-
-LIMIT = 120.0  # seconds for any job
-
-
-def open_mpi() -> Path | None:
-    """The prefix of an Open MPI: from CONVEXNN_OPENMPI, else of an mpiexec.openmpi or ompi_info."""
-    if "CONVEXNN_OPENMPI" in os.environ:
-        return Path(os.environ["CONVEXNN_OPENMPI"])
-    found = shutil.which("mpiexec.openmpi") or shutil.which("ompi_info")
-    return None if found is None else Path(found).parent.parent
-
-
-@pytest.fixture(autouse=True, params=["default", "openmpi"])
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run everything with the MPI that is found, and with an Open MPI if there is one."""
-    name = str(request.param)
-    if name == "openmpi":
-        prefix = open_mpi()
-        if prefix is None:
-            pytest.skip("there is no Open MPI; CONVEXNN_OPENMPI names the prefix of one")
-        named = prefix / "bin" / "mpiexec.openmpi"
-        program = named if named.exists() else prefix / "bin" / "mpiexec"
-        monkeypatch.setenv("CONVEXNN_MPIEXEC", str(program))
-        monkeypatch.setenv("MPI4PY_MPIABI", "openmpi")
-        paths = [str(prefix / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
-        monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(filter(None, paths)))
-    missing = mpi.Mpi("mpi:admm").available()
-    if missing is not None:
-        pytest.skip(missing)
-    return name
 
 
 def problem(n: int = 30, d: int = 4) -> cx.DistributedMedian:
     rng = np.random.default_rng(0)
     weights = rng.uniform(0.5, 2.0, n)
     return cx.DistributedMedian(rng.random((n, d)), nx.cycle_graph(n), weights=weights)
-
-
-def shell(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words, capture_output=True, text=True, timeout=LIMIT, check=False, **options
-    )
 
 
 @pytest.mark.parametrize(
@@ -147,52 +112,6 @@ def test_command_launches_processes_itself() -> None:
     done = shell(sys.executable, "-m", "convexnn", *words, "--processes", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mpi:admm") == done.stdout.count("OPTIMAL") == 1
-
-
-procs = pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc to look into")
-
-
-def workers_of(parent: int) -> list[int]:
-    """The MPI worker processes that descend from a process of ours."""
-    above, found = {}, []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        above[int(entry.name)] = int(status[1])
-        if (
-            b"convexnn.solvers.mpi_worker" in command
-            and b"python" in Path(os.fsdecode(command[0])).name.encode()
-        ):
-            found.append(int(entry.name))
-
-    def ours(pid: int) -> bool:
-        while pid in above:
-            if pid == parent:
-                return True
-            pid = above[pid]
-        return False
-
-    return [pid for pid in found if ours(pid)]
-
-
-def gone(pids: list[int], seconds: float = 20.0) -> bool:
-    """Wait until the processes have ended; one that only waits to be counted has."""
-    until = time.monotonic() + seconds
-    while any(map(alive, pids)):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 ENDLESS = """
