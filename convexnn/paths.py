@@ -449,6 +449,8 @@ def _group_form(problem: Any) -> GroupForm | None:
     for kind in (GroupForm, PooledForm):
         if kind in problem.forms():
             form: GroupForm = problem.canonical(kind)
+            if form.outputs > 1:
+                raise ProblemError(f"problem must have one output, got {form.outputs}")
             return form
     reason = problem.withholds(GroupForm) if hasattr(problem, "withholds") else None
     if problem.patterns is None and reason:

@@ -371,6 +371,10 @@ def test_bad_values_are_refused(options: dict[str, Any], rule: str) -> None:
 
 
 def test_what_has_no_path_is_refused() -> None:
+    several = cx.GatedReluTraining(np.eye(3), np.eye(3)[:, :2], beta=1.0, patterns=3)
+    for call in (cx.path, cx.beta_max):
+        with pytest.raises(cx.ProblemError, match="must have one output, got 2"):
+            call(several)
     with pytest.raises(cx.ProblemError, match="must have a beta, got a GeometricMedian"):
         cx.path(cx.GeometricMedian(np.eye(3)))
     with pytest.raises(cx.ProblemError, match="must have a beta"):

@@ -37,6 +37,8 @@ DULL = ("obj_description", "solver_description", "file_objective", "file_solver"
 
 LOST = "it ended without an answer, see the sweep's output; running the sweep again tries it again"
 
+SLOW = "slow to start and so left out of --quick; name it with --peers"
+
 
 class Sweep(NamedTuple):
     """What is asked of a sweep; see `run`."""
@@ -104,6 +106,8 @@ def run(asked: Sweep) -> Path:
     machine = described(asked.command)
     (folder / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
     absent = missing(rivals)
+    if asked.level == "quick" and asked.peers is None:
+        absent |= {name: SLOW for name in rivals if PEERS[name].slow and name not in absent}
     ready = [name for name in rivals if name not in absent]
     with quiet_environment(folder / "cache"):
         parts = [

@@ -39,6 +39,9 @@ class Peer(NamedTuple):
         Arguments of its script that come first.
     shares : str
         The peer whose environment it runs in, if not its own.
+    slow : bool
+        Whether importing it, or compiling what it compiles anew in every process, takes from 10 s
+        to a minute: a quick sweep leaves it out.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Peer(NamedTuple):
     own: bool = True
     settings: tuple[str, ...] = ()
     shares: str = ""
+    slow: bool = False
 
     @property
     def base(self) -> str:
@@ -87,7 +91,13 @@ def _listed() -> Iterator[Peer]:
     )
     raw = Peer("raw-cvxpy", EVERY, "cvxpy", "cvxpy", ("cvxpy",), "run_raw_cvxpy.py", own=False)
     skwdro = Peer(
-        "skwdro", ("wasserstein",), "skwdro", "skwdro", ("skwdro==1.1.1",), "run_skwdro.py"
+        "skwdro",
+        ("wasserstein",),
+        "skwdro",
+        "skwdro",
+        ("skwdro==1.1.1",),
+        "run_skwdro.py",
+        slow=True,
     )
     yield Peer(
         "scnn",
@@ -100,8 +110,8 @@ def _listed() -> Iterator[Peer]:
     yield Peer(
         "adelie", ("relu",), "adelie", "adelie", ("numpy<2", "adelie==1.1.52"), "run_adelie.py"
     )
-    yield Peer("skglm", ("relu",), "skglm", "skglm", ("skglm==0.5",), "run_skglm.py")
-    yield Peer("dro", ("wasserstein",), "dro", "dro", ("dro==0.4.3",), "run_dro.py")
+    yield Peer("skglm", ("relu",), "skglm", "skglm", ("skglm==0.5",), "run_skglm.py", slow=True)
+    yield Peer("dro", ("wasserstein",), "dro", "dro", ("dro==0.4.3",), "run_dro.py", slow=True)
     yield skwdro
     entropic = ("--method", "entropic")
     yield skwdro._replace(name="skwdro-entropic", settings=entropic, shares="skwdro")
