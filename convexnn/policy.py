@@ -29,15 +29,17 @@ OWN: dict[type, tuple[str, ...]] = {
     MedianForm: ("newton",),
     RobustNetworkForm: ("convex-concave",),
     ConsensusForm: ("admm",),
-    LinearSum: ("homotopy",),
     LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
+FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
+MANY_TERMS = 50  # from which a sum under equations goes to Clarabel
 CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
+SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors, with cones and without
 
@@ -49,7 +51,9 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     problem                             first choice     why
     ==================================  ===============  ====================================
     one with an engine of its own       see ``OWN``      it is exact, or the only one
-    over all patterns                   cell-walk        finds the patterns itself
+    over all patterns, more than 700    cell-walk        finds the patterns itself
+    terms under equations, 50 or more   cvxpy:clarabel   many small terms, steps that do not grow
+    terms under equations, fewer        homotopy         no canonicalisation
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000                cvxpy:clarabel   interior point is fast while small
     robust, larger                      admm             no factor larger than d x d or P x P
@@ -58,10 +62,11 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
     hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
     hinge loss, more examples           admm             fista would have to smooth the loss
-    cones, few neurons in use           semismooth       cost of the neurons in use alone
-    cones, more, n <= 1,000             ipm              first-order methods crawl
-    cones, more, n <= 4,000             admm             one n x n factor
-    gates, n <= 1,500                   admm             one n x n factor, few iterations
+    cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
+    cones, many in use, n <= 1,000      ipm              first-order methods crawl
+    cones, others, n <= 4,000           admm             one n x n factor
+    gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
+    gates, others, n <= 1,500           admm             one n x n factor, few iterations
     larger                              fista            no factor, memory O(nP)
     ==================================  ===============  ====================================
 
@@ -72,8 +77,11 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     for form in offered:
         if form in OWN:
             return OWN[form]
-    if NetworkForm in offered:
+    if NetworkForm in offered and not _listed(problem, offered):
         return "cell-walk", "lbfgs"
+    if LinearSum in offered:
+        many = len(problem.canonical(LinearSum).terms) >= MANY_TERMS
+        return ("cvxpy:clarabel", "homotopy") if many else ("homotopy",)
     if RobustForm in offered:
         size = problem.size(RobustForm) if isinstance(problem, Sized) else None
         small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
@@ -100,12 +108,24 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
     if not size.smooth:
         return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
     first_order = ("admm", "fista") if n <= FACTOR_ROWS[size.cones] else ("fista", "admm")
-    if not size.cones or size.outputs > 1 or shortage({"its form": size.own}) is not None:
+    if size.outputs > 1:
+        return first_order
+    if not size.cones:
+        wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
+        return ("semismooth", *first_order) if wide else first_order
+    if shortage({"its form": size.own}) is not None:
         return first_order
     form = problem.canonical(GroupForm)
     if _share(form) >= SPARSE[form.norm.name]:
-        return "semismooth", *first_order
+        return ("semismooth", *first_order) if size.d <= SMALL_BLOCK else first_order
     return ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
+
+
+def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:
+    """Tell whether the patterns are all listed, with cones, and few."""
+    if GroupForm not in offered or not isinstance(problem, Sized):
+        return False
+    return problem.size(GroupForm).patterns <= FEW_CELLS
 
 
 def _share(form: GroupForm) -> float:

@@ -15,7 +15,7 @@ from convexnn.solving import automatic
 RESULTS = Path(__file__).parents[1] / "bench" / "results"
 TARGET = 1e-6
 WORST = 2.0
-FLOOR = 0.01  # seconds: what is faster is as fast, on a machine that others use
+FLOOR = 0.02  # seconds: what is faster is as fast, on a machine that others use
 LARGE = 5e6  # entries of the data from which an instance is not built here
 
 
@@ -34,10 +34,10 @@ def test_auto_is_never_far_from_the_best_recorded(family: str) -> None:
         if case is None or case.missing() or case.n * case.d > LARGE or reached.empty:
             continue
         chosen = automatic(case.build())
-        seconds = runs.set_index("backend")["cpu"]
-        best = max(float(reached["cpu"].min()), FLOOR)
+        total = (reached["cpu"] + reached["compile"]).set_axis(reached["backend"])
+        best = max(float(total.min()), FLOOR)
         checked += 1
-        if not seconds.get(chosen, np.inf) <= WORST * best:
-            slow.append((instance, chosen, seconds.get(chosen), reached["cpu"].idxmin(), best))
+        if not total.get(chosen, np.inf) <= WORST * best:
+            slow.append((instance, chosen, total.get(chosen), total.idxmin(), best))
     assert checked > 0
     assert not slow
