@@ -35,11 +35,12 @@ OWN: dict[type, tuple[str, ...]] = {
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 MANY_TERMS = 50  # from which a sum under equations goes to Clarabel
 CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
+EXPONENTIALS = 2_000  # the same from which exponential cones cost it more than first-order steps
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
-SMALL_BLOCK = 40  # weights of a neuron up to which that pays
+SMALL_BLOCK = 40  # weights of a neuron up to which that pays, and interior point for robust ones
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors, with cones and without
 
@@ -55,7 +56,8 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     terms under equations, 50 or more   cvxpy:clarabel   many small terms, steps that do not grow
     terms under equations, fewer        homotopy         no canonicalisation
     without cones (majorant)            admm             no factor larger than d x d
-    robust, n P <= 8,000                cvxpy:clarabel   interior point is fast while small
+    robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
+    the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
     robust, larger                      admm             no factor larger than d x d or P x P
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
@@ -83,9 +85,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
         many = len(problem.canonical(LinearSum).terms) >= MANY_TERMS
         return ("cvxpy:clarabel", "homotopy") if many else ("homotopy",)
     if RobustForm in offered:
-        size = problem.size(RobustForm) if isinstance(problem, Sized) else None
-        small = size is not None and size.n * size.patterns <= CONIC_ENTRIES
-        return ("cvxpy:clarabel", "admm") if small else ("admm",)
+        return _robust(problem)
     if MajorantForm in offered:
         return ("admm",)
     if PooledForm in offered and isinstance(problem, Sized):
@@ -99,6 +99,17 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     else:
         size = _size(problem.canonical(GroupForm))
     return _grouped(problem, size)
+
+
+def _robust(problem: Problem[Any]) -> tuple[str, ...]:
+    size = problem.size(RobustForm) if isinstance(problem, Sized) else None
+    if size is None or size.d > SMALL_BLOCK or size.n * size.patterns > CONIC_ENTRIES:
+        return ("admm",)
+    if size.n * size.patterns > EXPONENTIALS:
+        form = problem.canonical(RobustForm)
+        if form.loss.name == "logistic" and not form.cones:
+            return "cvxpy:scs", "admm"
+    return "cvxpy:clarabel", "admm"
 
 
 def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
