@@ -321,6 +321,7 @@ def draw_growth(
             text += f"  {exponent(series, fit)} ± {fit['error']:.2f}"
         labels.append(text + (f"  ({fit['unreached']} not reached)" if fit["unreached"] else ""))
     ax.set(xscale="log", yscale="log", xlabel=plain(series))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_ylabel(f"{seconds(on)} to gap {power(target)}")
     return labels
 
