@@ -133,10 +133,11 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
 
 
 def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:
-    """Tell whether the patterns are all listed, with cones, and few."""
+    """Tell whether the patterns are all listed, with cones, and few, for one output."""
     if GroupForm not in offered or not isinstance(problem, Sized):
         return False
-    return problem.size(GroupForm).patterns <= FEW_CELLS
+    size = problem.size(GroupForm)
+    return size.outputs == 1 and size.patterns <= FEW_CELLS
 
 
 def _share(form: GroupForm) -> float:

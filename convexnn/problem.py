@@ -170,9 +170,17 @@ def given_labels(value: ArrayLike) -> np.ndarray[Any, Any]:
 
 
 def labels(
-    name: str, value: ArrayLike, length: int, *, classification: bool, each: str = "row of X"
+    name: str,
+    value: ArrayLike,
+    length: int,
+    *,
+    classification: bool,
+    each: str = "row of X",
+    otherwise: str = "",
 ) -> Labels:
-    """Return the targets that go with `length` rows of data, or what each example is called.
+    """Return the targets that go with `length` rows of data.
+
+    `each` is what an example is called, `otherwise` what to do with more than two classes.
 
     Raises
     ------
@@ -190,7 +198,7 @@ def labels(
     if len(classes) != 2:
         raise ProblemError(
             f"{name} must have exactly two classes for a classification loss, "
-            f"got {_listing(classes)}"
+            f"got {_listing(classes)}{otherwise if len(classes) > 2 else ''}"
         )
     return Labels(_frozen(np.where(codes == 1, 1.0, -1.0)), classes)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from convexnn.convolution import ConvNetwork
     from convexnn.forms import Neurons
 
+SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
 NEGLIGIBLE = 1e-10  # and those whose penalty is below this share of the objective
 FORMS = ("_group_form", "_network_form", "_majorant_form", "_form", "_search")  # hold beta
@@ -323,7 +324,7 @@ class VectorTraining(Training):
             return several_classes("y", self.y, n, one_vs_rest=False)
         if self.multiclass is not None:
             return several_classes("y", self.y, n, one_vs_rest=True)
-        return labels("y", self.y, n, classification=True)
+        return labels("y", self.y, n, classification=True, otherwise=SEVERAL)
 
     @property
     def outputs(self) -> int:
