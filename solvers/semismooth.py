@@ -83,8 +83,8 @@ class Semismooth:
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
         warm_up(form)
-        one = np.ones((1, 1))
-        _conic(form.X, np.zeros((0, form.X.shape[1]), np.int32), form.X[:0], one[:0, 0])
+        d = form.X.shape[1]
+        _conic(form.X, np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))  # writable
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return ``24 m^2`` for the matrix, m the fewer of examples and weights, and its rows."""
