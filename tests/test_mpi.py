@@ -114,8 +114,10 @@ def test_command_launches_processes_itself() -> None:
     assert done.stdout.count("mpi:admm") == done.stdout.count("OPTIMAL") == 1
 
 
+# a shell that runs the tests in the background has Ctrl-C ignored
 ENDLESS = """
-import sys, convexnn as cx, numpy as np
+import signal, sys, convexnn as cx, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)
 points = np.random.default_rng(0).random((40, 3))
 ring = [(i, (i + 1) % 40) for i in range(40)]
 def told(step):
@@ -160,7 +162,7 @@ def test_exception_in_one_process_ends_the_job() -> None:
     program = mpi.mpiexec()
     assert program is not None
     code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
-        "import sys", "from convexnn.solvers.mpi import rank\nimport sys"
+        "import signal", "from convexnn.solvers.mpi import rank\nimport signal"
     )
     done = shell(program, *mpi.as_root(), "-n", "3", sys.executable, "-c", code)
     assert done.returncode != 0

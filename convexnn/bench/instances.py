@@ -63,7 +63,7 @@ def instance(seed: int, index: int) -> Instance:
 
     Examples
     --------
-    >>> instance(0, 11).problem.points.shape == instance(0, 11).problem.points.shape
+    >>> instance(0, 16).problem.points.shape == instance(0, 16).problem.points.shape
     True
     """
     family = family_of(index)
