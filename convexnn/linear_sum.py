@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,10 +80,9 @@ class LinearSum(NamedTuple):
     rest: tuple[Array, Array]
 
     @property
-    def ends(self) -> list[slice]:
+    def ends(self) -> tuple[slice, ...]:
         """Return where each term's variables are."""
-        last = np.cumsum([0, *(term.size for term in self.terms)])
-        return [slice(i, j) for i, j in pairwise(last)]
+        return _ends(self.terms)
 
     def value(self, x: Array) -> float:
         """Return the sum of the terms."""
@@ -137,10 +137,19 @@ class LinearSum(NamedTuple):
         for f, p in zip(self.terms, self.ends, strict=True):
             if small[p].all() and f.support(np.ones(f.size)) == np.inf:
                 continue
-            reach += f.support(s[p])
-            size += abs(f.support(s[p]))
+            worth = f.support(s[p])
+            if worth == np.inf:
+                return False
+            reach += worth
+            size += abs(worth)
         goal = float(y @ self.b)
         return goal - reach > ZERO * (size + float(np.abs(y) @ np.abs(self.b)))
+
+
+@lru_cache(maxsize=8)
+def _ends(terms: tuple[Term, ...]) -> tuple[slice, ...]:
+    last = np.cumsum([0, *(term.size for term in terms)]).tolist()
+    return tuple(slice(i, j) for i, j in pairwise(last))
 
 
 def row_lengths(A: Any) -> Array:

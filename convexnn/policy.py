@@ -29,11 +29,11 @@ OWN: dict[type, tuple[str, ...]] = {
     MedianForm: ("newton",),
     RobustNetworkForm: ("convex-concave",),
     ConsensusForm: ("admm",),
+    LinearSum: ("homotopy",),
     LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
-MANY_TERMS = 50  # from which a sum under equations goes to Clarabel
 CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
 EXPONENTIALS = 2_000  # the same from which exponential cones cost it more than first-order steps
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
@@ -53,8 +53,6 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     ==================================  ===============  ====================================
     one with an engine of its own       see ``OWN``      it is exact, or the only one
     over all patterns, more than 700    cell-walk        finds the patterns itself
-    terms under equations, 50 or more   cvxpy:clarabel   many small terms, steps that do not grow
-    terms under equations, fewer        homotopy         no canonicalisation
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
     the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
@@ -81,9 +79,6 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
             return OWN[form]
     if NetworkForm in offered and not _listed(problem, offered):
         return "cell-walk", "lbfgs"
-    if LinearSum in offered:
-        many = len(problem.canonical(LinearSum).terms) >= MANY_TERMS
-        return ("cvxpy:clarabel", "homotopy") if many else ("homotopy",)
     if RobustForm in offered:
         return _robust(problem)
     if MajorantForm in offered:
