@@ -125,11 +125,14 @@ class CvxpySolver:
                     f"{self.solver} reports {status}, though zero is feasible and the objective "
                     "is not negative: rescale the targets, or try another backend.",
                 )
-            if status in ("infeasible", "infeasible_inaccurate"):
-                return Raw("infeasible", f"{self.solver} reports {status}.")
-            if status in ("unbounded", "unbounded_inaccurate"):
-                return Raw("unbounded", f"{self.solver} reports {status}.")
-            iterations += int(form.problem.solver_stats.num_iters or 1)
+            if status in ("infeasible", "unbounded"):
+                return Raw(status, f"{self.solver} reports {status}, to its own tolerance.")
+            spent = int(form.problem.solver_stats.num_iters or 0)
+            cut = options.max_iter is not None and spent >= options.max_iter
+            if status in ("infeasible_inaccurate", "unbounded_inaccurate"):
+                ending = "max_iter" if cut else "time_limit" if reporter.expired() else "failed"
+                return Raw(ending, f"{self.solver} reports {status}, which proves nothing.")
+            iterations += max(spent, 1)
             if any(variable.value is None for variable in form.problem.variables()):
                 return Raw(
                     "time_limit" if reporter.expired() else "failed",
@@ -137,8 +140,7 @@ class CvxpySolver:
                 )
             if reporter.report(iterations, *form.points()):
                 return Raw("stopped")
-            spent = int(form.problem.solver_stats.num_iters or 0)
-            if options.max_iter is not None and spent >= options.max_iter:
+            if cut:
                 return Raw("max_iter", f"{self.solver} ran out of iterations.")
             if own <= FINEST or not self.knobs.tolerances:
                 break

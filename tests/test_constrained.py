@@ -200,6 +200,15 @@ def test_infeasible_equations_are_proved_to_be(terms: list[Term], A: Any, b: Any
     assert not problem._form.proves(-y)
 
 
+@pytest.mark.parametrize(("backend", "cut"), [("cvxpy:clarabel", 5), ("cvxpy:scs", 20)])
+def test_a_solver_that_is_unsure_proves_nothing_infeasible(backend: str, cut: int) -> None:
+    problem = cx.LinearlyConstrained([Box([0.0, 0.0], [1.0, 1.0])], [[1.0, 1.0]], [3.0])
+    solution = cx.solve(problem, backend, max_iter=cut)
+    assert solution.status is cx.Status.MAX_ITER
+    assert "infeasible_inaccurate" in solution.message
+    assert cx.solve(problem, backend).status is cx.Status.INFEASIBLE
+
+
 def test_nothing_is_proved_of_equations_that_have_a_solution() -> None:
     form: LinearSum = mixed(0).canonical(LinearSum)
     rng = np.random.default_rng(0)
