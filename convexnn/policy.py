@@ -28,11 +28,13 @@ OWN: dict[type, tuple[str, ...]] = {
     DemandForm: ("quantile",),
     MedianForm: ("newton",),
     RobustNetworkForm: ("convex-concave",),
-    ConsensusForm: ("admm",),
     LinearSum: ("homotopy",),
     LassoForm: ("admm",),
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
+FEW_COORDINATES = 3  # of a median over a graph: PG-EXTRA's rounds cost less, and are no more
+CROWD = 500  # agents from which that shows
+HUB = 10  # times as many neighbours as the mean from which PG-EXTRA's step is too short
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
 EXPONENTIALS = 2_000  # the same from which exponential cones cost it more than first-order steps
@@ -52,6 +54,8 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     problem                             first choice     why
     ==================================  ===============  ====================================
     one with an engine of its own       see ``OWN``      it is exact, or the only one
+    median over a graph                 admm             fewest rounds; indifferent to hubs
+    the same, n >= 500, d <= 3, no hub  pg-extra         no more rounds, and cheaper ones
     over all patterns, more than 700    cell-walk        finds the patterns itself
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
@@ -77,6 +81,8 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     for form in offered:
         if form in OWN:
             return OWN[form]
+    if ConsensusForm in offered:
+        return _distributed(problem.canonical(ConsensusForm))
     if NetworkForm in offered and not _listed(problem, offered):
         return "cell-walk", "lbfgs"
     if RobustForm in offered:
@@ -94,6 +100,13 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     else:
         size = _size(problem.canonical(GroupForm))
     return _grouped(problem, size)
+
+
+def _distributed(form: ConsensusForm) -> tuple[str, ...]:
+    if form.agents < CROWD or form.points.shape[1] > FEW_COORDINATES:
+        return "admm", "pg-extra"
+    degrees = np.bincount(form.edges.ravel(), minlength=form.agents)
+    return ("admm", "pg-extra") if degrees.max() > HUB * degrees.mean() else ("pg-extra", "admm")
 
 
 def _robust(problem: Problem[Any]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from convexnn.solvers.first_order import LARGEST, Extra, PgExtra
 from convexnn.solvers.median_homotopy import MedianHomotopy
 from convexnn.solvers.rounds import differences, nearer, products, slopes, tensions
 from convexnn.solvers.spectrum import spectrum
+from convexnn.solving import automatic
 
 ENGINES: dict[str, tuple[float, dict[str, Any]]] = {
     "admm": (1e-7, {}),
@@ -105,6 +106,20 @@ def test_optimum_at_a_data_point_is_never_claimed_without_proof(engine: str) -> 
     best = float(np.abs(data(11, 1) - np.median(data(11, 1))).sum())
     assert solution.bound <= best <= solution.objective * (1.0 + 1e-12)
     assert cx.solve(problem, "pg-extra").objective == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("graph", "d", "engine"),
+    [
+        (nx.cycle_graph(499), 2, "admm"),
+        (nx.cycle_graph(500), 3, "pg-extra"),
+        (nx.cycle_graph(500), 4, "admm"),
+        (nx.star_graph(499), 2, "admm"),
+    ],
+)
+def test_auto_goes_by_agents_coordinates_and_hubs(graph: nx.Graph, d: int, engine: str) -> None:
+    problem = cx.DistributedMedian(data(len(graph), d), graph)
+    assert automatic(problem) == engine
 
 
 def test_auto_is_admm_and_counts_what_was_sent() -> None:
