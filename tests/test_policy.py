@@ -10,6 +10,7 @@ import pytest
 from convexnn.bench import measures
 from convexnn.bench.cases import FAMILIES, cases
 from convexnn.bench.frame import read
+from convexnn.bench.standing import kept
 from convexnn.solving import automatic
 
 RESULTS = Path(__file__).parents[1] / "bench" / "results"
@@ -19,13 +20,9 @@ FLOOR = 0.02  # seconds: what is faster is as fast, on a machine that others use
 LARGE = 5e6  # entries of the data from which an instance is not built here
 
 
-def kept(family: str) -> Path:
-    return sorted(RESULTS.glob(f"{family}-*.parquet"))[-1]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_auto_is_never_far_from_the_best_recorded(family: str) -> None:
-    table = measures.times(measures.graded(read(kept(family))), (TARGET,))
+    table = measures.times(measures.graded(read(kept(RESULTS, family))), (TARGET,))
     own = table[(table["peer"] == 0) & (table["backend"] != "auto")]
     checked, slow = 0, []
     for instance, runs in own.groupby("instance"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from convexnn.bench.standing import standing
 from convexnn.solvers.mpi import as_root, mpiexec
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +55,10 @@ def test_commands_run(page: str, line: str, tmp_path: Path) -> None:
         words = [sys.executable, "-m", *words]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_ratios_are_those_of_the_sweeps_that_are_kept() -> None:
+    assert standing(ROOT / "bench" / "results") in (ROOT / "README.md").read_text()
 
 
 def test_ci_runs_the_two_set_up_commands() -> None:
