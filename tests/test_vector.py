@@ -429,6 +429,23 @@ def test_interior_point_goes_on_until_every_output_is_solved() -> None:
     assert cx.solve(easy, "ipm", tol=1e-7).status is cx.Status.OPTIMAL
 
 
+@pytest.mark.parametrize("seed", [0, 9, 21])
+def test_outputs_that_are_solved_first_stay_solved(seed: int) -> None:
+    """Classes of 10 to 1 examples: interior point needs fewer steps for the rare ones."""
+    rng = np.random.default_rng(seed)
+    points, y = rng.standard_normal((30, 4)), np.repeat(np.arange(6), [10, 9, 6, 2, 2, 1])
+    problem = cx.ReluTraining(
+        points,
+        rng.permutation(y),
+        beta=1.0,
+        loss="hinge",
+        multiclass="one-vs-rest",
+        patterns=2,
+        bias=True,
+    )
+    assert cx.solve(problem, "ipm", tol=1e-6).status is cx.Status.OPTIMAL
+
+
 # Declarations
 
 
