@@ -327,6 +327,42 @@ def test_classes_come_back_as_the_labels(loss: str) -> None:
     assert np.mean(model.predict(X) == LABELS) > 0.9
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax", "hinge"])
+def test_held_out_examples_are_graded_by_the_sum_over_outputs(loss: str) -> None:
+    problem = declared("relu", loss)
+    model = cx.solve(problem, tol=1e-2).model
+    z, y = model.decision_function(X[:9]), (Y if loss == "squared" else LABELS)[:9]
+    own = np.arange(9), np.unique(LABELS, return_inverse=True)[1][:9]
+    if loss == "squared":
+        by_hand = 0.5 * np.sum((z - y) ** 2, axis=1)
+    elif loss == "softmax":
+        by_hand = np.log(np.sum(np.exp(z), axis=1)) - z[own]
+    else:
+        against = np.maximum(0.0, 1.0 + z)
+        against[own] = np.maximum(0.0, 1.0 - z[own])
+        by_hand = np.sum(against, axis=1)
+    assert problem.holdout(model, X[:9], y) == pytest.approx(np.mean(by_hand), rel=1e-12)
+
+
+def test_beta_of_several_outputs_is_selected_by_their_loss() -> None:
+    found = cx.select(declared("gated", "softmax"), beta=[50.0, 0.5], folds=2, tol=1e-3)
+    assert found.best == {"beta": 0.5}
+    two = cx.GatedReluTraining(X, LABELS == "red", beta=BETA, loss="softmax", patterns=7)
+    assert cx.select(two, beta=[50.0, 0.5], folds=2, tol=1e-3).best == {"beta": 0.5}
+
+
+def test_held_out_targets_of_another_shape_and_unknown_labels_are_refused() -> None:
+    several = declared("relu", "squared")
+    model = cx.solve(several, tol=1e-2).model
+    with refused(r"y must have shape \(24, 3\), got \(24, 2\)"):
+        several.holdout(model, X, Y[:, :2])
+    classes = declared("relu", "softmax")
+    with refused("y must hold 24 labels, each blue, green or red"):
+        classes.holdout(model, X, np.where(LABELS == "red", "pink", LABELS))
+    with refused("y must have no masked entries, got 1"):
+        classes.holdout(model, X, np.ma.array(LABELS, mask=np.arange(N) == 3))
+
+
 def test_targets_come_back_in_their_shape() -> None:
     solution = cx.solve(declared("gated", "squared", beta=0.01, penalty="nuclear"), tol=1e-4)
     assert solution.model.predict(X).shape == Y.shape
