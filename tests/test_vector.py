@@ -17,6 +17,7 @@ from convexnn.arrays import Array
 from convexnn.bound import lower_bound, network_bound
 from convexnn.forms import Dual, GroupForm, NetworkForm
 from convexnn.norms import Nuclear
+from convexnn.solving import automatic
 
 N, D, K, BETA = 24, 3, 3, 0.5
 often = settings(derandomize=True, deadline=None, max_examples=25)
@@ -448,6 +449,14 @@ def test_auto_takes_an_engine_that_can() -> None:
     assert cx.solve(declared("relu", "softmax"), tol=1e-2).backend == "admm"
     assert cx.solve(declared("relu", "hinge"), tol=1e-2).backend == "ipm"
     assert cx.solve(declared("gated", "hinge", penalty="nuclear"), tol=1e-2).backend == "admm"
+
+
+@pytest.mark.parametrize(("n", "outputs", "engine"), [(1_600, 1, "fista"), (1_600, 2, "admm")])
+def test_auto_factors_more_rows_where_outputs_share_the_factor(
+    n: int, outputs: int, engine: str
+) -> None:
+    many, targets = np.resize(X, (n, D)), np.resize(Y, (n, outputs))
+    assert automatic(cx.GatedReluTraining(many, targets, beta=BETA, patterns=3)) == engine
 
 
 def test_a_solver_without_semidefinite_cones_says_so() -> None:
