@@ -276,6 +276,20 @@ def test_the_bound_over_all_patterns_is_below_every_network(loss: str) -> None:
     assert solution.objective < sampled.objective
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_the_search_over_all_patterns_bounds_as_their_list_does(loss: str) -> None:
+    """At points where each of three outputs has a worth of its own, all above beta."""
+    y = Y[:12] if loss == "squared" else LABELS[:12]
+    problem = cx.ReluTraining(X[:12], y, beta=0.1, loss=loss)
+    listed: GroupForm = problem.canonical(GroupForm)
+    form: NetworkForm = problem.canonical(NetworkForm)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        mu = -form.loss.clip(np.array([1.0, 0.4, 0.1]) * rng.standard_normal((12, 3)), form.y)
+        bound = network_bound(form, mu, nodes=2_000)
+        assert bound == pytest.approx(lower_bound(listed, Dual(mu)), rel=1e-6)
+
+
 def test_all_patterns_of_several_outputs_are_the_sum_of_scalar_problems() -> None:
     problem = small("squared")
     whole = cx.solve(problem, tol=1e-5).raise_for_status()
