@@ -107,6 +107,16 @@ def test_neurons_of_the_nuclear_norm_cost_its_objective(loss: str) -> None:
     assert np.count_nonzero(np.abs(model.alpha) > 1e-6, axis=1).max() > 1  # outputs share neurons
 
 
+def test_a_dead_pattern_of_the_nuclear_norm_is_pruned_for_every_output() -> None:
+    problem = declared("gated", "squared", penalty="nuclear")
+    primal, _ = problem.initial()
+    V = np.random.default_rng(0).standard_normal(primal.V.shape)
+    dead = np.tile(np.arange(V.shape[1] // K) == 1, K)
+    V[:, dead] *= 1e-12
+    pruned = problem.prune(primal._replace(V=V))
+    np.testing.assert_array_equal(pruned.V, np.where(dead, 0.0, V))
+
+
 @pytest.mark.parametrize(("kind", "penalty"), [("relu", "l2"), ("gated", "nuclear")])
 def test_more_columns_than_examples(kind: str, penalty: str) -> None:
     rng = np.random.default_rng(0)
