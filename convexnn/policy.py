@@ -44,7 +44,7 @@ NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays, and interior point for robust ones
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
-FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors, with cones and without
+FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
 
 
 def preferred(problem: Problem[Any]) -> tuple[str, ...]:
@@ -71,6 +71,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     cones, others, n <= 4,000           admm             one n x n factor
     gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
     gates, others, n <= 1,500           admm             one n x n factor, few iterations
+    several outputs, n <= 4,000         admm             one factor serves them all
     larger                              fista            no factor, memory O(nP)
     ==================================  ===============  ====================================
 
@@ -126,7 +127,8 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
         return "ipm", "admm", "fista"
     if not size.smooth:
         return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
-    first_order = ("admm", "fista") if n <= FACTOR_ROWS[size.cones] else ("fista", "admm")
+    factored = n <= FACTOR_ROWS[size.cones or size.outputs > 1]
+    first_order = ("admm", "fista") if factored else ("fista", "admm")
     if size.outputs > 1:
         return first_order
     if not size.cones:

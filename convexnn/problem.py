@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from convexnn.arrays import Array
+    from convexnn.arrays import Array, IndexArray
     from convexnn.solution import Certificate, Solution
 
 
@@ -200,7 +200,7 @@ def labels(
             f"{name} must have exactly two classes for a classification loss, "
             f"got {_listing(classes)}{otherwise if len(classes) > 2 else ''}"
         )
-    return Labels(_frozen(np.where(codes == 1, 1.0, -1.0)), classes)
+    return Labels(_frozen(coded(codes, 2, margin=True)), classes)
 
 
 def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
@@ -249,10 +249,22 @@ def several_classes(name: str, value: ArrayLike, length: int, *, one_vs_rest: bo
     classes, codes = _classes(name, value, length)
     if len(classes) < 2:
         raise ProblemError(f"{name} must have at least two classes, got {_listing(classes)}")
-    if one_vs_rest and len(classes) == 2:
-        return labels(name, value, length, classification=True)
-    own = codes[:, None] == np.arange(len(classes))
-    return Labels(_frozen(np.where(own, 1.0, -1.0 if one_vs_rest else 0.0)), classes)
+    return Labels(_frozen(coded(codes, len(classes), margin=one_vs_rest)), classes)
+
+
+def coded(codes: IndexArray, classes: int, *, margin: bool) -> Array:
+    """Return the targets of examples whose classes have these numbers, a column for each class.
+
+    For a loss of the `margin` +1 against -1, two classes being one column; else 1 against 0.
+
+    Examples
+    --------
+    >>> coded(np.array([0, 1, 1]), 2, margin=True)
+    array([-1.,  1.,  1.])
+    """
+    own = codes[:, None] == np.arange(classes)
+    targets = np.where(own, 1.0, -1.0 if margin else 0.0)
+    return targets[:, 1] if margin and classes == 2 else targets
 
 
 def _frozen(array: Array) -> Array:
@@ -261,6 +273,7 @@ def _frozen(array: Array) -> Array:
 
 
 def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
+    whole(name, value)
     try:
         return given_labels(value)
     except ValueError as error:

@@ -18,6 +18,7 @@ from convexnn.problem import (
     Labels,
     ProblemError,
     choice,
+    coded,
     flag,
     given_labels,
     labels,
@@ -25,6 +26,7 @@ from convexnn.problem import (
     real_array,
     several_classes,
     several_targets,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -161,22 +163,29 @@ class Training:
     def holdout(self, model: TwoLayerNetwork | ConvNetwork, X: ArrayLike, y: Any) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
+        Of several outputs, it is the mean of the sum of their losses.
+
         Raises
         ------
         ProblemError
-            If y has another length, or labels that the problem does not know.
+            If y has another shape, or labels that the problem does not know.
         """
         z, classes = model.decision_function(X), self.labels.classes
         if classes is None:
-            target = labels("y", y, len(z), classification=False).targets
+            target = several_targets("y", y, len(z)).targets
+            if target.shape != z.shape:
+                raise ProblemError(f"y must have shape {z.shape}, got {target.shape}")
         else:
+            whole("y", y)
             found = given_labels(y)
-            if found.shape != z.shape or not np.isin(found, classes).all():
+            if found.shape != (len(z),) or not np.isin(found, classes).all():
+                *others, last = map(str, classes)
                 raise ProblemError(
-                    f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}"
+                    f"y must hold {len(z)} labels, each {', '.join(others)} or {last}"
                 )
-            target = np.where(found == classes[1], 1.0, -1.0)
-        return float(np.mean(self._loss.value(z, target)))
+            codes = np.searchsorted(classes, found)
+            target = coded(codes, len(classes), margin=self._loss.separable)
+        return float(np.sum(self._loss.value(z, target))) / len(z)
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that `primal` stands for."""

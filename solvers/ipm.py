@@ -103,15 +103,26 @@ class Ipm:
 
 
 def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:
-    """Yield the point of each output's program after each step, until none can go on."""
+    """Yield the best point of each output's program after each step, until none can go on.
+
+    Outputs do not end together: rounding drives those that are solved away while others step on.
+    """
     paths = [path(single) for single in form.single()]
     front = [next(one) for one in paths]
+    errors = [newton.error(state) for newton, state in front]
     going = True
     while going:
         yield front
-        fresh = [next(one, None) for one in paths]
-        going = any(step is not None for step in fresh)
-        front = [old if new is None else new for old, new in zip(front, fresh, strict=True)]
+        going, front = False, list(front)
+        for c, one in enumerate(paths):
+            step = next(one, None)
+            if step is None:
+                continue
+            going = True
+            newton, state = step
+            error = newton.error(state)
+            if error <= errors[c]:
+                front[c], errors[c] = step, error
 
 
 def points(form: GroupForm, front: list[tuple[Newton, Iterate]]) -> tuple[Neurons, Dual]:
@@ -301,6 +312,10 @@ class Newton:
         a = form.loss.clip(x.a, form.y)
         dual = -float(np.sum(form.loss.conjugate(a, form.y)))
         return abs(value - dual) / max(1.0, value)
+
+    def error(self, x: Iterate) -> float:
+        """Return the larger of the gap that the products suggest and that of the objectives."""
+        return max(self.gap(x), self.difference(x))
 
     def points(self, x: Iterate) -> tuple[Neurons, Dual]:
         """Return the primal and the dual point, with the heaviest facets as a guess."""

@@ -52,6 +52,15 @@ def test_targets_that_are_not_finite(build: Any, value: float, loss: str) -> Non
 
 
 @builder
+@pytest.mark.parametrize("loss", ["squared", "hinge"])
+def test_masked_targets(build: Any, loss: str) -> None:
+    X, y = data()
+    masked = np.ma.array(np.sign(y), mask=np.arange(12) % 6 == 0)
+    with refused("y must have no masked entries, got 2"):
+        build(X, masked, beta=1.0, loss=loss)
+
+
+@builder
 def test_complex_features(build: Any) -> None:
     X, y = data()
     with refused("X must hold real numbers, got dtype complex"):

@@ -17,6 +17,7 @@ from convexnn.arrays import Array
 from convexnn.bound import lower_bound, network_bound
 from convexnn.forms import Dual, GroupForm, NetworkForm
 from convexnn.norms import Nuclear
+from convexnn.solving import automatic
 
 N, D, K, BETA = 24, 3, 3, 0.5
 often = settings(derandomize=True, deadline=None, max_examples=25)
@@ -104,6 +105,16 @@ def test_neurons_of_the_nuclear_norm_cost_its_objective(loss: str) -> None:
         np.sum(model.U**2, axis=0) + model.bias**2, np.sum(model.alpha**2, axis=1), rtol=1e-9
     )
     assert np.count_nonzero(np.abs(model.alpha) > 1e-6, axis=1).max() > 1  # outputs share neurons
+
+
+def test_a_dead_pattern_of_the_nuclear_norm_is_pruned_for_every_output() -> None:
+    problem = declared("gated", "squared", penalty="nuclear")
+    primal, _ = problem.initial()
+    V = np.random.default_rng(0).standard_normal(primal.V.shape)
+    dead = np.tile(np.arange(V.shape[1] // K) == 1, K)
+    V[:, dead] *= 1e-12
+    pruned = problem.prune(primal._replace(V=V))
+    np.testing.assert_array_equal(pruned.V, np.where(dead, 0.0, V))
 
 
 @pytest.mark.parametrize(("kind", "penalty"), [("relu", "l2"), ("gated", "nuclear")])
@@ -275,6 +286,20 @@ def test_the_bound_over_all_patterns_is_below_every_network(loss: str) -> None:
     assert solution.objective < sampled.objective
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_the_search_over_all_patterns_bounds_as_their_list_does(loss: str) -> None:
+    """At points where each of three outputs has a worth of its own, all above beta."""
+    y = Y[:12] if loss == "squared" else LABELS[:12]
+    problem = cx.ReluTraining(X[:12], y, beta=0.1, loss=loss)
+    listed: GroupForm = problem.canonical(GroupForm)
+    form: NetworkForm = problem.canonical(NetworkForm)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        mu = -form.loss.clip(np.array([1.0, 0.4, 0.1]) * rng.standard_normal((12, 3)), form.y)
+        bound = network_bound(form, mu, nodes=2_000)
+        assert bound == pytest.approx(lower_bound(listed, Dual(mu)), rel=1e-6)
+
+
 def test_all_patterns_of_several_outputs_are_the_sum_of_scalar_problems() -> None:
     problem = small("squared")
     whole = cx.solve(problem, tol=1e-5).raise_for_status()
@@ -325,6 +350,42 @@ def test_classes_come_back_as_the_labels(loss: str) -> None:
     assert set(model.predict(X)) <= set(LABELS)
     np.testing.assert_array_equal(model.predict(X), np.unique(LABELS)[z.argmax(axis=1)])
     assert np.mean(model.predict(X) == LABELS) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax", "hinge"])
+def test_held_out_examples_are_graded_by_the_sum_over_outputs(loss: str) -> None:
+    problem = declared("relu", loss)
+    model = cx.solve(problem, tol=1e-2).model
+    z, y = model.decision_function(X[:9]), (Y if loss == "squared" else LABELS)[:9]
+    own = np.arange(9), np.unique(LABELS, return_inverse=True)[1][:9]
+    if loss == "squared":
+        by_hand = 0.5 * np.sum((z - y) ** 2, axis=1)
+    elif loss == "softmax":
+        by_hand = np.log(np.sum(np.exp(z), axis=1)) - z[own]
+    else:
+        against = np.maximum(0.0, 1.0 + z)
+        against[own] = np.maximum(0.0, 1.0 - z[own])
+        by_hand = np.sum(against, axis=1)
+    assert problem.holdout(model, X[:9], y) == pytest.approx(np.mean(by_hand), rel=1e-12)
+
+
+def test_beta_of_several_outputs_is_selected_by_their_loss() -> None:
+    found = cx.select(declared("gated", "softmax"), beta=[50.0, 0.5], folds=2, tol=1e-3)
+    assert found.best == {"beta": 0.5}
+    two = cx.GatedReluTraining(X, LABELS == "red", beta=BETA, loss="softmax", patterns=7)
+    assert cx.select(two, beta=[50.0, 0.5], folds=2, tol=1e-3).best == {"beta": 0.5}
+
+
+def test_held_out_targets_of_another_shape_and_unknown_labels_are_refused() -> None:
+    several = declared("relu", "squared")
+    model = cx.solve(several, tol=1e-2).model
+    with refused(r"y must have shape \(24, 3\), got \(24, 2\)"):
+        several.holdout(model, X, Y[:, :2])
+    classes = declared("relu", "softmax")
+    with refused("y must hold 24 labels, each blue, green or red"):
+        classes.holdout(model, X, np.where(LABELS == "red", "pink", LABELS))
+    with refused("y must have no masked entries, got 1"):
+        classes.holdout(model, X, np.ma.array(LABELS, mask=np.arange(N) == 3))
 
 
 def test_targets_come_back_in_their_shape() -> None:
@@ -414,6 +475,14 @@ def test_auto_takes_an_engine_that_can() -> None:
     assert cx.solve(declared("gated", "hinge", penalty="nuclear"), tol=1e-2).backend == "admm"
 
 
+@pytest.mark.parametrize(("n", "outputs", "engine"), [(1_600, 1, "fista"), (1_600, 2, "admm")])
+def test_auto_factors_more_rows_where_outputs_share_the_factor(
+    n: int, outputs: int, engine: str
+) -> None:
+    many, targets = np.resize(X, (n, D)), np.resize(Y, (n, outputs))
+    assert automatic(cx.GatedReluTraining(many, targets, beta=BETA, patterns=3)) == engine
+
+
 def test_a_solver_without_semidefinite_cones_says_so() -> None:
     problem = declared("gated", "squared", penalty="nuclear")
     assert cx.backends(problem).reasons["cvxpy:osqp"] == "no semidefinite cones"
@@ -427,6 +496,23 @@ def test_interior_point_goes_on_until_every_output_is_solved() -> None:
         X, np.column_stack([1e-3 * Y[:, 0], 1e2 * Y[:, 1]]), beta=BETA, patterns=problem.patterns
     )
     assert cx.solve(easy, "ipm", tol=1e-7).status is cx.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("seed", [0, 9, 21])
+def test_outputs_that_are_solved_first_stay_solved(seed: int) -> None:
+    """Classes of 10 to 1 examples: interior point needs fewer steps for the rare ones."""
+    rng = np.random.default_rng(seed)
+    points, y = rng.standard_normal((30, 4)), np.repeat(np.arange(6), [10, 9, 6, 2, 2, 1])
+    problem = cx.ReluTraining(
+        points,
+        rng.permutation(y),
+        beta=1.0,
+        loss="hinge",
+        multiclass="one-vs-rest",
+        patterns=2,
+        bias=True,
+    )
+    assert cx.solve(problem, "ipm", tol=1e-6).status is cx.Status.OPTIMAL
 
 
 # Declarations
