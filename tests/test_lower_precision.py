@@ -202,7 +202,7 @@ def test_rounding_does_not_shorten_the_steps(
 
 
 def test_rounding_does_not_lengthen_the_steps_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Far out the Huber loss is straight: its largest curvature says nothing of a rounding error."""
+    """Far out the Huber loss is straight: its largest curvature says nothing of rounding."""
     X, y = data("huber")
     problem = cx.GatedReluTraining(X, 1e6 * y, beta=15.0, loss="huber", patterns=12)
     form = problem.canonical(GroupForm)
