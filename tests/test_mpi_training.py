@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import LIMIT, gone, procs, shell, workers_of
+from jobs import killed, procs, shell
 from jobs import library as library
 
 import convexnn as cx
@@ -287,32 +283,8 @@ def test_every_process_may_make_the_call_under_mpiexec() -> None:
 def test_killed_process_ends_the_job_and_a_restart_goes_on(tmp_path: Path) -> None:
     state = tmp_path / "state.npz"
     words = [sys.executable, "-c", PROGRAM]
-    job = subprocess.Popen(
-        [*words, str(10**9), str(state), "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        until = time.monotonic() + LIMIT
-        while not state.exists() and time.monotonic() < until:
-            assert job.poll() is None, job.communicate()
-            time.sleep(0.02)
-        workers = workers_of(job.pid)
-        assert len(workers) == 2
-        os.kill(workers[1], signal.SIGKILL)
-        out, err = job.communicate(timeout=LIMIT)
-    finally:
-        if job.poll() is None:
-            job.kill()
-            job.communicate()
-    assert out.startswith("FAILED A process of the 2 died and the MPI job ended"), (out, err)
-    assert f"The same call resumes from {state}" in out
-    assert gone(workers)
-    with np.load(state, allow_pickle=False) as file:
-        reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
-    assert reached > 0
-    assert reached % 20 == 0
+    code, reached = killed([*words, str(10**9), str(state), "2"], state, 2, 20)
+    assert code == 0  # the program goes on, and is told
     goal = str(reached + 15)
     again, whole = shell(*words, goal, str(state), "3"), shell(*words, goal, "", "1")
     assert again.returncode == whole.returncode == 0, (again.stderr, whole.stderr)
