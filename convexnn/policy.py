@@ -44,6 +44,7 @@ NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays, and interior point for robust ones
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
+OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
 
 
@@ -66,6 +67,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
     hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
     hinge loss, more examples           admm             fista would have to smooth the loss
+    examples 100 x as long, n <= 1,000  ipm              the others crawl where one outweighs all
     cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
     cones, many in use, n <= 1,000      ipm              first-order methods crawl
     cones, others, n <= 4,000           admm             one n x n factor
@@ -131,10 +133,13 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
     first_order = ("admm", "fista") if factored else ("fista", "admm")
     if size.outputs > 1:
         return first_order
+    listed = shortage({"its form": size.own}) is None
+    if listed and n <= CROWDED_ROWS and _outlying(problem.canonical(GroupForm)):
+        return "ipm", *first_order
     if not size.cones:
         wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
         return ("semismooth", *first_order) if wide else first_order
-    if shortage({"its form": size.own}) is not None:
+    if not listed:
         return first_order
     form = problem.canonical(GroupForm)
     if _share(form) >= SPARSE[form.norm.name]:
@@ -148,6 +153,12 @@ def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:
         return False
     size = problem.size(GroupForm)
     return size.outputs == 1 and size.patterns <= FEW_CELLS
+
+
+def _outlying(form: GroupForm) -> bool:
+    """Tell whether an example is far longer than most."""
+    length = np.linalg.norm(form.X, axis=1)
+    return bool(length.max() >= OUTLYING * np.median(length[length > 0.0]))
 
 
 def _share(form: GroupForm) -> float:

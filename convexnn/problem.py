@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from convexnn.arrays import Array, IndexArray
     from convexnn.solution import Certificate, Solution
 
+# What NumPy passes on where it cannot read rows of other lengths or another library's tensor.
+UNREADABLE = (ValueError, TypeError, RuntimeError)
+
 
 class ProblemError(ValueError):
     """The data do not declare a problem; the message names the field, its value and the rule."""
@@ -145,7 +148,7 @@ def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
     whole(name, value)
     try:
         raw = np.asarray(value)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ProblemError(f"{name} must be a rectangular array of real numbers: {error}") from None
     if raw.dtype.kind not in "fiub":
         raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
@@ -276,7 +279,7 @@ def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
     whole(name, value)
     try:
         return given_labels(value)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ProblemError(f"{name} must be an array of one axis: {error}") from None
 
 

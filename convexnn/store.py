@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,10 @@ RECORDS: dict[str, type] = {
 }
 
 SPARSE = ("data", "indices", "indptr")
+DAMAGED = (  # what reading a file raises when some of its bytes are wrong
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(KeyError, TypeError, ValueError, AttributeError, RuntimeError),
+)
 
 
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
@@ -74,13 +79,14 @@ def read_npz(path: str | PathLike[str], kind: str) -> tuple[dict[str, Any], dict
     ValueError
         If the file is damaged or of another kind.
     """
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = dict(json.loads(str(arrays.pop("meta"))))
-        found = meta.pop("kind")
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
-        raise ValueError(f"{path} is not a {kind} file: {error}") from None
+    with open(path, "rb") as handle:
+        try:
+            with np.load(handle, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = dict(json.loads(str(arrays.pop("meta"))))
+            found = meta.pop("kind")
+        except DAMAGED as error:
+            raise ValueError(f"{path} is not a {kind} file: {error}") from None
     if found != kind:
         raise ValueError(f"{path} holds a {found}, not a {kind}")
     return arrays, meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -31,11 +32,21 @@ class Checkpoint:
     form : NamedTuple
     chosen : dict
         The engine's options. Engine, form and options together are what a file must match.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, nothing can be written to it, or the path is that of a folder.
     """
 
     def __init__(self, path: Path, engine: str, form: Any, chosen: dict[str, Any]) -> None:
-        if not path.absolute().parent.is_dir():
+        folder = path.absolute().parent
+        if not folder.is_dir():
             raise ValueError(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise ValueError(f"cannot write {path}: it is a folder")
+        if not os.access(folder, os.W_OK):
+            raise ValueError(f"cannot write {path}: nothing can be written to {folder}")
         self.path = path
         told = {name: v for name, v in chosen.items() if name not in NOT_OF_THE_RUN}
         digest = hashlib.sha256(to_json([engine, told]).encode())
@@ -44,12 +55,19 @@ class Checkpoint:
         self.key = digest.hexdigest()
 
     def write(self, talk: Transport, state: State, t: int) -> None:
-        """Write the state after round t."""
+        """Write the state after round t.
+
+        Raises
+        ------
+        ValueError
+            If that fails, in every process; the first one's says why.
+        """
         from convexnn.store import write_npz
 
         whole = {
             name: talk.gather(rows) if name[0].isupper() else rows for name, rows in state.items()
         }
+        why = ""
         if talk.rank == 0:
             meta = {
                 "kind": "Checkpoint",
@@ -58,7 +76,12 @@ class Checkpoint:
                 "rounds": talk.rounds,
                 "messages": talk.messages,
             }
-            write_npz(self.path, {**whole, "meta": np.array(to_json(meta))})
+            try:
+                write_npz(self.path, {**whole, "meta": np.array(to_json(meta))})
+            except OSError as error:
+                why = str(error)
+        if talk.agree(bool(why)):
+            raise ValueError(f"cannot write {self.path}: {why}")
 
     def restore(self, talk: Transport, state: State) -> int:
         """Fill the state from the file, if there is one; return its round, else 0.
@@ -77,8 +100,10 @@ class Checkpoint:
             raise ValueError(
                 f"{self.path} is a checkpoint of another problem, engine or options: remove it"
             )
-        for name in state:
-            rows = arrays[name]
+        for name, known in state.items():
+            rows = arrays.get(name)
+            if rows is None or rows.dtype != known.dtype or rows.shape[1:] != known.shape[1:]:
+                raise ValueError(f"{self.path} has no {name} as this version writes it: remove it")
             state[name] = talk.share(rows, len(state[name])) if name[0].isupper() else rows
         talk.rounds, talk.messages = int(meta["rounds"]), int(meta["messages"])
         return int(meta["iteration"])

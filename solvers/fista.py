@@ -325,7 +325,8 @@ def _descend(
         rounding = 1e-14 * terms
         if products.single:
             noise = SINGLE * float(np.linalg.norm(z))
-            rounding += loss.curvature * noise * (float(np.linalg.norm(change)) + noise)
+            bent = _distance(loss.gradient(z, form.y), gradient)  # far below the largest curvature
+            rounding += noise * (bent + loss.curvature * noise)
         if talk.agree(excess <= 0.5 * curvature * moved + rounding):
             turned += float(np.vdot(shift, skip - state.point.skip))
             return Point(rows, skip, z), curvature, turned

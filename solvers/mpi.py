@@ -269,8 +269,9 @@ def _lost(job: subprocess.Popen[bytes], log: Path, chosen: dict[str, Any]) -> Ra
         code = None
     said = [text.strip() for text in log.read_text(errors="replace").splitlines()]
     words = [text for text in said if any(map(str.isalnum, text))]
-    named = [text for text in words if re.search("error|signal|abort", text, re.IGNORECASE)]
-    last = f" Last words: {(named or words)[-1][:200]}" if words else ""
+    telling = (r"^[\w.]*(Error|Exception)\b", "(?i)error|signal|abort", "")
+    found = ([text for text in words if re.search(sign, text)] for sign in telling)
+    last = f" Last words: {next(filter(None, found))[-1][:200]}" if words else ""
     again = ""
     if chosen["checkpoint"] is not None and Path(chosen["checkpoint"]).exists():
         again = f" The same call resumes from {chosen['checkpoint']}."

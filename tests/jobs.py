@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from convexnn.solvers import mpi
@@ -94,3 +96,32 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def killed(words: list[str], state: Path, processes: int, every: int) -> tuple[int, int]:
+    """Start an endless job and kill a process once there is a checkpoint; check what is left.
+
+    Returns the exit code and the iteration from which the job may be resumed.
+    """
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + LIMIT
+        while not state.exists() and time.monotonic() < until:
+            assert job.poll() is None, job.communicate()
+            time.sleep(0.02)
+        workers = workers_of(job.pid)
+        assert len(workers) == processes
+        os.kill(workers[processes // 2], signal.SIGKILL)
+        out, err = job.communicate(timeout=LIMIT)
+    finally:
+        if job.poll() is None:
+            job.kill()
+            job.communicate()
+    assert f"A process of the {processes} died and the MPI job ended with exit code" in out, err
+    assert f"The same call resumes from {state}" in out
+    assert gone(workers)
+    with np.load(state, allow_pickle=False) as file:
+        reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
+    assert reached > 0
+    assert reached % every == 0
+    return job.returncode, reached

@@ -102,6 +102,20 @@ def test_ragged_features(build: Any) -> None:
 
 
 @builder
+@pytest.mark.parametrize("error", [TypeError, RuntimeError])
+def test_a_tensor_that_numpy_cannot_read(build: Any, error: type[Exception]) -> None:
+    class Tensor:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+            raise error("it requires grad")
+
+    X, y = data()
+    with refused("X must be a rectangular array of real numbers: it requires grad"):
+        build(Tensor(), y, beta=1.0)
+    with refused("y must be .*: it requires grad"):
+        build(X, Tensor(), beta=1.0)
+
+
+@builder
 def test_ragged_targets(build: Any) -> None:
     with refused("y must"):
         build([[1.0], [2.0]], [1.0, [2.0, 3.0]], beta=1.0)

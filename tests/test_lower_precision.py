@@ -201,6 +201,30 @@ def test_rounding_does_not_shorten_the_steps(
     assert solution.gap < 2e-6
 
 
+def test_rounding_does_not_lengthen_the_steps_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far out the Huber loss is straight: its largest curvature says nothing of rounding."""
+    X, y = data("huber")
+    problem = cx.GatedReluTraining(X, 1e6 * y, beta=15.0, loss="huber", patterns=12)
+    form = problem.canonical(GroupForm)
+    shares: list[float] = []
+    descend = fista._descend
+
+    def checked(*given: Any) -> Any:
+        state, found = given[2], descend(*given)
+        at, (fresh, curvature, _) = state.leading, found
+        z, there = form.predict(at.rows), form.predict(fresh.rows)
+        rise = form.loss.value(there, form.y) - form.loss.value(z, form.y)
+        excess = np.sum(rise - form.loss.gradient(z, form.y) * (there - z))
+        shares.append(float(excess / (0.5 * curvature * np.sum((fresh.rows - at.rows) ** 2))))
+        return found
+
+    monkeypatch.setattr(fista, "_descend", checked)
+    solution = cx.solve(problem, "fista", tol=1e-12, max_iter=300, **SINGLE)
+    assert solution.message == "Products in float32 throughout."
+    assert len(shares) == 300
+    assert max(shares) < 1.2  # the model of the curvature holds, in double precision too
+
+
 def test_only_the_products_are_rounded() -> None:
     form = gated("squared").canonical(GroupForm)
     g = np.random.default_rng(0)

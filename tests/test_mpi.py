@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
-from jobs import LIMIT, gone, open_mpi, procs, shell, workers_of
+from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
@@ -185,28 +184,8 @@ def test_killed_process_ends_the_job_and_a_restart_reaches_the_same_answer(tmp_p
     common += ["--processes", "4", "--checkpoint", str(state), "--every", "50"]
     words = [sys.executable, "-m", "convexnn", "solve", "median", "--distributed", *common]
     endless = [*words, "--tol", "1e-300", "--max-iter", "100000000", "--time-limit", "100"]
-    job = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + LIMIT
-        while not state.exists() and time.monotonic() < until:
-            assert job.poll() is None, job.communicate()
-            time.sleep(0.02)
-        workers = workers_of(job.pid)
-        assert len(workers) == 4
-        os.kill(workers[2], signal.SIGKILL)
-        out, err = job.communicate(timeout=LIMIT)
-    finally:
-        if job.poll() is None:
-            job.kill()
-            job.communicate()
-    assert job.returncode == 1, (out, err)
-    assert "A process of the 4 died and the MPI job ended with exit code" in out
-    assert f"The same call resumes from {state}" in out
-    assert gone(workers)
-    with np.load(state, allow_pickle=False) as file:
-        reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
-    assert reached > 0
-    assert reached % 50 == 0
+    code, reached = killed(endless, state, 4, 50)
+    assert code == 1
     goal = reached + 75
     again = shell(*words, "--tol", "1e-300", "--max-iter", str(goal), "--save", str(saved))
     assert again.returncode == 0, again.stderr

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import LIMIT, gone, procs, shell, workers_of
+from jobs import killed, procs, shell
 from jobs import library as library
 
 import convexnn as cx
@@ -25,6 +21,7 @@ from convexnn.forms import GroupForm
 from convexnn.solvers import mpi
 from convexnn.solvers.prox import BlockProx
 from convexnn.solvers.sharded import NO_EDGES, Sharded, along_tree, cover
+from convexnn.store import read_npz
 
 
 def data(n: int = 50, d: int = 4) -> tuple[Array, Array]:
@@ -184,6 +181,62 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     assert again.objective == first.objective
 
 
+@procs
+@pytest.mark.parametrize("processes", [1, 2])
+def test_checkpoint_that_cannot_be_written_is_named(processes: int, tmp_path: Path) -> None:
+    saved: dict[str, Any] = {"every": 5, "processes": processes, "max_iter": 20, "tol": 1e-12}
+    for path, why in ((tmp_path, "it is a folder"), (Path("/proc/state.npz"), "")):
+        with pytest.raises(ValueError, match=f"cannot write {path}: {why}"):
+            cx.solve(gated(), "mpi:fista", checkpoint=str(path), **saved)
+
+
+def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("convexnn.store.write_npz", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        cx.solve(gated(), "mpi:fista", checkpoint=str(tmp_path / "s.npz"), every=1, processes=1)
+
+
+def test_folder_that_cannot_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(ValueError, match="nothing can be written to"):
+        cx.solve(gated(), "mpi:fista", checkpoint=str(tmp_path / "s.npz"), processes=1)
+
+
+@pytest.mark.parametrize("name", ["numbers", "point_rows", "leading_z"])
+def test_checkpoint_of_another_version_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    saved: dict[str, Any] = {"checkpoint": str(path), "every": 5, "processes": 1, "tol": 1e-12}
+    cx.solve(gated(), "mpi:fista", max_iter=5, **saved)
+    with np.load(path, allow_pickle=False) as file:
+        whole = dict(file)
+    for changed in ({}, {name: whole[name][..., None]}):
+        np.savez(path, **{k: v for k, v in whole.items() if k != name}, **changed)
+        with pytest.raises(ValueError, match=f"has no {name} as this version writes it: remove"):
+            cx.solve(gated(), "mpi:fista", max_iter=9, **saved)
+
+
+def test_wrong_byte_in_a_checkpoint_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    cx.solve(
+        gated(), "mpi:fista", max_iter=5, tol=1e-12, checkpoint=str(path), every=5, processes=1
+    )
+    whole = path.read_bytes()
+    right = read_npz(path, "Checkpoint")[1]
+    found = 0
+    for place in range(0, len(whole), 20):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            assert read_npz(path, "Checkpoint")[1] == right  # a byte that means nothing
+        except ValueError as error:
+            found += "is not a Checkpoint file" in str(error)
+    assert found > len(whole) / 40
+
+
 def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="processes must be at most the number of shards 2, got 3"):
         cx.solve(gated(), "mpi:fista", processes=3, shards=2)
@@ -230,32 +283,8 @@ def test_every_process_may_make_the_call_under_mpiexec() -> None:
 def test_killed_process_ends_the_job_and_a_restart_goes_on(tmp_path: Path) -> None:
     state = tmp_path / "state.npz"
     words = [sys.executable, "-c", PROGRAM]
-    job = subprocess.Popen(
-        [*words, str(10**9), str(state), "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        until = time.monotonic() + LIMIT
-        while not state.exists() and time.monotonic() < until:
-            assert job.poll() is None, job.communicate()
-            time.sleep(0.02)
-        workers = workers_of(job.pid)
-        assert len(workers) == 2
-        os.kill(workers[1], signal.SIGKILL)
-        out, err = job.communicate(timeout=LIMIT)
-    finally:
-        if job.poll() is None:
-            job.kill()
-            job.communicate()
-    assert out.startswith("FAILED A process of the 2 died and the MPI job ended"), (out, err)
-    assert f"The same call resumes from {state}" in out
-    assert gone(workers)
-    with np.load(state, allow_pickle=False) as file:
-        reached = int(str(file["meta"]).partition('"iteration": ')[2].partition(",")[0])
-    assert reached > 0
-    assert reached % 20 == 0
+    code, reached = killed([*words, str(10**9), str(state), "2"], state, 2, 20)
+    assert code == 0  # the program goes on, and is told
     goal = str(reached + 15)
     again, whole = shell(*words, goal, str(state), "3"), shell(*words, goal, "", "1")
     assert again.returncode == whole.returncode == 0, (again.stderr, whole.stderr)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import convexnn as cx
+from convexnn.arrays import Array
 from convexnn.bench import measures
 from convexnn.bench.cases import FAMILIES, cases
 from convexnn.bench.frame import read
@@ -38,3 +40,20 @@ def test_auto_is_never_far_from_the_best_recorded(family: str) -> None:
             slow.append((instance, chosen, total.get(chosen), total.idxmin(), best))
     assert checked > 0
     assert not slow
+
+
+@pytest.mark.parametrize("cones", [True, False])
+def test_an_outlying_example_goes_to_interior_point(cones: bool) -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4))
+    y = np.abs(X[:, 0]) + rng.standard_normal(60)
+    kind = cx.ReluTraining if cones else cx.GatedReluTraining
+
+    def backend(X: Array) -> str:
+        return automatic(kind(X, y, beta=20.0, patterns=12 if cones else 70))
+
+    assert backend(X) == "semismooth"
+    X[7] *= 1e4
+    assert backend(X) == "ipm"
+    solution = cx.solve(kind(X, y, beta=20.0, patterns=12), tol=1e-6)
+    assert solution.status is cx.Status.OPTIMAL
