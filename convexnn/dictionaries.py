@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EPS = float(np.finfo(np.float64).eps)
+FAR = 2.0**20  # spans from 0 from which points are counted from one of them
 DIGITS = 13  # of biases in units of the span: folds that agree in them are one
 
 
 class Chains(NamedTuple):
-    """Chains with unit weights: ``h <- act(sign_l (h - shift_l))`` from ``h = x``.
+    """Chains with unit weights: ``h <- act(sign_l (h - shift_l))`` from ``h = x - origin``.
 
     Attributes
     ----------
@@ -59,13 +60,18 @@ class Dictionary(ABC):
         A power of two near the span. Features are given for the points ``t = (x - x_0) / scale``.
     degree : int
         A feature of x is that of t times ``scale ** degree``.
+    origin : float
+        Where `chains` count the data from: 0, or the first point where 0 is far for their span.
     """
 
     degree = 1
 
     def __init__(self, points: Array, layers: int) -> None:
         self.points, self.layers = points, layers
-        self.scale = float(2.0 ** np.round(np.log2(points[-1] - points[0])))
+        span = points[-1] - points[0]
+        far = float(np.max(np.abs(points))) > FAR * span
+        self.origin = float(points[0]) if far else 0.0
+        self.scale = float(2.0 ** np.round(np.log2(span)))
         self.knots: Array = (points - points[0]) / self.scale
         self.gaps: Array = np.diff(self.knots)
 
@@ -87,7 +93,7 @@ class Dictionary(ABC):
 
     @abstractmethod
     def chains(self, index: NDArray[np.intp]) -> Chains:
-        """Return the chains of some features, in the coordinates of the data."""
+        """Return the chains of some features, in the units of the data."""
 
     def products(self, r: Array, index: NDArray[np.intp]) -> Array:
         """Return the entries of `adjoint` for some features."""
@@ -193,7 +199,7 @@ class Steps(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch half-way between neighbours."""
-        left, right = self.points[index], self.points[index + 1]
+        left, right = self.points[index] - self.origin, self.points[index + 1] - self.origin
         middle = left + 0.5 * (right - left)
         shifts = np.where(middle > left, middle, right)[None, :]
         return Chains(np.ones_like(shifts), shifts)
@@ -248,7 +254,8 @@ class Hinges(Shaped):
         """Return neurons that switch at data points."""
         half = len(self.gaps)
         signs = np.where(index < half, 1.0, -1.0)[None, :]
-        return Chains(signs, self.points[np.where(index < half, index, index - half + 1)][None, :])
+        shifts = self.points[np.where(index < half, index, index - half + 1)] - self.origin
+        return Chains(signs, shifts[None, :])
 
 
 class Ramps(Shaped):
@@ -326,7 +333,7 @@ class Ramps(Shaped):
         i, j = self.pairs(index)
         signs, shifts = np.ones((self.layers - 1, len(i))), np.zeros((self.layers - 1, len(i)))
         signs[1] = -1.0
-        shifts[0], shifts[1] = self.points[i], self.points[j] - self.points[i]
+        shifts[0], shifts[1] = self.points[i] - self.origin, self.points[j] - self.points[i]
         return Chains(signs, shifts)
 
 
@@ -362,7 +369,7 @@ class Vees(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch at data points."""
-        shifts = self.points[index][None, :]
+        shifts = (self.points[index] - self.origin)[None, :]
         return Chains(np.ones_like(shifts), shifts)
 
 
@@ -429,10 +436,14 @@ class Folds(Dictionary):
             out[start : start + rows] = h @ r
         return out
 
+    def rounding(self, r: Array) -> float:
+        """Return the same, and what features that count as one may differ by."""
+        return super().rounding(r) + self.layers * 10.0**-DIGITS * float(np.sum(np.abs(r)))
+
     def chains(self, index: NDArray[np.intp]) -> Chains:
-        """Return the chains in the coordinates of the data."""
+        """Return the chains in the units of the data."""
         shifts = self.scale * self.biases[index].T
-        shifts[0] += self.points[0]
+        shifts[0] += self.points[0] - self.origin
         return Chains(np.ones_like(shifts), shifts)
 
 

@@ -106,9 +106,7 @@ class Training:
         self._set("X", self._examples())
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
-        self._set("loss", checked_loss(self.loss))
-        if not (self._loss.separable or self.vector):
-            raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {self._loss.name!r}")
+        self._set("loss", checked_loss(self.loss, self.vector))
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         self._set("y", checked_targets(self.y, self.labels, self._loss))
@@ -243,18 +241,21 @@ class Training:
         )
 
 
-def checked_loss(loss: str | Loss) -> Loss:
-    """Return a loss given by its name or itself.
+def checked_loss(loss: str | Loss, vector: bool) -> Loss:
+    """Return a loss given by its name or itself, for several outputs (`vector`) or for one.
 
     Raises
     ------
     ProblemError
-        If it is neither.
+        If it is neither, or couples outputs where there is one.
     """
     try:
-        return as_loss(loss)
+        found = as_loss(loss)
     except ValueError as error:
         raise ProblemError(str(error)) from None
+    if not (found.separable or vector):
+        raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
+    return found
 
 
 def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:

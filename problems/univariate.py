@@ -32,6 +32,7 @@ GRADING = 17.0  # bytes an entry of the features takes while they are listed, me
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
+TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class UnivariateReluTraining:
         self._set("beta", positive("beta", self.beta))
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
-        self._set("loss", checked_loss(self.loss))
+        self._set("loss", checked_loss(self.loss, False))
         self._set("y", checked_targets(self.y, self.labels, self._loss))
         self._check_points()
         self._check_layers()
@@ -138,12 +139,12 @@ class UnivariateReluTraining:
                 f"a step, got {self.layers}"
             )
         if self.activation == "abs" and self.layers > 2:
-            count = folds_bound(len(self._distinct[0]), self.layers)
+            count = folds_bound(len(self._distinct[0]), min(self.layers, TOO_DEEP))
             if count > MOST_FOLDS:
                 raise ProblemError(
                     f"layers must leave at most {MOST_FOLDS:,} candidates for features of "
                     f"activation 'abs', got {self.layers} with {len(self._distinct[0]):,} "
-                    f"different points: {count:,}"
+                    f"different points: at least {count:,}"
                 )
 
     @cached_property
@@ -327,9 +328,11 @@ class UnivariateReluTraining:
             root = np.sqrt(np.abs(weight))
             layers = np.vstack([chains.signs, np.sign(weight) * root])
             biases = -chains.signs * chains.shifts
-            return NarrowNetwork(layers, biases, offset, self.activation, root, classes)
+            return NarrowNetwork(
+                layers, biases, offset, self.activation, root, classes, known.origin
+            )
         root = np.abs(weight) ** (1.0 / self.layers)
         powers = root ** np.arange(1, self.layers)[:, None]  # what the layers so far multiply by
         layers = np.vstack([chains.signs * root, np.sign(weight) * root])
         biases = -powers * chains.signs * chains.shifts
-        return NarrowNetwork(layers, biases, offset, self.activation, None, classes)
+        return NarrowNetwork(layers, biases, offset, self.activation, None, classes, known.origin)

@@ -412,6 +412,59 @@ def test_knots_are_where_the_network_bends_or_jumps(activation: str, layers: int
     np.testing.assert_allclose(middle, 0.5 * (first + last), atol=1e-9)  # linear in between
 
 
+@pytest.mark.parametrize(("factor", "shift"), [(1e-20, 0.0), (1e9, 0.0), (1.0, 1e6), (1e-3, 1e6)])
+@each
+def test_knots_have_the_units_of_the_input(
+    activation: str, layers: int, factor: float, shift: float
+) -> None:
+    moved = (solved(activation, layers).problem.x * factor) + shift
+    beta = 0.1 * (1.0 if activation in ("threshold", "sign") else factor)
+    y = solved(activation, layers).problem.y
+    known = {"activation": activation, "layers": layers}
+    near = cx.UnivariateReluTraining((moved - shift) / factor, y, beta=0.1, **known)
+    far = cx.UnivariateReluTraining(moved, y, beta=beta, **known)
+    best = solved(activation, layers).primal
+    knots, again = near.build_model(best).knots, far.build_model(best).knots
+    assert len(knots) == len(again)
+    np.testing.assert_allclose(
+        (again - shift) / factor, knots, rtol=1e-9, atol=2.0**-51 * shift / factor
+    )
+
+
+def test_a_chain_may_be_constant_or_a_step_of_a_step() -> None:
+    dead = cx.NarrowNetwork(np.array([[0.0], [1.0]]), np.array([[1.0]]), 0.0, "relu")
+    assert len(dead.knots) == 0
+    bent = cx.NarrowNetwork(np.array([[1.0], [-2.0], [1.0]]), np.array([[0.0], [4.0]]), 0.0, "relu")
+    np.testing.assert_array_equal(bent.knots, [0.0, 2.0])
+    folded = cx.NarrowNetwork(
+        np.array([[2.0], [1.0], [1.0]]), np.array([[0.0], [-4.0]]), 0.0, "abs"
+    )
+    np.testing.assert_array_equal(folded.knots, [-2.0, 0.0, 2.0])
+
+
+@pytest.mark.parametrize(("span", "place"), [(1e-3, 1e6), (1e-8, -1e3), (10.0, 1e12)])
+@each
+def test_far_from_zero_the_network_costs_what_the_program_says(
+    activation: str, layers: int, span: float, place: float
+) -> None:
+    rng = np.random.default_rng(3)
+    x = place + span * rng.random(9)
+    beta = 0.01 * (1.0 if activation in ("threshold", "sign") else span)
+    problem = cx.UnivariateReluTraining(
+        x, np.sin(9.0 * (x - place) / span), beta=beta, activation=activation, layers=layers
+    )
+    c = rng.normal(size=len(problem.dictionary)) * (rng.random(len(problem.dictionary)) < 0.5)
+    primal = problem._neurons(c, 0.3)
+    network = problem.build_model(primal)
+    assert objective_by_hand(problem, network) == pytest.approx(problem.objective(primal), rel=1e-9)
+    assert network.origin == np.min(x)
+    h = np.tile(x[:, None] - network.origin, len(network))
+    for w, b in zip(network.weights[:-1], network.biases, strict=True):
+        h = act(activation, h * w + b)
+    h = h if network.amplitude is None else h * network.amplitude
+    np.testing.assert_array_equal(h @ network.weights[-1] + network.offset, network.predict(x))
+
+
 # forms, sizes, files
 
 
@@ -501,11 +554,13 @@ def test_warm_start_takes_a_neighbour() -> None:
         ({"beta": -1.0}, "beta must be finite and > 0"),
         ({"beta": np.inf}, "beta must be finite and > 0"),
         ({"loss": "cubic"}, "loss must be"),
+        ({"loss": "softmax"}, "loss must be one of squared, .*, got 'softmax'"),
         ({"activation": "tanh"}, "activation must be one of relu, abs, threshold, sign, got"),
         ({"layers": 1}, "layers must be >= 2"),
         ({"layers": 2.0}, "layers must be an integer >= 1"),
         ({"layers": 3, "activation": "sign"}, "layers must be 2 for activation 'sign'.*got 3"),
         ({"layers": 9, "activation": "abs"}, "layers must leave at most 2,000,000 candidates"),
+        ({"layers": 10**9, "activation": "abs"}, "layers must leave .*, got 1000000000 with 3"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
