@@ -85,6 +85,39 @@ def test_an_edge_can_have_a_pattern_of_its_own() -> None:
     assert realisable(coplanar) - listed(cx.ThresholdTraining(coplanar, np.ones(4), beta=0.1))
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 1e6), (1e-8, 0.0), (1e-3, 1e4), (1e9, -1e9)])
+@pytest.mark.parametrize("d", [1, 2])
+def test_patterns_with_a_bias_do_not_see_units(d: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(-9, 10, (7, d)).astype(np.float64), rng.normal(size=7)
+    near = cx.ThresholdTraining(X, y, beta=0.1, bias=True)
+    far = cx.ThresholdTraining(scale * X + shift, y, beta=0.1, bias=True)
+    assert listed(near) == listed(far) == realisable(near.data)
+    best = cx.solve(far)
+    assert best.certificate.scope == "all patterns"
+    assert objective_by_hand(far, best.model) == pytest.approx(best.objective, rel=1e-12)
+    assert best.objective == pytest.approx(cx.solve(near).objective, rel=1e-5)
+
+
+def test_what_cannot_be_told_apart_is_not_claimed() -> None:
+    X, y = np.array([[0.0], [1.0], [1.0 + 1e-13]]), np.arange(3.0)
+    twins = cx.ThresholdTraining(X, y, beta=0.1, bias=True)
+    assert cx.solve(twins).certificate.scope == "these patterns"
+    X[2] = 1.0
+    assert cx.solve(cx.ThresholdTraining(X, y, beta=0.1, bias=True)).certificate.scope == (
+        "all patterns"
+    )
+
+
+def test_columns_that_nearly_agree_hide_patterns() -> None:
+    x = np.arange(6.0)[:, None]
+    X = np.hstack([x, x + 1e-10 * np.array([[1.0, -1.0, 1.0, 1.0, -1.0, 1.0]]).T])
+    problem = cx.ThresholdTraining(X, x[:, 0], beta=0.1, bias=True)
+    assert cx.solve(problem).certificate.scope == "these patterns"
+    same = cx.ThresholdTraining(np.hstack([x, 3.0 * x]), x[:, 0], beta=0.1, bias=True)
+    assert cx.solve(same).certificate.scope == "all patterns"
+
+
 @settings(max_examples=10, deadline=None)
 @given(seeds)
 def test_optimum_is_that_of_the_lasso_over_every_pattern(seed: int) -> None:

@@ -420,7 +420,7 @@ def test_knots_have_the_units_of_the_input(
     moved = (solved(activation, layers).problem.x * factor) + shift
     beta = 0.1 * (1.0 if activation in ("threshold", "sign") else factor)
     y = solved(activation, layers).problem.y
-    known = {"activation": activation, "layers": layers}
+    known: dict[str, Any] = {"activation": activation, "layers": layers}
     near = cx.UnivariateReluTraining((moved - shift) / factor, y, beta=0.1, **known)
     far = cx.UnivariateReluTraining(moved, y, beta=beta, **known)
     best = solved(activation, layers).primal
