@@ -80,8 +80,12 @@ class Dictionary(ABC):
         """Return the number of features."""
 
     @abstractmethod
+    def columns(self, index: NDArray[np.intp]) -> Array:
+        """Return some features at the points, one a column."""
+
     def matrix(self) -> Array:
         """Return the features at the points, (N, P)."""
+        return self.columns(np.arange(len(self)))
 
     @abstractmethod
     def forward(self, c: Array) -> Array:
@@ -168,11 +172,10 @@ class Steps(Shaped):
     def __len__(self) -> int:
         return len(self.knots) - 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return 0 or -1 before the jump, 1 after it."""
-        after = np.tri(len(self.knots), len(self), -1)
-        result: Array = self.height * after - (self.height - 1.0)
-        return result
+        after = np.arange(len(self.knots))[:, None] > index
+        return np.where(after, 1.0, 1.0 - self.height)
 
     def forward(self, c: Array) -> Array:
         """Return cumulative sums."""
@@ -214,10 +217,18 @@ class Hinges(Shaped):
     def __len__(self) -> int:
         return 2 * len(self.knots) - 3
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        apart = self.knots[:, None] - self.knots[None, :-1]
-        return np.hstack([np.maximum(apart, 0.0), np.maximum(-apart[:, 1:], 0.0)])
+        signs, at = self.sides(index)
+        apart: Array = (self.knots[:, None] - self.knots[at]) * signs
+        np.maximum(apart, 0.0, out=apart)
+        return apart
+
+    def sides(self, index: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
+        """Return the sign of the slope of some features, and j."""
+        half = len(self.gaps)
+        rises = index < half
+        return np.where(rises, 1.0, -1.0), np.where(rises, index, index - half + 1)
 
     def forward(self, c: Array) -> Array:
         """Return values from slopes, themselves cumulative sums."""
@@ -252,10 +263,8 @@ class Hinges(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch at data points."""
-        half = len(self.gaps)
-        signs = np.where(index < half, 1.0, -1.0)[None, :]
-        shifts = self.points[np.where(index < half, index, index - half + 1)] - self.origin
-        return Chains(signs, shifts[None, :])
+        signs, at = self.sides(index)
+        return Chains(signs[None, :], (self.points[at] - self.origin)[None, :])
 
 
 class Ramps(Shaped):
@@ -275,9 +284,9 @@ class Ramps(Shaped):
         i = np.searchsorted(self.starts[:-1], index, side="right") - 1
         return i, index - self.starts[i] + i + 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        i, j = np.triu_indices(len(self.knots), 1)
+        i, j = self.pairs(index)
         low, high = self.knots[i], self.knots[j]
         result: Array = high - np.clip(self.knots[:, None], low, high)
         return result
@@ -343,9 +352,9 @@ class Vees(Shaped):
     def __len__(self) -> int:
         return len(self.knots) - 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        return np.abs(self.knots[:, None] - self.knots[None, :-1])
+        return np.abs(self.knots[:, None] - self.knots[index])
 
     def forward(self, c: Array) -> Array:
         """Return values from slopes, themselves cumulative sums."""
@@ -409,20 +418,17 @@ class Folds(Dictionary):
     def __len__(self) -> int:
         return len(self.biases)
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        h = np.tile(self.knots[:, None], len(self))
-        for b in self.biases.T:
+        h = np.tile(self.knots[:, None], len(index))
+        for b in self.biases[index].T:
             h = np.abs(h - b)
         return h
 
     def forward(self, c: Array) -> Array:
         """Return the features in use, added up."""
         used = np.flatnonzero(c)
-        h = np.tile(self.knots[:, None], len(used))
-        for b in self.biases[used].T:
-            h = np.abs(h - b)
-        result: Array = h @ c[used]
+        result: Array = self.columns(used) @ c[used]
         return result
 
     def adjoint(self, r: Array) -> Array:

@@ -28,7 +28,7 @@ from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError
 from convexnn.problems.gated import generators_of, group_lasso_formula, zero_point
 from convexnn.problems.relu import checked_patterns
-from convexnn.problems.training import Training, without_dead
+from convexnn.problems.training import Training, without_dead, without_spare
 from convexnn.solution import Certificate
 
 if TYPE_CHECKING:
@@ -201,8 +201,11 @@ class ThresholdTraining(Training):
         return Certificate(self.objective(primal), bound, 0.0, self._scope)
 
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the coefficients with those that are numerically dead set to zero."""
-        return without_dead(primal, L1(), self.objective(primal) / self.beta)
+        """Return the coefficients of the same fit without those that it does not need."""
+        c = without_dead(primal, L1(), self.objective(primal) / self.beta).V[0]
+        used = np.flatnonzero(c)
+        c[used] = without_spare(c[used], np.where(self.matrix[:, used], 1.0, 0.0))
+        return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:
         """Return the network: neurons gated by their patterns whose linear part is constant."""

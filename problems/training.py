@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.linalg import qr
+from scipy.optimize import nnls
 
 from convexnn.arrays import Array, frozen
 from convexnn.forms import outputs_of
@@ -289,6 +291,26 @@ def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
     return primal._replace(
         V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
     )
+
+
+def without_spare(c: Array, columns: Array) -> Array:
+    """Return coefficients with the same sum of columns and no larger l1 norm, few of them not zero.
+
+    Those not zero are at most one more than the rank of the columns: a vertex of the face of all
+    such coefficients of the same signs. Where none is found, the coefficients are returned.
+    """
+    if len(c) == 0:
+        return c
+    signed = columns * np.sign(c)
+    rows = np.vstack([signed, np.full(len(c), np.max(np.abs(signed)))])
+    if len(rows) > len(c):
+        rows = qr(rows, mode="r")[0][: len(c)]
+    try:
+        fewer, _ = nnls(rows, rows @ np.abs(c))
+    except RuntimeError:  # too many steps
+        return c
+    kept: Array = np.sign(c) * fewer
+    return kept
 
 
 def sizes(norm: Norm, weights: Array) -> Array:

@@ -25,7 +25,7 @@ from convexnn.problem import (
     positive_int,
 )
 from convexnn.problems.gated import group_lasso_formula
-from convexnn.problems.training import checked_loss, checked_targets, without_dead
+from convexnn.problems.training import checked_loss, checked_targets, without_dead, without_spare
 from convexnn.solution import Certificate
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
@@ -312,8 +312,12 @@ class UnivariateReluTraining:
         return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the coefficients with those that are numerically dead set to zero."""
-        return without_dead(primal, L1(), self.objective(primal) / self._weight)
+        """Return the coefficients of the same fit without those that it does not need."""
+        c = without_dead(primal, L1(), self.objective(primal) / self._weight).V[0]
+        used = np.flatnonzero(c)
+        columns = self.dictionary.columns(used)
+        c[used] = without_spare(c[used], columns - columns.mean(axis=0))
+        return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons) -> NarrowNetwork:
         """Return the network: a balanced chain for each feature in use."""

@@ -77,6 +77,7 @@ def test_products_are_those_of_the_matrix(activation: str, layers: int, seed: in
     np.testing.assert_allclose(known.forward(c), A @ c, atol=1e-11 * (1.0 + np.abs(c).sum()))
     np.testing.assert_allclose(known.adjoint(r), A.T @ r, atol=1e-12)
     some = rng.integers(0, len(known), 3)
+    np.testing.assert_array_equal(known.columns(some), A[:, some])
     np.testing.assert_allclose(known.products(r, some), (A.T @ r)[some], atol=1e-12)
     top = np.max(np.abs(A.T @ r))
     assert top <= known.largest(r) <= top + 1e-11
@@ -483,6 +484,22 @@ def test_thousands_of_points_need_no_matrix() -> None:
         cx.memory_limit(before)
     assert solution.status is cx.Status.OPTIMAL
     assert len(solution.model) < 100
+
+
+@pytest.mark.parametrize("loss", ["squared", "hinge"])
+@each
+def test_a_network_has_no_more_chains_than_it_needs(
+    activation: str, layers: int, loss: str
+) -> None:
+    problem = draw(8, activation=activation, layers=layers, loss=loss)
+    A, rng = problem.dictionary.matrix(), np.random.default_rng(0)
+    primal = problem._neurons(rng.normal(size=len(A.T)), 0.5)
+    lighter = problem.prune(primal)
+    assert np.count_nonzero(lighter.V) <= np.linalg.matrix_rank(A - A.mean(axis=0)) + 1
+    assert np.abs(lighter.V).sum() == pytest.approx(np.abs(primal.V).sum(), rel=1e-12)
+    np.testing.assert_allclose(problem._fit(lighter)[0], problem._fit(primal)[0], atol=1e-10)
+    chains = len(cx.solve(problem, "ipm", tol=1e-4).model)
+    assert chains <= len(problem.dictionary.knots)
 
 
 def test_a_wide_dictionary_goes_to_interior_point() -> None:
