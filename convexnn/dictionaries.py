@@ -111,9 +111,9 @@ class Dictionary(ABC):
         short of that by a larger share than the coefficient has of the largest one is left out.
         """
         used = np.flatnonzero(c)
-        fits = np.abs(self.products(r, used))
-        top, most = float(np.max(fits, initial=0.0)), float(np.max(np.abs(c), initial=0.0))
-        kept = used[np.abs(c[used]) * top >= (top - fits) * most]
+        fits, size = np.abs(self.products(r, used)), np.abs(c[used])
+        top, most = float(np.max(fits, initial=0.0)), float(np.max(size, initial=0.0))
+        kept = used[size * top >= (top - fits) * most]
         out = np.zeros_like(c)
         out[kept] = c[kept]
         return out

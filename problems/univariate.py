@@ -285,8 +285,9 @@ class UnivariateReluTraining:
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network."""
-        form, (z, _) = self._empty, self._fit(primal)
-        return float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(np.abs(primal.V)))
+        form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
+        norm = np.sum(np.abs(c[np.flatnonzero(c)]))  # few are not zero where n^2 / 2 are not listed
+        return float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
 
     def certify(self, primal: Neurons, dual: Dual) -> Certificate:
         """Grade coefficients and a dual guess against all networks of this kind.
@@ -313,8 +314,12 @@ class UnivariateReluTraining:
 
     def prune(self, primal: Neurons) -> Neurons:
         """Return the coefficients of the same fit without those that it does not need."""
-        c = without_dead(primal, L1(), self.objective(primal) / self._weight).V[0]
-        used = np.flatnonzero(c)
+        c = primal.V[0].copy()
+        some = np.flatnonzero(c)
+        small = self._neurons(c[some], 0.0)
+        alive = without_dead(small, L1(), self.objective(primal) / self._weight).V[0]
+        c[some] = alive
+        used = some[alive != 0.0]
         columns = self.dictionary.columns(used)
         c[used] = without_spare(c[used], columns - columns.mean(axis=0))
         return primal._replace(V=c[None, :])
