@@ -109,6 +109,24 @@ def test_what_cannot_be_told_apart_is_not_claimed() -> None:
     )
 
 
+def test_without_a_bias_directions_are_what_counts() -> None:
+    X = np.array([[1.0, 0.5], [3.0, 1.5], [-0.5, 2.0], [0.1, 0.3]])
+    y = np.arange(4.0)
+    parallel = cx.ThresholdTraining(X, y, beta=0.1)
+    assert cx.solve(parallel).certificate.scope == "all patterns"
+    X[1, 1] += 1e-12
+    assert cx.solve(cx.ThresholdTraining(X, y, beta=0.1)).certificate.scope == "these patterns"
+
+
+def test_a_pattern_whose_generator_rounds_away_is_left_out() -> None:
+    X = 1e12 + np.array([[0.0], [1e-4], [2e-4], [1.0]])  # a few units in the last place apart
+    problem = cx.ThresholdTraining(X, np.arange(4.0), beta=0.01, bias=True)
+    solution = cx.solve(problem)
+    assert objective_by_hand(problem, solution.model) == pytest.approx(solution.objective)
+    every = realisable(np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [9.0, 1.0]]))
+    assert (solution.certificate.scope == "all patterns") == (listed(problem) == every)
+
+
 def test_columns_that_nearly_agree_hide_patterns() -> None:
     x = np.arange(6.0)[:, None]
     X = np.hstack([x, x + 1e-10 * np.array([[1.0, -1.0, 1.0, 1.0, -1.0, 1.0]]).T])

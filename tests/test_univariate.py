@@ -131,6 +131,23 @@ def test_three_folds_are_mirror_images_and_midpoints() -> None:
     assert abs(np.linalg.det(normals(3)[[0, 1, 3]])) == 1.0
 
 
+def test_folds_that_count_as_one_are_allowed_for() -> None:
+    for seed in (119, *range(20)):
+        rng = np.random.default_rng(seed)
+        base = rng.random(int(rng.integers(2, 4)))
+        close = [base + 10.0 ** rng.uniform(-14.5, -12.0, len(base)) for _ in range(2)]
+        known = dictionary(np.unique(np.concatenate([base, *close])), "abs", 3)
+        t = known.knots
+        r = rng.normal(size=len(t))
+        r -= r.mean()
+        pairs = list(product(t, repeat=2))
+        folds = [(i, abs(j - i)) for i, j in pairs] + [
+            ((i + j) / 2, abs(j - i) / 2) for i, j in pairs
+        ]
+        largest = max(abs(r @ np.abs(np.abs(t - first) - second)) for first, second in folds)
+        assert largest <= known.largest(r)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 @closed
@@ -446,7 +463,7 @@ def test_a_chain_may_be_constant_or_a_step_of_a_step() -> None:
 @pytest.mark.parametrize(("span", "place"), [(1e-3, 1e6), (1e-8, -1e3), (10.0, 1e12)])
 @each
 def test_far_from_zero_the_network_costs_what_the_program_says(
-    activation: str, layers: int, span: float, place: float
+    activation: str, layers: int, span: float, place: float, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(3)
     x = place + span * rng.random(9)
@@ -464,6 +481,9 @@ def test_far_from_zero_the_network_costs_what_the_program_says(
         h = act(activation, h * w + b)
     h = h if network.amplitude is None else h * network.amplitude
     np.testing.assert_array_equal(h @ network.weights[-1] + network.offset, network.predict(x))
+    network.save(tmp_path / "network.npz")
+    again = cx.NarrowNetwork.load(tmp_path / "network.npz")
+    np.testing.assert_array_equal(again.predict(x), network.predict(x))
 
 
 # forms, sizes, files
