@@ -131,19 +131,21 @@ def test_three_folds_are_mirror_images_and_midpoints() -> None:
     assert abs(np.linalg.det(normals(3)[[0, 1, 3]])) == 1.0
 
 
-def test_folds_that_count_as_one_are_allowed_for() -> None:
+@pytest.mark.parametrize("near", [False, True])
+def test_no_three_layers_of_folds_correlate_more(near: bool) -> None:
     for seed in (119, *range(20)):
         rng = np.random.default_rng(seed)
-        base = rng.random(int(rng.integers(2, 4)))
-        close = [base + 10.0 ** rng.uniform(-14.5, -12.0, len(base)) for _ in range(2)]
-        known = dictionary(np.unique(np.concatenate([base, *close])), "abs", 3)
+        x = rng.random(int(rng.integers(2, 4)) if near else 7)
+        if near:  # folds that count as one are allowed for
+            close = [x + 10.0 ** rng.uniform(-14.5, -12.0, len(x)) for _ in range(2)]
+            x = np.concatenate([x, *close])
+        known = dictionary(np.unique(x), "abs", 3)
         t = known.knots
         r = rng.normal(size=len(t))
         r -= r.mean()
         pairs = list(product(t, repeat=2))
-        folds = [(i, abs(j - i)) for i, j in pairs] + [
-            ((i + j) / 2, abs(j - i) / 2) for i, j in pairs
-        ]
+        folds = [(i, abs(j - i)) for i, j in pairs]
+        folds += [((i + j) / 2.0, abs(j - i) / 2.0) for i, j in pairs]
         largest = max(abs(r @ np.abs(np.abs(t - first) - second)) for first, second in folds)
         assert largest <= known.largest(r)
 
@@ -229,6 +231,13 @@ def test_no_guess_bounds_too_high(activation: str, layers: int, seed: int) -> No
     size = float(np.abs(best.primal.skip[0]))
     listed = lower_bound(form, Dual(mu), skip_size=size)
     assert abs(bound - listed) <= 1e-9
+
+
+def test_what_a_constant_is_worth_to_rounding_is_taken_off_the_bound() -> None:
+    best = solved("relu", 2)
+    problem, mu = best.problem, best.dual.mu + 0.1
+    far = best.primal._replace(skip=np.array([1e14]))
+    assert problem.certify(far, Dual(mu)).bound < problem.certify(best.primal, Dual(mu)).bound
 
 
 @cache
