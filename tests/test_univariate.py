@@ -148,6 +148,7 @@ def test_no_three_layers_of_folds_correlate_more(near: bool) -> None:
         folds += [((i + j) / 2.0, abs(j - i) / 2.0) for i, j in pairs]
         largest = max(abs(r @ np.abs(np.abs(t - first) - second)) for first, second in folds)
         assert largest <= known.largest(r)
+        assert near or len(known) == 6 + 3 * 7 * 6 // 2  # alone, and at or between each two points
 
 
 @settings(max_examples=25, deadline=None)
