@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EPS = float(np.finfo(np.float64).eps)
+FAR = 2.0**20  # spans from 0 from which points are counted from one of them
 DIGITS = 13  # of biases in units of the span: folds that agree in them are one
 
 
 class Chains(NamedTuple):
-    """Chains with unit weights: ``h <- act(sign_l (h - shift_l))`` from ``h = x``.
+    """Chains with unit weights: ``h <- act(sign_l (h - shift_l))`` from ``h = x - origin``.
 
     Attributes
     ----------
@@ -59,13 +60,18 @@ class Dictionary(ABC):
         A power of two near the span. Features are given for the points ``t = (x - x_0) / scale``.
     degree : int
         A feature of x is that of t times ``scale ** degree``.
+    origin : float
+        Where `chains` count the data from: 0, or the first point where 0 is far for their span.
     """
 
     degree = 1
 
     def __init__(self, points: Array, layers: int) -> None:
         self.points, self.layers = points, layers
-        self.scale = float(2.0 ** np.round(np.log2(points[-1] - points[0])))
+        span = points[-1] - points[0]
+        far = float(np.max(np.abs(points))) > FAR * span
+        self.origin = float(points[0]) if far else 0.0
+        self.scale = float(2.0 ** np.round(np.log2(span)))
         self.knots: Array = (points - points[0]) / self.scale
         self.gaps: Array = np.diff(self.knots)
 
@@ -74,8 +80,12 @@ class Dictionary(ABC):
         """Return the number of features."""
 
     @abstractmethod
+    def columns(self, index: NDArray[np.intp]) -> Array:
+        """Return some features at the points, one a column."""
+
     def matrix(self) -> Array:
         """Return the features at the points, (N, P)."""
+        return self.columns(np.arange(len(self)))
 
     @abstractmethod
     def forward(self, c: Array) -> Array:
@@ -87,7 +97,7 @@ class Dictionary(ABC):
 
     @abstractmethod
     def chains(self, index: NDArray[np.intp]) -> Chains:
-        """Return the chains of some features, in the coordinates of the data."""
+        """Return the chains of some features, in the units of the data."""
 
     def products(self, r: Array, index: NDArray[np.intp]) -> Array:
         """Return the entries of `adjoint` for some features."""
@@ -101,9 +111,9 @@ class Dictionary(ABC):
         short of that by a larger share than the coefficient has of the largest one is left out.
         """
         used = np.flatnonzero(c)
-        fits = np.abs(self.products(r, used))
-        top, most = float(np.max(fits, initial=0.0)), float(np.max(np.abs(c), initial=0.0))
-        kept = used[np.abs(c[used]) * top >= (top - fits) * most]
+        fits, size = np.abs(self.products(r, used)), np.abs(c[used])
+        top, most = float(np.max(fits, initial=0.0)), float(np.max(size, initial=0.0))
+        kept = used[size * top >= (top - fits) * most]
         out = np.zeros_like(c)
         out[kept] = c[kept]
         return out
@@ -162,11 +172,10 @@ class Steps(Shaped):
     def __len__(self) -> int:
         return len(self.knots) - 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return 0 or -1 before the jump, 1 after it."""
-        after = np.tri(len(self.knots), len(self), -1)
-        result: Array = self.height * after - (self.height - 1.0)
-        return result
+        after = np.arange(len(self.knots))[:, None] > index
+        return np.where(after, 1.0, 1.0 - self.height)
 
     def forward(self, c: Array) -> Array:
         """Return cumulative sums."""
@@ -193,7 +202,7 @@ class Steps(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch half-way between neighbours."""
-        left, right = self.points[index], self.points[index + 1]
+        left, right = self.points[index] - self.origin, self.points[index + 1] - self.origin
         middle = left + 0.5 * (right - left)
         shifts = np.where(middle > left, middle, right)[None, :]
         return Chains(np.ones_like(shifts), shifts)
@@ -208,10 +217,18 @@ class Hinges(Shaped):
     def __len__(self) -> int:
         return 2 * len(self.knots) - 3
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        apart = self.knots[:, None] - self.knots[None, :-1]
-        return np.hstack([np.maximum(apart, 0.0), np.maximum(-apart[:, 1:], 0.0)])
+        signs, at = self.sides(index)
+        apart: Array = (self.knots[:, None] - self.knots[at]) * signs
+        np.maximum(apart, 0.0, out=apart)
+        return apart
+
+    def sides(self, index: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
+        """Return the sign of the slope of some features, and j."""
+        half = len(self.gaps)
+        rises = index < half
+        return np.where(rises, 1.0, -1.0), np.where(rises, index, index - half + 1)
 
     def forward(self, c: Array) -> Array:
         """Return values from slopes, themselves cumulative sums."""
@@ -246,9 +263,8 @@ class Hinges(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch at data points."""
-        half = len(self.gaps)
-        signs = np.where(index < half, 1.0, -1.0)[None, :]
-        return Chains(signs, self.points[np.where(index < half, index, index - half + 1)][None, :])
+        signs, at = self.sides(index)
+        return Chains(signs[None, :], (self.points[at] - self.origin)[None, :])
 
 
 class Ramps(Shaped):
@@ -268,9 +284,9 @@ class Ramps(Shaped):
         i = np.searchsorted(self.starts[:-1], index, side="right") - 1
         return i, index - self.starts[i] + i + 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        i, j = np.triu_indices(len(self.knots), 1)
+        i, j = self.pairs(index)
         low, high = self.knots[i], self.knots[j]
         result: Array = high - np.clip(self.knots[:, None], low, high)
         return result
@@ -326,7 +342,7 @@ class Ramps(Shaped):
         i, j = self.pairs(index)
         signs, shifts = np.ones((self.layers - 1, len(i))), np.zeros((self.layers - 1, len(i)))
         signs[1] = -1.0
-        shifts[0], shifts[1] = self.points[i], self.points[j] - self.points[i]
+        shifts[0], shifts[1] = self.points[i] - self.origin, self.points[j] - self.points[i]
         return Chains(signs, shifts)
 
 
@@ -336,9 +352,9 @@ class Vees(Shaped):
     def __len__(self) -> int:
         return len(self.knots) - 1
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        return np.abs(self.knots[:, None] - self.knots[None, :-1])
+        return np.abs(self.knots[:, None] - self.knots[index])
 
     def forward(self, c: Array) -> Array:
         """Return values from slopes, themselves cumulative sums."""
@@ -362,7 +378,7 @@ class Vees(Shaped):
 
     def chains(self, index: NDArray[np.intp]) -> Chains:
         """Return neurons that switch at data points."""
-        shifts = self.points[index][None, :]
+        shifts = (self.points[index] - self.origin)[None, :]
         return Chains(np.ones_like(shifts), shifts)
 
 
@@ -402,20 +418,17 @@ class Folds(Dictionary):
     def __len__(self) -> int:
         return len(self.biases)
 
-    def matrix(self) -> Array:
+    def columns(self, index: NDArray[np.intp]) -> Array:
         """Return the features at the points."""
-        h = np.tile(self.knots[:, None], len(self))
-        for b in self.biases.T:
+        h = np.tile(self.knots[:, None], len(index))
+        for b in self.biases[index].T:
             h = np.abs(h - b)
         return h
 
     def forward(self, c: Array) -> Array:
         """Return the features in use, added up."""
         used = np.flatnonzero(c)
-        h = np.tile(self.knots[:, None], len(used))
-        for b in self.biases[used].T:
-            h = np.abs(h - b)
-        result: Array = h @ c[used]
+        result: Array = self.columns(used) @ c[used]
         return result
 
     def adjoint(self, r: Array) -> Array:
@@ -429,10 +442,14 @@ class Folds(Dictionary):
             out[start : start + rows] = h @ r
         return out
 
+    def rounding(self, r: Array) -> float:
+        """Return the same, and what features that count as one may differ by."""
+        return super().rounding(r) + self.layers * 10.0**-DIGITS * float(np.sum(np.abs(r)))
+
     def chains(self, index: NDArray[np.intp]) -> Chains:
-        """Return the chains in the coordinates of the data."""
+        """Return the chains in the units of the data."""
         shifts = self.scale * self.biases[index].T
-        shifts[0] += self.points[0]
+        shifts[0] += self.points[0] - self.origin
         return Chains(np.ones_like(shifts), shifts)
 
 

@@ -154,8 +154,10 @@ def listable(X: Array, limit: int) -> bool:
     return count_bound(X) <= limit
 
 
-def hyperplanes(X: Array) -> Hyperplanes:
+def hyperplanes(X: Array, same: float = PARALLEL) -> Hyperplanes:
     """Drop zero rows, keep one row of each direction up to sign, and reduce to the rank.
+
+    Unit rows nearer than `same`, up to sign, are one.
 
     Examples
     --------
@@ -173,7 +175,7 @@ def hyperplanes(X: Array) -> Hyperplanes:
         near = np.minimum(
             np.sum(np.square(others - rows[i]), axis=1), np.sum(np.square(others + rows[i]), axis=1)
         )
-        if not (near < PARALLEL**2).any():
+        if not (near < same**2).any():
             kept.append(i)
     rows = rows[kept]
     _, s, Vt = np.linalg.svd(rows, full_matrices=False)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = ("relu", "abs", "threshold", "sign")
 STEPS = ("threshold", "sign")  # those that see only the sign of what they are given
-SAME_KNOT = 1e-9  # relative distance below which two breakpoints are one
+SAME_KNOT = 1e-9  # distance, as a share of that of the outer ones, below which two knots are one
+ROUNDING = 1e-14  # the same as a share of their size
 
 
 def activate(name: str, t: Array) -> Array:
@@ -41,8 +42,8 @@ def activate(name: str, t: Array) -> Array:
 class NarrowNetwork:
     """``f(x) = offset + sum_k w_L,k h_k(x)``, each ``h_k`` a chain of ``L - 1`` neurons.
 
-    Chain k computes ``h <- act(w_l,k h + b_l,k)`` for l = 1, ..., L - 1, from ``h = x``. Steps
-    (threshold, sign) have an amplitude besides, ``h <- s_k act(w_1,k x + b_1,k)``.
+    Chain k computes ``h <- act(w_l,k h + b_l,k)`` for l = 1, ..., L - 1, from ``h = x - origin``.
+    Steps (threshold, sign) have an amplitude besides, ``h <- s_k act(w_1,k (x - origin) + b_1,k)``.
 
     Attributes
     ----------
@@ -54,6 +55,9 @@ class NarrowNetwork:
     amplitude : array of shape (m,) or None
     classes : array of shape (2,) or None
         Labels that a negative and a positive output stand for; None for regression.
+    origin : float, default 0.0
+        Where inputs are counted from, which is part of the first biases but for rounding: not 0
+        only where all points are so far from 0 that these biases would round what sets them apart.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class NarrowNetwork:
     activation: str
     amplitude: Array | None = None
     classes: NDArray[Any] | None = None
+    origin: float = 0.0
 
     @property
     def layers(self) -> int:
@@ -90,7 +95,7 @@ class NarrowNetwork:
         ProblemError
             If `x` is not finite or has more than one column.
         """
-        h = points_of(x)[:, None]
+        h = (points_of(x) - self.origin)[:, None]
         for w, b in zip(self.weights[:-1], self.biases, strict=True):
             h = activate(self.activation, h * w + b)
         if self.amplitude is not None:
@@ -119,27 +124,33 @@ class NarrowNetwork:
     def knots(self) -> Array:
         """Return, in order, where a neuron of the network switches: its breakpoints or jumps."""
         found = np.sort(np.concatenate([np.zeros(0), *map(self._switches, range(len(self)))]))
-        apart = np.diff(found, prepend=-np.inf) > SAME_KNOT * np.maximum(1.0, np.abs(found))
-        knots: Array = found[apart]
+        near = SAME_KNOT * np.ptp(found) if len(found) else 0.0
+        apart = np.diff(found, prepend=-np.inf) > near + ROUNDING * np.abs(found)
+        knots: Array = found[apart] + self.origin
         return knots
 
     def _switches(self, k: int) -> Array:
-        """Return the zeros of what the neurons of chain k are given."""
-        breaks = np.zeros(0)
-        for depth in range(self.layers - 1):
-            inner = breaks if len(breaks) else np.zeros(1)
-            grid = np.concatenate([[inner[0] - 1.0], inner, [inner[-1] + 1.0]])
-            h = grid
-            for w, b in zip(self.weights[:depth, k], self.biases[:depth, k], strict=True):
-                h = activate(self.activation, h * w + b)
-            g = h * self.weights[depth, k] + self.biases[depth, k]
-            slope = np.diff(g) / np.diff(grid)
-            sloped = np.flatnonzero(slope)
-            zero = grid[sloped] - g[sloped] / slope[sloped]
-            left = np.where(sloped == 0, -np.inf, grid[sloped])  # the ends go on for ever
-            right = np.where(sloped == len(slope) - 1, np.inf, grid[sloped + 1])
-            breaks = np.unique(np.concatenate([breaks, zero[(left <= zero) & (zero <= right)]]))
-        return breaks
+        """Return the zeros of what the neurons of chain k are given, from the origin."""
+        w, b = self.weights[0, k], self.biases[0, k]
+        if w == 0.0:
+            return np.zeros(0)
+        at, g = np.array([-b / w]), np.zeros(1)  # so far, and what the last neuron is given there
+        first = last = w  # slopes of that before and after them
+        if self.activation in STEPS:
+            return at
+        for w, b in zip(self.weights[1:-1, k], self.biases[1:, k], strict=True):
+            g = w * activate(self.activation, g) + b
+            first = -w * activate(self.activation, -first)
+            last = w * activate(self.activation, last)
+            i = np.flatnonzero(np.sign(g[:-1]) * np.sign(g[1:]) < 0.0)
+            inside = at[i] + (at[i + 1] - at[i]) * (g[i] / (g[i] - g[i + 1]))
+            before = [at[0] - g[0] / first] if np.sign(g[0]) * first > 0.0 else []
+            after = [at[-1] - g[-1] / last] if np.sign(g[-1]) * last < 0.0 else []
+            at = np.concatenate([before, at, after, inside])
+            g = np.concatenate([[0.0] * len(before), g, [0.0] * (len(after) + len(inside))])
+            order = np.argsort(at, kind="stable")
+            at, g = at[order], g[order]
+        return at
 
     def __len__(self) -> int:
         return int(self.weights.shape[1])
@@ -158,7 +169,8 @@ class NarrowNetwork:
 
         names = ("weights", "biases", "amplitude", "classes")
         arrays = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        meta = {"kind": "NarrowNetwork", "offset": self.offset, "activation": self.activation}
+        numbers = {n: getattr(self, n) for n in ("offset", "activation", "origin")}
+        meta = {"kind": "NarrowNetwork"} | numbers
         write_npz(path, {**arrays, "meta": np.array(json.dumps(meta))})
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from math import comb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,13 +28,16 @@ from convexnn.patterns import Patterns, sample_patterns
 from convexnn.problem import ProblemError
 from convexnn.problems.gated import generators_of, group_lasso_formula, zero_point
 from convexnn.problems.relu import checked_patterns
-from convexnn.problems.training import Training, without_dead
+from convexnn.problems.training import Training, without_dead, without_spare
 from convexnn.solution import Certificate
 
 if TYPE_CHECKING:
     from convexnn.norms import Norm
 
 GRADING = 17.0  # bytes an entry of the patterns takes when a network is graded, measured
+NOISE = 1e-14  # singular values this small, as shares of the largest, are rounding
+THIN = 1e-8  # those below this are too small for patterns to be listed along them
+SAME = 1e-15  # unit examples nearer than this, up to sign, are one but for rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,9 @@ class ThresholdTraining(Training):
     -----
     An example on the edge of a neuron, ``h'x = 0``, activates it. With a bias, or with data in
     general position, every pattern with examples on the edge is also one without, or the one
-    of ``h = 0``; elsewhere the scope says "all patterns of open cells".
+    of ``h = 0``; elsewhere the scope says "all patterns of open cells". Where examples differ by
+    too little to list all patterns that part them, it says "these patterns". Hyperplanes that
+    meet within 1e-11, in units of the data's spread, are taken to meet.
 
     References
     ----------
@@ -88,8 +93,8 @@ class ThresholdTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("patterns", checked_patterns(self.patterns, len(self.X)))
-        if self.patterns is None and not listable(self.data, MAX_CELLS):
-            m, r = hyperplanes(self.data).normals.shape
+        if self.patterns is None and not listable(self._whitened.rows, MAX_CELLS):
+            m, r = hyperplanes(self._whitened.rows).normals.shape
             raise ProblemError(
                 f"patterns must be given, or a count to draw: the data may have "
                 f"{about_cells(m, r)}, at most {MAX_CELLS:,} are listed"
@@ -104,9 +109,8 @@ class ThresholdTraining(Training):
         """The distinct patterns of the program that are ever active, with a generator each."""
         given = self.patterns
         if given is None:
-            given = enumerate_patterns(self.data)
             still = np.zeros((self.data.shape[1], 1))  # h = 0 activates all examples
-            given = given.joined(Patterns.generated(self.data, still))
+            given = self._listed[0].joined(Patterns.generated(self.data, still))
         elif isinstance(given, int):
             given = sample_patterns(self.data, given)
         distinct: Patterns = given.distinct()
@@ -121,6 +125,22 @@ class ThresholdTraining(Training):
             generators[:, ~constant] = generators_of(self.data, some, self.bias)
         return Patterns(kept.matrix, generators)
 
+    @cached_property
+    def _whitened(self) -> Whitened:
+        return whitened(self.X, self.bias)
+
+    @cached_property
+    def _listed(self) -> tuple[Patterns, bool]:
+        """The patterns of open cells that a generator has in floats, and whether these are all."""
+        white = self._whitened
+        every = enumerate_patterns(white.rows)
+        assert every.generators is not None
+        generators = white.back @ every.generators
+        fits = ((self.data @ generators >= 0.0) == every.matrix).all(axis=0)
+        told = len(hyperplanes(white.rows).normals) == distinct_directions(self.X, self.bias)
+        listed = Patterns(every.matrix[:, fits], generators[:, fits])
+        return listed, bool(white.complete and told and fits.all())
+
     @property
     def matrix(self) -> BoolArray:
         """The patterns of the program, (n, P)."""
@@ -128,7 +148,7 @@ class ThresholdTraining(Training):
 
     @cached_property
     def _scope(self) -> str:
-        if self.patterns is not None:
+        if self.patterns is not None or not self._listed[1]:
             return "these patterns"
         return "all patterns" if edges_add_nothing(self.data) else "all patterns of open cells"
 
@@ -181,8 +201,11 @@ class ThresholdTraining(Training):
         return Certificate(self.objective(primal), bound, 0.0, self._scope)
 
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the coefficients with those that are numerically dead set to zero."""
-        return without_dead(primal, L1(), self.objective(primal) / self.beta)
+        """Return the coefficients of the same fit without those that it does not need."""
+        c = without_dead(primal, L1(), self.objective(primal) / self.beta).V[0]
+        used = np.flatnonzero(c)
+        c[used] = without_spare(c[used], np.where(self.matrix[:, used], 1.0, 0.0))
+        return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons) -> TwoLayerNetwork:
         """Return the network: neurons gated by their patterns whose linear part is constant."""
@@ -202,6 +225,70 @@ class ThresholdTraining(Training):
         )
 
 
+class Whitened(NamedTuple):
+    """Data with the same patterns as the given ones, and columns of unit length at right angles.
+
+    Attributes
+    ----------
+    rows : array of shape (n, r)
+    back : array of shape (d, r)
+        ``back @ h`` has the pattern on the given data that ``h`` has on `rows`.
+    complete : bool
+        Whether all patterns of the given data are those of `rows`, which lack thin directions.
+    """
+
+    rows: Array
+    back: Array
+    complete: bool
+
+
+def whitened(X: Array, bias: bool) -> Whitened:
+    """Return the data, with a column of ones if there is a bias, for which cells are wide.
+
+    No pattern sees an invertible map of the data, while what is too near to be told apart does.
+
+    Examples
+    --------
+    >>> far = 1e9 + np.arange(4.0)[:, None]
+    >>> white = whitened(far, True)
+    >>> white.rows.shape, white.complete
+    ((4, 2), True)
+    >>> np.allclose(far @ white.back[:1] + white.back[1], white.rows, atol=1e-6)
+    True
+    """
+    centre = np.mean(X, axis=0) if bias else np.zeros(X.shape[1])
+    moved = X - centre
+    scale = np.max(np.abs(moved), axis=0)
+    scale[scale == 0.0] = 1.0
+    moved = moved / scale
+    if bias:
+        moved = np.hstack([moved, np.ones((len(X), 1))])
+    _, size, turn = np.linalg.svd(moved, full_matrices=False)
+    share = size / size[0]
+    kept = share > THIN
+    back = turn[kept].T / size[kept]
+    rows = moved @ back
+    complete = bool(np.all(kept | (share <= NOISE)))
+    d = X.shape[1]
+    inner = back[:d] / scale[:, None]
+    return Whitened(
+        rows, np.vstack([inner, back[d:] - centre @ inner] if bias else [inner]), complete
+    )
+
+
+def distinct_directions(X: Array, bias: bool) -> int:
+    """Return how many hyperplanes ``x_i'h = 0`` there are, or ``x_i'h + g = 0`` with a bias.
+
+    Examples
+    --------
+    >>> distinct_directions(np.array([[1.0], [1.0 + 1e-15], [-2.0]]), True)
+    3
+    """
+    if bias:
+        return len(np.unique(X, axis=0))
+    return len(hyperplanes(X, SAME).normals)
+
+
 def edges_add_nothing(data: Array) -> bool:
     """Tell whether it is clear that open cells have every pattern ``1[X h >= 0]`` of ``h != 0``.
 
@@ -218,7 +305,8 @@ def edges_add_nothing(data: Array) -> bool:
     rows = data[data.any(axis=1)]
     if len(rows) == 0 or bool((rows > 0.0).all(axis=0).any()):
         return True
-    normals = hyperplanes(data).normals
+    rows = whitened(rows, False).rows
+    normals = hyperplanes(rows).normals
     m, r = normals.shape
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     opposite = bool(np.min(unit @ unit.T) < -1.0 + 1e-9) and r > 1

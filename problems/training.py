@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.linalg import qr
+from scipy.optimize import nnls
 
 from convexnn.arrays import Array, frozen
 from convexnn.forms import outputs_of
@@ -108,9 +110,7 @@ class Training:
         self._set("X", self._examples())
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
-        self._set("loss", checked_loss(self.loss))
-        if not (self._loss.separable or self.vector):
-            raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {self._loss.name!r}")
+        self._set("loss", checked_loss(self.loss, self.vector))
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         self._set("y", checked_targets(self.y, self.labels, self._loss))
@@ -252,18 +252,21 @@ class Training:
         )
 
 
-def checked_loss(loss: str | Loss) -> Loss:
-    """Return a loss given by its name or itself.
+def checked_loss(loss: str | Loss, vector: bool) -> Loss:
+    """Return a loss given by its name or itself, for several outputs (`vector`) or for one.
 
     Raises
     ------
     ProblemError
-        If it is neither.
+        If it is neither, or couples outputs where there is one.
     """
     try:
-        return as_loss(loss)
+        found = as_loss(loss)
     except ValueError as error:
         raise ProblemError(str(error)) from None
+    if not (found.separable or vector):
+        raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
+    return found
 
 
 def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:
@@ -297,6 +300,26 @@ def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
     return primal._replace(
         V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
     )
+
+
+def without_spare(c: Array, columns: Array) -> Array:
+    """Return coefficients with the same sum of columns and no larger l1 norm, few of them not zero.
+
+    Those not zero are at most one more than the rank of the columns: a vertex of the face of all
+    such coefficients of the same signs. Where none is found, the coefficients are returned.
+    """
+    if len(c) == 0:
+        return c
+    signed = columns * np.sign(c)
+    rows = np.vstack([signed, np.full(len(c), np.max(np.abs(signed)))])
+    if len(rows) > len(c):
+        rows = qr(rows, mode="r")[0][: len(c)]
+    try:
+        fewer, _ = nnls(rows, rows @ np.abs(c))
+    except RuntimeError:  # too many steps
+        return c
+    kept: Array = np.sign(c) * fewer
+    return kept
 
 
 def sizes(norm: Norm, weights: Array) -> Array:

@@ -25,13 +25,14 @@ from convexnn.problem import (
     positive_int,
 )
 from convexnn.problems.gated import group_lasso_formula
-from convexnn.problems.training import checked_loss, checked_targets, without_dead
+from convexnn.problems.training import checked_loss, checked_targets, without_dead, without_spare
 from convexnn.solution import Certificate
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
+TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class UnivariateReluTraining:
         self._set("beta", positive("beta", self.beta))
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
-        self._set("loss", checked_loss(self.loss))
+        self._set("loss", checked_loss(self.loss, False))
         self._set("y", checked_targets(self.y, self.labels, self._loss))
         self._check_points()
         self._check_layers()
@@ -138,12 +139,12 @@ class UnivariateReluTraining:
                 f"a step, got {self.layers}"
             )
         if self.activation == "abs" and self.layers > 2:
-            count = folds_bound(len(self._distinct[0]), self.layers)
+            count = folds_bound(len(self._distinct[0]), min(self.layers, TOO_DEEP))
             if count > MOST_FOLDS:
                 raise ProblemError(
                     f"layers must leave at most {MOST_FOLDS:,} candidates for features of "
                     f"activation 'abs', got {self.layers} with {len(self._distinct[0]):,} "
-                    f"different points: {count:,}"
+                    f"different points: at least {count:,}"
                 )
 
     @cached_property
@@ -284,8 +285,9 @@ class UnivariateReluTraining:
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network."""
-        form, (z, _) = self._empty, self._fit(primal)
-        return float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(np.abs(primal.V)))
+        form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
+        norm = np.sum(np.abs(c[np.flatnonzero(c)]))  # few are not zero where n^2 / 2 are not listed
+        return float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
 
     def certify(self, primal: Neurons, dual: Dual) -> Certificate:
         """Grade coefficients and a dual guess against all networks of this kind.
@@ -311,8 +313,16 @@ class UnivariateReluTraining:
         return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
 
     def prune(self, primal: Neurons) -> Neurons:
-        """Return the coefficients with those that are numerically dead set to zero."""
-        return without_dead(primal, L1(), self.objective(primal) / self._weight)
+        """Return the coefficients of the same fit without those that it does not need."""
+        c = primal.V[0].copy()
+        some = np.flatnonzero(c)
+        small = self._neurons(c[some], 0.0)
+        alive = without_dead(small, L1(), self.objective(primal) / self._weight).V[0]
+        c[some] = alive
+        used = some[alive != 0.0]
+        columns = self.dictionary.columns(used)
+        c[used] = without_spare(c[used], columns - columns.mean(axis=0))
+        return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons) -> NarrowNetwork:
         """Return the network: a balanced chain for each feature in use."""
@@ -327,9 +337,11 @@ class UnivariateReluTraining:
             root = np.sqrt(np.abs(weight))
             layers = np.vstack([chains.signs, np.sign(weight) * root])
             biases = -chains.signs * chains.shifts
-            return NarrowNetwork(layers, biases, offset, self.activation, root, classes)
+            return NarrowNetwork(
+                layers, biases, offset, self.activation, root, classes, known.origin
+            )
         root = np.abs(weight) ** (1.0 / self.layers)
         powers = root ** np.arange(1, self.layers)[:, None]  # what the layers so far multiply by
         layers = np.vstack([chains.signs * root, np.sign(weight) * root])
         biases = -powers * chains.signs * chains.shifts
-        return NarrowNetwork(layers, biases, offset, self.activation, None, classes)
+        return NarrowNetwork(layers, biases, offset, self.activation, None, classes, known.origin)

@@ -77,6 +77,7 @@ def test_products_are_those_of_the_matrix(activation: str, layers: int, seed: in
     np.testing.assert_allclose(known.forward(c), A @ c, atol=1e-11 * (1.0 + np.abs(c).sum()))
     np.testing.assert_allclose(known.adjoint(r), A.T @ r, atol=1e-12)
     some = rng.integers(0, len(known), 3)
+    np.testing.assert_array_equal(known.columns(some), A[:, some])
     np.testing.assert_allclose(known.products(r, some), (A.T @ r)[some], atol=1e-12)
     top = np.max(np.abs(A.T @ r))
     assert top <= known.largest(r) <= top + 1e-11
@@ -128,6 +129,26 @@ def test_three_folds_are_mirror_images_and_midpoints() -> None:
     assert zeros <= expected | single | {(3.0, 3.0), (-1.0, 3.0), (1.0, 5.0)}
     assert {(-1.0, 1.0), (0.0, 2.0), (0.0, 6.0), (-3.0, 3.0), (1.0, 5.0), (0.0, 1.0)} <= zeros
     assert abs(np.linalg.det(normals(3)[[0, 1, 3]])) == 1.0
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_no_three_layers_of_folds_correlate_more(near: bool) -> None:
+    for seed in (119, *range(20)):
+        rng = np.random.default_rng(seed)
+        x = rng.random(int(rng.integers(2, 4)) if near else 7)
+        if near:  # folds that count as one are allowed for
+            close = [x + 10.0 ** rng.uniform(-14.5, -12.0, len(x)) for _ in range(2)]
+            x = np.concatenate([x, *close])
+        known = dictionary(np.unique(x), "abs", 3)
+        t = known.knots
+        r = rng.normal(size=len(t))
+        r -= r.mean()
+        pairs = list(product(t, repeat=2))
+        folds = [(i, abs(j - i)) for i, j in pairs]
+        folds += [((i + j) / 2.0, abs(j - i) / 2.0) for i, j in pairs]
+        largest = max(abs(r @ np.abs(np.abs(t - first) - second)) for first, second in folds)
+        assert largest <= known.largest(r)
+        assert near or len(known) == 6 + 3 * 7 * 6 // 2  # alone, and at or between each two points
 
 
 @settings(max_examples=25, deadline=None)
@@ -211,6 +232,13 @@ def test_no_guess_bounds_too_high(activation: str, layers: int, seed: int) -> No
     size = float(np.abs(best.primal.skip[0]))
     listed = lower_bound(form, Dual(mu), skip_size=size)
     assert abs(bound - listed) <= 1e-9
+
+
+def test_what_a_constant_is_worth_to_rounding_is_taken_off_the_bound() -> None:
+    best = solved("relu", 2)
+    problem, mu = best.problem, best.dual.mu + 0.1
+    far = best.primal._replace(skip=np.array([1e14]))
+    assert problem.certify(far, Dual(mu)).bound < problem.certify(best.primal, Dual(mu)).bound
 
 
 @cache
@@ -412,6 +440,62 @@ def test_knots_are_where_the_network_bends_or_jumps(activation: str, layers: int
     np.testing.assert_allclose(middle, 0.5 * (first + last), atol=1e-9)  # linear in between
 
 
+@pytest.mark.parametrize(("factor", "shift"), [(1e-20, 0.0), (1e9, 0.0), (1.0, 1e6), (1e-3, 1e6)])
+@each
+def test_knots_have_the_units_of_the_input(
+    activation: str, layers: int, factor: float, shift: float
+) -> None:
+    moved = (solved(activation, layers).problem.x * factor) + shift
+    beta = 0.1 * (1.0 if activation in ("threshold", "sign") else factor)
+    y = solved(activation, layers).problem.y
+    known: dict[str, Any] = {"activation": activation, "layers": layers}
+    near = cx.UnivariateReluTraining((moved - shift) / factor, y, beta=0.1, **known)
+    far = cx.UnivariateReluTraining(moved, y, beta=beta, **known)
+    best = solved(activation, layers).primal
+    knots, again = near.build_model(best).knots, far.build_model(best).knots
+    assert len(knots) == len(again)
+    np.testing.assert_allclose(
+        (again - shift) / factor, knots, rtol=1e-9, atol=2.0**-51 * shift / factor
+    )
+
+
+def test_a_chain_may_be_constant_or_a_step_of_a_step() -> None:
+    dead = cx.NarrowNetwork(np.array([[0.0], [1.0]]), np.array([[1.0]]), 0.0, "relu")
+    assert len(dead.knots) == 0
+    bent = cx.NarrowNetwork(np.array([[1.0], [-2.0], [1.0]]), np.array([[0.0], [4.0]]), 0.0, "relu")
+    np.testing.assert_array_equal(bent.knots, [0.0, 2.0])
+    folded = cx.NarrowNetwork(
+        np.array([[2.0], [1.0], [1.0]]), np.array([[0.0], [-4.0]]), 0.0, "abs"
+    )
+    np.testing.assert_array_equal(folded.knots, [-2.0, 0.0, 2.0])
+
+
+@pytest.mark.parametrize(("span", "place"), [(1e-3, 1e6), (1e-8, -1e3), (10.0, 1e12)])
+@each
+def test_far_from_zero_the_network_costs_what_the_program_says(
+    activation: str, layers: int, span: float, place: float, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    x = place + span * rng.random(9)
+    beta = 0.01 * (1.0 if activation in ("threshold", "sign") else span)
+    problem = cx.UnivariateReluTraining(
+        x, np.sin(9.0 * (x - place) / span), beta=beta, activation=activation, layers=layers
+    )
+    c = rng.normal(size=len(problem.dictionary)) * (rng.random(len(problem.dictionary)) < 0.5)
+    primal = problem._neurons(c, 0.3)
+    network = problem.build_model(primal)
+    assert objective_by_hand(problem, network) == pytest.approx(problem.objective(primal), rel=1e-9)
+    assert network.origin == np.min(x)
+    h = np.tile(x[:, None] - network.origin, len(network))
+    for w, b in zip(network.weights[:-1], network.biases, strict=True):
+        h = act(activation, h * w + b)
+    h = h if network.amplitude is None else h * network.amplitude
+    np.testing.assert_array_equal(h @ network.weights[-1] + network.offset, network.predict(x))
+    network.save(tmp_path / "network.npz")
+    again = cx.NarrowNetwork.load(tmp_path / "network.npz")
+    np.testing.assert_array_equal(again.predict(x), network.predict(x))
+
+
 # forms, sizes, files
 
 
@@ -430,6 +514,22 @@ def test_thousands_of_points_need_no_matrix() -> None:
         cx.memory_limit(before)
     assert solution.status is cx.Status.OPTIMAL
     assert len(solution.model) < 100
+
+
+@pytest.mark.parametrize("loss", ["squared", "hinge"])
+@each
+def test_a_network_has_no_more_chains_than_it_needs(
+    activation: str, layers: int, loss: str
+) -> None:
+    problem = draw(8, activation=activation, layers=layers, loss=loss)
+    A, rng = problem.dictionary.matrix(), np.random.default_rng(0)
+    primal = problem._neurons(rng.normal(size=len(A.T)), 0.5)
+    lighter = problem.prune(primal)
+    assert np.count_nonzero(lighter.V) <= np.linalg.matrix_rank(A - A.mean(axis=0)) + 1
+    assert np.abs(lighter.V).sum() == pytest.approx(np.abs(primal.V).sum(), rel=1e-12)
+    np.testing.assert_allclose(problem._fit(lighter)[0], problem._fit(primal)[0], atol=1e-10)
+    chains = len(cx.solve(problem, "ipm", tol=1e-4).model)
+    assert chains <= len(problem.dictionary.knots)
 
 
 def test_a_wide_dictionary_goes_to_interior_point() -> None:
@@ -501,11 +601,13 @@ def test_warm_start_takes_a_neighbour() -> None:
         ({"beta": -1.0}, "beta must be finite and > 0"),
         ({"beta": np.inf}, "beta must be finite and > 0"),
         ({"loss": "cubic"}, "loss must be"),
+        ({"loss": "softmax"}, "loss must be one of squared, .*, got 'softmax'"),
         ({"activation": "tanh"}, "activation must be one of relu, abs, threshold, sign, got"),
         ({"layers": 1}, "layers must be >= 2"),
         ({"layers": 2.0}, "layers must be an integer >= 1"),
         ({"layers": 3, "activation": "sign"}, "layers must be 2 for activation 'sign'.*got 3"),
         ({"layers": 9, "activation": "abs"}, "layers must leave at most 2,000,000 candidates"),
+        ({"layers": 10**9, "activation": "abs"}, "layers must leave .*, got 1000000000 with 3"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
