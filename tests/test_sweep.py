@@ -162,6 +162,38 @@ def test_a_run_that_hangs_or_dies_is_a_row_and_the_next_one_runs() -> None:
         worker.kill()
 
 
+def test_a_process_that_does_not_start_is_no_result_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = engine.Sweep("median", "quick", ["admm"], [TINY], (), folder=tmp_path)
+    own = Worker()
+    with monkeypatch.context() as late:
+        late.setattr("convexnn.bench.worker.START_S", 0.0)
+        with pytest.raises(RuntimeError, match="was not ready within 0 s"):
+            own.solve(partial(line), "newton", 1e-6, 1.0)
+    with monkeypatch.context() as broken:
+        broken.setattr("convexnn.bench.base.worker", lambda: own)
+        broken.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(RuntimeError, match="ended at its start"):
+            own.solve(partial(line), "newton", 1e-6, 1.0)
+        engine.run(asked)
+        assert list(frame.read(tmp_path)["message"]) == [engine.LOST]
+    engine.run(asked)
+    assert list(frame.read(tmp_path)["status"])[-1] == "OPTIMAL"
+
+
+def test_a_module_beside_the_user_does_not_stand_for_the_library_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "enum.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.syspath_prepend(tmp_path)
+    worker = Worker()
+    try:
+        assert worker.solve(partial(line), "auto", 1e-6, 10.0)[-1]["status"] == "OPTIMAL"
+    finally:
+        worker.kill()
+
+
 def test_a_backend_that_cannot_take_the_problem_is_skipped_with_its_reason() -> None:
     (point,) = attempt(partial(line), "ipm", 1e-6, 1.0)
     (row,) = grading.grade(line(), [point], 1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import subprocess
 import sys
 import time
@@ -54,9 +53,14 @@ class Worker:
         """Return the points of a run: certified steps, then the answer; or the failure.
 
         The process builds the problem anew for each run, so that none finds work done by others.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no process: that is no fault of the backend, so it is no result.
         """
+        pipe = self._ready()
         try:
-            pipe = self._ready()
             pipe.send((build, backend, tol, limit))
             if pipe.poll(limit + self.grace):
                 points: list[Point] = pipe.recv()
@@ -96,15 +100,18 @@ class Worker:
         if self._pipe is None:
             self._pipe, theirs = Pipe()
             fd = theirs.fileno()
-            code = f"from convexnn.bench.worker import serve; serve({fd})"
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                pass_fds=[fd],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            here = f"import sys; sys.path[:] = {sys.path!r}"
+            code = f"{here}; from convexnn.bench.worker import serve; serve({fd})"
+            self._process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[fd])
             theirs.close()
-            if not self._pipe.poll(START_S) or self._pipe.recv() != READY:
-                raise OSError(f"a process for backends did not start within {START_S:g} s")
+            try:
+                ready = self._pipe.poll(START_S) and self._pipe.recv() == READY
+                late = f"was not ready within {START_S:g} s"
+            except (EOFError, OSError):
+                ready, late = False, "ended at its start; its output says why"
+            if not ready:
+                self.kill()
+                raise RuntimeError(f"the process that runs backends {late}")
         return self._pipe
 
 
