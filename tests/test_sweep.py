@@ -327,8 +327,6 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     X = rng.standard_normal((50, 3))
     np.savez(tmp_path / "one.npz", X=X, y=(X[:, 0] > 0.0).astype(int))
     np.savez(tmp_path / "two.npz", X=X, y=X[:, 0])
-    np.savez(tmp_path / "other.npz", Z=X)
-    (tmp_path / "broken.npz").write_bytes(b"PK")
     monkeypatch.setenv(tables.FOLDER, str(tmp_path))
     cases.cases.cache_clear()
     try:
@@ -338,10 +336,53 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "gated squared two P=50",
         ]
         assert found[0].build().X.shape == (50, 3)
-        monkeypatch.setenv(tables.FOLDER, str(tmp_path / "none"))
+        assert [case.missing() for case in found] == ["", ""]
+        (tmp_path / "empty").mkdir()
+        for name in ("none", "empty"):
+            monkeypatch.setenv(tables.FOLDER, str(tmp_path / name))
+            cases.cases.cache_clear()
+            with pytest.raises(ProblemError, match="CONVEXNN_BENCH_DATA must name a folder"):
+                cases.cases("relu")
+        monkeypatch.delenv(tables.FOLDER)
         cases.cases.cache_clear()
-        with pytest.raises(ProblemError, match="CONVEXNN_BENCH_DATA must name a folder"):
-            cases.cases("relu")
+        with pytest.raises(ProblemError, match="'folder' needs CONVEXNN_BENCH_DATA to name"):
+            cases.pick("relu", "full", ["folder"])
+    finally:
+        cases.cases.cache_clear()
+
+
+TABLE = np.random.default_rng(0).standard_normal((30, 3))
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "names": ({"Z": TABLE}, "it has no array 'X'"),
+    "lengths": ({"X": TABLE, "y": TABLE[:9, 0]}, "must hold X (n, d) and y (n,)"),
+    "shape": ({"X": TABLE[:, 0], "y": TABLE[:, 0]}, "must hold X (n, d) and y (n,)"),
+    "few": ({"X": TABLE[:3], "y": TABLE[:3, 0]}, "at least 4 examples, got 3"),
+    "one value": ({"X": TABLE, "y": np.ones(30)}, "at least two values"),
+    "constant": ({"X": np.ones((30, 3)), "y": TABLE[:, 0]}, "X must not be empty"),
+    "missing X": ({"X": TABLE * np.inf, "y": TABLE[:, 0]}, "infinite entries in X"),
+    "missing y": ({"X": TABLE, "y": TABLE[:, 0] * np.nan}, "infinite entries in y"),
+    "complex": ({"X": TABLE + 1j, "y": TABLE[:, 0]}, "complex entries in X"),
+    "texts": ({"X": np.full((30, 3), "a"), "y": TABLE[:, 0]}, "could not convert string"),
+    "objects": ({"X": TABLE.astype(object), "y": TABLE[:, 0]}, "cannot be read: Object arrays"),
+}
+
+
+@pytest.mark.parametrize("name", [*MALFORMED, "cut short", "no archive", "nothing"])
+def test_a_file_that_is_no_table_is_there_with_its_reason(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, reason = MALFORMED.get(name, ({"X": TABLE}, "no archive of arrays, or not a whole one"))
+    path = tmp_path / f"{name}.npz"
+    np.savez(path, allow_pickle=True, **arrays)
+    if name not in MALFORMED:
+        whole = path.read_bytes()
+        path.write_bytes({"cut short": whole[:99], "no archive": b"junk"}.get(name, b""))
+    monkeypatch.setenv(tables.FOLDER, str(tmp_path))
+    cases.cases.cache_clear()
+    try:
+        (case,) = cases.pick("relu", "full", ["folder"])
+        assert name in case.instance
+        assert reason in case.missing()
     finally:
         cases.cases.cache_clear()
 
