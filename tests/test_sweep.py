@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import convexnn as cx
-from convexnn.bench import cases, engine, frame, grading, tables
+from convexnn.bench import cases, engine, frame, grading, peers, tables, worker
 from convexnn.bench.cases import FAMILIES, LEVELS, Case
 from convexnn.bench.worker import Worker, attempt
 from convexnn.problem import ProblemError
@@ -144,22 +144,22 @@ def line() -> cx.GeometricMedian:
 
 
 def test_a_run_that_hangs_or_dies_is_a_row_and_the_next_one_runs() -> None:
-    worker = Worker(grace=60.0)
+    own = Worker(grace=60.0)
     try:
         for build, why in ((die, "by signal 9"), (break_down, "FloatingPointError: no digits")):
-            (point,) = worker.solve(partial(build), "newton", 1e-6, 1.0)
+            (point,) = own.solve(partial(build), "newton", 1e-6, 1.0)
             assert point["status"] == "CRASHED"
             assert why in point["message"]
-        worker.grace = 0.2
-        (point,) = worker.solve(partial(hang), "newton", 1e-6, 0.1)
+        own.grace = 0.2
+        (point,) = own.solve(partial(hang), "newton", 1e-6, 0.1)
         assert point["status"] == "TIMEOUT"
         assert point["message"] == "killed 0.2 s after its limit of 0.1 s"
-        worker.grace = 60.0
-        points = worker.solve(partial(line), "auto", 1e-6, 10.0)
+        own.grace = 60.0
+        points = own.solve(partial(line), "auto", 1e-6, 10.0)
         assert points[-1]["status"] == "OPTIMAL"
         assert points[-1]["message"].startswith("chose newton.")
     finally:
-        worker.kill()
+        own.kill()
 
 
 def test_a_process_that_does_not_start_is_no_result_and_is_tried_again(
@@ -187,11 +187,11 @@ def test_a_module_beside_the_user_does_not_stand_for_the_library_of_python(
 ) -> None:
     (tmp_path / "enum.py").write_text("raise SystemExit('not this one')")
     monkeypatch.syspath_prepend(tmp_path)
-    worker = Worker()
+    own = Worker()
     try:
-        assert worker.solve(partial(line), "auto", 1e-6, 10.0)[-1]["status"] == "OPTIMAL"
+        assert own.solve(partial(line), "auto", 1e-6, 10.0)[-1]["status"] == "OPTIMAL"
     finally:
-        worker.kill()
+        own.kill()
 
 
 def test_a_backend_that_cannot_take_the_problem_is_skipped_with_its_reason() -> None:
@@ -422,18 +422,58 @@ def test_repeats_and_missing_peers_are_rows(
     assert found["gap"].notna().sum() == len(found) - 1
 
 
-def test_an_edit_of_the_library_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("solving.py", "bench/figures.py", "bench/worker.py", "commands/bench.py"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("")
-    monkeypatch.setattr(engine, "PACKAGE", tmp_path)
-    digest = engine.digest.__wrapped__
+def test_an_edit_of_what_results_rest_on_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, package = engine.digest.__wrapped__, tmp_path / "convexnn"
+    rests = ("solving.py", "bench/worker.py", "bench/rival.py", "solvers/admm.py", "problems/m.py")
+    others = ("bench/figures.py", "bench/report.py", "commands/bench.py")
+    for folder in ("bench", "commands"):
+        (package / folder).mkdir(parents=True)
+    for room in engine.LINKS:
+        (tmp_path / room).mkdir()
+        (package / room).symlink_to(tmp_path / room, target_is_directory=True)
+    (tmp_path / "bench" / "peers").mkdir(parents=True)
+    monkeypatch.setattr(engine, "PACKAGE", package)
+    for name in (*rests, *others, "../bench/peers/script.py"):
+        (package / name).write_text("")
     before = digest()
-    (tmp_path / "bench" / "figures.py").write_text("x = 1")
-    (tmp_path / "commands" / "bench.py").write_text("x = 1")
+    for name in others:
+        (package / name).write_text("x = 1")
     assert digest() == before
-    for name in ("solving.py", "bench/worker.py"):
-        (tmp_path / name).write_text("x = 1")
-        assert digest() != before
+    for name in (*rests, "../bench/peers/script.py"):
+        (package / name).write_text("x = 1")
+        assert digest() != before, name
         before = digest()
+
+
+def counted(folder: Path) -> cx.GeometricMedian:
+    """Return a problem, and leave a mark that it was built."""
+    (folder / f"{time.monotonic_ns()}").touch()
+    return line()
+
+
+@pytest.mark.parametrize(("short", "runs"), [(1e9, worker.RUNS), (0.0, 1)])
+def test_a_short_run_is_repeated_and_the_median_told(
+    short: float, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SHORT", short)
+    monkeypatch.setattr(worker, "MOST", 1e9)
+    found: list[list[dict[str, Any]]] = []
+    once = worker.run
+
+    def kept(*asked: Any) -> list[dict[str, Any]]:
+        found.append(once(*asked))
+        return found[-1]
+
+    monkeypatch.setattr(worker, "run", kept)
+    points = attempt(partial(counted, tmp_path), "newton", 1e-6, 10.0)
+    assert len(found) == len(list(tmp_path.iterdir())) == runs  # each is built anew
+    assert points in found
+    assert points[-1]["cpu"] == sorted(run[-1]["cpu"] for run in found)[runs // 2]
+
+
+def test_peers_and_backends_are_repeated_alike() -> None:
+    script = peers.SCRIPTS / "script.py"
+    rule = f"SHORT, RUNS, MOST = {worker.SHORT}, {worker.RUNS}, {worker.MOST}"
+    assert rule in script.read_text()
