@@ -431,6 +431,21 @@ def test_partial_sweep_is_reported(
     assert told in text
 
 
+def test_legend_of_many_backends_is_within_the_figure() -> None:
+    names = [f"backend {k}" for k in range(30)]
+    rows = [point for name in names for point in series(name, [1.0, 10.0, 100.0], [0.1, 1.0, 9.0])]
+    found = table(rows)
+    drawn = figures.gaps(graded(pd.DataFrame(rows)), found), figures.profiles(found)
+    for figure in (*drawn, figures.growths(found, 1e-6)):
+        assert figure is not None
+        figure.draw_without_rendering()
+        (legend,) = figure.legends or [figure.axes[0].get_legend()]
+        assert len(legend.get_texts()) == len(names)
+        box = legend.get_window_extent()
+        assert box.y0 >= 0.0
+        assert box.y1 <= figure.bbox.y1
+
+
 def test_figures_show_the_main_target_or_the_least_that_was_reached() -> None:
     assert drawn_target(table([row("a", "admm", 1.0, 1e-5)])) == 1e-3
     assert drawn_target(table([row("a", "admm", 1.0, 1e-7)])) == 1e-6
