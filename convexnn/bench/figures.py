@@ -1,6 +1,6 @@
 """Figures of a sweep: gap against time, time to the target, profiles, growth, ratios.
 
-Each function takes what `measures` made, returns a matplotlib figure, and returns None where
+Each function takes what `measures.times` made, returns a matplotlib figure, and returns None where
 there is nothing to draw.
 """
 
@@ -15,17 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from convexnn.bench.measures import (
-    NEVER_RAN,
-    OWN,
-    RESOLUTION,
-    clock,
-    growth,
-    is_rival,
-    pairs,
-    profile,
-    ratios,
-)
+from convexnn.bench.measures import NEVER_RAN, RESOLUTION, clock, growth, profile
+from convexnn.bench.ratios import OWN, is_rival, pairs, ratios
 
 CALM: Any = {
     "font.size": 9,
