@@ -54,13 +54,16 @@ class Options:
     extra: dict[str, Any]
 
 
+OUTCOMES = ("finished", "max_iter", "time_limit", "stopped", "failed", "infeasible", "unbounded")
+
+
 class Raw(NamedTuple):
     """How an engine ended, in its own words. It never grades the answer.
 
     Attributes
     ----------
     outcome : str
-        "finished", "max_iter", "stopped", "failed", "infeasible" or "unbounded".
+        One of `OUTCOMES`.
     message : str
     stages : tuple of (float, int)
         Of an engine that works in stages, the smoothing of each and its iterations.
@@ -75,7 +78,10 @@ class Reporter(Protocol):
     """The driver as an engine sees it."""
 
     def report(self, iteration: int, primal: Any, dual: Any) -> bool:
-        """Hand over a point to be certified; True asks the engine to stop."""
+        """Hand over a point to be certified; True asks the engine to stop.
+
+        An engine without dual points hands over None: the best dual point so far is taken.
+        """
         ...
 
     def expired(self) -> bool:
@@ -161,7 +167,7 @@ def register(backend: Backend) -> None:
     >>> from convexnn.solvers.admm import Admm
     >>> register(Admm())
     """
-    if not isinstance(backend, Backend):
+    if not isinstance(backend, Backend) or isinstance(backend, type):
         raise BackendError(f"a backend must implement convexnn.backend.Backend, got {backend!r}")
     _registered[backend.name] = backend
 
@@ -200,7 +206,17 @@ def common_form(backend: Backend, problem: Problem[Any]) -> type | None:
 
 
 def obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
-    """Return why the backend cannot run this problem here, None if it can."""
+    """Return why the backend cannot run this problem here, None if it can.
+
+    One that raises when it is asked is no obstacle to the others.
+    """
+    try:
+        return _obstacle(backend, problem)
+    except Exception as error:
+        return f"raised {type(error).__name__}: {error}"
+
+
+def _obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
     reason = backend.available()
     if reason is not None:
         return reason

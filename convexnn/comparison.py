@@ -147,18 +147,28 @@ class Comparison:
     def disagreement(self) -> Disagreement | None:
         """Return the two answers, of any repeats, that contradict each other most.
 
+        Where none do, those of two backends that leave the least room.
         None where no bound and objective of two answers can be held against each other. Answers
         are compared that cover the same program.
         """
-        worst: Disagreement | None = None
+        return max(self._pairs, key=self._telling, default=None)
+
+    def _telling(self, pair: Disagreement) -> tuple[bool, bool, float]:
+        """Order pairs: contradictions first, then those of two backends."""
+        contradicts = pair.excess > self.tol
+        return contradicts, contradicts or pair.a != pair.b, pair.excess
+
+    @property
+    def _pairs(self) -> list[Disagreement]:
+        found = []
         every = [run for repeats in self.runs for run in repeats]
         for pair in combinations(every, 2):
             for a, b in (pair, pair[::-1]):
                 clash = contrary(a.status, b.status)
                 by = np.inf if clash else excess(a.certificate, b.certificate, self.tol)
-                if by > -np.inf and (worst is None or by > worst.excess):
-                    worst = Disagreement(a.backend, b.backend, by)
-        return worst
+                if by > -np.inf:
+                    found.append(Disagreement(a.backend, b.backend, by))
+        return found
 
     def agree(self, tol: float) -> bool:
         """Tell whether no certified answer contradicts another by more than `tol`.
@@ -174,8 +184,7 @@ class Comparison:
         -------
         bool
         """
-        worst = self.disagreement
-        return worst is None or worst.excess <= tol
+        return all(pair.excess <= tol for pair in self._pairs)
 
     @property
     def _verdict(self) -> str:
@@ -184,7 +193,7 @@ class Comparison:
             return "no two certified answers to compare"
         a, b, by = worst
         if by <= self.tol:
-            room = f"overlap by {-by:.1e}" if by <= 0.0 else f"are {by:.1e} apart"
+            room = f"overlap by {0.0 - by:.1e}" if by <= 0.0 else f"are {by:.1e} apart"
             return f"all agree to {self.tol:g}; least of all {a} and {b}, whose certificates {room}"
         if by == np.inf:
             return f"{a} and {b} DISAGREE: one says that there is a solution, the other not"
@@ -319,6 +328,8 @@ def compare(
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise ValueError(f"repeats must be an integer >= 1, got {repeats!r}")
     skipped: dict[str, str] = {}
+    if isinstance(backends, str):
+        raise BackendError(f"backends must be a list of names or backends, got {backends!r}")
     if backends is None:
         reasons = list_backends(problem).reasons
         for name in reasons:

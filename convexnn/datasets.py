@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -74,10 +75,10 @@ def load_data(
         keep = np.isin(y, kinds[:2])
         X, y, kinds = X[keep], y[keep], kinds[:2]
     classification = len(kinds) == 2 or (classes and several)
-    if not classification and y.dtype.kind in "US":
-        raise ProblemError(f"the target of {source} must have at least two classes")
     if len(y) < 4:
         raise ProblemError(f"{source} must have at least 4 examples, got {len(y)}")
+    if len(kinds) < 2:
+        raise ProblemError(f"the target of {source} must have at least two values")
     order = np.random.default_rng(seed).permutation(len(y))
     cut = round(len(y) * (1.0 - test_share))
     train, test = order[:cut], order[cut:]
@@ -103,23 +104,29 @@ def _read(source: str) -> tuple[Array, Any]:
         raise ProblemError(f"data file {source} does not exist")
     try:
         X, y = _read_npz(path) if path.suffix == ".npz" else _read_csv(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, EOFError, TypeError, BadZipFile) as error:
         raise ProblemError(f"data file {source} cannot be read: {error}") from None
     if X.ndim != 2 or y.shape != X.shape[:1]:
         raise ProblemError(
             f"data file {source} must hold X (n, d) and y (n,), got {X.shape} and {y.shape}"
         )
-    if not np.isfinite(X).all():
-        raise ProblemError(f"data file {source} has missing or infinite entries in X")
-    return X, y
+    for name, values in (("X", X), ("y", y)):
+        if values.dtype.kind == "c":
+            raise ProblemError(f"data file {source} has complex entries in {name}")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ProblemError(f"data file {source} has missing or infinite entries in {name}")
+    return np.asarray(X, dtype=np.float64), y
 
 
 def _read_npz(path: Path) -> tuple[Array, Any]:
+    if not is_zipfile(path):
+        raise ValueError("it is no archive of arrays, or not a whole one")
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in ("X", "y") if name not in file.files]
         if missing:
             raise ValueError(f"it has no array {missing[0]!r}")
-        return np.asarray(file["X"], dtype=np.float64), np.asarray(file["y"])
+        X = np.asarray(file["X"])
+        return X if X.dtype.kind == "c" else X.astype(np.float64), np.asarray(file["y"])
 
 
 def _read_csv(path: Path) -> tuple[Array, Any]:

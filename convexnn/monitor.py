@@ -84,6 +84,8 @@ class Monitor:
         """Certify a point and keep it if it is the best; True asks the engine to stop."""
         seconds = self.elapsed() - self.certify_s
         begin, begin_cpu = time.perf_counter(), processor()
+        if dual is None:
+            dual = self._dual if self._certificate is not None else self.problem.initial()[1]
         certificate = self.problem.certify(primal, dual)
         if abs(certificate.gap) <= self.tol < certificate.violation:
             lighter = self.problem.prune(primal)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.backend import (
+    OUTCOMES,
     Backend,
     BackendError,
     MemoryLimitError,
@@ -140,10 +141,7 @@ def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
     >>> ready.run(start=first, tol=1e-6).status.name
     'OPTIMAL'
     """
-    if not isinstance(problem, Problem):
-        raise BackendError(
-            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
-        )
+    _declared(problem)
     begin = time.perf_counter()
     chosen = _find(backend, problem)
     form_type = common_form(chosen, problem)
@@ -224,7 +222,7 @@ class Compiled:
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
                 if not (self.trivial and monitor.report(0, *self.problem.initial())):
-                    raw = self.backend.run(self.form, asked, monitor, points)
+                    raw = _ending(self.backend.run(self.form, asked, monitor, points))
             except KeyboardInterrupt:
                 monitor.stopped = True
                 raw = Raw("stopped", INTERRUPTED)
@@ -259,6 +257,20 @@ class Compiled:
             versions=dict(versions()),
             stages=_stages(raw, monitor),
         )
+
+
+def _declared(problem: Any) -> None:
+    if not isinstance(problem, Problem):
+        raise BackendError(
+            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
+        )
+
+
+def _ending(raw: Any) -> Raw:
+    """Return how an engine ended, or say that it did not tell."""
+    if not isinstance(raw, Raw) or raw.outcome not in OUTCOMES:
+        raise BackendError(f"run must return Raw(one of {', '.join(OUTCOMES)}), got {raw!r}")
+    return raw
 
 
 def _remark(problem: Problem[Any]) -> str:
@@ -326,6 +338,7 @@ def backends(problem: Problem[Any] | None = None) -> BackendTable:
     found = registry()
     if problem is None:
         return BackendTable({name: backend.available() for name, backend in found.items()})
+    _declared(problem)
     return BackendTable({name: obstacle(backend, problem) for name, backend in found.items()})
 
 
@@ -345,8 +358,12 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
         if name not in found:
             raise BackendError(f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}")
         chosen = found[name]
-    else:
+    elif isinstance(backend, Backend) and not isinstance(backend, type):
         chosen = backend
+    else:
+        raise BackendError(
+            f"backend must be a name or implement convexnn.backend.Backend, got {backend!r}"
+        )
     reason = obstacle(chosen, problem)
     if reason is not None:
         able = ", ".join(backends(problem).names) or "none"

@@ -84,6 +84,43 @@ def test_points_of_increasing_effort(tmp_path: Path) -> None:
     ]
 
 
+SHORT_RUNS = """
+import sys
+sys.path.insert(0, HELPERS)
+from script import Point, Trail, each, options, serve, watched
+
+cpus = iter((0.05, 0.01, 0.04, 0.02, 0.03, 0.3))
+
+def run(effort):
+    cpu = next(cpus) if effort < 2.0 else 0.5
+    return Point({"point": [effort]}, seconds=cpu, cpu=cpu)
+
+def once(deliver):
+    cpu = next(cpus)
+    for k in (1, 2):
+        deliver(Point({"point": [k]}, seconds=k * cpu, cpu=k * cpu))
+
+serve("numpy", lambda task, asked: %s, options(None).parse_args())
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "cpu"), [("each((1.0, 2.0), run)", [0.03, 0.5]), ("watched(once)", [0.03, 0.06])]
+)
+def test_short_runs_are_repeated_and_replaced_by_the_median(
+    what: str, cpu: list[float], tmp_path: Path
+) -> None:
+    found = list(peers.follow(fake(tmp_path, SHORT_RUNS % what), TASK))
+    assert [answer.cpu for answer in found] == pytest.approx(cpu)
+    assert [answer.arrays["point"].item() for answer in found] == [1.0, 2.0]
+
+
+def test_run_that_has_no_time_left_is_not_repeated(tmp_path: Path) -> None:
+    slow = SHORT_RUNS.replace("cpu=cpu)", "cpu=cpu, build=1e9)")
+    found = list(peers.follow(fake(tmp_path, slow % "each((1.0, 2.0), run)"), TASK))
+    assert [answer.cpu for answer in found] == [0.05, 0.5]
+
+
 def test_settings_reach_the_script_and_run_returns_the_last_point(tmp_path: Path) -> None:
     peer = fake(tmp_path, ANSWERS)._replace(settings=("--effort", "7"))
     assert peers.run(peer, TASK).seconds == 7.0

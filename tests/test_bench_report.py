@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convexnn.bench import figures, measures
-from convexnn.bench.measures import COLUMNS, NUMBERS, graded, times
+from convexnn.bench import figures, measures, ratios
+from convexnn.bench.frame import COLUMNS, NUMBERS
+from convexnn.bench.measures import graded, times
 from convexnn.bench.report import CAPTIONS, drawn_target, write_report
 from convexnn.problem import ProblemError
 
@@ -211,7 +212,7 @@ def rivals() -> list[dict[str, Any]]:
 
 
 def test_pairs_by_hand() -> None:
-    found = measures.pairs(table(rivals()), 1e-6).set_index("instance")
+    found = ratios.pairs(table(rivals()), 1e-6).set_index("instance")
     assert list(found.index) == ["a", "b", "c", "d", "e", "f"]
     assert set(found["ours"]) == {"auto"}
     assert list(found["outcome"]) == [
@@ -228,7 +229,7 @@ def test_pairs_by_hand() -> None:
 
 
 def test_ratios_by_hand() -> None:
-    found = entry(measures.ratios(table(rivals()), 1e-6), rival="scnn")
+    found = entry(ratios.ratios(table(rivals()), 1e-6), rival="scnn")
     assert found["mean"] == pytest.approx(2.0)  # of 8 and 1/2
     assert found[["median", "min", "max"]].tolist() == [4.25, 0.5, 8.0]
     counts = ["pairs", "both", "lost", "only_ours", "only_rival", "neither", "skipped"]
@@ -241,14 +242,14 @@ def test_ratios_by_hand() -> None:
 
 def test_lower_bounds_join_the_mean_where_all_are_lower_bounds() -> None:
     rows = [one for one in rivals() if one["instance"] in "abc"]
-    found = entry(measures.ratios(table(rows), 1e-6), rival="scnn")
+    found = entry(ratios.ratios(table(rows), 1e-6), rival="scnn")
     assert found["mean"] == pytest.approx(2.0)
     assert found["at_least"] == pytest.approx((8.0 * 0.5 * 10.0) ** (1 / 3))
 
 
 def test_rival_that_stops_short_is_said_to_have_done_so() -> None:
     rows = [row("a", "admm", 1.0, 0.0), row("a", "cvxpy:scs", 1.0, 1e-5)]
-    found = entry(measures.ratios(table(rows), 1e-6), rival="cvxpy:scs")
+    found = entry(ratios.ratios(table(rows), 1e-6), rival="cvxpy:scs")
     assert found["reasons"] == "OPTIMAL: stopped short of this target (1)"
 
 
@@ -258,10 +259,10 @@ def test_ours_is_the_fastest_where_auto_was_not_run() -> None:
         *(row("b", "admm", 1.0, 0.0), row("b", "ipm", 9.0, 1.0), row("b", "lbfgs", 0.1, 0.0)),
         *(failed("c", "admm", "SKIPPED", ""), row("c", "ipm", 9.0, 1.0), row("c", "lbfgs", 1, 0.0)),
     ]
-    found = measures.ours(table(rows))
+    found = ratios.ours(table(rows))
     mine = found[found["target"] == 1e-6].set_index("instance")["backend"]
     assert mine.to_dict() == {"a": "ipm", "b": "admm", "c": "ipm"}
-    pairs = measures.pairs(table(rows), 1e-6).set_index(["rival", "instance"])["ratio"]
+    pairs = ratios.pairs(table(rows), 1e-6).set_index(["rival", "instance"])["ratio"]
     assert pairs.to_dict() == pytest.approx(
         {("cvxpy:scs", "a"): 0.5, ("lbfgs", "b"): 0.1, ("lbfgs", "c"): 1 / 9}
     )
@@ -269,7 +270,7 @@ def test_ours_is_the_fastest_where_auto_was_not_run() -> None:
 
 def test_a_tie_is_not_lost() -> None:
     rows = [row("a", "admm", 1.0, 0.0), row("a", "cvxpy:scs", 1.0, 0.0)]
-    found = entry(measures.ratios(table(rows), 1e-6), rival="cvxpy:scs")
+    found = entry(ratios.ratios(table(rows), 1e-6), rival="cvxpy:scs")
     assert found[["mean", "lost"]].tolist() == [1.0, 0]
 
 
@@ -279,13 +280,13 @@ def test_ratio_never_mixes_clocks() -> None:
         *(row("b", "admm", 4.0, 0.0, cpu=1.0), row("b", "cvxpy:scs", 8.0, 0.0, cpu=5.0)),
         *(row("c", "admm", 4.0, 0.0, cpu=math.nan), row("c", "cvxpy:scs", 8.0, 0.0, cpu=5.0)),
     ]
-    found = measures.pairs(table(rows), 1e-6).set_index("instance")
+    found = ratios.pairs(table(rows), 1e-6).set_index("instance")
     assert found[["ratio", "clock"]].to_numpy().tolist() == [
         [2.0, "wall"],
         [5.0, "cpu"],
         [2.0, "wall"],
     ]
-    assert entry(measures.ratios(table(rows), 1e-6), rival="cvxpy:scs")["clock"] == "mixed"
+    assert entry(ratios.ratios(table(rows), 1e-6), rival="cvxpy:scs")["clock"] == "mixed"
 
 
 def test_total_has_the_compilation_of_both() -> None:
@@ -293,7 +294,7 @@ def test_total_has_the_compilation_of_both() -> None:
         row("a", "admm", 1.0, 0.0, compile=1.0),
         row("a", "cvxpy:scs", 2.0, 0.0, compile=6.0, cpu=40.0),
     ]
-    found = entry(measures.ratios(table(rows), 1e-6), rival="cvxpy:scs")
+    found = entry(ratios.ratios(table(rows), 1e-6), rival="cvxpy:scs")
     assert found[["mean", "with_compile"]].tolist() == pytest.approx([40.0, 4.0])
 
 
@@ -429,6 +430,22 @@ def test_partial_sweep_is_reported(
     text, found = written(tmp_path, rows)
     assert found == drawn
     assert told in text
+
+
+def test_legend_of_many_backends_is_within_the_figure() -> None:
+    names = [f"backend {k}" for k in range(30)]
+    rows = [point for name in names for point in series(name, [1.0, 10.0, 100.0], [0.1, 1.0, 9.0])]
+    found = table(rows)
+    drawn = figures.gaps(graded(pd.DataFrame(rows)), found), figures.profiles(found)
+    for figure in (*drawn, figures.growths(found, 1e-6)):
+        assert figure is not None
+        figure.draw_without_rendering()
+        legend = figure.legends[0] if figure.legends else figure.axes[0].get_legend()
+        assert legend is not None
+        assert len(legend.get_texts()) == len(names)
+        box = legend.get_window_extent()
+        assert box.y0 >= 0.0
+        assert box.y1 <= figure.bbox.y1
 
 
 def test_figures_show_the_main_target_or_the_least_that_was_reached() -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 import convexnn as cx
 from convexnn import backend as registered
 from convexnn.backend import Options, Reporter
+from convexnn.bench.instances import FAMILIES, instance
 from convexnn.comparison import excess
 from convexnn.solution import Certificate, Status
 from convexnn.solvers.admm import Admm
@@ -317,3 +318,107 @@ def test_plot(result: cx.Comparison, kind: str, lines: int) -> None:
 def test_plot_of_an_unknown_kind(result: cx.Comparison) -> None:
     with pytest.raises(cx.ProblemError, match="kind must be one of gap, objective, got 'gaps'"):
         result.plot(kind="gaps")
+
+
+def outcomes(*raws: Any) -> list[Any]:
+    return [type("Ends", (Own,), {"name": f"ends {raw}", "run": _returns(raw)})() for raw in raws]
+
+
+def _returns(raw: Any) -> Any:
+    return lambda self, form, options, reporter, start=None: raw
+
+
+@pytest.mark.parametrize(
+    "backend", outcomes(None, cx.Raw("great"), "finished"), ids=lambda b: b.name
+)
+def test_engine_that_does_not_tell_how_it_ended_has_failed(
+    problem: cx.ReluTraining, backend: Own
+) -> None:
+    result = cx.compare(problem, [backend, "admm"])
+    assert [s.status.name for s in result.solutions] == ["FAILED", "OPTIMAL"]
+    assert "run must return Raw(one of finished, max_iter," in result.solutions[0].message
+    with pytest.raises(cx.BackendError, match="run must return Raw"):
+        cx.solve(problem, backend)
+
+
+class Primal(Own):
+    """An engine without dual points."""
+
+    name = "primal"
+
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
+        class Halved:
+            expired, remaining = reporter.expired, reporter.remaining
+
+            def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+                return reporter.report(iteration, primal, None)
+
+        return super().run(form, replace(options, max_iter=200), Halved(), start)
+
+
+def test_engine_without_dual_points_is_graded_by_the_best_dual_so_far(
+    problem: cx.ReluTraining,
+) -> None:
+    result = cx.compare(problem, [Primal(), "cvxpy:clarabel"])
+    first, best = result.solutions
+    start = problem.certify(*problem.initial())
+    assert first.bound == start.bound
+    assert first.objective == pytest.approx(best.objective, rel=1e-3)
+    assert first.objective < start.objective
+    assert result.agree(TOL)
+
+
+class Unsure(Own):
+    name = "unsure"
+
+    def refuses(self, problem: Any) -> str | None:
+        raise ValueError("cannot tell")
+
+
+class Unlicensed(Own):
+    name = "unlicensed"
+
+    def available(self) -> str | None:
+        raise OSError("no licence")
+
+
+@pytest.mark.parametrize("kind", [Unsure, Unlicensed])
+def test_backend_that_raises_when_asked_is_not_run(
+    problem: cx.ReluTraining, own: Own, kind: type[Own]
+) -> None:
+    cx.register(kind())
+    reason = cx.backends(problem).reasons[kind.name]
+    assert reason is not None
+    assert reason.startswith("raised ")
+    result = cx.compare(problem, time_limit=20.0)
+    assert f"not run: {kind.name}: {reason}" in str(result)
+    assert kind.name not in [s.backend for s in result.solutions]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_backend_of_ours_raises_when_asked(family: str) -> None:
+    asked = instance(0, list(FAMILIES).index(family)).problem
+    reasons = cx.backends(asked).reasons.values()
+    assert not [reason for reason in reasons if reason and reason.startswith("raised")]
+
+
+@pytest.mark.parametrize("backends", ["admm", [None], [3], [Own]])
+def test_what_is_no_backend_is_named(problem: cx.ReluTraining, backends: Any) -> None:
+    with pytest.raises(cx.BackendError, match=r"got '?(admm|None|3|<class)"):
+        cx.compare(problem, backends)
+
+
+def test_what_is_no_problem_is_named() -> None:
+    with pytest.raises(cx.BackendError, match=r"one of convexnn.s problems, got ndarray"):
+        cx.compare(np.zeros((3, 2)))  # type: ignore[arg-type]
+
+
+def test_repeats_of_one_backend_are_named_only_where_they_contradict() -> None:
+    one, two = claim("one", 0.9, 0.9), claim("two", 0.95, 0.8)
+    twice = cx.Comparison(((one, one), (two, two)), tol=TOL)
+    assert worst(twice) == ("two", "one", pytest.approx(-0.05))
+    assert twice.agree(0.0)
+    lies = replace(one, certificate=replace(one.certificate, bound=1.0))
+    contrary = cx.Comparison(((one, lies), (two, two)), tol=TOL)
+    assert worst(contrary) == ("one", "one", pytest.approx(0.1))
+    assert not contrary.agree(0.05)

@@ -54,7 +54,7 @@ def test_of_equal_bounds_the_later_dual_point_is_kept() -> None:
 def test_dead_parts_that_alone_violate_do_not_keep_a_run_going() -> None:
     heavy, light = grade(1.0, 1.0, violation=0.5), grade(1.0, 1.0)
     watch = monitor(Graded({heavy: light}))
-    assert watch.report(1, heavy, None)
+    assert watch.report(1, heavy, "dual")
     assert watch.finish()[2] == light
 
 
@@ -62,14 +62,14 @@ def test_dead_parts_that_alone_violate_do_not_keep_a_run_going() -> None:
 def test_pruning_that_costs_the_gap_or_the_cones_is_not_taken(lighter: Certificate) -> None:
     heavy = grade(1.0, 1.0, violation=0.1)
     watch = monitor(Graded({heavy: lighter}))
-    assert not watch.report(1, heavy, None)
+    assert not watch.report(1, heavy, "dual")
     assert watch.history[-1].violation == 0.1
 
 
 def test_a_gap_that_does_not_pass_is_not_pruned_at_every_step() -> None:
     heavy = grade(2.0, 1.0, violation=0.1)
     watch = monitor(Graded({heavy: grade(1.0, 1.0)}))
-    assert not watch.report(1, heavy, None)
+    assert not watch.report(1, heavy, "dual")
     assert watch.history[-1].objective == 2.0
 
 

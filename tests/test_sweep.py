@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import convexnn as cx
-from convexnn.bench import cases, engine, frame, grading, tables
+from convexnn.bench import cases, engine, frame, grading, peers, tables, worker
 from convexnn.bench.cases import FAMILIES, LEVELS, Case
 from convexnn.bench.worker import Worker, attempt
 from convexnn.problem import ProblemError
@@ -144,22 +144,54 @@ def line() -> cx.GeometricMedian:
 
 
 def test_a_run_that_hangs_or_dies_is_a_row_and_the_next_one_runs() -> None:
-    worker = Worker(grace=60.0)
+    own = Worker(grace=60.0)
     try:
         for build, why in ((die, "by signal 9"), (break_down, "FloatingPointError: no digits")):
-            (point,) = worker.solve(partial(build), "newton", 1e-6, 1.0)
+            (point,) = own.solve(partial(build), "newton", 1e-6, 1.0)
             assert point["status"] == "CRASHED"
             assert why in point["message"]
-        worker.grace = 0.2
-        (point,) = worker.solve(partial(hang), "newton", 1e-6, 0.1)
+        own.grace = 0.2
+        (point,) = own.solve(partial(hang), "newton", 1e-6, 0.1)
         assert point["status"] == "TIMEOUT"
         assert point["message"] == "killed 0.2 s after its limit of 0.1 s"
-        worker.grace = 60.0
-        points = worker.solve(partial(line), "auto", 1e-6, 10.0)
+        own.grace = 60.0
+        points = own.solve(partial(line), "auto", 1e-6, 10.0)
         assert points[-1]["status"] == "OPTIMAL"
         assert points[-1]["message"].startswith("chose newton.")
     finally:
-        worker.kill()
+        own.kill()
+
+
+def test_a_process_that_does_not_start_is_no_result_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = engine.Sweep("median", "quick", ["admm"], [TINY], (), folder=tmp_path)
+    own = Worker()
+    with monkeypatch.context() as late:
+        late.setattr("convexnn.bench.worker.START_S", 0.0)
+        with pytest.raises(RuntimeError, match="was not ready within 0 s"):
+            own.solve(partial(line), "newton", 1e-6, 1.0)
+    with monkeypatch.context() as broken:
+        broken.setattr("convexnn.bench.base.worker", lambda: own)
+        broken.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(RuntimeError, match="ended at its start"):
+            own.solve(partial(line), "newton", 1e-6, 1.0)
+        engine.run(asked)
+        assert list(frame.read(tmp_path)["message"]) == [engine.LOST]
+    engine.run(asked)
+    assert list(frame.read(tmp_path)["status"])[-1] == "OPTIMAL"
+
+
+def test_a_module_beside_the_user_does_not_stand_for_the_library_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "enum.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = Worker()
+    try:
+        assert own.solve(partial(line), "auto", 1e-6, 10.0)[-1]["status"] == "OPTIMAL"
+    finally:
+        own.kill()
 
 
 def test_a_backend_that_cannot_take_the_problem_is_skipped_with_its_reason() -> None:
@@ -295,8 +327,6 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     X = rng.standard_normal((50, 3))
     np.savez(tmp_path / "one.npz", X=X, y=(X[:, 0] > 0.0).astype(int))
     np.savez(tmp_path / "two.npz", X=X, y=X[:, 0])
-    np.savez(tmp_path / "other.npz", Z=X)
-    (tmp_path / "broken.npz").write_bytes(b"PK")
     monkeypatch.setenv(tables.FOLDER, str(tmp_path))
     cases.cases.cache_clear()
     try:
@@ -306,10 +336,53 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "gated squared two P=50",
         ]
         assert found[0].build().X.shape == (50, 3)
-        monkeypatch.setenv(tables.FOLDER, str(tmp_path / "none"))
+        assert [case.missing() for case in found] == ["", ""]
+        (tmp_path / "empty").mkdir()
+        for name in ("none", "empty"):
+            monkeypatch.setenv(tables.FOLDER, str(tmp_path / name))
+            cases.cases.cache_clear()
+            with pytest.raises(ProblemError, match="CONVEXNN_BENCH_DATA must name a folder"):
+                cases.cases("relu")
+        monkeypatch.delenv(tables.FOLDER)
         cases.cases.cache_clear()
-        with pytest.raises(ProblemError, match="CONVEXNN_BENCH_DATA must name a folder"):
-            cases.cases("relu")
+        with pytest.raises(ProblemError, match="'folder' needs CONVEXNN_BENCH_DATA to name"):
+            cases.pick("relu", "full", ["folder"])
+    finally:
+        cases.cases.cache_clear()
+
+
+TABLE = np.random.default_rng(0).standard_normal((30, 3))
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "names": ({"Z": TABLE}, "it has no array 'X'"),
+    "lengths": ({"X": TABLE, "y": TABLE[:9, 0]}, "must hold X (n, d) and y (n,)"),
+    "shape": ({"X": TABLE[:, 0], "y": TABLE[:, 0]}, "must hold X (n, d) and y (n,)"),
+    "few": ({"X": TABLE[:3], "y": TABLE[:3, 0]}, "at least 4 examples, got 3"),
+    "one value": ({"X": TABLE, "y": np.ones(30)}, "at least two values"),
+    "constant": ({"X": np.ones((30, 3)), "y": TABLE[:, 0]}, "X must not be empty"),
+    "missing X": ({"X": TABLE * np.inf, "y": TABLE[:, 0]}, "infinite entries in X"),
+    "missing y": ({"X": TABLE, "y": TABLE[:, 0] * np.nan}, "infinite entries in y"),
+    "complex": ({"X": TABLE + 1j, "y": TABLE[:, 0]}, "complex entries in X"),
+    "texts": ({"X": np.full((30, 3), "a"), "y": TABLE[:, 0]}, "could not convert string"),
+    "objects": ({"X": TABLE.astype(object), "y": TABLE[:, 0]}, "cannot be read: Object arrays"),
+}
+
+
+@pytest.mark.parametrize("name", [*MALFORMED, "cut short", "no archive", "nothing"])
+def test_a_file_that_is_no_table_is_there_with_its_reason(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, reason = MALFORMED.get(name, ({"X": TABLE}, "no archive of arrays, or not a whole one"))
+    path = tmp_path / f"{name}.npz"
+    np.savez(path, allow_pickle=True, **arrays)
+    if name not in MALFORMED:
+        whole = path.read_bytes()
+        path.write_bytes({"cut short": whole[:99], "no archive": b"junk"}.get(name, b""))
+    monkeypatch.setenv(tables.FOLDER, str(tmp_path))
+    cases.cases.cache_clear()
+    try:
+        (case,) = cases.pick("relu", "full", ["folder"])
+        assert name in case.instance
+        assert reason in case.missing()
     finally:
         cases.cases.cache_clear()
 
@@ -349,18 +422,58 @@ def test_repeats_and_missing_peers_are_rows(
     assert found["gap"].notna().sum() == len(found) - 1
 
 
-def test_an_edit_of_the_library_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("solving.py", "bench/figures.py", "bench/worker.py", "commands/bench.py"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("")
-    monkeypatch.setattr(engine, "PACKAGE", tmp_path)
-    digest = engine.digest.__wrapped__
+def test_an_edit_of_what_results_rest_on_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, package = engine.digest.__wrapped__, tmp_path / "convexnn"
+    rests = ("solving.py", "bench/worker.py", "bench/rival.py", "solvers/admm.py", "problems/m.py")
+    others = ("bench/figures.py", "bench/report.py", "commands/bench.py")
+    for folder in ("bench", "commands"):
+        (package / folder).mkdir(parents=True)
+    for room in engine.LINKS:
+        (tmp_path / room).mkdir()
+        (package / room).symlink_to(tmp_path / room, target_is_directory=True)
+    (tmp_path / "bench" / "peers").mkdir(parents=True)
+    monkeypatch.setattr(engine, "PACKAGE", package)
+    for name in (*rests, *others, "../bench/peers/script.py"):
+        (package / name).write_text("")
     before = digest()
-    (tmp_path / "bench" / "figures.py").write_text("x = 1")
-    (tmp_path / "commands" / "bench.py").write_text("x = 1")
+    for name in others:
+        (package / name).write_text("x = 1")
     assert digest() == before
-    for name in ("solving.py", "bench/worker.py"):
-        (tmp_path / name).write_text("x = 1")
-        assert digest() != before
+    for name in (*rests, "../bench/peers/script.py"):
+        (package / name).write_text("x = 1")
+        assert digest() != before, name
         before = digest()
+
+
+def counted(folder: Path) -> cx.GeometricMedian:
+    """Return a problem, and leave a mark that it was built."""
+    (folder / f"{time.monotonic_ns()}").touch()
+    return line()
+
+
+@pytest.mark.parametrize(("short", "runs"), [(1e9, worker.RUNS), (0.0, 1)])
+def test_a_short_run_is_repeated_and_the_median_told(
+    short: float, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SHORT", short)
+    monkeypatch.setattr(worker, "MOST", 1e9)
+    found: list[list[dict[str, Any]]] = []
+    once = worker.run
+
+    def kept(*asked: Any) -> list[dict[str, Any]]:
+        found.append(once(*asked))
+        return found[-1]
+
+    monkeypatch.setattr(worker, "run", kept)
+    points = attempt(partial(counted, tmp_path), "newton", 1e-6, 10.0)
+    assert len(found) == len(list(tmp_path.iterdir())) == runs  # each is built anew
+    assert points in found
+    assert points[-1]["cpu"] == sorted(run[-1]["cpu"] for run in found)[runs // 2]
+
+
+def test_peers_and_backends_are_repeated_alike() -> None:
+    script = peers.SCRIPTS / "script.py"
+    rule = f"SHORT, RUNS, MOST = {worker.SHORT}, {worker.RUNS}, {worker.MOST}"
+    assert rule in script.read_text()

@@ -17,7 +17,7 @@ from disropt.algorithms.subgradient import SubgradientMethod
 from disropt.communicators import Communicator
 from disropt.functions import Norm, Variable
 from disropt.problems import Problem
-from script import Deliver, Run, Task, Trail, options, serve, timed
+from script import Deliver, Run, Task, Trail, options, serve, timed, watched
 
 
 class Board(Communicator):  # type: ignore[misc]  # disropt has no types
@@ -81,7 +81,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
     def read(count: int) -> Task:
         return {"local": np.hstack([one.x for one in agents]).T, "rounds": count}
 
-    return rounds
+    return watched(rounds)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 from typing import Any
 
 import numpy as np
-from script import Deliver, Point, Run, Task, Trail, options, serve
+from script import Deliver, Point, Run, Task, Trail, options, serve, watched
 
 LONG = 5.0  # seconds of a run from which it is not repeated
 MOST = 1_000_000  # iterations
@@ -88,7 +88,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
             runs.append(passed[-1])
         deliver(sorted(runs, key=lambda run: run.cpu)[len(runs) // 2])
 
-    return once if target == -np.inf else to_target
+    return watched(once if target == -np.inf else to_target)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from script import Deliver, Run, Task, Trail, options, serve
+from script import Deliver, Run, Task, Trail, options, serve, watched
 
 MOST = 1_000_000  # iterations
 Both = Callable[[Any], Any]  # objective and gradient
@@ -134,7 +134,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
         if not trail.steps:
             trail.step(start)
 
-    return run
+    return watched(run)
 
 
 if __name__ == "__main__":

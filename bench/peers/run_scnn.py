@@ -18,7 +18,7 @@ from scnn.models import ConvexGatedReLU, ConvexReLU
 from scnn.optimize import optimize_model
 from scnn.regularizers import NeuronGL1
 from scnn.solvers import AL, RFISTA
-from script import Point, Run, Task, each, options, serve, timed
+from script import RUNS, Point, Run, Task, each, options, serve, timed
 
 MOST = 200_000  # iterations of AL
 NEVER = 1e-30  # tolerance
@@ -63,7 +63,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
         return Point({"weights": weights, "gates": model.G}, seconds, cpu, first.seconds)
 
     solve(1, NEVER)
-    first = timed(lambda: solve(1, NEVER), asked.repeats)  # converts the data, above all
+    first = timed(lambda: solve(1, NEVER), RUNS)  # converts the data, above all
     return each(asked.effort or (ITERATIONS if gated else TOLERANCES), run)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from script import Deliver, Run, Task, Trail, options, serve
+from script import Deliver, Run, Task, Trail, options, serve, watched
 
 PATIENCE, GAIN, FALL, FALLS = 200, 1e-3, 3.0, 8
 PUSHES = 10  # of each attack
@@ -153,7 +153,7 @@ def prepare(task: Task, asked: argparse.Namespace) -> Run:
                     break
         trail.end(None)
 
-    return run
+    return watched(run)
 
 
 if __name__ == "__main__":

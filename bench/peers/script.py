@@ -1,8 +1,10 @@
 """What the peers' scripts share: a task in, points of increasing effort out. NumPy alone.
 
 A script prepares its task, imports and first calls included, says so with a file ``ready``, and
-then runs: fresh runs at increasing effort (`each`), or one run that is watched (`Trail`). Every
-point is written as it comes, so that what a killed script had found still counts.
+then runs: fresh runs at increasing effort (`each`), or one run that is watched (`watched`, with a
+`Trail`). Every point is written as it comes, so that what a killed script had found still counts;
+short runs are then repeated, as convexnn.bench.worker does, and their points replaced by those of
+the median run.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LONG = 5.0  # seconds of a run from which it is not repeated
+SHORT, RUNS, MOST = 0.2, 5, 1.0  # a run below SHORT seconds is done RUNS times, for MOST seconds
 ALONE = 120.0  # seconds after the limit at which a script that nobody watches is ended
 
 Task = dict[str, Any]
@@ -44,7 +48,7 @@ class Timed(NamedTuple):
 
 
 Deliver = Callable[[Point], bool]  # true once time is over
-Run = Callable[[Deliver], None]
+Run = Callable[["Answers"], None]
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> Timed:
@@ -59,16 +63,100 @@ def timed(work: Callable[[], Any], repeats: int = 1) -> Timed:
     return Timed(result, statistics.median(walls), statistics.median(cpus), len(walls))
 
 
+class Answers:
+    """Writes points as they come; true once time is over.
+
+    Parameters
+    ----------
+    folder : Path
+    version : str
+        Of the package.
+    limit : float
+        Seconds from now.
+    """
+
+    def __init__(self, folder: Path, version: str, limit: float) -> None:
+        self._folder, self._version = folder, version
+        self._end, self._count = time.perf_counter() + limit, 0
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left."""
+        return self._end - time.perf_counter()
+
+    def __call__(self, point: Point) -> bool:
+        """Write the next point."""
+        self.replace(self._count, [point])
+        return self.left < 0.0
+
+    def replace(self, start: int, points: Sequence[Point]) -> None:
+        """Write points in the place of as many from `start` on."""
+        for k, point in enumerate(points, start):
+            own = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
+            unfinished = self._folder / f"unfinished-{k}.npz"
+            arrays: Any = point.arrays | own
+            np.savez(unfinished, version=self._version, **arrays)
+            os.replace(unfinished, self._folder / f"{k:03d}.npz")
+        self._count = max(self._count, start + len(points))
+
+
+def median_run(first: list[Point], again: Callable[[], list[Point]], left: float) -> list[Point]:
+    """Return the median, by processor seconds, of a run and of its repeats if it was short."""
+    tries, begin = [first], time.perf_counter()
+    cost = first[-1].seconds + first[-1].build if first else SHORT
+    room = min(left, MOST) - cost
+    while first and len(tries) < RUNS and first[-1].seconds < SHORT:
+        if time.perf_counter() - begin > room:
+            break
+        tries.append(again())
+    return sorted(tries, key=lambda points: points[-1].cpu if points else np.inf)[len(tries) // 2]
+
+
 def each(efforts: Iterable[float], run: Callable[[float], Point]) -> Run:
     """Return fresh runs, one for each effort, until more effort changes nothing."""
 
-    def runs(deliver: Deliver) -> None:
-        last: Task = {}
+    def runs(deliver: Answers) -> None:
+        done: list[tuple[float, Point]] = []
         for effort in efforts:
             point = run(effort)
+            last = done[-1][1].arrays if done else {}
+            done.append((effort, point))
             if deliver(point) or same(last, point.arrays):
                 break
-            last = point.arrays
+        for k, (effort, point) in enumerate(done):
+            found = median_run([point], partial(alone, effort), deliver.left)
+            deliver.replace(k, found)
+
+    def alone(effort: float) -> list[Point]:
+        return [run(effort)]
+
+    return runs
+
+
+def watched(once: Callable[[Deliver], None]) -> Run:
+    """Return one run that delivers what it passes."""
+
+    def runs(deliver: Answers) -> None:
+        first: list[Point] = []
+
+        def both(point: Point) -> bool:
+            first.append(point)
+            return deliver(point)
+
+        def again() -> list[Point]:
+            points: list[Point] = []
+
+            def keep(point: Point) -> bool:
+                points.append(point)
+                return False
+
+            once(keep)
+            return points
+
+        once(both)
+        found = median_run(first, again, deliver.left)
+        if len(found) == len(first):  # they pass the same points, unless time ended one of them
+            deliver.replace(0, found)
 
     return runs
 
@@ -147,20 +235,7 @@ def serve(
         signal.alarm(int(asked.limit + ALONE))
     with np.load(asked.task) as found:
         task = {key: found[key] if found[key].ndim else found[key].item() for key in found.files}
-    count = 0
-
-    def deliver(point: Point) -> bool:
-        nonlocal count
-        own = {"seconds": point.seconds, "cpu": point.cpu, "build": point.build}
-        unfinished = asked.answers / f"unfinished-{count}.npz"
-        arrays: Any = point.arrays | own
-        np.savez(unfinished, version=version(distribution), **arrays)
-        os.replace(unfinished, asked.answers / f"{count:03d}.npz")
-        count += 1
-        return bool(time.perf_counter() - begin > asked.limit)
-
     run = prepare(task, asked)
     (asked.answers / "ready").touch()
-    begin = time.perf_counter()
-    run(deliver)
+    run(Answers(asked.answers, version(distribution), asked.limit))
     (asked.answers / "done").touch()  # the process may take its time to end

@@ -76,12 +76,16 @@ def cases(family: str) -> dict[str, Case]:
     ['agents', 'cloud', 'constrained']
     """
     choice("family", family, FAMILIES)
-    found: Iterable[Case] = import_module(f"convexnn.bench.{family}").cases()
+    found: Iterable[Case] = _module(family).cases()
     listed = list(found)
     named = {case.instance: case for case in listed}
     if len(named) < len(listed):
         raise ProblemError(f"the instances of {family} must have different names")
     return named
+
+
+def _module(family: str) -> Any:
+    return import_module(f"convexnn.bench.{family}")
 
 
 @lru_cache(maxsize=1)
@@ -125,6 +129,8 @@ def pick(family: str, level: str, asked: Iterable[str] | None = None) -> list[Ca
             of_source = [case for case in known.values() if case.source == name]
             chosen = [case for case in of_source if case.level in reach] or of_source
             found.update({case.instance: case for case in chosen})
+        elif name in (needs := getattr(_module(family), "NEEDS", {})):
+            raise ProblemError(f"datasets: {name!r} needs {needs[name]}")
         else:
             raise ProblemError(
                 f"datasets must be among {', '.join(sources)}, or an instance's name, got {name!r}"

@@ -32,7 +32,11 @@ PACKAGE = Path(__file__).parents[1]
 LIMITS = {"quick": 4.0, "default": 6.0, "full": 10.0}  # seconds of a run
 TOL = 1e-6
 SINGLE = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-MEASURES = ("base", "cases", "grading", "tables", "worker", *FAMILIES)  # parts that results rest on
+MEASURES = (  # parts that results rest on
+    *("base", "cases", "grading", "tables", "worker", *FAMILIES),
+    *("peers", "processes", "rival", "translation"),
+)
+LINKS = ("problems", "solvers")  # of a checkout's package, which rglob does not follow
 DULL = ("obj_description", "solver_description", "file_objective", "file_solver", "file_dataset")
 
 LOST = "it ended without an answer, see the sweep's output; running the sweep again tries it again"
@@ -229,12 +233,23 @@ def described(command: str) -> dict[str, str]:
 def digest() -> str:
     """Return a digest of the sources that results rest on: with an edit they are run again."""
     sha = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).parts
-        bench = parts[0] == "bench" and path.stem not in MEASURES
-        if not bench and parts[0] not in ("commands", "cli.py", "__main__.py"):
-            sha.update(path.read_bytes())
+    for path in sorted(sources()):
+        sha.update(path.read_bytes())
     return sha.hexdigest()[:12]
+
+
+def sources() -> Iterator[Path]:
+    """Yield the files that results rest on."""
+    folders = [PACKAGE, *(PACKAGE / link for link in LINKS)]
+    for path in {path for folder in folders for path in folder.rglob("*.py")}:
+        room, *rest = path.relative_to(PACKAGE).parts
+        if room == "bench" and rest:
+            taken = path.stem in MEASURES
+        else:
+            taken = room not in ("commands", "cli.py", "__main__.py")
+        if taken:
+            yield path
+    yield from (PACKAGE.parent / "bench" / "peers").glob("*.py")
 
 
 @contextmanager

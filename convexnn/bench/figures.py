@@ -1,6 +1,6 @@
 """Figures of a sweep: gap against time, time to the target, profiles, growth, ratios.
 
-Each function takes what `measures` made, returns a matplotlib figure, and returns None where
+Each function takes what `measures.times` made, returns a matplotlib figure, and returns None where
 there is nothing to draw.
 """
 
@@ -15,17 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from convexnn.bench.measures import (
-    NEVER_RAN,
-    OWN,
-    RESOLUTION,
-    clock,
-    growth,
-    is_rival,
-    pairs,
-    profile,
-    ratios,
-)
+from convexnn.bench.measures import NEVER_RAN, RESOLUTION, clock, growth, profile
+from convexnn.bench.ratios import OWN, is_rival, pairs, ratios
 
 CALM: Any = {
     "font.size": 9,
@@ -84,6 +75,7 @@ KNOWN = {  # a backend keeps its colour in every figure of every family
 }
 SPARE = ("#bc80bd", "#fb8072", "#80b1d3", "#b3a100", "#8dd3a0", "#999999", "#fdb462", "#d95f9e")
 FLOOR = 1e-12  # the smallest gap drawn
+LINE = 0.21  # inches of an entry of a legend
 SHOWN = 6  # instances in the figure of gaps
 COMPACT = 9  # backends in the summary
 COUNTS = {"lost": "lost", "only_ours": "only ours", "neither": "neither", "skipped": "skipped"}
@@ -129,6 +121,11 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
     """Return a figure and its axes as an array of shape (rows, columns)."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def tall(height: float, entries: int) -> float:
+    """Return the height of a figure, inches, whose legend beside it has so many entries."""
+    return max(height, LINE * entries + 0.3)
 
 
 def power(target: float) -> str:
@@ -183,8 +180,8 @@ def gaps(frame: pd.DataFrame, table: pd.DataFrame) -> Figure | None:
     chosen = list(rank.index[np.unique(np.linspace(0, len(rank) - 1, SHOWN).round().astype(int))])
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
-    figure, axes = canvas(3.0 * columns + 1.6, 2.5 * rows + 0.2, rows, columns)
-    style = looks(table)
+    style, named = looks(table), drawn.loc[drawn["instance"].isin(chosen), "backend"].nunique()
+    figure, axes = canvas(3.0 * columns + 1.6, tall(2.5 * rows + 0.2, named), rows, columns)
     for ax, instance in zip(axes.flat, chosen, strict=False):
         for backend, runs in drawn[drawn["instance"] == instance].groupby("backend"):
             last = runs.groupby("repeat")["seconds"].max().sort_values()
@@ -254,13 +251,14 @@ def profiles(table: pd.DataFrame) -> Figure | None:
     targets = sorted(reached["target"].unique(), reverse=True)
     if not targets:
         return None
-    figure, axes = canvas(3.0 * len(targets) + 1.6, 3.0, 1, len(targets))
+    names = order(table)
+    figure, axes = canvas(3.0 * len(targets) + 1.6, tall(3.0, len(names)), 1, len(targets))
     for ax, target in zip(axes[0], targets, strict=True):
-        draw_profile(ax, table, target, order(table))
+        draw_profile(ax, table, target, names)
         ax.set_title(f"gap {power(target)}")
         if ax is not axes[0, 0]:
             ax.set_ylabel("")
-    legend(figure, axes.flat, order(table), loc="outside right upper")
+    legend(figure, axes.flat, names, loc="outside right upper")
     return figure
 
 
@@ -292,7 +290,8 @@ def growths(table: pd.DataFrame, target: float) -> Figure | None:
     series = list(fits.loc[fits["points"] > 0, "series"].unique())
     if not series:
         return None
-    figure, axes = canvas(7.6, 3.5 * len(series), len(series), 1)
+    most = int(fits[fits["points"] > 0].groupby("series").size().max())
+    figure, axes = canvas(7.6, tall(3.5, most) * len(series), len(series), 1)
     for ax, name in zip(axes[:, 0], series, strict=True):
         labels = draw_growth(ax, table, target, name, order(table))
         handles = ax.get_legend_handles_labels()[0]

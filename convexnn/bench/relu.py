@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from convexnn.arrays import Array
 from convexnn.bench import tables
 from convexnn.bench.cases import Case
 from convexnn.patterns import sample_patterns
-from convexnn.problem import Problem
+from convexnn.problem import Problem, ProblemError
 from convexnn.problems.gated import GatedReluTraining
 from convexnn.problems.relu import ReluTraining
 from convexnn.problems.sampled import SampledReluTraining
@@ -22,6 +23,8 @@ NOISE = 0.1
 SEEN = 20  # patterns at least that set the scale of beta
 SHARE = 0.02  # of the smallest beta at which the gated solution is zero
 TINY = (40, 3, 8)
+
+NEEDS = {"folder": f"{tables.FOLDER} to name a folder of .npz files"}  # sources to be asked for
 
 Data = tuple[Array, Array]
 
@@ -114,10 +117,27 @@ def cases() -> Iterator[Case]:
     for name, (loss, n, d) in OPENML.items():
         missing = partial(tables.unreachable, name)
         yield tabled("exact", loss, "openml", name, 30, n=n, d=d, missing=missing)
-    for path in tables.files():
-        if tables.readable(path):
-            n, d, loss = tables.summary(path)
-            yield tabled("gated", loss, "folder", str(path), 50, n=n, d=d)
+    yield from map(_from_folder, tables.files())
+
+
+def _from_folder(path: Path) -> Case:
+    """Return the instance on a file; one that is no table is there with its reason."""
+    try:
+        n, d, loss = tables.summary(path)
+    except ProblemError as error:
+        case = tabled("gated", "squared", "folder", str(path), 50, n=0, d=0)
+        return case._replace(instance=path.name, missing=partial(str, error))
+    case = tabled("gated", loss, "folder", str(path), 50, n=n, d=d)
+    return case._replace(missing=partial(unbuilt, case.build))
+
+
+def unbuilt(build: partial[Any]) -> str:
+    """Return why an instance cannot be built, empty if it can."""
+    try:
+        build()
+    except ProblemError as error:
+        return str(error)
+    return ""
 
 
 def _teachers() -> Iterator[Case]:

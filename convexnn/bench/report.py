@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from convexnn.bench import figures, measures
+from convexnn.bench import figures, measures, ratios
 from convexnn.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def write_report(
     Parameters
     ----------
     frame : DataFrame
-        With the columns `convexnn.bench.measures.COLUMNS`; rows of other families are left out.
+        With the columns `convexnn.bench.frame.COLUMNS`; rows of other families are left out.
     folder : str or Path
         Made if it is not there. Figures of an earlier report in it are replaced or removed.
     family : str
@@ -305,8 +305,8 @@ def instance_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratio_table(table: pd.DataFrame, target: float) -> pd.DataFrame:
-    """Return `measures.ratios` as text."""
-    found = measures.ratios(table, target)
+    """Return `ratios.ratios` as text."""
+    found = ratios.ratios(table, target)
     for name in ("mean", "median", "min", "max", "with_compile"):
         found[name] = found[name].map(number)
     found["at_least"] = [f"> {number(v)}" if v == v else "–" for v in found["at_least"]]
@@ -322,7 +322,7 @@ def ratio_table(table: pd.DataFrame, target: float) -> pd.DataFrame:
 
 def pair_table(table: pd.DataFrame, target: float) -> pd.DataFrame:
     """Return the ratios with their marks, instances down, rivals across."""
-    found = measures.pairs(table, target)
+    found = ratios.pairs(table, target)
     found["text"] = [
         f"{mark} {number(ratio)}".strip() if ratio == ratio else OUTCOMES[outcome]
         for mark, ratio, outcome in zip(

@@ -53,28 +53,22 @@ def drawn(X: Array, y: Any, rows: int, classes: bool) -> tuple[Array, Array, boo
 def files() -> list[Path]:
     """Return the .npz files of the folder that `FOLDER` names, none if it names none."""
     given = os.environ.get(FOLDER)
-    if not given:
-        return []
-    if not Path(given).is_dir():
-        raise ProblemError(f"{FOLDER} must name a folder of .npz files, got {given!r}")
-    return sorted(Path(given).glob("*.npz"))
+    found = sorted(Path(given).glob("*.npz")) if given else []
+    if given and not found:
+        raise ProblemError(f"{FOLDER} must name a folder that holds .npz files, got {given!r}")
+    return found
 
 
-def readable(path: Path) -> bool:
-    """Tell whether a file has X (n, d) and y (n,), by its headers alone."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {"X", "y"} <= set(file.files)
-    except (OSError, ValueError):
-        return False
+def summary(path: Path) -> tuple[int, int, str]:
+    """Return the rows and columns of a file's `table`, and the loss that suits its targets.
 
-
-def summary(path: Path, rows: int = ROWS) -> tuple[int, int, str]:
-    """Return the rows and columns that `table` has at most, and the loss that suits its targets."""
-    with np.load(path, allow_pickle=False) as file:
-        (n, d), y = file["X"].shape, file["y"]
-    real = y.dtype.kind == "f" and len(np.unique(y)) > 2
-    return min(n, rows), d, "squared" if real else "logistic"
+    Raises
+    ------
+    ProblemError
+        If it holds no table.
+    """
+    X, _, classes = table(str(path))
+    return *X.shape, "logistic" if classes else "squared"
 
 
 @lru_cache(maxsize=8)
