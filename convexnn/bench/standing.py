@@ -14,7 +14,8 @@ import numpy as np
 
 from convexnn.bench.cases import FAMILIES
 from convexnn.bench.frame import read
-from convexnn.bench.measures import graded, ratios, times
+from convexnn.bench.measures import graded, times
+from convexnn.bench.ratios import ratios
 
 ROUGH, FINE = 1e-3, 1e-6
 NAMES = {
