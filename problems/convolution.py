@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.arrays import Array, SignArray, frozen
 from convexnn.bound import lower_bound
-from convexnn.convolution import ConvNetwork, checked_images, patches
+from convexnn.convolution import ENTRIES, ConvNetwork, checked_images, patches
 from convexnn.forms import CvxpyProgram, Dual, Neurons, PooledForm, cone_arrays
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm, Nuclear
@@ -28,7 +28,6 @@ from convexnn.problems.training import VectorTraining
 from convexnn.solution import Certificate
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
-ENTRIES = 1 << 20  # of the hidden values that are held at a time when a network is graded
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from convexnn.arrays import Array, frozen
 from convexnn.forms import outputs_of
 from convexnn.losses import LOSSES, Loss, as_loss
-from convexnn.network import TwoLayerNetwork
+from convexnn.network import Network, TwoLayerNetwork
 from convexnn.norms import NORMS, Norm
 from convexnn.problem import (
     Labels,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from convexnn.convolution import ConvNetwork
     from convexnn.forms import Neurons
 
 SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
@@ -158,7 +157,7 @@ class Training:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
 
-    def holdout(self, model: TwoLayerNetwork | ConvNetwork, X: ArrayLike, y: Any) -> float:
+    def holdout(self, model: Network, X: ArrayLike, y: Any) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
         Raises
