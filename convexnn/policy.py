@@ -10,7 +10,14 @@ from convexnn.backend import Sized
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, PooledForm
+from convexnn.forms import (
+    CvxpyProgram,
+    GroupForm,
+    MajorantForm,
+    NetworkForm,
+    PooledForm,
+    PooledNetworkForm,
+)
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.memory import Size, shortage
@@ -77,7 +84,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     for form in offered:
         if form in OWN:
             return OWN[form]
-    if NetworkForm in offered and not _listed(problem, offered):
+    if {NetworkForm, PooledNetworkForm} & {*offered} and not _listed(problem, offered):
         return "cell-walk", "lbfgs"
     if RobustForm in offered:
         return _robust(problem)
@@ -129,9 +136,10 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
 
 def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:
     """Tell whether the patterns are all listed, with cones, and few, for one output."""
-    if GroupForm not in offered or not isinstance(problem, Sized):
+    program = PooledForm if PooledForm in offered else GroupForm
+    if program not in offered or not isinstance(problem, Sized):
         return False
-    size = problem.size(GroupForm)
+    size = problem.size(program)
     return size.outputs == 1 and size.patterns <= FEW_CELLS
 
 
