@@ -167,15 +167,18 @@ class Training:
         """
         z, classes = model.decision_function(X), self.labels.classes
         if classes is None:
-            target = labels("y", y, len(z), classification=False).targets
+            target = several_targets("y", y, len(z)).targets
+            if target.shape != z.shape:
+                raise ProblemError(f"y must have shape {z.shape}, got {target.shape}")
         else:
             found = given_labels(y)
-            if found.shape != z.shape or not np.isin(found, classes).all():
-                raise ProblemError(
-                    f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}"
-                )
-            target = np.where(found == classes[1], 1.0, -1.0)
-        return float(np.mean(self._loss.value(z, target)))
+            if found.shape != (len(z),) or not np.isin(found, classes).all():
+                named = ", ".join(str(name) for name in classes)
+                raise ProblemError(f"y must hold {len(z)} labels, each one of {named}")
+            own = found[:, None] == classes
+            other = -1.0 if self._loss.separable else 0.0
+            target = np.where(own[:, 1] if z.ndim == 1 else own, 1.0, other)
+        return float(np.sum(self._loss.value(z, target))) / len(z)
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that `primal` stands for."""

@@ -409,6 +409,52 @@ def test_labels_come_back() -> None:
     assert "gated filters of 3 x 3 x 1" in repr(solution.model)
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax", "hinge", "logistic"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_loss_on_other_examples_is_that_on_the_same_ones(loss: str, outputs: int) -> None:
+    if loss == "softmax" and outputs == 1:
+        return
+    X, y = data(30)
+    cuts = np.quantile(y, [0.5] if outputs == 1 else [0.3, 0.6])
+    labels: Any = np.array(["a", "b", "c"])[np.digitize(y, cuts)]
+    if loss == "squared":
+        labels = y if outputs == 1 else np.column_stack([y, -y, y**2])
+    several = "one-vs-rest" if outputs == 3 and loss in ("hinge", "logistic") else None
+    problem = cx.ConvReluTraining(
+        X, labels, beta=0.1, loss=loss, patterns=5, multiclass=several, bias=True
+    )
+    solution = cx.solve(problem, tol=1e-3)
+    fit = solution.objective - 0.5 * problem.beta * sum(
+        float(np.sum(part**2))
+        for part in (solution.model.filters, solution.model.bias, solution.model.alpha)
+    )
+    assert np.isclose(problem.holdout(solution.model, X, labels), fit / 30, rtol=1e-9)
+    with refused("y must hold 30 labels, each one of a|y must have (one entry|one row|shape)"):
+        problem.holdout(solution.model, X, labels[:-1])
+
+
+def test_patterns_of_local_search_serve_gates() -> None:
+    problem = over_all("softmax", "l2", 3)
+    found = cx.local_patterns(problem, starts=2, width=6)
+    again = over_all("softmax", "l2", 3, patterns=found)
+    assert np.array_equal(again.data @ np.asarray(found.generators) >= 0.0, found.matrix)
+    search_alone = cx.solve(problem, "lbfgs", starts=2, width=6)
+    assert cx.solve(again, "fista", tol=1e-4).objective <= search_alone.objective + 1e-3
+
+
+def test_what_is_for_networks_of_two_layers_refuses_a_convolution() -> None:
+    X, _ = data()
+    rows, labels = X.reshape(12, 16), np.arange(12) % 2
+    model: Any = cx.ConvNetwork(
+        np.ones((1, 2, 2, 1)), np.ones((1, 1)), np.zeros(1), classes=np.array([0, 1])
+    )
+    for judge in (cx.robustness, cx.attack):
+        with refused("network must be a TwoLayerNetwork, got ConvNetwork"):
+            judge(model, rows, labels, radius=0.1)
+    with refused("network must be a TwoLayerNetwork, got ConvNetwork"):
+        cx.lipschitz(model, rows, radius=0.1)
+
+
 def test_single_precision_takes_convolutions_and_torch_does_not() -> None:
     problem = declared(cx.ConvGatedReluTraining)
     solution = cx.solve(problem, "fista", dtype="float32")
