@@ -60,10 +60,12 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     ==================================  ===============  ====================================
     one with an engine of its own       see ``OWN``      it is exact, or the only one
     over all patterns, more than 700    cell-walk        finds the patterns itself
+    convolution over all patterns       cell-walk        works on few of them at a time
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
     the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
     robust, larger                      admm             no factor larger than d x d or P x P
+    convolution, softmax, d P > n       fista            separable data: admm crawls
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
@@ -84,16 +86,14 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     for form in offered:
         if form in OWN:
             return OWN[form]
-    if {NetworkForm, PooledNetworkForm} & {*offered} and not _listed(problem, offered):
+    if PooledNetworkForm in offered or (NetworkForm in offered and not _listed(problem, offered)):
         return "cell-walk", "lbfgs"
     if RobustForm in offered:
         return _robust(problem)
     if MajorantForm in offered:
         return ("admm",)
     if PooledForm in offered and isinstance(problem, Sized):
-        size = problem.size(PooledForm)
-        few = size.n <= FACTOR_ROWS[True] or not size.smooth
-        return ("admm", "fista") if few else ("fista", "admm")
+        return _pooled(problem, problem.size(PooledForm))
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)
         if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
@@ -101,6 +101,14 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     else:
         size = _size(problem.canonical(GroupForm))
     return _grouped(problem, size)
+
+
+def _pooled(problem: Problem[Any], size: Size) -> tuple[str, ...]:
+    factored = size.n <= FACTOR_ROWS[True] or not size.smooth
+    separates = size.outputs > 1 and size.d * size.patterns > size.n
+    if factored and separates and shortage({"its form": size.own}) is None:
+        factored = problem.canonical(PooledForm).loss.separable
+    return ("admm", "fista") if factored else ("fista", "admm")
 
 
 def _robust(problem: Problem[Any]) -> tuple[str, ...]:
@@ -136,10 +144,9 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
 
 def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:
     """Tell whether the patterns are all listed, with cones, and few, for one output."""
-    program = PooledForm if PooledForm in offered else GroupForm
-    if program not in offered or not isinstance(problem, Sized):
+    if GroupForm not in offered or not isinstance(problem, Sized):
         return False
-    size = problem.size(program)
+    size = problem.size(GroupForm)
     return size.outputs == 1 and size.patterns <= FEW_CELLS
 
 

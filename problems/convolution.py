@@ -270,8 +270,9 @@ class ConvReluTraining(Convolution):
     X, y, beta, loss, multiclass, filter_size, stride, bias
         As in `ConvGatedReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n K, P), default None
-        None or "all": the program over all patterns of the patches, the network's own problem. An
-        int draws that many at random (seed 0). Others are used as given.
+        None or "all": the program over all patterns of the patches, the network's own problem; of
+        many images with several outputs its search takes long, so set a time limit. An int draws
+        that many at random (seed 0). Others are used as given.
     penalty : {"l2", "l1"}, default "l2"
 
     Raises

@@ -21,6 +21,7 @@ from convexnn.convolution import patches
 from convexnn.forms import CvxpyProgram, Dual, NetworkForm, PooledForm, PooledNetworkForm
 from convexnn.relaxation import improve, relaxed_bound
 from convexnn.solvers.lbfgs import Layers, Parts, random_network, search
+from convexnn.solving import automatic
 
 BUILDERS = [cx.ConvGatedReluTraining, cx.ConvReluTraining]
 BETA = 0.02
@@ -461,6 +462,22 @@ def test_single_precision_takes_convolutions_and_torch_does_not() -> None:
     assert solution.status is cx.Status.OPTIMAL
     with pytest.raises(ValueError, match="torch' takes no convolutions"):
         cx.solve(problem, "fista", array="torch", device="cpu")
+
+
+@both
+def test_automatic_choice_goes_by_the_loss_and_the_weights_for_each_example(build: Any) -> None:
+    X, y = data(30)
+    classes = np.digitize(y, np.quantile(y, [0.3, 0.6]))
+    common: dict[str, Any] = {"beta": 0.1, "filter_size": 2}
+    assert automatic(build(X, y, patterns=20, **common)) == "admm"
+    assert automatic(build(X, classes, loss="softmax", patterns=20, **common)) == "fista"
+    assert automatic(build(X, classes, loss="softmax", patterns=5, **common)) == "admm"
+    for loss in ("hinge", "logistic"):
+        rest = build(X, classes, loss=loss, multiclass="one-vs-rest", patterns=20, **common)
+        assert automatic(rest) == "admm"
+    if build is cx.ConvReluTraining:
+        few = data(3, (3, 3))
+        assert automatic(build(*few, **common)) == automatic(build(X, y, **common)) == "cell-walk"
 
 
 @both
