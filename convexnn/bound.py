@@ -79,7 +79,7 @@ def network_bound(
     mu, allowance = repaired(form, mu, skip_size)
     l1 = not form.norm.rotates
     worth = []
-    for column in np.atleast_2d(mu.T):
+    for column in np.atleast_2d(form.spread(mu).T):
         reach = slack * float(np.sum(np.abs(column)))
         sides = [
             bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes).upper

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.network import Network
 from convexnn.problem import ProblemError, real_array
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import ArrayLike, NDArray
 
     from convexnn.arrays import Array
@@ -81,7 +79,7 @@ def patches(images: Array, size: int, stride: int = 1) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class ConvNetwork:
+class ConvNetwork(Network):
     """``f(x) = sum_j alpha_j mean_k max(u_j'x_k + b_j, 0)`` over the patches ``x_k`` of an image.
 
     A gated network has ``1[h_j'x_k + g_j >= 0] (u_j'x_k + b_j)`` in the place of the maximum.
@@ -98,8 +96,7 @@ class ConvNetwork:
     gates : array of shape (m, k, k, c) or None
     gates_bias : array of shape (m,) or None
     classes : array of shape (2,) or (outputs,), or None
-        Labels: of one output, what a negative and a positive one stand for; of several, what the
-        largest stands for. None for regression.
+        Labels that the outputs stand for, see `Network`; None for regression.
 
     Examples
     --------
@@ -153,24 +150,6 @@ class ConvNetwork:
         offset = 0.0 if self.gates_bias is None else self.gates_bias
         return values * (rows @ _columns(self.gates) + offset >= 0.0)
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the predicted label of each image, or the output itself for regression.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w), or (n, h, w, c)
-
-        Returns
-        -------
-        array of shape (n,); (n, outputs) for several real targets
-        """
-        output = self.decision_function(X)
-        if self.classes is None:
-            return output
-        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
-        labels: NDArray[Any] = self.classes[index]
-        return labels
-
     def __len__(self) -> int:
         return len(self.filters)
 
@@ -178,42 +157,6 @@ class ConvNetwork:
         m, size, _, channels = self.filters.shape
         kind = "gated" if self.gates is not None else "ReLU"
         return f"ConvNetwork({m} {kind} filters of {size} x {size} x {channels})"
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a ``.npz`` file, without pickle.
-
-        Parameters
-        ----------
-        path : path
-        """
-        from convexnn.store import write_npz
-
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        arrays = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
-        meta = {"kind": "ConvNetwork", "stride": self.stride}
-        write_npz(path, arrays | {"meta": np.array(json.dumps(meta))})
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> ConvNetwork:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        ConvNetwork
-
-        Raises
-        ------
-        ValueError
-            If the file holds something else.
-        """
-        from convexnn.store import read_npz
-
-        arrays, meta = read_npz(path, "ConvNetwork")
-        return cls(**arrays, **meta)
 
 
 def _columns(filters: Array) -> Array:

@@ -233,9 +233,7 @@ class PooledForm(GroupForm):
 
     def gathered(self, hidden: Array) -> Array:
         """Return the output of hidden values, the mean over the rows of each example."""
-        total = summed(hidden, self.y)
-        mean: Array = total.reshape(-1, self.bag, *total.shape[1:]).mean(axis=1)
-        return mean
+        return means(summed(hidden, self.y), self.bag)
 
 
 class MajorantForm(NamedTuple):
@@ -353,8 +351,16 @@ class NetworkForm(NamedTuple):
         """Return the network's output."""
         positive = summed(self.activate(self.X @ neurons.V), self.y)
         negative = summed(self.activate(self.X @ neurons.W), self.y)
-        result: Array = positive - negative
+        result = self.pooled(positive - negative)
         return result + self.X @ neurons.skip if self.skip else result
+
+    def pooled(self, values: Array) -> Array:
+        """Return what each example has of values at the rows of `X`: those of its own row."""
+        return values
+
+    def spread(self, slope: Array) -> Array:
+        """Return the adjoint of `pooled` at ``slope``."""
+        return slope
 
     def objective(self, neurons: Neurons) -> float:
         """Return the network's objective."""
@@ -373,6 +379,30 @@ class NetworkForm(NamedTuple):
         return MajorantForm(
             self.X, self.y, slopes, self.loss, self.norm, self.beta, self.leak, self.skip
         )
+
+
+class PooledNetworkForm(NetworkForm):
+    """A `NetworkForm` whose examples are bags of K rows of `X`, the output their rows' mean.
+
+    The rows are in the order of `PooledForm`; there is no free linear part.
+    """
+
+    @property
+    def bag(self) -> int:
+        """Return the number of rows of an example, K."""
+        return len(self.X) // len(self.y)
+
+    def pooled(self, values: Array) -> Array:
+        """Return the mean of values at the rows of each example."""
+        return means(values, self.bag)
+
+    def spread(self, slope: Array) -> Array:
+        """Return the adjoint of `pooled` at ``slope``: an equal share for each row."""
+        return np.repeat(slope / self.bag, self.bag, axis=0)
+
+    def over(self, matrix: BoolArray) -> PooledForm:
+        """Return the convex program over these patterns."""
+        return PooledForm(*super().over(matrix))
 
 
 class CvxpyProgram(NamedTuple):
@@ -419,6 +449,18 @@ def summed(hidden: Array, y: Array) -> Array:
     """
     total: Array = hidden.reshape(len(hidden), outputs_of(y), -1).sum(axis=2)
     return total[:, 0] if y.ndim == 1 else total
+
+
+def means(values: Array, bag: int) -> Array:
+    """Return the means of so many rows at a time.
+
+    Examples
+    --------
+    >>> means(np.array([1.0, 3.0, 5.0, 5.0]), 2)
+    array([2., 5.])
+    """
+    mean: Array = values.reshape(-1, bag, *values.shape[1:]).mean(axis=1)
+    return mean
 
 
 def _interleaved(parts: Sequence[Any]) -> Any:

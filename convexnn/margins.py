@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.network import TwoLayerNetwork
 from convexnn.norms import DUAL, NORMS
 from convexnn.problem import ProblemError, choice, given_labels, non_negative, real_array
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.arrays import Array, BoolArray
-    from convexnn.network import TwoLayerNetwork
 
 EPS = 2.0**-52
 TINY = 1e-300  # covers underflow
@@ -101,6 +101,7 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
         If the network has gates (its output jumps), shapes that do not fit, or entries that are
         not finite.
     """
+    two_layers(network)
     if network.gates is not None:
         raise ProblemError("network must not have gates: its output jumps, no bound is meaningful")
     U, alpha, bias = (np.asarray(a, dtype=np.float64) for a in _layers(network))
@@ -162,6 +163,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
         If the network is no classifier with one output, `X` has other columns, or a label is
         none of its two classes.
     """
+    two_layers(network)
     if network.classes is None:
         raise ProblemError("network must be a classifier: give it classes, the labels of its signs")
     if np.shape(network.alpha)[1:] != (1,):
@@ -181,10 +183,17 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
 
 def columns(network: TwoLayerNetwork, X: ArrayLike) -> Array:
     """Return `X` as a finite matrix with the network's columns, or raise `ProblemError`."""
+    two_layers(network)
     X = real_array("X", X, 2)
     if X.shape[1] != network.U.shape[0]:
         raise ProblemError(f"X must have {network.U.shape[0]} columns, got shape {X.shape}")
     return X
+
+
+def two_layers(network: Any) -> None:
+    """Refuse what is no `TwoLayerNetwork`, such as a convolution."""
+    if not isinstance(network, TwoLayerNetwork):
+        raise ProblemError(f"network must be a TwoLayerNetwork, got {type(network).__name__}")
 
 
 def ball(radius: float, norm: str) -> tuple[float, str]:

@@ -19,7 +19,7 @@ class Size(NamedTuple):
     Attributes
     ----------
     n, d : int
-        Shape of the data that the form works on.
+        Examples of the form, and columns of the data that it works on.
     patterns : int
         Patterns of the form, or an upper bound; 0 if they are left to the engine to find.
     cones : bool
@@ -33,6 +33,8 @@ class Size(NamedTuple):
         of every neuron's output.
     outputs : int, default 1
         Outputs, each with neurons of its own.
+    bag : int, default 1
+        Rows of the data that each example has: the data have n of these.
     """
 
     n: int
@@ -43,6 +45,7 @@ class Size(NamedTuple):
     own: float
     coupled: bool = True
     outputs: int = 1
+    bag: int = 1
 
     @property
     def weights(self) -> int:

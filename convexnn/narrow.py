@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.network import Network
 from convexnn.problem import ProblemError, real_array
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import ArrayLike, NDArray
 
     from convexnn.arrays import Array
@@ -39,7 +37,7 @@ def activate(name: str, t: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class NarrowNetwork:
+class NarrowNetwork(Network):
     """``f(x) = offset + sum_k w_L,k h_k(x)``, each ``h_k`` a chain of ``L - 1`` neurons.
 
     Chain k computes ``h <- act(w_l,k h + b_l,k)`` for l = 1, ..., L - 1, from ``h = x - origin``.
@@ -54,7 +52,7 @@ class NarrowNetwork:
     activation : {"relu", "abs", "threshold", "sign"}
     amplitude : array of shape (m,) or None
     classes : array of shape (2,) or None
-        Labels that a negative and a positive output stand for; None for regression.
+        Labels that the outputs stand for, see `Network`; None for regression.
     origin : float, default 0.0
         Where inputs are counted from, which is part of the first biases but for rounding: not 0
         only where all points are so far from 0 that these biases would round what sets them apart.
@@ -79,12 +77,12 @@ class NarrowNetwork:
         """Return L, the output layer included."""
         return len(self.weights)
 
-    def decision_function(self, x: ArrayLike) -> Array:
+    def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output at each point.
 
         Parameters
         ----------
-        x : array of shape (n,) or (n, 1)
+        X : array of shape (n,) or (n, 1)
 
         Returns
         -------
@@ -93,32 +91,15 @@ class NarrowNetwork:
         Raises
         ------
         ProblemError
-            If `x` is not finite or has more than one column.
+            If `X` is not finite or has more than one column.
         """
-        h = (points_of(x) - self.origin)[:, None]
+        h = (points_of(X) - self.origin)[:, None]
         for w, b in zip(self.weights[:-1], self.biases, strict=True):
             h = activate(self.activation, h * w + b)
         if self.amplitude is not None:
             h = h * self.amplitude
         output: Array = h @ self.weights[-1] + self.offset
         return output
-
-    def predict(self, x: ArrayLike) -> NDArray[Any]:
-        """Return the predicted label of each point, or the output itself for regression.
-
-        Parameters
-        ----------
-        x : array of shape (n,) or (n, 1)
-
-        Returns
-        -------
-        array of shape (n,)
-        """
-        output = self.decision_function(x)
-        if self.classes is None:
-            return output
-        labels: NDArray[Any] = self.classes[(output > 0.0).astype(np.intp)]
-        return labels
 
     @property
     def knots(self) -> Array:
@@ -157,43 +138,6 @@ class NarrowNetwork:
 
     def __repr__(self) -> str:
         return f"NarrowNetwork({self.layers} layers, {len(self)} {self.activation} chains)"
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a ``.npz`` file, without pickle.
-
-        Parameters
-        ----------
-        path : path
-        """
-        from convexnn.store import write_npz
-
-        names = ("weights", "biases", "amplitude", "classes")
-        arrays = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        numbers = {n: getattr(self, n) for n in ("offset", "activation", "origin")}
-        meta = {"kind": "NarrowNetwork"} | numbers
-        write_npz(path, {**arrays, "meta": np.array(json.dumps(meta))})
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> NarrowNetwork:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        NarrowNetwork
-
-        Raises
-        ------
-        ValueError
-            If the file holds something else.
-        """
-        from convexnn.store import read_npz
-
-        arrays, meta = read_npz(path, "NarrowNetwork")
-        return cls(**arrays, **meta)
 
 
 def points_of(x: ArrayLike) -> Array:

@@ -1,4 +1,4 @@
-"""The network that a user receives: prediction, saving and export."""
+"""The networks that a user receives: prediction, saving; the one of two layers, with export."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from convexnn.problem import ProblemError, real_array
 
 if TYPE_CHECKING:
     from os import PathLike
+    from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +20,87 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class TwoLayerNetwork:
+class Network:
+    """What every network can do that knows its output and, as a field, the `classes` it names.
+
+    The labels of `classes` are, of one output, what a negative and a positive one stand for; of
+    several, what the largest stands for. None for regression.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def classes(self) -> NDArray[Any] | None:
+            """Return the labels, None for regression."""
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the network's output on each example."""
+        raise NotImplementedError
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the predicted label of each example, or the output itself for regression.
+
+        Parameters
+        ----------
+        X : array
+            Examples, as `decision_function` takes them.
+
+        Returns
+        -------
+        array of shape (n,); (n, k) for k real targets
+        """
+        output = self.decision_function(X)
+        if self.classes is None:
+            return output
+        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
+        labels: NDArray[Any] = self.classes[index]
+        return labels
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the network to a ``.npz`` file, without pickle.
+
+        Parameters
+        ----------
+        path : path
+        """
+        from convexnn.store import write_npz
+
+        arrays, numbers = {}, {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                arrays[f.name] = value
+            elif value is not None:
+                numbers[f.name] = value
+        arrays["meta"] = np.array(json.dumps({"kind": type(self).__name__, **numbers}))
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Network
+            Of the class that it is called on.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else.
+        """
+        from convexnn.store import read_npz
+
+        arrays, meta = read_npz(path, cls.__name__)
+        return cls(**arrays, **meta)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayerNetwork(Network):
     """``f(x) = sum_j alpha_j act(u_j'x + b_j) + s'x + c`` with ``act(t) = max(t, leak t)``.
 
     A gated network has ``1[h_j'x + g_j >= 0] (u_j'x + b_j)`` in the place of ``act``.
@@ -38,8 +119,7 @@ class TwoLayerNetwork:
     gates : array of shape (d, m) or None
     gates_bias : array of shape (m,) or None
     classes : array of shape (2,) or (k,), or None
-        Labels: of one output, what a negative and a positive one stand for; of k outputs, what the
-        largest stands for. None for regression.
+        Labels that the outputs stand for, see `Network`; None for regression.
 
     Examples
     --------
@@ -89,71 +169,12 @@ class TwoLayerNetwork:
         result: Array = output[:, 0] if output.shape[1] == 1 else output
         return result
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the predicted label of each row, or the output itself for regression.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,); (n, k) for k real targets
-        """
-        output = self.decision_function(X)
-        if self.classes is None:
-            return output
-        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
-        labels: NDArray[Any] = self.classes[index]
-        return labels
-
     def __len__(self) -> int:
         return int(self.U.shape[1])
 
     def __repr__(self) -> str:
         kind = "gated" if self.gates is not None else "ReLU"
         return f"TwoLayerNetwork({self.U.shape[0]} inputs, {len(self)} {kind} neurons)"
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a ``.npz`` file, without pickle.
-
-        Parameters
-        ----------
-        path : path
-        """
-        from convexnn.store import write_npz
-
-        arrays, numbers = {}, {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray):
-                arrays[f.name] = value
-            elif value is not None:
-                numbers[f.name] = value
-        arrays["meta"] = np.array(json.dumps({"kind": "TwoLayerNetwork", **numbers}))
-        write_npz(path, arrays)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> TwoLayerNetwork:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        TwoLayerNetwork
-
-        Raises
-        ------
-        ValueError
-            If the file holds something else.
-        """
-        from convexnn.store import read_npz
-
-        arrays, meta = read_npz(path, "TwoLayerNetwork")
-        return cls(**arrays, **meta)
 
     def to_torch(self) -> Any:
         """Return an equal ``torch.nn.Module`` in double precision (extra: torch).

@@ -10,7 +10,14 @@ from convexnn.backend import Sized
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm, PooledForm
+from convexnn.forms import (
+    CvxpyProgram,
+    GroupForm,
+    MajorantForm,
+    NetworkForm,
+    PooledForm,
+    PooledNetworkForm,
+)
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.memory import Size, shortage
@@ -58,10 +65,12 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     median over a graph                 admm             fewest rounds; indifferent to hubs
     the same, n >= 500, d <= 3, no hub  pg-extra         no more rounds, and cheaper ones
     over all patterns, more than 700    cell-walk        finds the patterns itself
+    convolution over all patterns       cell-walk        works on few of them at a time
     without cones (majorant)            admm             no factor larger than d x d
     robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
     the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
     robust, larger                      admm             no factor larger than d x d or P x P
+    convolution, softmax, d P > n       fista            separable data: admm crawls
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
@@ -86,16 +95,14 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
             return OWN[form]
     if ConsensusForm in offered:
         return _distributed(problem.canonical(ConsensusForm))
-    if NetworkForm in offered and not _listed(problem, offered):
+    if PooledNetworkForm in offered or (NetworkForm in offered and not _listed(problem, offered)):
         return "cell-walk", "lbfgs"
     if RobustForm in offered:
         return _robust(problem)
     if MajorantForm in offered:
         return ("admm",)
     if PooledForm in offered and isinstance(problem, Sized):
-        size = problem.size(PooledForm)
-        few = size.n <= FACTOR_ROWS[True] or not size.smooth
-        return ("admm", "fista") if few else ("fista", "admm")
+        return _pooled(problem, problem.size(PooledForm))
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)
         if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
@@ -110,6 +117,14 @@ def _distributed(form: ConsensusForm) -> tuple[str, ...]:
         return "admm", "pg-extra"
     degrees = np.bincount(form.edges.ravel(), minlength=form.agents)
     return ("admm", "pg-extra") if degrees.max() > HUB * degrees.mean() else ("pg-extra", "admm")
+
+
+def _pooled(problem: Problem[Any], size: Size) -> tuple[str, ...]:
+    factored = size.n <= FACTOR_ROWS[True] or not size.smooth
+    separates = size.outputs > 1 and size.d * size.patterns > size.n
+    if factored and separates and shortage({"its form": size.own}) is None:
+        factored = problem.canonical(PooledForm).loss.separable
+    return ("admm", "fista") if factored else ("fista", "admm")
 
 
 def _robust(problem: Problem[Any]) -> tuple[str, ...]:

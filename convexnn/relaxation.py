@@ -192,8 +192,9 @@ def relaxed_bound(
     if crude == -np.inf:
         return crude
     mu, allowance = repaired(form, mu, skip_size)
+    each = form.spread(mu)
     limit = max(
-        response_bound(form.X, side, form.leak, iterations=iterations) for side in (mu, -mu)
+        response_bound(form.X, side, form.leak, iterations=iterations) for side in (each, -each)
     )
     limit = (limit + slack * float(np.linalg.norm(mu))) * (1.0 + ROUNDING)
     value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
@@ -322,18 +323,19 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
         plus, minus = Moments(B.reshape(d, d), g), Moments(C.reshape(d, d), h)
         up, down = band(X, leak, plus, sharp), band(X, leak, minus, sharp)
         line = X @ s if free else 0.0
-        at_low, slope_low = smooth(up.low - down.high + line, width)
-        at_high, slope_high = smooth(up.high - down.low + line, width)
+        at_low, slope_low = smooth(form.pooled(up.low - down.high) + line, width)
+        at_high, slope_high = smooth(form.pooled(up.high - down.low) + line, width)
         above, under = slope_low > 0.0, slope_high < 0.0
         loss = np.sum(np.where(above, at_low, np.where(under, at_high, lowest)))
         low = np.where(above, slope_low, 0.0)
         high = np.where(under & ~above, slope_high, 0.0)
         slopes[:] = low + high
+        low, high = form.spread(low), form.spread(high)
         to_plus = pull_back(X, leak, plus, up, low, high)
         to_minus = pull_back(X, leak, minus, down, -high, -low)
         gradient = [to_plus.g, (to_plus.B + 2.0 * beta * plus.B).ravel()]
         gradient += [to_minus.g, (to_minus.B + 2.0 * beta * minus.B).ravel()]
-        gradient += [X.T @ slopes] * bool(free)
+        gradient += [X.T @ (low + high)] * bool(free)
         return float(loss) + beta * (up.size**2 + down.size**2), np.concatenate(gradient)
 
     kinks = not np.isfinite(form.loss.curvature)

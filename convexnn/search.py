@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from convexnn.backend import Options
-from convexnn.forms import NetworkForm
+from convexnn.forms import NetworkForm, PooledNetworkForm
 from convexnn.patterns import Patterns
 from convexnn.problem import ProblemError, positive_int
+from convexnn.problems.convolution import ConvReluTraining
 from convexnn.problems.relu import ReluTraining
 
 
@@ -27,7 +28,7 @@ class _Unlimited:
 
 
 def local_patterns(
-    problem: ReluTraining,
+    problem: ReluTraining | ConvReluTraining,
     *,
     starts: int = 6,
     width: int = 50,
@@ -42,7 +43,7 @@ def local_patterns(
 
     Parameters
     ----------
-    problem : ReluTraining
+    problem : ReluTraining or ConvReluTraining
         Declares data, loss and penalty; its own patterns play no part.
     starts : int, default 6
         Random starts of L-BFGS.
@@ -75,11 +76,14 @@ def local_patterns(
     """
     from convexnn.solvers.lbfgs import search
 
-    if not isinstance(problem, ReluTraining):
-        raise ProblemError(f"problem must be a ReluTraining, got {type(problem).__name__}")
+    if not isinstance(problem, ReluTraining | ConvReluTraining):
+        raise ProblemError(
+            f"problem must be a ReluTraining or ConvReluTraining, got {type(problem).__name__}"
+        )
     for name, value in (("starts", starts), ("width", width), ("pooled", pooled)):
         positive_int(name, value)
-    form: NetworkForm = problem.canonical(NetworkForm)
+    kind = NetworkForm if isinstance(problem, ReluTraining) else PooledNetworkForm
+    form: NetworkForm = problem.canonical(kind)
     options = Options(1e-6, None, seed, {})
     networks = sorted(search(form, starts, width, options, _Unlimited()), key=form.objective)
     columns = []

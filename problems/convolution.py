@@ -8,10 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from convexnn.arrays import Array, SignArray, frozen
+from convexnn.arrays import Array, BoolArray, frozen
 from convexnn.bound import lower_bound
-from convexnn.convolution import ConvNetwork, checked_images, patches
-from convexnn.forms import CvxpyProgram, Dual, Neurons, PooledForm, cone_arrays
+from convexnn.convolution import ENTRIES, ConvNetwork, checked_images, patches
+from convexnn.enumeration import listable
+from convexnn.forms import (
+    CvxpyProgram,
+    Dual,
+    Neurons,
+    PooledForm,
+    PooledNetworkForm,
+    cone_arrays,
+    summed,
+)
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm, Nuclear
 from convexnn.patterns import Patterns
@@ -23,12 +32,18 @@ from convexnn.problems.gated import (
     scope_of,
     shared_layers,
 )
-from convexnn.problems.relu import checked_patterns, conic_formula
+from convexnn.problems.relu import (
+    LISTED,
+    checked_patterns,
+    conic_formula,
+    near_found,
+    searched_bound,
+    too_many,
+)
 from convexnn.problems.training import VectorTraining
 from convexnn.solution import Certificate
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
-ENTRIES = 1 << 20  # of the hidden values that are held at a time when a network is graded
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +100,20 @@ class Convolution(VectorTraining):
 
         The formula states its cones at every patch.
         """
-        (N, d), n = self.design.matrix.shape, len(self.X)
-        if self.patterns is None:
-            count = len(self.gates)
-        else:
-            count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
+        (N, d), n, k = self.design.matrix.shape, len(self.X), self.outputs
+        smooth, count = bool(np.isfinite(self._loss.curvature)), self._count
+        if form is PooledNetworkForm:
+            return Size(n, d, 0, True, smooth, 0.0, outputs=k, bag=N // n)
         examples = N if self.cones and form is CvxpyProgram else n
-        smooth = bool(np.isfinite(self._loss.curvature))
         own = self.held * N * count + FEATURES * n * d * count
-        return Size(examples, d, count, self.cones, smooth, own, outputs=self.outputs)
+        return Size(examples, d, count, self.cones, smooth, own, outputs=k)
+
+    @property
+    def _count(self) -> int:
+        """The number of patterns, or more."""
+        if self.patterns is None:
+            return len(self.gates)
+        return self.patterns if isinstance(self.patterns, int) else len(self.patterns)
 
     def canonical(self, form: type) -> Any:
         """Return the problem as a `PooledForm` or a `CvxpyProgram`."""
@@ -101,17 +121,7 @@ class Convolution(VectorTraining):
 
     @cached_property
     def _form(self) -> PooledForm:
-        slopes, signs = cone_arrays(self.gates.matrix, 0.0)
-        return PooledForm(
-            self.design.matrix,
-            self.labels.targets,
-            slopes,
-            signs if self.cones else None,
-            self._loss,
-            self._norm,
-            self.beta / self.design.scale,
-            False,
-        )
+        raise NotImplementedError
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
@@ -210,6 +220,14 @@ class ConvGatedReluTraining(Convolution):
         kept = super().gates
         return Patterns(kept.matrix, generators_of(self.data, kept, self.bias))
 
+    @cached_property
+    def _form(self) -> PooledForm:
+        slopes, _ = cone_arrays(self.gates.matrix, 0.0)
+        beta = self.beta / self.design.scale
+        targets = self.labels.targets
+        matrix = self.design.matrix
+        return PooledForm(matrix, targets, slopes, None, self._loss, self._norm, beta, False)
+
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U and z."""
         return group_lasso_formula(self._form, self.needs())
@@ -249,8 +267,12 @@ class ConvReluTraining(Convolution):
 
     Parameters
     ----------
-    X, y, beta, loss, multiclass, filter_size, stride, patterns, bias
+    X, y, beta, loss, multiclass, filter_size, stride, bias
         As in `ConvGatedReluTraining`.
+    patterns : None, "all", int, Patterns or array of shape (n K, P), default None
+        None or "all": the program over all patterns of the patches, the network's own problem; of
+        many images with several outputs its search takes long, so set a time limit. An int draws
+        that many at random (seed 0). Others are used as given.
     penalty : {"l2", "l1"}, default "l2"
 
     Raises
@@ -280,24 +302,83 @@ class ConvReluTraining(Convolution):
         """Return the formula in CVXPY, with variables V, W and z."""
         return conic_formula(self._form, self.needs())
 
+    @cached_property
+    def matrix(self) -> BoolArray | None:
+        """The patterns of the program, (n K, P); None if it is over all and too many to list."""
+        if self.patterns is None and not listable(self.data, LISTED):
+            return None
+        return self.gates.matrix
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the program over listed patterns, and the network's own if all are meant."""
+        if self.patterns is not None:
+            return super().forms()
+        return (
+            (PooledNetworkForm,) if self.matrix is None else (PooledNetworkForm, *super().forms())
+        )
+
+    def withholds(self, form: type) -> str | None:
+        """Return the number of patterns where they are meant to be listed, and too many."""
+        if form is PooledNetworkForm or self.patterns is not None or self.matrix is not None:
+            return None
+        return too_many(*self.design.matrix.shape)
+
+    @property
+    def _count(self) -> int:
+        return 0 if self.patterns is None and self.matrix is None else super()._count
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `PooledForm`, `PooledNetworkForm` or `CvxpyProgram`."""
+        return self._network_form if form is PooledNetworkForm else super().canonical(form)
+
+    @cached_property
+    def _network_form(self) -> PooledNetworkForm:
+        return PooledNetworkForm(
+            self.design.matrix,
+            self.labels.targets,
+            self._loss,
+            self._norm,
+            self.beta / self.design.scale,
+            0.0,
+            False,
+            self.matrix if self.patterns is None else None,
+        )
+
+    @cached_property
+    def _form(self) -> PooledForm:
+        if self.matrix is None:
+            raise ProblemError(self.withholds(PooledForm))
+        return self._network_form.over(self.matrix)
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        if self.matrix is not None:
+            return super().initial()
+        form = self._network_form
+        none = np.zeros((form.X.shape[1], 0))
+        mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
+        return Neurons(none, none, np.zeros((len(none), *form.y.shape[1:]))), Dual(mu)
+
     def objective(self, primal: Neurons) -> float:
         """Return the network's own objective, patterns aside."""
-        return self._graded(primal)[0]
+        return self._graded(primal, None)[0]
 
-    def _graded(self, primal: Neurons) -> tuple[float, float]:
+    def _graded(self, primal: Neurons, matrix: BoolArray | None) -> tuple[float, float]:
         """Return the network's objective and by how much, relatively, it is outside its cones."""
-        form, parts = self._form, []
-        assert form.signs is not None
+        form, parts = self._network_form, []
         worst = largest = 0.0
-        outside: SignArray = -form.signs.T
-        step = form.bag * max(1, ENTRIES // (form.bag * max(1, form.blocks)))
+        columns = max(primal.V.shape[1], primal.W.shape[1], 1)
+        step = form.bag * max(1, ENTRIES // (form.bag * columns))
         for i in range(0, len(form.X), step):
             z = np.zeros(1)
             for sign, weights in ((1.0, primal.V), (-1.0, primal.W)):
                 hidden = form.X[i : i + step] @ weights
+                z = z + sign * form.pooled(summed(np.maximum(hidden, 0.0), form.y))
+                if matrix is None:
+                    continue
                 largest = max(largest, float(np.max(np.abs(hidden), initial=0.0)))
-                z = z + sign * form.gathered(np.maximum(hidden, 0.0))
-                hidden *= np.tile(outside[i : i + step], self.outputs)
+                outside = np.where(matrix[i : i + step], -1.0, 1.0)
+                hidden *= np.tile(outside, self.outputs)
                 worst = max(worst, float(np.max(hidden, initial=0.0)))
             parts.append(z)
         violation = worst / largest if largest > 0.0 else 0.0
@@ -307,11 +388,19 @@ class ConvReluTraining(Convolution):
         """Grade a network and a dual guess.
 
         The objective is the network's own, an upper bound on the optimum over all patterns; the
-        bound is on the optimum over the program's.
+        bound is on the optimum over the program's. Where those are all patterns and too many to
+        list it is found as for `ReluTraining`, and the scope also says how near the objective is
+        to the optimum over the patterns of ``dual.matrix``.
         """
-        objective, violation = self._graded(primal)
-        scope = scope_of(self.patterns, self.data)
-        return Certificate(objective, self._bound(dual), violation, scope)
+        if self.patterns is not None:
+            objective, violation = self._graded(primal, self.matrix)
+            return Certificate(objective, self._bound(dual), violation, "these patterns")
+        objective, scope, slack = self.objective(primal), "all patterns", self.design.slack
+        if self.matrix is not None:
+            return Certificate(objective, self._bound(dual), 0.0, scope)
+        form = self._network_form
+        scope += near_found(form, objective, dual, slack=slack)
+        return Certificate(objective, searched_bound(form, dual, slack=slack), 0.0, scope)
 
     def build_model(self, primal: Neurons) -> ConvNetwork:
         """Return the network, its dead filters left out."""

@@ -170,11 +170,7 @@ class ReluTraining(VectorTraining):
         if form is NetworkForm or self.patterns is not None or self.matrix is not None:
             return None
         n, d = self.design.matrix.shape
-        return (
-            f"the data may have {about_cells(n, min(n, d))} activation patterns, at most "
-            f"{LISTED:,} are listed: give patterns, or use an engine that searches for them, "
-            "such as 'cell-walk'"
-        )
+        return too_many(n, d)
 
     def size(self, form: type) -> Size:
         """Return the shapes of a form; a count of patterns is an upper bound."""
@@ -280,9 +276,11 @@ class ReluTraining(VectorTraining):
         """
         if self.patterns is None:
             objective = self.objective(primal)
-            bound, scope = self._bound(dual, self._skip_size(primal)), "all patterns"
-            if self.matrix is None and dual.matrix is not None:
-                scope += self._found(objective, dual, dual.matrix, self._skip_size(primal))
+            skip_size = self._skip_size(primal)
+            bound, scope = self._bound(dual, skip_size), "all patterns"
+            if self.matrix is None:
+                form, slack = self._network_form, self.design.slack
+                scope += near_found(form, objective, dual, slack=slack, skip_size=skip_size)
             return Certificate(objective, bound, 0.0, scope)
         bound = self._bound(dual, self._skip_size(primal))
         if self.formulation == "majorant":
@@ -300,25 +298,13 @@ class ReluTraining(VectorTraining):
         """Return a lower bound on the optimum of the declared program."""
         slack = self.design.slack
         if self.matrix is None:
-            form = self._network_form
-            bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
-            if dual.outer is None:
-                return bound
-            return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
+            return searched_bound(self._network_form, dual, slack=slack, skip_size=skip_size)
         if self.formulation == "majorant" and (
             self.patterns is not None or dual.common is not None
         ):
             # over all patterns its optimum is the network's own
             return majorant_bound(self._majorant_form, dual, slack=slack, skip_size=skip_size)
         return lower_bound(self._group_form, dual, slack=slack, skip_size=skip_size)
-
-    def _found(self, objective: float, dual: Dual, matrix: BoolArray, skip_size: float) -> str:
-        """Say how near the objective is to the optimum over the patterns found so far."""
-        form = self._network_form.over(matrix)
-        found = lower_bound(form, dual, slack=self.design.slack, skip_size=skip_size)
-        gap = (objective - found) / max(1.0, abs(objective))
-        what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
-        return f"; {what} the {matrix.shape[1]:,} found by search"
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs
@@ -367,6 +353,37 @@ def checked_patterns(patterns: Any, n: int, each: str = "row of X") -> int | Pat
             f"patterns must have one row per {each} ({n}), got shape {given.matrix.shape}"
         )
     return given
+
+
+def too_many(n: int, d: int) -> str:
+    """Say that data of this shape have too many patterns to list, and what to do."""
+    return (
+        f"the data may have {about_cells(n, min(n, d))} activation patterns, at most "
+        f"{LISTED:,} are listed: give patterns, or use an engine that searches for them, "
+        "such as 'cell-walk'"
+    )
+
+
+def searched_bound(
+    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> float:
+    """Return a lower bound over all patterns that are too many to list."""
+    bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
+    if dual.outer is None:
+        return bound
+    return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
+
+
+def near_found(
+    form: NetworkForm, objective: float, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> str:
+    """Say how near an objective is to the optimum over the patterns that a search has found."""
+    if dual.matrix is None:
+        return ""
+    found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=skip_size)
+    gap = (objective - found) / max(1.0, abs(objective))
+    what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
+    return f"; {what} the {dual.matrix.shape[1]:,} found by search"
 
 
 def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:

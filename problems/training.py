@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 from convexnn.arrays import Array, frozen
 from convexnn.forms import outputs_of
 from convexnn.losses import LOSSES, Loss, as_loss
-from convexnn.network import TwoLayerNetwork
+from convexnn.network import Network, TwoLayerNetwork
 from convexnn.norms import NORMS, Norm
 from convexnn.problem import (
     Labels,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from convexnn.convolution import ConvNetwork
     from convexnn.forms import Neurons
 
 SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
@@ -160,7 +159,7 @@ class Training:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
 
-    def holdout(self, model: TwoLayerNetwork | ConvNetwork, X: ArrayLike, y: Any) -> float:
+    def holdout(self, model: Network, X: ArrayLike, y: Any) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
         Of several outputs, it is the mean of the sum of their losses.

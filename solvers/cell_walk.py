@@ -20,7 +20,15 @@ from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.bound import lower_bound, repaired, scaled_value
 from convexnn.covering import Bracket, bracket
-from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns
+from convexnn.forms import (
+    Dual,
+    GroupForm,
+    NetworkForm,
+    Neurons,
+    PooledForm,
+    PooledNetworkForm,
+    active_patterns,
+)
 from convexnn.memory import Size
 from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
@@ -72,7 +80,9 @@ class CellWalk:
     """
 
     name = "cell-walk"
-    capabilities = Capabilities(forms=(NetworkForm,), warm_start=True, best_tol=1e-9)
+    capabilities = Capabilities(
+        forms=(NetworkForm, PooledNetworkForm), warm_start=True, best_tol=1e-9
+    )
 
     def available(self) -> str | None:
         """Return None: it is always there."""
@@ -85,10 +95,10 @@ class CellWalk:
     def prepare(self, form: NetworkForm) -> None:
         """Compile the kernels of every part."""
         Lbfgs().prepare(form)
-        single = form.over(np.ones((len(form.y), 1), np.bool_))
-        Ipm().prepare(single)
+        single = form.over(np.ones((len(form.X), 1), np.bool_))
+        (Ipm() if by_newton(single) else Admm()).prepare(single)
         lower_bound(single, Dual(np.zeros_like(form.y)))
-        price(form, next(sides(form.y)), form.X[:1])
+        price(form, next(sides(form, form.y)), form.X[:1])
         if provable(form):
             mixed = np.array([1.0, -1.0])
             bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
@@ -97,9 +107,11 @@ class CellWalk:
         """Return the search's and the convex solves', with the patterns of a few rounds."""
         found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
         work = size.outputs * newton_work(size.n, size.d, found.patterns)
-        inner = Ipm() if work <= NEWTON_WORK else Admm()
-        graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
-        return Lbfgs().memory(size) | inner.memory(found) | graded
+        inner = Ipm() if work <= NEWTON_WORK and size.bag == 1 else Admm()
+        parts = {"the patterns it finds": 62.0 * size.n * size.bag * found.patterns}
+        if size.bag > 1:
+            parts["their pooled features"] = 24.0 * size.n * size.d * found.patterns
+        return Lbfgs().memory(size) | inner.memory(found) | parts
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -241,7 +253,7 @@ class Walk:
         form = self.form
         starts = self.starts(live, probes)
         violating, worst = [], 0.0
-        for side in sides(mu):
+        for side in sides(form, mu):
             priced = price(form, side, starts, expired=self.reporter.expired)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
@@ -270,7 +282,7 @@ class Walk:
         if self.worst > ROUGH:
             tol = max(tol, 1e-4 * min(1.0, self.best))
         work = newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) * group.outputs
-        if work <= NEWTON_WORK and group.separable:
+        if work <= NEWTON_WORK and by_newton(group):
             for front in together(group):
                 if all(
                     newton.gap(at) <= tol and newton.difference(at) <= 3.0 * tol
@@ -314,7 +326,7 @@ class Walk:
         while True:
             before = self.reporter.remaining()
             self.show(turn.network, turn.dual._replace(nodes=nodes))
-            searched = [search_all(form, side, nodes) for side in sides(turn.dual.mu)]
+            searched = [search_all(form, side, nodes) for side in sides(form, turn.dual.mu)]
             missed = [form.X @ side.point >= 0.0 for side in searched if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
@@ -363,15 +375,20 @@ class Inner:
         self.last = primal, dual
         group = self.group
         rows = group.rows(primal)
-        loss = group.loss.value(group.predict(rows) + group.X @ primal.skip, group.y).sum()
+        loss = group.loss.value(group.predict(rows) + group.free(primal.skip), group.y).sum()
         value = float(loss + group.beta * group.norm.value(rows).sum())
         gap = (value - lower_bound(group, dual)) / max(1.0, abs(value))
         return gap <= self.tol or self.expired()
 
 
-def sides(mu: Array) -> Iterator[Array]:
+def by_newton(group: GroupForm) -> bool:
+    """Tell whether interior point takes a convex program."""
+    return group.separable and not isinstance(group, PooledForm)
+
+
+def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:
     """Yield what neurons that add to each output, or subtract from it, are priced at."""
-    for column in np.atleast_2d(mu.T):
+    for column in np.atleast_2d(form.spread(mu).T):
         yield column
         yield -column
 

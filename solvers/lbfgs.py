@@ -19,7 +19,7 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import Dual, NetworkForm, Neurons, outputs_of
+from convexnn.forms import Dual, NetworkForm, Neurons, PooledNetworkForm, outputs_of
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive_int
 from convexnn.solvers.envelope import Envelope
@@ -45,7 +45,9 @@ class Lbfgs:
     """
 
     name = "lbfgs"
-    capabilities = Capabilities(forms=(NetworkForm,), warm_start=True, best_tol=np.inf)
+    capabilities = Capabilities(
+        forms=(NetworkForm, PooledNetworkForm), warm_start=True, best_tol=np.inf
+    )
 
     def available(self) -> str | None:
         """Return None: it is always there."""
@@ -60,9 +62,9 @@ class Lbfgs:
         import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
 
     def memory(self, size: Size) -> dict[str, float]:
-        """Return ``8 w (5 n + 50 d)`` for w neurons: hidden layers, and L-BFGS's history."""
+        """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history."""
         neurons = size.outputs * WIDTH
-        return {"its hidden layers": 8.0 * neurons * (5 * size.n + 50 * size.d)}
+        return {"its hidden layers": 8.0 * neurons * (5 * size.n * size.bag + 50 * size.d)}
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -256,12 +258,12 @@ class Layers:
         form = self.form
         U, a, s = self._split(x)
         hidden = form.X @ U
-        active = form.activate(hidden)
+        active = form.pooled(form.activate(hidden))
         z = self.wiring.output(active, a)
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        back = np.where(hidden > 0.0, 1.0, form.leak) * self.wiring.back(slope)
+        back = np.where(hidden > 0.0, 1.0, form.leak) * form.spread(self.wiring.back(slope))
         gradient = np.concatenate(
             [
                 ((form.X.T @ back) * a + form.beta * U).ravel(),
@@ -311,11 +313,12 @@ class Parts:
         weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
         s = x[2 * cut :]
         hidden = form.X @ weights
-        z = self.wiring.output(form.activate(hidden), self.sign)
+        z = self.wiring.output(form.pooled(form.activate(hidden)), self.sign)
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        back = np.where(hidden > 0.0, 1.0, form.leak) * (self.wiring.back(slope) * self.sign)
+        own = form.spread(self.wiring.back(slope)) * self.sign
+        back = np.where(hidden > 0.0, 1.0, form.leak) * own
         through = (form.X.T @ back).ravel()
         gradient = np.concatenate(
             [through + form.beta, -through + form.beta, form.X.T @ slope if form.skip else s]

@@ -56,7 +56,7 @@ def distinct(form: NetworkForm, matrices: list[BoolArray]) -> BoolArray:
     if form.leak == 0.0:
         matrix = matrix[:, matrix.any(axis=0)]
     if matrix.shape[1] == 0:
-        return np.ones((len(form.y), 1), np.bool_)
+        return np.ones((len(form.X), 1), np.bool_)
     return matrix[:, first_distinct(matrix)]
 
 

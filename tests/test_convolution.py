@@ -15,10 +15,13 @@ from scipy.optimize import minimize
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.backend import registry
-from convexnn.bound import lower_bound
+from convexnn.backend import Options, registry
+from convexnn.bound import lower_bound, network_bound
 from convexnn.convolution import patches
-from convexnn.forms import CvxpyProgram, Dual, PooledForm
+from convexnn.forms import CvxpyProgram, Dual, NetworkForm, PooledForm, PooledNetworkForm
+from convexnn.relaxation import improve, relaxed_bound
+from convexnn.solvers.lbfgs import Layers, Parts, random_network, search
+from convexnn.solving import automatic
 
 BUILDERS = [cx.ConvGatedReluTraining, cx.ConvReluTraining]
 BETA = 0.02
@@ -222,12 +225,134 @@ def test_gated_without_generators_gets_them_and_bad_patterns_are_refused() -> No
         cx.solve(declared(cx.ConvGatedReluTraining, patterns=noise))
 
 
-@both
-def test_patterns_that_are_too_many_are_sampled_and_said_to_be(build: Any) -> None:
+def test_gates_that_are_too_many_are_sampled_and_said_to_be() -> None:
     X, y = data(30)
-    problem = build(X, y, beta=0.1, filter_size=2)
+    problem = cx.ConvGatedReluTraining(X, y, beta=0.1, filter_size=2)
     assert problem.certify(*problem.initial()).scope == "200 sampled patterns"
     assert len(problem.gates) == 200
+
+
+# Over all patterns, too many to list
+
+SEARCHED: list[tuple[str, str, int]] = [
+    ("squared", "l2", 1),
+    ("squared", "l1", 1),
+    ("hinge", "l2", 1),
+    ("squared", "l2", 3),
+    ("softmax", "l2", 3),
+    ("softmax", "l1", 3),
+]
+searched = pytest.mark.parametrize(("loss", "penalty", "outputs"), SEARCHED)
+
+
+def over_all(loss: str, penalty: str, outputs: int, **changes: Any) -> cx.ConvReluTraining:
+    X, y = data(8, (3, 3))
+    labels: Any = y if outputs == 1 else np.column_stack([y, -y, y**2])
+    if loss != "squared":
+        labels = np.digitize(y, np.quantile(y, [0.5] if outputs == 1 else [0.3, 0.6]))
+    common: dict[str, Any] = {"beta": 0.1, "loss": loss, "penalty": penalty, "filter_size": 2}
+    return cx.ConvReluTraining(X, labels, **common | changes)
+
+
+class Patient:
+    """A reporter whose time is never up."""
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        return False
+
+    def expired(self) -> bool:
+        return False
+
+    def remaining(self) -> None:
+        return None
+
+
+@searched
+def test_hybrid_is_never_worse_than_its_local_search(loss: str, penalty: str, outputs: int) -> None:
+    problem = over_all(loss, penalty, outputs)
+    solution = cx.solve(problem, max_iter=1, tol=1e-4, starts=2, width=6, probes=10)
+    assert solution.backend == "cell-walk"
+    assert solution.certificate.scope.startswith("all patterns; ")
+    form = problem.canonical(PooledNetworkForm)
+    found = search(form, 2, 6, Options(1e-4, None, 0, {}), Patient(), mixed=True)
+    values = [problem.objective(network) for network in found]
+    assert solution.objective <= min(values) + 1e-9
+    assert solution.bound <= min(values)
+    if penalty == "l2":
+        assert abs(cost(problem, solution.model) - solution.objective) <= 1e-9
+    random = cx.solve(over_all(loss, penalty, outputs, patterns=5), tol=1e-4)
+    assert solution.objective < random.objective
+
+
+def test_hybrid_proves_the_global_optimum() -> None:
+    solution = cx.solve(over_all("squared", "l2", 1), tol=1e-4, starts=2, probes=30)
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.certificate.scope.startswith("all patterns; within")
+    assert len(solution.model) > 0
+
+
+@searched
+def test_slope_of_the_pooled_network_is_its_difference(
+    loss: str, penalty: str, outputs: int
+) -> None:
+    form = over_all(loss, penalty, outputs).canonical(PooledNetworkForm)
+    begin = random_network(form, 6, np.random.default_rng(1))
+    layers: Any = (Layers if penalty == "l2" else Parts)(form, begin)
+    x = layers.pack(begin)
+    network = layers.unpack(x)
+    assert np.isclose(layers.value(x, form.loss)[0], form.objective(network), rtol=1e-12)
+    if not np.isfinite(form.loss.curvature):
+        return
+    direction = np.random.default_rng(2).standard_normal(len(x))
+    ends = [layers.value(x + step * direction, form.loss)[0] for step in (1e-6, -1e-6)]
+    slope = float(layers.value(x, form.loss)[1] @ direction)
+    assert np.isclose((ends[0] - ends[1]) / 2e-6, slope, rtol=1e-5)
+
+
+@cache
+def networks(loss: str, penalty: str, outputs: int) -> tuple[PooledNetworkForm, float]:
+    """A problem over all patterns and the best network that local search finds."""
+    form = over_all(loss, penalty, outputs).canonical(PooledNetworkForm)
+    found = search(form, 4, 6, Options(1e-6, None, 0, {}), Patient())
+    return form, min(form.objective(network) for network in found)
+
+
+@searched
+@often
+@given(seed=st.integers(0, 10**6), size=st.floats(1e-3, 1e3), nodes=st.sampled_from([0, 100]))
+def test_no_guess_bounds_above_a_network(
+    loss: str, penalty: str, outputs: int, seed: int, size: float, nodes: int
+) -> None:
+    form, best = networks(loss, penalty, outputs)
+    mu = size * np.random.default_rng(seed).standard_normal(form.y.shape)
+    assert network_bound(form, mu, nodes=nodes) <= best
+    if outputs == 1:
+        assert relaxed_bound(form, mu, iterations=20) <= best
+
+
+def test_relaxation_bounds_from_below_and_by_something() -> None:
+    form, best = networks("squared", "l2", 1)
+    zero = 0.5 * float(form.y @ form.y)
+    bound = relaxed_bound(form, improve(form, form.y))
+    assert relaxed_bound(form, form.y) < 0.85 * best < 0.9 * best < bound <= best < 0.9 * zero
+
+
+def test_filter_of_the_whole_image_is_searched_as_the_plain_network() -> None:
+    X, y = data(30, (2, 2))
+    image = cx.ConvReluTraining(X, y, beta=0.1, filter_size=2)
+    ours = image.canonical(PooledNetworkForm)
+    theirs = cx.ReluTraining(X.reshape(30, 4), y, beta=0.1).canonical(NetworkForm)
+    network = random_network(ours, 8, np.random.default_rng(0))
+    assert np.isclose(ours.objective(network), theirs.objective(network), rtol=1e-14)
+    assert np.isclose(network_bound(ours, y, nodes=99), network_bound(theirs, y, nodes=99))
+
+
+def test_engines_that_need_patterns_say_how_many_there_may_be() -> None:
+    reasons = cx.backends(over_all("squared", "l2", 1)).reasons
+    assert "at most 2,000 are listed" in str(reasons["admm"])
+    assert reasons["lbfgs"] is None
+    with pytest.raises(cx.BackendError, match="give patterns, or use an engine that searches"):
+        cx.solve(over_all("squared", "l2", 1), "fista")
 
 
 # Around the program
@@ -285,6 +410,52 @@ def test_labels_come_back() -> None:
     assert "gated filters of 3 x 3 x 1" in repr(solution.model)
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax", "hinge", "logistic"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_loss_on_other_examples_is_that_on_the_same_ones(loss: str, outputs: int) -> None:
+    if loss == "softmax" and outputs == 1:
+        return
+    X, y = data(30)
+    cuts = np.quantile(y, [0.5] if outputs == 1 else [0.3, 0.6])
+    labels: Any = np.array(["a", "b", "c"])[np.digitize(y, cuts)]
+    if loss == "squared":
+        labels = y if outputs == 1 else np.column_stack([y, -y, y**2])
+    several = "one-vs-rest" if outputs == 3 and loss in ("hinge", "logistic") else None
+    problem = cx.ConvReluTraining(
+        X, labels, beta=0.1, loss=loss, patterns=5, multiclass=several, bias=True
+    )
+    solution = cx.solve(problem, tol=1e-3)
+    fit = solution.objective - 0.5 * problem.beta * sum(
+        float(np.sum(part**2))
+        for part in (solution.model.filters, solution.model.bias, solution.model.alpha)
+    )
+    assert np.isclose(problem.holdout(solution.model, X, labels), fit / 30, rtol=1e-9)
+    with refused("y must hold 30 labels, each a|y must have (one entry|one row|shape)"):
+        problem.holdout(solution.model, X, labels[:-1])
+
+
+def test_patterns_of_local_search_serve_gates() -> None:
+    problem = over_all("softmax", "l2", 3)
+    found = cx.local_patterns(problem, starts=2, width=6)
+    again = over_all("softmax", "l2", 3, patterns=found)
+    assert np.array_equal(again.data @ np.asarray(found.generators) >= 0.0, found.matrix)
+    search_alone = cx.solve(problem, "lbfgs", starts=2, width=6)
+    assert cx.solve(again, "fista", tol=1e-4).objective <= search_alone.objective + 1e-3
+
+
+def test_what_is_for_networks_of_two_layers_refuses_a_convolution() -> None:
+    X, _ = data()
+    rows, labels = X.reshape(12, 16), np.arange(12) % 2
+    model: Any = cx.ConvNetwork(
+        np.ones((1, 2, 2, 1)), np.ones((1, 1)), np.zeros(1), classes=np.array([0, 1])
+    )
+    for judge in (cx.robustness, cx.attack):
+        with refused("network must be a TwoLayerNetwork, got ConvNetwork"):
+            judge(model, rows, labels, radius=0.1)
+    with refused("network must be a TwoLayerNetwork, got ConvNetwork"):
+        cx.lipschitz(model, rows, radius=0.1)
+
+
 def test_single_precision_takes_convolutions_and_torch_does_not() -> None:
     problem = declared(cx.ConvGatedReluTraining)
     solution = cx.solve(problem, "fista", dtype="float32")
@@ -294,9 +465,25 @@ def test_single_precision_takes_convolutions_and_torch_does_not() -> None:
 
 
 @both
+def test_automatic_choice_goes_by_the_loss_and_the_weights_for_each_example(build: Any) -> None:
+    X, y = data(30)
+    classes = np.digitize(y, np.quantile(y, [0.3, 0.6]))
+    common: dict[str, Any] = {"beta": 0.1, "filter_size": 2}
+    assert automatic(build(X, y, patterns=20, **common)) == "admm"
+    assert automatic(build(X, classes, loss="softmax", patterns=20, **common)) == "fista"
+    assert automatic(build(X, classes, loss="softmax", patterns=5, **common)) == "admm"
+    for loss in ("hinge", "logistic"):
+        rest = build(X, classes, loss=loss, multiclass="one-vs-rest", patterns=20, **common)
+        assert automatic(rest) == "admm"
+    if build is cx.ConvReluTraining:
+        few = data(3, (3, 3))
+        assert automatic(build(*few, **common)) == automatic(build(X, y, **common)) == "cell-walk"
+
+
+@both
 def test_engines_that_read_no_pooled_form_say_so(build: Any) -> None:
     reasons = cx.backends(declared(build)).reasons
-    for name in ("ipm", "cell-walk", "lbfgs"):
+    for name in ("ipm", "cell-walk", "lbfgs", "semismooth"):
         assert "offers PooledForm, CvxpyProgram" in str(reasons[name])
 
 

@@ -16,6 +16,7 @@ from convexnn.forms import (
     NetworkForm,
     Neurons,
     PooledForm,
+    PooledNetworkForm,
     worst_prediction,
 )
 from convexnn.median import MedianForm, Sight
@@ -109,8 +110,9 @@ def suggested(problem: Problem[Any], primal: Any) -> Any:
     0.0
     """
     offered = problem.forms()
-    if NetworkForm in offered:
-        network = problem.canonical(NetworkForm)
+    searched = PooledNetworkForm if PooledNetworkForm in offered else NetworkForm
+    if searched in offered:
+        network = problem.canonical(searched)
         return Dual(-network.loss.gradient(network.predict(primal), network.y))
     pooled = PooledForm in offered
     if pooled or GroupForm in offered:
