@@ -10,6 +10,7 @@ from convexnn.forms import GroupForm, PooledForm
 from convexnn.problem import ProblemError
 from convexnn.screening import Critical, critical
 
+ROUNDING = 1e-13  # share of the largest response that there could be below which it is none
 VANISHED = 1e-8  # slope of the loss at the free part's fit, relative to that at zero
 
 
@@ -64,7 +65,9 @@ def _critical(problem: Any) -> Critical:
         )
     found = critical(form, float(problem.design.slack))
     first = float(np.linalg.norm(form.loss.gradient(np.zeros(len(form.y)), form.y)))
-    if float(np.linalg.norm(found.mu)) <= VANISHED * first or found.beta <= 0.0:
+    length = float(np.linalg.norm(found.mu))
+    size = float(np.linalg.norm(form.X)) * float(np.max(np.abs(form.slopes)))
+    if length <= VANISHED * first or found.beta <= ROUNDING * size * length:
         raise ProblemError(
             "beta_max is 0, the network has no neurons at any beta: without them the loss is "
             "already at its least"

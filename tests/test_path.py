@@ -396,6 +396,39 @@ def test_a_free_part_that_fits_everything_leaves_no_path(loss: str) -> None:
         cx.beta_max(declared)
 
 
+def test_neurons_that_the_free_part_makes_useless_leave_no_path() -> None:
+    """Under one pattern of ones a neuron is a part of the free fit: its response is rounding."""
+    X, y = data("squared")
+    ones = np.ones((N, 1), dtype=bool)
+    declared = cx.ReluTraining(np.abs(X) + 0.1, 1e3 * y, beta=1.0, skip=True, patterns=ones)
+    with pytest.raises(cx.ProblemError, match="beta_max is 0"):
+        cx.beta_max(declared)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber", "squared"])
+def test_a_free_part_of_badly_scaled_columns_takes_few_steps(loss: str) -> None:
+    X, y = data(loss, n=12)
+    declared = cx.ReluTraining(
+        X * np.array([10.0, 1e-2, 1e-3]), y, beta=1.0, loss=loss, skip=True, patterns=P
+    )
+    for beta in cx.beta_max(declared) * np.array([1.01, 0.2]):
+        cold = cx.solve(declared.at(beta), "cvxpy:clarabel", tol=1e-7)
+        found = cx.solve(declared.at(beta), "semismooth", tol=1e-7, max_iter=80)
+        assert found.status is cx.Status.OPTIMAL
+        assert found.objective == pytest.approx(cold.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [2, 22])
+def test_steps_that_rounding_hides_do_not_end_a_path(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((18, 3))
+    first, second = (10.0 * np.maximum(X @ rng.standard_normal(3), 0.0) for _ in range(2))
+    y = first - second + 0.1 * rng.standard_normal(18)
+    declared = cx.ReluTraining(X, y, beta=1.0, loss="huber", skip=True, patterns=7, leak=0.1)
+    found = cx.path(declared, count=6, ratio=3e-3, tol=1e-8)
+    assert [s.status.name for s in found.solutions] == 6 * ["OPTIMAL"]
+
+
 @dataclass(frozen=True)
 class Plain:
     X: Array
