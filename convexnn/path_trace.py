@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,14 +34,34 @@ class Watch:
         return self.stopped
 
 
-class Trace(NamedTuple):
-    """Points along beta, and whether all were reached."""
+class Trace:
+    """Points along beta: each is solved from the ones before, and none is lost once it is done.
 
-    solutions: list[Solution]
-    counts: list[Counts]
-    seconds: list[float]
-    whole: bool
-    message: str
+    Attributes
+    ----------
+    points : list of (Solution, Counts, float)
+        Each with its seconds.
+    ended : str or None
+        What ended the path before its last beta.
+    remark : str
+        What there is to say of all points.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[tuple[Solution, Counts, float]] = []
+        self.ended: str | None = None
+        self.remark = ""
+
+    @property
+    def solutions(self) -> list[Solution]:
+        """Return the solutions."""
+        return [solution for solution, *_ in self.points]
+
+    @property
+    def message(self) -> str:
+        """Return what there is to say of the path."""
+        end = f"Ended by {self.ended} after {len(self.points)} points." if self.ended else ""
+        return f"{self.remark} {end}".strip()
 
 
 def trace(
@@ -53,6 +73,24 @@ def trace(
     time_limit: float | None,
 ) -> Trace:
     """Solve along betas until the last, the time limit or an interruption."""
+    done = Trace()
+    try:
+        done.ended = _solve(done, problem, betas, backend, screen, run, time_limit)
+    except KeyboardInterrupt:
+        done.ended = "an interruption"
+    return done
+
+
+def _solve(
+    done: Trace,
+    problem: Any,
+    betas: Array,
+    backend: str | Backend,
+    screen: bool,
+    run: dict[str, Any],
+    time_limit: float | None,
+) -> str | None:
+    """Add points; return what ended them, None after the last."""
     begin = time.perf_counter()
     first = problem.at(float(betas[0]))
     ready = compile(first, _engine(first, backend))
@@ -61,42 +99,32 @@ def trace(
     narrow: WorkingSet | None = None
     if screen and smooth:
         narrow = WorkingSet(ready.backend, ready.form, first.design.slack)
-    message = ""
     if screen and narrow is None:
-        message = "No pattern was screened: that takes a smooth loss, and cones or gates."
-    done = Trace([], [], [], True, message)
+        done.remark = "No pattern was screened: that takes a smooth loss, and cones or gates."
     for beta in betas:
         spent = time.perf_counter() - begin
         left = None if time_limit is None else time_limit - spent
         if left is not None and left <= 0.0:
-            return done._replace(whole=False, message=_ended(message, "the time limit", done))
+            return "the time limit"
         point = problem.at(float(beta))
         form = point.canonical(type(ready.form))
         engine: Backend = ready.backend if narrow is None else narrow
         if narrow is not None:
             narrow.solved = 0
-        start = _ahead(done.solutions, float(beta)) if warm else None
+        start = _ahead(done.solutions[-2:], float(beta)) if warm else None
         if isinstance(form, GroupForm) and start is not None and not _fits(form, start[0]):
             start = None
-        compile_s = 0.0 if done.solutions else ready.compile_s
+        compile_s = 0.0 if done.points else ready.compile_s
         compiled = Compiled(point, engine, form, compile_s, trivial=start is None)
-        try:
-            solution = compiled.run(start=start, time_limit=left, **run)
-        except KeyboardInterrupt:
-            return done._replace(whole=False, message=_ended(message, "an interruption", done))
+        solution = compiled.run(start=start, time_limit=left, **run)
         if solution.status in (Status.STOPPED, Status.TIME_LIMIT):  # nor is its point done
-            why = "the time limit" if solution.status is Status.TIME_LIMIT else "an interruption"
-            return done._replace(whole=False, message=_ended(message, why, done))
-        done.solutions.append(solution)
-        done.seconds.append(time.perf_counter() - begin - spent)
-        done.counts.append(_counts(narrow, form, solution))
+            late = solution.status is Status.TIME_LIMIT
+            return "the time limit" if late else "an interruption"
+        counts = _counts(narrow, form, solution)
+        done.points.append((solution, counts, time.perf_counter() - begin - spent))
         if run["callback"].stopped or INTERRUPTED in solution.message:
-            return done._replace(whole=False, message=_ended(message, "an interruption", done))
-    return done
-
-
-def _ended(message: str, why: str, done: Trace) -> str:
-    return f"{message} Ended by {why} after {len(done.solutions)} points.".strip()
+            return "an interruption"
+    return None
 
 
 def _engine(problem: Any, backend: str | Backend) -> str | Backend:

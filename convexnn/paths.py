@@ -109,9 +109,10 @@ def path(
     run = {"tol": tol, "callback": Watch(callback), "threads": threads, **options}
     done = trace(problem, asked, backend, screen, run, time_limit)
     held: Validation | None = None
+    message = done.message
     if folds is not None:
         parts = []
-        for train, test in rows if done.whole else []:
+        for train, test in rows if not done.ended else []:
             left = None
             if time_limit is not None:
                 left = max(time_limit - (time.perf_counter() - begin), 1e-3)
@@ -119,17 +120,17 @@ def path(
                 warnings.simplefilter("ignore", UserWarning)  # said once, of all examples
                 part = part_of(problem, train, {})
             parts.append((trace(part, asked, backend, screen, run, left), test))
-            if not parts[-1][0].whole:
+            if parts[-1][0].ended:
+                message += f" Cross-validation ended by {parts[-1][0].ended}."
                 break
-        held = _validated(problem, parts, folds, len(done.solutions))
-    solutions = tuple(done.solutions)
+        held = _validated(problem, parts, folds, len(done.points))
     return Path(
-        asked[: len(solutions)],
-        solutions,
-        tuple(done.counts),
-        np.array(done.seconds),
+        asked[: len(done.points)],
+        tuple(done.solutions),
+        tuple(counts for _, counts, _ in done.points),
+        np.array([seconds for *_, seconds in done.points]),
         held,
-        done.message,
+        message.strip(),
     )
 
 
@@ -166,7 +167,7 @@ def _validated(
     problem: Any, parts: list[tuple[Trace, Any]], folds: int, reached: int
 ) -> Validation:
     """Grade every fit on its fold, as far as all folds came."""
-    k = min([reached, *(len(done.solutions) for done, _ in parts)])
+    k = min([reached, *(len(done.points) for done, _ in parts)])
     k = k if len(parts) == folds else 0
     classes = problem.labels.classes is not None
     losses, gaps, hits = np.zeros((k, folds)), np.zeros((k, folds)), np.zeros((k, folds))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convexnn as cx
+from convexnn import path_trace
 from convexnn.arrays import Array, BoolArray
 from convexnn.bound import correlations, repaired
 from convexnn.forms import Dual, GroupForm
@@ -319,6 +320,29 @@ def test_a_stopped_path_keeps_what_is_done(how: str) -> None:
     assert found.validation is not None
     assert len(found.validation.losses) == 0
     assert len(str(found).splitlines()) == len(found) + 2
+
+
+@pytest.mark.parametrize("where", ["compile", "_counts", "_ahead"])
+def test_an_interruption_between_two_points_loses_none(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a fold is prepared: its compilation may list patterns for long."""
+    known, calls = getattr(path_trace, where), []
+
+    def broken(*words: Any) -> Any:
+        calls.append(words)
+        if len(calls) == (2 if where == "compile" else 4):
+            raise KeyboardInterrupt
+        return known(*words)
+
+    monkeypatch.setattr(path_trace, where, broken)
+    found = cx.path(problem("gated"), count=5, folds=2)
+    assert len(found) == {"compile": 5, "_counts": 3, "_ahead": 3}[where]
+    assert found.validation is not None
+    assert len(found.validation.losses) == 0
+    fold = where == "compile"
+    assert ("an interruption after 3 points" in found.message) == (not fold)
+    assert ("Cross-validation ended by an interruption." in found.message) == fold
 
 
 def test_the_time_limit_is_for_the_whole_path() -> None:
