@@ -174,6 +174,8 @@ class Path:
         return frame
 
     def __str__(self) -> str:
+        if not len(self):
+            return self.message
         frame = self.frame
         for name, form in COLUMNS.items():
             if name in frame:

@@ -351,6 +351,8 @@ def test_the_time_limit_is_for_the_whole_path() -> None:
     found = cx.path(declared, count=2000, time_limit=0.2)
     assert len(found) < 2000
     assert "the time limit" in found.message
+    none = cx.path(declared, [1.0], time_limit=1e-9)
+    assert str(none) == "Ended by the time limit after 0 points."
 
 
 def test_table_and_figure(tmp_path: Any) -> None:
