@@ -49,7 +49,9 @@ GROWTH = 5.0  # of sigma from one outer step to the next
 LARGEST = 1e8  # sigma, in the same units
 INNER = 0.2  # gap of an outer step's program, as a share of the squared step, that ends it
 DECREASE = 1e-4  # share of the predicted decrease that a step must bring
-FLATTER = 0.9  # by which a step must flatten the merit where its decrease is lost in rounding
+FLATTER = 0.9  # slope after a step, as a share of that before, that shows progress
+CLEAR = 1e3  # roundings by which the merit must fall to show progress
+PATIENCE = 5  # steps in a row without, after which sigma is too large
 SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
@@ -153,6 +155,7 @@ class Newton:
         self.free = np.zeros((len(form.X), 0)) if self.straight is None else self.straight.columns
         self.u, self.s = np.zeros((form.blocks, d)), np.zeros(self.free.shape[1])
         self.gram: Array | None = None
+        self.stale = 0
         if start is not None:
             primal, dual = start
             self.u = form.rows(primal)
@@ -177,7 +180,7 @@ class Newton:
     def step(self) -> bool:
         """Make one Newton step with a line search; False where none is long enough.
 
-        Where rounding hides what a step brings, the slope must fall.
+        Nor are there many in a row whose decrease is lost in rounding and that flatten nothing.
         """
         form, at = self.form, self.at
         lacking = at.lacking
@@ -189,12 +192,12 @@ class Newton:
         while length >= SHORTEST:
             fresh = self.point(at.z + length * move)
             enough = at.value + DECREASE * length * slope
-            hidden = (
-                fresh.value <= enough + room and np.linalg.norm(fresh.lacking) < FLATTER * steep
-            )
-            if fresh.value <= enough - room or hidden:
+            if fresh.value <= enough + room:
+                clear = fresh.value <= at.value - CLEAR * room
+                flatter = np.linalg.norm(fresh.lacking) <= FLATTER * steep
+                self.stale = 0 if clear or flatter else self.stale + 1
                 self.at = fresh
-                return True
+                return self.stale < PATIENCE
             length *= 0.5
         return False
 
@@ -286,6 +289,7 @@ class Newton:
     def _centre(self, factor: float) -> None:
         self.u, self.s = self.at.v, self.at.t
         self.sigma *= factor
+        self.stale = 0
         if self.prox.facets is not None:
             self.prox.facets.value[...] *= factor
         self.at = self.point(self.at.z)
