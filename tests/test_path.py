@@ -422,6 +422,16 @@ def test_a_free_part_that_fits_everything_leaves_no_path(loss: str) -> None:
         cx.beta_max(declared)
 
 
+def test_the_free_part_is_fitted_where_every_residual_is_on_a_slope() -> None:
+    """Far from the data the second derivative of the Huber loss is 0, and no Newton step falls."""
+    X, y = data("squared")
+    declared = cx.ReluTraining(X, 50.0 * y + 100.0, beta=1.0, loss="huber", skip=True, patterns=P)
+    above = declared.at(1.000001 * cx.beta_max(declared))
+    zero = above.initial()[0]._replace(skip=critical(above.canonical(GroupForm)).skip)
+    cold = cx.solve(above, "cvxpy:clarabel", tol=1e-7)
+    assert above.objective(zero) <= cold.objective * (1.0 + 1e-6)
+
+
 def test_neurons_that_the_free_part_makes_useless_leave_no_path() -> None:
     """Under one pattern of ones a neuron is a part of the free fit: its response is rounding."""
     X, y = data("squared")
