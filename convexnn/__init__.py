@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from convexnn.memory import memory_limit as memory_limit
     from convexnn.narrow import NarrowNetwork as NarrowNetwork
     from convexnn.network import TwoLayerNetwork as TwoLayerNetwork
-    from convexnn.paths import Path as Path
-    from convexnn.paths import beta_max as beta_max
+    from convexnn.path_result import Path as Path
+    from convexnn.path_start import beta_max as beta_max
     from convexnn.paths import path as path
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
@@ -137,8 +137,8 @@ _HOME = PROBLEMS | {
     "TwoLayerNetwork": "convexnn.network",
     "NarrowNetwork": "convexnn.narrow",
     "LinearModel": "convexnn.linear",
-    "Path": "convexnn.paths",
-    "beta_max": "convexnn.paths",
+    "Path": "convexnn.path_result",
+    "beta_max": "convexnn.path_start",
     "path": "convexnn.paths",
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",

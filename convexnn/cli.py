@@ -1,4 +1,4 @@
-"""The command line: ``convexnn solve FAMILY | compare FAMILY | bench FAMILY | backends``."""
+"""The command line: ``convexnn solve | compare | bench FAMILY``, ``path DATA``, ``backends``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
-from convexnn.commands import bench_check, median, relu, robust, wasserstein
+from convexnn.commands import bench_check, median, path, relu, robust, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
@@ -54,6 +54,7 @@ bench.command("check")(bench_check.check)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
+app.command("path")(path.path)
 
 
 @app.command()

@@ -114,17 +114,20 @@ def free_fit(form: GroupForm) -> Array:
         right = X.T @ slope
         if np.linalg.norm(slope) <= VANISHING * first:
             break
-        weighted = X * loss.hessian(z, y)[:, None]
-        matrix = X.T @ weighted
         damping = 1e-12 * loss.curvature * float(np.sum(np.square(X)))
-        step = np.linalg.lstsq(matrix + damping * np.eye(len(s)), -right, rcond=None)[0]
-        value, length = float(np.sum(loss.value(z, y))), 1.0
-        while length > 1e-10:
-            fresh = X @ (s + length * step)
-            fall = 1e-4 * length * float(right @ step)
-            if float(np.sum(loss.value(fresh, y))) <= value + fall:
-                break
-            length *= 0.5
+        value = float(np.sum(loss.value(z, y)))
+        for h in (loss.hessian(z, y), np.full_like(z, loss.curvature)):  # the last always falls
+            matrix = X.T @ (X * h[:, None]) + damping * np.eye(len(s))
+            step, length = np.linalg.lstsq(matrix, -right, rcond=None)[0], 1.0
+            while length > 1e-10:
+                fresh = X @ (s + length * step)
+                fall = 1e-4 * length * float(right @ step)
+                if float(np.sum(loss.value(fresh, y))) <= value + fall:
+                    break
+                length *= 0.5
+            else:
+                continue
+            break
         else:
             break
         s, z = s + length * step, fresh

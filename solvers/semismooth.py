@@ -16,7 +16,8 @@ for the Euclidean norm and ``N N'`` for the l1 norm, and 0 where ``v_b = 0``: a 
 one matrix of the free dimensions of the active blocks, or of the examples if those are fewer,
 whatever the number of patterns (Li, Sun & Toh 2018, "A highly efficient semismooth Newton augmented
 Lagrangian method for solving lasso problems"; the projection on a face is the Jacobian of Han &
-Sun 1997). It starts best from a solution of a neighbouring problem.
+Sun 1997). It starts best from a solution of a neighbouring problem. The free part costs nothing, so
+s is written in a basis in which X has orthogonal columns of one length.
 """
 
 from __future__ import annotations
@@ -48,12 +49,16 @@ GROWTH = 5.0  # of sigma from one outer step to the next
 LARGEST = 1e8  # sigma, in the same units
 INNER = 0.2  # gap of an outer step's program, as a share of the squared step, that ends it
 DECREASE = 1e-4  # share of the predicted decrease that a step must bring
+FLATTER = 0.9  # slope after a step, as a share of that before, that shows progress
+CLEAR = 1e3  # roundings by which the merit must fall to show progress
+PATIENCE = 5  # steps in a row without, after which sigma is too large
 SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
 ROUNDING = 1e-14
 CROWDED = 0.7  # weights in use, as a share of the examples, from which these are the smaller side
 DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
+DEPENDENT_COLUMNS = 1e-13  # a direction of the data this short, relative to the longest, is none
 FLAT = 1e-300  # smallest second derivative that is told from 0
 
 
@@ -119,13 +124,22 @@ class Semismooth:
 
 @dataclass(frozen=True)
 class Point:
-    """Outputs, their multipliers, and what the prox makes of these; ``value`` is the merit."""
+    """Outputs, their multipliers, and what the prox makes of these.
+
+    ``fit`` is the output of ``v`` and ``t``, ``z`` at the minimum of the merit ``value``.
+    """
 
     z: Array
     mu: Array
     v: Array
     t: Array
+    fit: Array
     value: float
+
+    @property
+    def lacking(self) -> Array:
+        """Return minus the slope of the merit."""
+        return self.z - self.fit
 
 
 class Newton:
@@ -137,14 +151,19 @@ class Newton:
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
         self.sigma = sigma or FIRST * self.unit
-        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(d)
+        self.straight = Straight(form.X) if form.skip else None
+        self.free = np.zeros((len(form.X), 0)) if self.straight is None else self.straight.columns
+        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(self.free.shape[1])
         self.gram: Array | None = None
+        self.stale = 0
         if start is not None:
             primal, dual = start
-            self.u, self.s = form.rows(primal), primal.skip.copy()
+            self.u = form.rows(primal)
+            if self.straight is not None:
+                self.s = self.straight.there(primal.skip)
             if dual is not None:
                 self.prox.start(dual, self.sigma)
-        self.at = self.point(form.predict(self.u) + form.X @ self.s)
+        self.at = self.point(form.predict(self.u) + self.free @ self.s)
 
     def point(self, z: Array) -> Point:
         """Return what the outputs z stand for."""
@@ -152,24 +171,33 @@ class Newton:
         slope = form.loss.gradient(z, form.y)
         mu = -slope
         v = self.prox(self.u + sigma * form.correlate(mu), sigma)
-        t = self.s + sigma * (form.X.T @ mu) if form.skip else self.s
-        squares = float(np.vdot(v, v)) + (float(t @ t) if form.skip else 0.0)
+        t = self.s + sigma * (self.free.T @ mu)
+        squares = float(np.vdot(v, v)) + float(t @ t)
         conjugate = float(np.sum(z * slope - form.loss.value(z, form.y)))
-        return Point(z, mu, v, t, conjugate + squares / (2.0 * sigma))
+        fit = form.predict(v) + self.free @ t
+        return Point(z, mu, v, t, fit, conjugate + squares / (2.0 * sigma))
 
     def step(self) -> bool:
-        """Make one Newton step with a line search; False where none is long enough."""
+        """Make one Newton step with a line search; False where none is long enough.
+
+        Nor are there many in a row whose decrease is lost in rounding and that flatten nothing.
+        """
         form, at = self.form, self.at
-        lacking = at.z - form.predict(at.v) - (form.X @ at.t if form.skip else 0.0)
+        lacking = at.lacking
         change, move = self.direction(lacking, form.loss.hessian(at.z, form.y))
         slope = -float(lacking @ change)
         room = ROUNDING * max(1.0, abs(at.value))
+        steep = float(np.linalg.norm(lacking))
         length = 1.0
         while length >= SHORTEST:
             fresh = self.point(at.z + length * move)
-            if fresh.value <= at.value + DECREASE * length * slope + room:
+            enough = at.value + DECREASE * length * slope
+            if fresh.value <= enough + room:
+                clear = fresh.value <= at.value - CLEAR * room
+                flatter = np.linalg.norm(fresh.lacking) <= FLATTER * steep
+                self.stale = 0 if clear or flatter else self.stale + 1
                 self.at = fresh
-                return True
+                return self.stale < PATIENCE
             length *= 0.5
         return False
 
@@ -219,7 +247,7 @@ class Newton:
             owner, entry = np.nonzero(v)
             factors = np.eye(d)[entry]
         blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % form.slopes.shape[1]]
-        return np.hstack([blocks, form.X]) if form.skip else blocks
+        return np.hstack([blocks, self.free]) if form.skip else blocks
 
     def _by_examples(self, active: Index, root: Array, right: Array) -> tuple[Array, Array]:
         """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
@@ -244,9 +272,9 @@ class Newton:
 
     def advance(self) -> None:
         """Move the centre to the point at hand once its own program is solved well enough."""
-        form, at, sigma = self.form, self.at, self.sigma
+        at, sigma = self.at, self.sigma
         moved = float(np.sum(np.square(at.v - self.u)) + np.sum(np.square(at.t - self.s)))
-        held = float(np.sum(np.square(self.u)) + (np.sum(np.square(self.s)) if form.skip else 0.0))
+        held = float(np.sum(np.square(self.u)) + np.sum(np.square(self.s)))
         inner = self.value() + 0.5 * (moved - held) / sigma + at.value
         if inner <= INNER * 0.5 * moved / sigma + ROUNDING * max(1.0, abs(at.value)):
             self._centre(min(GROWTH, max(LARGEST * self.unit / sigma, 1.0)))
@@ -261,6 +289,7 @@ class Newton:
     def _centre(self, factor: float) -> None:
         self.u, self.s = self.at.v, self.at.t
         self.sigma *= factor
+        self.stale = 0
         if self.prox.facets is not None:
             self.prox.facets.value[...] *= factor
         self.at = self.point(self.at.z)
@@ -268,8 +297,9 @@ class Newton:
     def value(self) -> float:
         """Return the objective at the primal point."""
         form, at = self.form, self.at
-        z = form.predict(at.v) + (form.X @ at.t if form.skip else 0.0)
-        return float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(form.norm.value(at.v)))
+        return float(
+            np.sum(form.loss.value(at.fit, form.y)) + form.beta * np.sum(form.norm.value(at.v))
+        )
 
     def gap(self) -> float:
         """Return an estimate of the relative gap: the dual point is scaled by what it may lack."""
@@ -282,8 +312,40 @@ class Newton:
 
     def points(self) -> tuple[Neurons, Any]:
         """Return the primal and the dual point at hand."""
-        at = self.at
-        return self.form.neurons(at.v, at.t.copy()), self.prox.dual(at.mu, self.sigma)
+        at, form = self.at, self.form
+        skip = form.still() if self.straight is None else self.straight.back(at.t)
+        return form.neurons(at.v, skip), self.prox.dual(at.mu, self.sigma)
+
+
+class Straight:
+    """Coordinates of a free linear part in which the data has orthogonal columns of one length.
+
+    Examples
+    --------
+    >>> there = Straight(np.array([[1e3, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    >>> s = np.array([2.0, 3.0])
+    >>> np.allclose(there.columns @ there.there(s), [2e3, 3.0, 3.0])
+    True
+    >>> np.allclose(there.back(there.there(s)), s)
+    True
+    """
+
+    def __init__(self, X: Array) -> None:
+        left, sizes, right = np.linalg.svd(X, full_matrices=False)
+        rank = int(np.sum(sizes > DEPENDENT_COLUMNS * sizes[0]))
+        length = float(np.linalg.norm(sizes)) / np.sqrt(X.shape[1])
+        self.columns = np.ascontiguousarray(length * left[:, :rank])
+        self._right, self._stretch = right[:rank], sizes[:rank] / length
+
+    def there(self, s: Array) -> Array:
+        """Return the coordinates of weights; what the data does not see is lost."""
+        there: Array = self._stretch * (self._right @ s)
+        return there
+
+    def back(self, t: Array) -> Array:
+        """Return the weights."""
+        back: Array = (t / self._stretch) @ self._right
+        return back
 
 
 def _solve(matrix: Array, right: Array) -> Array:

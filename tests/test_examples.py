@@ -109,3 +109,19 @@ def test_a_convolution_stands_that_digits_move_and_a_plain_network_does_not(tmp_
     assert there > 0.85
     assert table["plain"][1] > 0.85
     assert table["plain"][2] < 0.3
+
+
+def test_a_path_screens_patterns_and_chooses_beta(tmp_path: Path) -> None:
+    said = run("path.py", "--out", "figure.png", cwd=tmp_path).splitlines()
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    heads = said[0].split()
+    rows = [dict(zip(heads, line.split(), strict=True)) for line in said[1:9]]
+    assert {row["status"] for row in rows} == {"OPTIMAL"}
+    assert all(float(row["gap"]) <= 1e-6 for row in rows)
+    assert all(int(row["kept"]) + int(row["dropped"]) == 30 for row in rows)
+    assert all(int(row["neurons"]) <= 2 * int(row["kept"]) for row in rows)  # either sign
+    assert int(rows[1]["dropped"]) > 15
+    objectives = [float(row["objective"]) for row in rows]
+    assert objectives == sorted(objectives, reverse=True)
+    chosen = min(rows, key=lambda row: float(row["validation"]))
+    assert f"beta by folds {chosen['beta']}, " in said[-2]

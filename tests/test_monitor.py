@@ -97,3 +97,32 @@ def test_an_optimum_at_zero_is_reached_whatever_the_cones_of_its_remains() -> No
     assert solution.history[-1].iteration <= 60
     assert not solution.primal.V.any()
     assert not solution.primal.W.any()
+
+
+def test_a_point_without_dead_parts_is_certified_once_at_the_end() -> None:
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=4)
+    alive = cx.solve(problem, tol=1e-8)
+    dead = alive.primal._replace(V=np.where(alive.primal.V == 0.0, 1e-12, alive.primal.V))
+    for primal, times in ((alive.primal, 1), (dead, 2)):
+        watch = monitor(Counting(problem))
+        watch.report(1, primal, alive.dual)
+        watch.problem.graded = 0  # type: ignore[attr-defined]
+        kept, _, certificate = watch.finish()
+        assert watch.problem.graded == times  # type: ignore[attr-defined]
+        assert np.array_equal(kept.V, alive.primal.V)
+        assert certificate == problem.certify(kept, alive.dual)
+
+
+class Counting:
+    """A problem that counts how often it certifies."""
+
+    def __init__(self, problem: Any) -> None:
+        self.of, self.graded = problem, 0
+
+    def certify(self, primal: Any, dual: Any) -> Any:
+        self.graded += 1
+        return self.of.certify(primal, dual)
+
+    def prune(self, primal: Any) -> Any:
+        return self.of.prune(primal)

@@ -63,7 +63,7 @@ FLOOR = {
     **dict.fromkeys(("search", "policy", "solving", "comparison", "export", "monitor", "store"), 4),
     **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
     **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
-    **dict.fromkeys(("working_set", "paths"), 4),
+    **dict.fromkeys(("working_set", "path_start", "path_result", "path_trace", "paths"), 4),
     **dict.fromkeys(("__init__", "__main__", "cli", "commands", "bench"), 5),
 }
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convexnn as cx
+from convexnn import path_trace
 from convexnn.arrays import Array, BoolArray
 from convexnn.bound import correlations, repaired
 from convexnn.forms import Dual, GroupForm
@@ -321,12 +322,37 @@ def test_a_stopped_path_keeps_what_is_done(how: str) -> None:
     assert len(str(found).splitlines()) == len(found) + 2
 
 
+@pytest.mark.parametrize("where", ["compile", "_counts", "_ahead"])
+def test_an_interruption_between_two_points_loses_none(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a fold is prepared: its compilation may list patterns for long."""
+    known, calls = getattr(path_trace, where), []
+
+    def broken(*words: Any) -> Any:
+        calls.append(words)
+        if len(calls) == (2 if where == "compile" else 4):
+            raise KeyboardInterrupt
+        return known(*words)
+
+    monkeypatch.setattr(path_trace, where, broken)
+    found = cx.path(problem("gated"), count=5, folds=2)
+    assert len(found) == {"compile": 5, "_counts": 3, "_ahead": 3}[where]
+    assert found.validation is not None
+    assert len(found.validation.losses) == 0
+    fold = where == "compile"
+    assert ("an interruption after 3 points" in found.message) == (not fold)
+    assert ("Cross-validation ended by an interruption." in found.message) == fold
+
+
 def test_the_time_limit_is_for_the_whole_path() -> None:
     X, y = data("squared", n=300)
     declared = cx.ReluTraining(X, y, beta=1.0, patterns=60)
     found = cx.path(declared, count=2000, time_limit=0.2)
     assert len(found) < 2000
     assert "the time limit" in found.message
+    none = cx.path(declared, [1.0], time_limit=1e-9)
+    assert str(none) == "Ended by the time limit after 0 points."
 
 
 def test_table_and_figure(tmp_path: Any) -> None:
@@ -394,6 +420,49 @@ def test_a_free_part_that_fits_everything_leaves_no_path(loss: str) -> None:
     declared = cx.ReluTraining(X, y, beta=1.0, loss=loss, skip=True, patterns=P)
     with pytest.raises(cx.ProblemError, match="beta_max is 0"):
         cx.beta_max(declared)
+
+
+def test_the_free_part_is_fitted_where_every_residual_is_on_a_slope() -> None:
+    """Far from the data the second derivative of the Huber loss is 0, and no Newton step falls."""
+    X, y = data("squared")
+    declared = cx.ReluTraining(X, 50.0 * y + 100.0, beta=1.0, loss="huber", skip=True, patterns=P)
+    above = declared.at(1.000001 * cx.beta_max(declared))
+    zero = above.initial()[0]._replace(skip=critical(above.canonical(GroupForm)).skip)
+    cold = cx.solve(above, "cvxpy:clarabel", tol=1e-7)
+    assert above.objective(zero) <= cold.objective * (1.0 + 1e-6)
+
+
+def test_neurons_that_the_free_part_makes_useless_leave_no_path() -> None:
+    """Under one pattern of ones a neuron is a part of the free fit: its response is rounding."""
+    X, y = data("squared")
+    ones = np.ones((N, 1), dtype=bool)
+    declared = cx.ReluTraining(np.abs(X) + 0.1, 1e3 * y, beta=1.0, skip=True, patterns=ones)
+    with pytest.raises(cx.ProblemError, match="beta_max is 0"):
+        cx.beta_max(declared)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber", "squared"])
+def test_a_free_part_of_badly_scaled_columns_takes_few_steps(loss: str) -> None:
+    X, y = data(loss, n=12)
+    declared = cx.ReluTraining(
+        X * np.array([10.0, 1e-2, 1e-3]), y, beta=1.0, loss=loss, skip=True, patterns=P
+    )
+    for beta in cx.beta_max(declared) * np.array([1.01, 0.2]):
+        cold = cx.solve(declared.at(beta), "cvxpy:clarabel", tol=1e-7)
+        found = cx.solve(declared.at(beta), "semismooth", tol=1e-7, max_iter=80)
+        assert found.status is cx.Status.OPTIMAL
+        assert found.objective == pytest.approx(cold.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [2, 22])
+def test_steps_that_rounding_hides_do_not_end_a_path(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((18, 3))
+    first, second = (10.0 * np.maximum(X @ rng.standard_normal(3), 0.0) for _ in range(2))
+    y = first - second + 0.1 * rng.standard_normal(18)
+    declared = cx.ReluTraining(X, y, beta=1.0, loss="huber", skip=True, patterns=7, leak=0.1)
+    found = cx.path(declared, count=6, ratio=3e-3, tol=1e-8)
+    assert [s.status.name for s in found.solutions] == 6 * ["OPTIMAL"]
 
 
 @dataclass(frozen=True)

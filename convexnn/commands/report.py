@@ -38,10 +38,13 @@ def score(split: Split) -> Callable[[Any], float]:
 
 def show(result: Comparison, console: Console | None = None) -> None:
     """Print the table, with as many of its columns as the terminal has room for."""
+    terminal(console).print(result)
+
+
+def terminal(console: Console | None = None) -> Console:
+    """Return a console as wide as the terminal, a wide one where the output goes elsewhere."""
     console = console or Console()
-    if not console.is_terminal:
-        console = Console(file=console.file, width=WIDE)
-    console.print(result)
+    return console if console.is_terminal else Console(file=console.file, width=WIDE)
 
 
 def alone(solution: Solution, split: Split, *, scored: bool = True) -> Comparison:
