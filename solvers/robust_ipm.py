@@ -32,16 +32,14 @@ from convexnn.solvers.epigraphs import AGAINST, Epigraph, Euclidean, reach
 STALLED = 1e-8  # a step this short leads nowhere
 RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
 REFINED = 2  # times a solution is improved
-STRIDE, GROWING = 3.0, 0.2  # change of an argument for which a loss is near its quadratic model
-LEVEL = 0.1  # of the products to begin with, relative to a neuron's share of the loss
-FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
+LEVEL = 0.01  # of the products to begin with, relative to a neuron's share of the loss
 
 
 class Guard:
     """Inequalities ``slack >= 0``, their multipliers and the changes of both."""
 
     def __init__(self, slack: Array, dual: Array) -> None:
-        self.slack, self.dual = slack, dual
+        self.slack, self.dual, self.count = slack, dual, slack.size
         self.dslack = self.ddual = self.right = slack
 
     @property
@@ -72,6 +70,51 @@ class Guard:
     def products(self) -> float:
         """Return the sum of the complementary products."""
         return float(np.vdot(self.slack, self.dual))
+
+
+class Softplus:
+    """The worst arguments of ``log(1 + e^w)``: their slopes p and the limits 0 and 1 of these."""
+
+    def __init__(self, w: Array, p: Array, level: float) -> None:
+        self.w, self.dw, self.count = w, w, 2 * len(w)
+        self.low, self.high = Guard(p, level / p), Guard(1.0 - p, level / (1.0 - p))
+
+    @property
+    def dual(self) -> Array:
+        """Return the slopes."""
+        return self.low.slack
+
+    @property
+    def weight(self) -> Array:
+        """Return by how much a slope grows with its argument."""
+        low, high = self.low, self.high
+        result: Array = 1.0 / ((1.0 + low.dual) / low.slack + (1.0 + high.dual) / high.slack)
+        return result
+
+    def pull(self, target: float, second: bool) -> Array:
+        """Return the slopes for products of `target` where arguments stay as they are."""
+        p, rest = self.low.slack, self.high.slack
+        lack = self.w - np.log(p) + np.log(rest)
+        lack += self.low.pull(target, second) - self.high.pull(target, second)
+        self.right = p + self.weight * lack
+        return self.right
+
+    def turn(self, dslack: Array, force: Array) -> float:
+        """Keep the changes, that of the arguments being ``-dslack``; return the room."""
+        self.dw, dp = -dslack, self.right - self.dual - force
+        return min(
+            self.low.turn(dp, self.low.weight * dp), self.high.turn(-dp, -self.high.weight * dp)
+        )
+
+    def go(self, step: float) -> None:
+        """Take that share of the changes."""
+        self.w = self.w + step * self.dw
+        self.low.go(step)
+        self.high.go(step)
+
+    def products(self) -> float:
+        """Return the sum of the complementary products."""
+        return self.low.products() + self.high.products()
 
 
 class Side:
@@ -105,7 +148,7 @@ class Side:
         self.by_output = self.share * self.S - self.other * self.rest
         self.give = 1.0 / self.worst.weight + np.sum(1.0 / self.both, axis=1)
 
-    worst: Guard
+    worst: Guard | Softplus
 
 
 class Interior:
@@ -123,6 +166,7 @@ class Interior:
         self.moved = np.flatnonzero(form.moved)
         self.signed = form.slopes * form.signs
         self.kinked = not np.isfinite(form.loss.curvature)
+        self.soft = form.loss.classification and not self.kinked
         self.sides = list(self._sides())
         self._precompute()
         self._begin()
@@ -176,14 +220,19 @@ class Interior:
         ball, k = AGAINST[form.ball], len(self.moved)
         self.reach, self.spread = ball(r, pulled, k, form.radius), ball(s, total, k, form.radius)
         sums = [side.begin(mu[side.rows], r, level) + side.offset for side in self.sides]
-        self.w = np.full(n, -np.inf)
+        self.w = np.zeros(n)  # of a softplus its sides have their own
         for side, lower in zip(self.sides, sums, strict=True):
             e = lower + s[side.rows] + level / mu[side.rows]
             self.w[side.rows] = np.maximum(self.w[side.rows], e)
         for side, lower in zip(self.sides, sums, strict=True):
-            slack = self.w[side.rows] - lower - s[side.rows]
-            side.worst = Guard(slack, mu[side.rows].copy())
-        self.guards = [g for side in self.sides for g in (side.left, side.right, side.worst)]
+            e, slopes = lower + s[side.rows], mu[side.rows].copy()
+            if self.soft:
+                side.worst = Softplus(e, slopes, level)
+            else:
+                side.worst = Guard(self.w[side.rows] - e, slopes)
+        self.guards: list[Guard | Softplus] = [side.worst for side in self.sides]
+        for side in self.sides:
+            self.guards += [side.left, side.right]
         if self.kinked:
             self.floor = Guard(self.w.copy(), 1.0 - mu)
             self.guards.append(self.floor)
@@ -193,7 +242,7 @@ class Interior:
             self.turned = 2.0 * form.slopes - 1.0
             self.lacking = -r - self.facets.slack
         self.cones = self.norm, self.reach, self.spread
-        self.count = sum(g.slack.size for g in self.guards) + sum(c.count for c in self.cones)
+        self.count = sum(g.count for g in self.guards) + sum(c.count for c in self.cones)
         self.residual = 1.0
 
     # What is read from a point
@@ -250,13 +299,12 @@ class Interior:
         self.of_norm, self.of_reach, self.of_spread = (cone.scale() for cone in self.cones)
         for side in self.sides:
             side.scale()
-        argument = -form.y * self.w if form.loss.classification else form.y + self.w
         if self.kinked:
             self.curve, self.slope = self.floor.weight, np.ones(self.n)
+        elif self.soft:
+            self.curve, self.slope = np.full(self.n, np.inf), np.zeros(self.n)
         else:
-            turn = -form.y if form.loss.classification else 1.0
-            self.slope = turn * form.loss.gradient(argument, form.y)
-            self.curve = np.maximum(form.loss.hessian(argument, form.y), FLAT)
+            self.curve, self.slope = np.ones(self.n), self.w
         self.common = 1.0 / self.curve + 1.0 / self.spread.head
 
     def _factor(self) -> None:
@@ -423,9 +471,6 @@ class Interior:
             room.append(self.facets.turn(move, self.facets.weight * move))
         if self.kinked:
             room.append(self.floor.turn(w, self.floor.weight * w))
-        elif self.form.loss.dual_curvature is None:
-            stride = STRIDE + GROWING * float(np.max(np.abs(self.w)))
-            room.append(stride / max(float(np.max(np.abs(w))), 1e-300))
         room += [
             norm.turn(t, dV),
             reach_.turn(dr, dV[:, self.moved]),
