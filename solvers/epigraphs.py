@@ -71,11 +71,11 @@ class Epigraph(ABC):
         """
 
     @abstractmethod
-    def turn(self, ds: Array, dx: Array) -> float:
+    def turn(self, ds: Array, dx: Array) -> tuple[float, float]:
         """Find the changes of slacks and multipliers; return how far they can go."""
 
     @abstractmethod
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
 
 
@@ -122,19 +122,19 @@ class Euclidean(Epigraph):
         back = self.W.divide(self.right)
         return back.head, self.radius * back.tail
 
-    def turn(self, ds: Array, dx: Array) -> float:
+    def turn(self, ds: Array, dx: Array) -> tuple[float, float]:
         """Find the changes of slacks and multipliers; return how far they can go."""
         self.dslack = Pair(ds, self.radius * dx)
         scaled = self.W.divide(self.dslack)
         right = self.right
         change = self.W.divide(Pair(right.head - scaled.head, right.tail - scaled.tail))
         self.ddual = Pair(change.head - self.dual.head, change.tail - self.dual.tail)
-        return min(room(self.slack, self.dslack), room(self.dual, self.ddual))
+        return room(self.slack, self.dslack), room(self.dual, self.ddual)
 
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
         self.slack = _moved(self.slack, self.dslack, step)
-        self.dual = _moved(self.dual, self.ddual, step)
+        self.dual = _moved(self.dual, self.ddual, dual)
 
 
 def _moved(at: Pair, move: Pair, step: float) -> Pair:
@@ -179,16 +179,16 @@ class Largest(Epigraph):
         side = self.radius * (self.right[1] - self.right[0])
         return np.sum(self.right[0] + self.right[1], axis=1), side
 
-    def turn(self, ds: Array, dx: Array) -> float:
+    def turn(self, ds: Array, dx: Array) -> tuple[float, float]:
         """Find the changes of slacks and multipliers; return how far they can go."""
         self.dslack = ds[None, :, None] + self.radius * np.stack([-dx, dx])
         self.ddual = self.right - self.dual - self.weight * self.dslack
-        return min(reach(self.slack, self.dslack), reach(self.dual, self.ddual))
+        return reach(self.slack, self.dslack), reach(self.dual, self.ddual)
 
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
         self.slack = self.slack + step * self.dslack
-        self.dual = self.dual + step * self.ddual
+        self.dual = self.dual + dual * self.ddual
 
 
 class Summed(Epigraph):
@@ -235,7 +235,7 @@ class Summed(Epigraph):
         side = self.right[1] - self.right[0] - self.share * inner
         return self.above + lack, side + (self.radius * lack)[:, None] * self.share
 
-    def turn(self, ds: Array, dx: Array) -> float:
+    def turn(self, ds: Array, dx: Array) -> tuple[float, float]:
         """Find the changes of slacks and multipliers; return how far they can go."""
         along = np.einsum("ij,ij->i", self.share, dx) - np.sum(self.free, axis=1)
         force = self.head * (ds + self.radius * along)
@@ -243,17 +243,17 @@ class Summed(Epigraph):
         self.dslack, self.drest = np.stack([da - dx, da + dx]), force / self.heavy
         self.ddual = self.right - self.dual - self.weight * self.dslack
         self.dtop = self.above - self.top - force
-        return min(
-            *(reach(self.slack, self.dslack), reach(self.dual, self.ddual)),
-            *(reach(self.rest, self.drest), reach(self.top, self.dtop)),
+        return (
+            min(reach(self.slack, self.dslack), reach(self.rest, self.drest)),
+            min(reach(self.dual, self.ddual), reach(self.top, self.dtop)),
         )
 
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
         self.slack = self.slack + step * self.dslack
-        self.dual = self.dual + step * self.ddual
+        self.dual = self.dual + dual * self.ddual
         self.rest = self.rest + step * self.drest
-        self.top = self.top + step * self.dtop
+        self.top = self.top + dual * self.dtop
 
 
 AGAINST: dict[str, type[Epigraph]] = {"linf": Summed, "l2": Euclidean, "l1": Largest}

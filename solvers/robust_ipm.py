@@ -57,15 +57,15 @@ class Guard:
         self.right = wanted / self.slack
         return self.right
 
-    def turn(self, dslack: Array, force: Array) -> float:
+    def turn(self, dslack: Array, force: Array) -> tuple[float, float]:
         """Keep the changes, `force` being ``weight * dslack``; return how far they can go."""
         self.dslack, self.ddual = dslack, self.right - self.dual - force
-        return min(reach(self.slack, self.dslack), reach(self.dual, self.ddual))
+        return reach(self.slack, self.dslack), reach(self.dual, self.ddual)
 
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
         self.slack = self.slack + step * self.dslack
-        self.dual = self.dual + step * self.ddual
+        self.dual = self.dual + dual * self.ddual
 
     def products(self) -> float:
         """Return the sum of the complementary products."""
@@ -99,18 +99,18 @@ class Softplus:
         self.right = p + self.weight * lack
         return self.right
 
-    def turn(self, dslack: Array, force: Array) -> float:
+    def turn(self, dslack: Array, force: Array) -> tuple[float, float]:
         """Keep the changes, that of the arguments being ``-dslack``; return the room."""
         self.dw, dp = -dslack, self.right - self.dual - force
-        return min(
-            self.low.turn(dp, self.low.weight * dp), self.high.turn(-dp, -self.high.weight * dp)
-        )
+        low = self.low.turn(dp, self.low.weight * dp)
+        high = self.high.turn(-dp, -self.high.weight * dp)
+        return np.inf, min(*low, *high)
 
-    def go(self, step: float) -> None:
+    def go(self, step: float, dual: float) -> None:
         """Take that share of the changes."""
         self.w = self.w + step * self.dw
-        self.low.go(step)
-        self.high.go(step)
+        self.low.go(dual, dual)
+        self.high.go(dual, dual)
 
     def products(self) -> float:
         """Return the sum of the complementary products."""
@@ -200,7 +200,7 @@ class Interior:
             size = np.abs(form.y)
             mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3))
         loss = max(float(np.sum(form.loss.value(zero, form.y))), 1e-3)
-        level = LEVEL * loss / m
+        level = LEVEL * loss / m if LEVEL > 0 else -LEVEL * loss / (n * (m + 2 * d + 3))
         held = np.full((n, m), 0.0)
         if form.cones:
             length = float(np.sqrt(np.sum(np.square(form.X)) / n)) or 1.0
@@ -281,18 +281,19 @@ class Interior:
         """Take one step and return its length."""
         self._scale()
         self._factor()
-        reached = min(1.0, self._direction(0.0, second=False))
+        reached = min(1.0, *self._direction(0.0, second=False))
         mu = max((1.0 - reached) ** 3, 1e-6) * self.complementarity() / self.count
         room = self._direction(mu, second=True)
-        length = min(1.0, (0.9 + 0.095 * reached) * room)
+        share = 0.9 + 0.095 * reached
+        length, dual = (min(1.0, share * way) for way in room)
         for part in (*self.guards, *self.cones):
-            part.go(length)
+            part.go(length, dual)
         self.V = self.V + length * self.dV
         self.w = self.floor.slack if self.kinked else self.w + length * self.dw
         if self.form.cones:
             self.lacking = (1.0 - length) * self.lacking
-        self.residual *= 1.0 - length
-        return length
+        self.residual *= 1.0 - dual
+        return max(length, dual)
 
     def _scale(self) -> None:
         form = self.form
@@ -477,7 +478,7 @@ class Interior:
             spread.turn(s, dq),
         ]
         self.dV, self.dw = dV, w
-        return min(room)
+        return tuple(min(ways) for ways in zip(*room, strict=True))
 
 
 def _places(size: int) -> Array:
