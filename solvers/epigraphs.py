@@ -23,8 +23,8 @@ def reach(at: Array, move: Array) -> float:
     >>> reach(np.array([1.0, 2.0]), np.array([-2.0, 1.0]))
     0.5
     """
-    falling = move < 0.0
-    return float(np.min(-at[falling] / move[falling], initial=np.inf))
+    lowest = float(np.min(move / at, initial=0.0))
+    return -1.0 / lowest if lowest < 0.0 else np.inf
 
 
 class Epigraph(ABC):

@@ -22,17 +22,57 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsymv, dsyrk
 
 from convexnn.arrays import Array
+from convexnn.backend import Options, Raw, Reporter
 from convexnn.forms import Neurons
+from convexnn.memory import Size
 from convexnn.robust import RobustDual, RobustForm
 from convexnn.solvers.epigraphs import AGAINST, Epigraph, Euclidean, reach
 
+MAX_ITER = 200
+REPORTED = 0.1  # the gap falls by this factor from one report to the next
+EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
 RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
-REFINED = 2  # times a solution is improved
+REFINED = 1  # times a solution is improved
 LEVEL = 0.01  # of the products to begin with, relative to a neuron's share of the loss
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return the bytes of each large allocation by its use."""
+    n, d, m = size.n, size.d, 2 * size.patterns
+    side = m * (d + 1)
+    pairs = size.patterns * (size.patterns + 1) / 2
+    return {
+        f"its {side:,} x {side:,} matrix and factor": 32.0 * side**2,
+        "the rows behind its matrix": 16.0 * n * side * (2 if size.smooth else 1),
+        "its products": 8.0 * n * (pairs + 1.5 * d * (d + 1)),
+        "its slacks": 300.0 * n * m,
+    }
+
+
+def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
+    """Step until the reporter is satisfied or no step helps."""
+    core = Interior(form)
+    shown, limit = np.inf, options.max_iter or MAX_ITER
+    for k in range(1, limit + 1):
+        try:
+            going = core.step() > STALLED
+        except np.linalg.LinAlgError:
+            going = False
+        gap = core.gap()
+        if not (np.isfinite(core.V).all() and np.isfinite(gap)):
+            return Raw("failed", "The iterates are no longer finite.")
+        ends = not going or gap <= EXHAUSTED
+        if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
+            shown = gap
+            if reporter.report(k, core.primal(), core.dual()) or reporter.expired():
+                return Raw("stopped")
+            if ends:
+                return Raw("finished", "No further step is possible at this accuracy.")
+    return Raw("max_iter")
 
 
 class Guard:
@@ -163,7 +203,7 @@ class Interior:
         self.form = form
         (n, d), m = form.X.shape, form.blocks
         self.n, self.d, self.m = n, d, m
-        self.moved = np.flatnonzero(form.moved)
+        self.moved = np.flatnonzero(form.moved & (form.radius > 0.0))
         self.signed = form.slopes * form.signs
         self.kinked = not np.isfinite(form.loss.curvature)
         self.soft = form.loss.classification and not self.kinked
@@ -200,7 +240,7 @@ class Interior:
             size = np.abs(form.y)
             mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3))
         loss = max(float(np.sum(form.loss.value(zero, form.y))), 1e-3)
-        level = LEVEL * loss / m if LEVEL > 0 else -LEVEL * loss / (n * (m + 2 * d + 3))
+        level = LEVEL * loss / m
         held = np.full((n, m), 0.0)
         if form.cones:
             length = float(np.sqrt(np.sum(np.square(form.X)) / n)) or 1.0
@@ -214,10 +254,9 @@ class Interior:
             total[side.rows] += mu[side.rows]
         self.V = np.zeros((m, d))
         r, s = level / pulled, level / total
-        self.norm: Epigraph = Euclidean(
-            np.full(m, level / form.beta), np.full(m, form.beta), d, 1.0
-        )
-        ball, k = AGAINST[form.ball], len(self.moved)
+        self.norm = Euclidean(np.full(m, level / form.beta), np.full(m, form.beta), d, 1.0)
+        k = len(self.moved)
+        ball: type[Epigraph] = AGAINST[form.ball] if k else Euclidean  # of nothing
         self.reach, self.spread = ball(r, pulled, k, form.radius), ball(s, total, k, form.radius)
         sums = [side.begin(mu[side.rows], r, level) + side.offset for side in self.sides]
         self.w = np.zeros(n)  # of a softplus its sides have their own
@@ -243,7 +282,6 @@ class Interior:
             self.lacking = -r - self.facets.slack
         self.cones = self.norm, self.reach, self.spread
         self.count = sum(g.count for g in self.guards) + sum(c.count for c in self.cones)
-        self.residual = 1.0
 
     # What is read from a point
 
@@ -253,7 +291,14 @@ class Interior:
 
     def gap(self) -> float:
         """Return the relative gap that the products suggest."""
-        return self.complementarity() / max(1.0, self.form.objective(self.primal()))
+        value = self.form.beta * float(np.sum(self.norm.slack.head))
+        if self.soft:
+            worst = (side.worst for side in self.sides)
+            losses = (np.logaddexp(0.0, w.w) for w in worst if isinstance(w, Softplus))
+            value += sum(float(np.sum(part)) for part in losses)
+        else:
+            value += float(np.sum(self.w) if self.kinked else 0.5 * self.w @ self.w)
+        return self.complementarity() / max(1.0, value)
 
     def primal(self) -> Neurons:
         """Return the network."""
@@ -281,7 +326,7 @@ class Interior:
         """Take one step and return its length."""
         self._scale()
         self._factor()
-        reached = min(1.0, *self._direction(0.0, second=False))
+        reached = 0.5 * sum(min(1.0, way) for way in self._direction(0.0, second=False))
         mu = max((1.0 - reached) ** 3, 1e-6) * self.complementarity() / self.count
         room = self._direction(mu, second=True)
         share = 0.9 + 0.095 * reached
@@ -292,7 +337,6 @@ class Interior:
         self.w = self.floor.slack if self.kinked else self.w + length * self.dw
         if self.form.cones:
             self.lacking = (1.0 - length) * self.lacking
-        self.residual *= 1.0 - dual
         return max(length, dual)
 
     def _scale(self) -> None:
@@ -335,17 +379,15 @@ class Interior:
         H[every, :, every, :] += own
         self.springs = [self._springs(side) for side in self.sides]
         rows = np.vstack(self._whitened())
-        side_ = m * (d + 1)
-        self.H = H.reshape(side_, side_)
-        self.H += np.tril(dsyrk(1.0, rows.T, lower=1))
-        upper = dsyrk(1.0, rows.T, lower=1)
-        self.H += np.triu(upper.T, 1)
+        count = m * (d + 1)
+        matrix = H.reshape(count, count).T  # symmetric so far; BLAS wants columns first
+        self.H = dsyrk(1.0, rows.T, 1.0, matrix, lower=1, overwrite_c=1)
         diagonal = np.diag(self.H).copy()
         ridge = RIDGE
         for _ in range(TRIES):
+            tried = self.H.copy(order="F")
+            tried[np.diag_indices(count)] += ridge * diagonal
             try:
-                tried = self.H.copy()
-                tried.flat[:: side_ + 1] += ridge * diagonal
                 self.factor = cho_factor(tried, lower=True, overwrite_a=True, check_finite=False)
                 return
             except np.linalg.LinAlgError:
@@ -442,7 +484,7 @@ class Interior:
             flat -= force @ F
         change = cho_solve(self.factor, flat, check_finite=False)
         for _ in range(REFINED):
-            change += cho_solve(self.factor, flat - self.H @ change, check_finite=False)
+            change += cho_solve(self.factor, flat - dsymv(1.0, self.H, change, lower=1), check_finite=False)
         return self._turn(change, loose, s, t, w)
 
     def _turn(self, change: Array, loose: list[Array], s: Array, t: Array, w: Array) -> float:
