@@ -33,6 +33,7 @@ from convexnn.solvers.epigraphs import AGAINST, Epigraph, Euclidean, reach
 
 MAX_ITER = 200
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
+PATIENCE = 15  # steps in a row that do not lower the gap
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
 RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
@@ -57,15 +58,18 @@ def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
     """Step until the reporter is satisfied or no step helps."""
     core = Interior(form)
     shown, limit = np.inf, options.max_iter or MAX_ITER
+    least, fruitless = np.inf, 0
     for k in range(1, limit + 1):
         try:
             going = core.step() > STALLED
         except np.linalg.LinAlgError:
             going = False
         gap = core.gap()
+        fruitless = 0 if gap < least else fruitless + 1
+        least = min(gap, least)
         if not (np.isfinite(core.V).all() and np.isfinite(gap)):
             return Raw("failed", "The iterates are no longer finite.")
-        ends = not going or gap <= EXHAUSTED
+        ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
         if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
             shown = gap
             if reporter.report(k, core.primal(), core.dual()) or reporter.expired():
