@@ -34,13 +34,12 @@ OWN: dict[type, tuple[str, ...]] = {
     **dict.fromkeys((Entropy, EntropyPenalty, ChiSquared, Tail, Variation), ("exact",)),
 }
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
-CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
-EXPONENTIALS = 2_000  # the same from which exponential cones cost it more than first-order steps
+STEP_WORK = 1e10  # multiplications of an interior-point step up to which it leads: about a second
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
-SMALL_BLOCK = 40  # weights of a neuron up to which that pays, and interior point for robust ones
+SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors, with cones and without
 
@@ -54,8 +53,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     one with an engine of its own       see ``OWN``      it is exact, or the only one
     over all patterns, more than 700    cell-walk        finds the patterns itself
     without cones (majorant)            admm             no factor larger than d x d
-    robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
-    the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
+    robust, a step below 1e10           ipm              some thirty steps, whatever the data
     robust, larger                      admm             no factor larger than d x d or P x P
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
@@ -98,13 +96,11 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
 
 def _robust(problem: Problem[Any]) -> tuple[str, ...]:
     size = problem.size(RobustForm) if isinstance(problem, Sized) else None
-    if size is None or size.d > SMALL_BLOCK or size.n * size.patterns > CONIC_ENTRIES:
+    if size is None:
         return ("admm",)
-    if size.n * size.patterns > EXPONENTIALS:
-        form = problem.canonical(RobustForm)
-        if form.loss.name == "logistic" and not form.cones:
-            return "cvxpy:scs", "admm"
-    return "cvxpy:clarabel", "admm"
+    side = 2 * size.patterns * (size.d + 1)
+    work = side**2 * (size.n + side / 3)
+    return ("ipm", "admm") if work <= STEP_WORK else ("admm",)
 
 
 def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:

@@ -33,11 +33,12 @@ from convexnn.solvers.epigraphs import AGAINST, Epigraph, Euclidean, reach
 
 MAX_ITER = 200
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
-PATIENCE = 15  # steps in a row that do not lower the gap
+PATIENCE = 10  # steps in a row that do not lower a gap below the tolerance
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
 RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
 REFINED = 1  # times a solution is improved
+LEAST = 0.02  # factor by which slopes to begin with are shrunk
 LEVEL = 0.01  # of the products to begin with, relative to a neuron's share of the loss
 
 
@@ -65,14 +66,14 @@ def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
         except np.linalg.LinAlgError:
             going = False
         gap = core.gap()
-        fruitless = 0 if gap < least else fruitless + 1
+        fruitless = 0 if gap < least or gap > options.tol else fruitless + 1
         least = min(gap, least)
         if not (np.isfinite(core.V).all() and np.isfinite(gap)):
             return Raw("failed", "The iterates are no longer finite.")
         ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
         if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
             shown = gap
-            if reporter.report(k, core.primal(), core.dual()) or reporter.expired():
+            if reporter.report(k, core.primal(0.1 * options.tol), core.dual()) or reporter.expired():
                 return Raw("stopped")
             if ends:
                 return Raw("finished", "No further step is possible at this accuracy.")
@@ -243,6 +244,10 @@ class Interior:
         else:
             size = np.abs(form.y)
             mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3))
+        if self.soft:  # towards slopes that balance beta
+            pull = self.signed.T @ ((form.y * mu)[:, None] * form.X)
+            share = form.beta / max(float(np.max(np.linalg.norm(pull, axis=1))), form.beta)
+            mu *= max(np.sqrt(share), LEAST)
         loss = max(float(np.sum(form.loss.value(zero, form.y))), 1e-3)
         level = LEVEL * loss / m
         held = np.full((n, m), 0.0)
@@ -304,9 +309,13 @@ class Interior:
             value += float(np.sum(self.w) if self.kinked else 0.5 * self.w @ self.w)
         return self.complementarity() / max(1.0, value)
 
-    def primal(self) -> Neurons:
-        """Return the network."""
+    def primal(self, tol: float = 1.0) -> Neurons:
+        """Return the network, without the neurons that leave their cones by more."""
         weights, added = self.V.T, self.form.added
+        if self.form.cones:
+            leaves = np.max(self.form.slacks(weights), axis=0)
+            largest = np.max(np.abs(self.form.X @ weights), initial=0.0)
+            weights = np.where(leaves <= tol * largest, weights, 0.0)
         return Neurons(weights[:, :added].copy(), weights[:, added:].copy(), np.zeros(self.d))
 
     def dual(self) -> RobustDual:
