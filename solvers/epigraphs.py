@@ -1,8 +1,9 @@
 """Epigraphs ``s_i >= radius ||x_i||`` of many rows in an interior-point method.
 
-Each class keeps the slacks and multipliers of its own constraints and eliminates what it has beyond
-``(s, x)``. The engine around it sees a quadratic model: at each point a symmetric matrix in ``(s, x)``
-for each row (Nesterov-Todd scaling), right-hand sides for it, and the step that a change leads to.
+Each class keeps the slacks and multipliers of its own constraints and eliminates what it has
+beyond ``(s, x)``. The engine around it sees a quadratic model: at each point a symmetric matrix in
+``(s, x)`` for each row (Nesterov-Todd scaling), right-hand sides for it, and the changes that
+follow from one of ``(s, x)``.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class Epigraph(ABC):
     count: int
     head: Array
     cross: Array
+
+    @abstractmethod
+    def __init__(self, s: Array, head: Array, d: int, radius: float) -> None: ...
 
     @abstractmethod
     def products(self) -> float:

@@ -11,16 +11,18 @@ The last line is of ``up`` with o = 1 and the slacks of V, of ``low`` with o = -
 loss of margins needs one of the two for each example, one of residuals both. With cones there are
 no slacks, but ``(2 S_kb - 1) a_kb >= r_b``. A hinge has ``w_k >= 0`` as well.
 
-Steps are Mehrotra's predictor and corrector with Nesterov-Todd scaling. The unknowns ``(s, u, w)`` of
-an example are eliminated by hand, its last line like a spring in series with theirs; what is left
-are the neurons and their reach, a dense positive definite matrix of side m (d + 1).
+Steps are Mehrotra's predictor and corrector with Nesterov-Todd scaling. The unknowns ``(s, u, w)``
+of an example are eliminated by hand, its last line like a spring in series with theirs; what is
+left are the neurons and their reach, a dense positive definite matrix of side m (d + 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsymv, dsyrk
 
@@ -31,9 +33,12 @@ from convexnn.memory import Size
 from convexnn.robust import RobustDual, RobustForm
 from convexnn.solvers.epigraphs import AGAINST, Epigraph, Euclidean, reach
 
+Index: TypeAlias = NDArray[np.intp]
+
 MAX_ITER = 200
 REPORTED = 0.1  # the gap falls by this factor from one report to the next
-PATIENCE = 10  # steps in a row that do not lower a gap below the tolerance
+PATIENCE = 10  # steps in a row that do not lower a gap that is small
+TINY = 1e-9  # gap from which rounding may rule
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
 RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
@@ -66,14 +71,15 @@ def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
         except np.linalg.LinAlgError:
             going = False
         gap = core.gap()
-        fruitless = 0 if gap < least or gap > options.tol else fruitless + 1
+        fruitless = 0 if gap < least or gap > max(options.tol, TINY) else fruitless + 1
         least = min(gap, least)
         if not (np.isfinite(core.V).all() and np.isfinite(gap)):
             return Raw("failed", "The iterates are no longer finite.")
         ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
         if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
             shown = gap
-            if reporter.report(k, core.primal(0.1 * options.tol), core.dual()) or reporter.expired():
+            network = core.primal(0.1 * options.tol)
+            if reporter.report(k, network, core.dual()) or reporter.expired():
                 return Raw("stopped")
             if ends:
                 return Raw("finished", "No further step is possible at this accuracy.")
@@ -165,7 +171,7 @@ class Softplus:
 class Side:
     """One bound of the outputs: of which examples, with the slacks of which blocks."""
 
-    def __init__(self, form: RobustForm, rows: Array, o: float, offset: Array) -> None:
+    def __init__(self, form: RobustForm, rows: Index, o: float, offset: Array) -> None:
         self.rows, self.o, self.offset = rows, o, offset
         first, last = (0, form.added) if o > 0.0 else (form.added, form.blocks)
         self.blocks = slice(first, first if form.cones else last)
@@ -194,6 +200,7 @@ class Side:
         self.give = 1.0 / self.worst.weight + np.sum(1.0 / self.both, axis=1)
 
     worst: Guard | Softplus
+    free: Array
 
 
 class Interior:
@@ -353,7 +360,6 @@ class Interior:
         return max(length, dual)
 
     def _scale(self) -> None:
-        form = self.form
         self.of_norm, self.of_reach, self.of_spread = (cone.scale() for cone in self.cones)
         for side in self.sides:
             side.scale()
@@ -407,7 +413,7 @@ class Interior:
                 ridge *= HARDER
         raise np.linalg.LinAlgError("the Newton system is singular to rounding")
 
-    def _add(self, own: Array, blocks: slice, stiff: Array, turned: Array, rows: Array) -> None:
+    def _add(self, own: Array, blocks: slice, stiff: Array, turned: Array, rows: Index) -> None:
         """Add ``stiff ((2 S - 1) r - a)^2`` to the diagonal blocks."""
         d = self.d
         if blocks.stop == blocks.start:
@@ -460,7 +466,7 @@ class Interior:
         det = a * b + k * (a + b)
         return [((b + k) * first - k * second) / det, ((a + k) * second - k * first) / det]
 
-    def _direction(self, target: float, *, second: bool) -> float:
+    def _direction(self, target: float, *, second: bool) -> tuple[float, float]:
         """Find the changes for products of `target`; return how far they can go."""
         form, n, d, m = self.form, self.n, self.d, self.m
         norm, reach_, spread = self.cones
@@ -497,10 +503,13 @@ class Interior:
             flat -= force @ F
         change = cho_solve(self.factor, flat, check_finite=False)
         for _ in range(REFINED):
-            change += cho_solve(self.factor, flat - dsymv(1.0, self.H, change, lower=1), check_finite=False)
+            lack = flat - dsymv(1.0, self.H, change, lower=1)
+            change += cho_solve(self.factor, lack, check_finite=False)
         return self._turn(change, loose, s, t, w)
 
-    def _turn(self, change: Array, loose: list[Array], s: Array, t: Array, w: Array) -> float:
+    def _turn(
+        self, change: Array, loose: list[Array], s: Array, t: Array, w: Array
+    ) -> tuple[float, float]:
         """Find all changes from that of the neurons and their reach; return the room."""
         d = self.d
         stretch = [free + F @ change for free, F in zip(loose, self.springs, strict=True)]
@@ -533,10 +542,11 @@ class Interior:
             spread.turn(s, dq),
         ]
         self.dV, self.dw = dV, w
-        return tuple(min(ways) for ways in zip(*room, strict=True))
+        primal, dual = zip(*room, strict=True)
+        return min(primal), min(dual)
 
 
-def _places(size: int) -> Array:
+def _places(size: int) -> Index:
     """Return where each pair of indices stands among the pairs with the first not above."""
     places = np.zeros((size, size), np.intp)
     i, j = np.triu_indices(size)
