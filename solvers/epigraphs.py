@@ -90,6 +90,7 @@ class Euclidean(Epigraph):
         self.radius, self.count = radius, len(s)
         self.slack = Pair(s.copy(), np.zeros((len(s), d)))
         self.dual = Pair(head.copy(), np.zeros((len(s), d)))
+        self.dslack = self.ddual = self.slack
 
     def products(self) -> float:
         """Return the sum of the complementary products."""
@@ -98,7 +99,8 @@ class Euclidean(Epigraph):
 
     def slopes(self) -> Array:
         """Return what the multipliers pull at x."""
-        return self.radius * self.dual.tail
+        result: Array = self.radius * self.dual.tail
+        return result
 
     def scale(self) -> Array:
         """Set ``head`` and ``cross``; return the matrix of x without s."""
@@ -113,7 +115,8 @@ class Euclidean(Epigraph):
         matrix = -(1.0 - 1.0 / spread)[:, None, None] * unit[:, :, None] * unit[:, None, :]
         diagonal = np.arange(unit.shape[1])
         matrix[:, diagonal, diagonal] += shrink[:, None]
-        return matrix
+        result: Array = matrix
+        return result
 
     def pull(self, target: float, second: bool) -> tuple[Array, Array]:
         """Return the right-hand sides of s and x for products of `target`."""
@@ -152,6 +155,7 @@ class Largest(Epigraph):
         self.radius, self.count = radius, 2 * d * len(s)
         self.slack = np.repeat(s[None, :, None], 2, axis=0) * np.ones(d)
         self.dual = np.repeat(head[None, :, None], 2, axis=0) * np.ones(d) / (2 * d)
+        self.dslack = self.ddual = self.slack
 
     def products(self) -> float:
         """Return the sum of the complementary products."""
@@ -204,6 +208,8 @@ class Summed(Epigraph):
         self.slack = np.repeat(a[None, :, None], 2, axis=0) * np.ones(d)
         self.dual = np.repeat(radius * head[None, :, None], 2, axis=0) * np.full(d, 0.5)
         self.rest, self.top = s - radius * d * a, head.copy()
+        self.dslack = self.ddual = self.slack
+        self.drest = self.dtop = self.rest
 
     def products(self) -> float:
         """Return the sum of the complementary products."""
