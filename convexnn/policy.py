@@ -43,13 +43,12 @@ FEW_COORDINATES = 3  # of a median over a graph: PG-EXTRA's rounds cost less, an
 CROWD = 500  # agents from which that shows
 HUB = 10  # times as many neighbours as the mean from which PG-EXTRA's step is too short
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
-CONIC_ENTRIES = 8_000  # examples times patterns up to which Clarabel leads in robust training
-EXPONENTIALS = 2_000  # the same from which exponential cones cost it more than first-order steps
+STEP_WORK = 1e10  # multiplications of an interior-point step up to which it leads: about a second
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
-SMALL_BLOCK = 40  # weights of a neuron up to which that pays, and interior point for robust ones
+SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
@@ -67,8 +66,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     over all patterns, more than 700    cell-walk        finds the patterns itself
     convolution over all patterns       cell-walk        works on few of them at a time
     without cones (majorant)            admm             no factor larger than d x d
-    robust, n P <= 8,000, d <= 40       cvxpy:clarabel   interior point is fast while small
-    the same, logistic, n P > 2,000     cvxpy:scs        for the majorant: many exponential cones
+    robust, a step below 1e10           ipm              some thirty steps, whatever the data
     robust, larger                      admm             no factor larger than d x d or P x P
     convolution, softmax, d P > n       fista            separable data: admm crawls
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
@@ -129,13 +127,11 @@ def _pooled(problem: Problem[Any], size: Size) -> tuple[str, ...]:
 
 def _robust(problem: Problem[Any]) -> tuple[str, ...]:
     size = problem.size(RobustForm) if isinstance(problem, Sized) else None
-    if size is None or size.d > SMALL_BLOCK or size.n * size.patterns > CONIC_ENTRIES:
+    if size is None:
         return ("admm",)
-    if size.n * size.patterns > EXPONENTIALS:
-        form = problem.canonical(RobustForm)
-        if form.loss.name == "logistic" and not form.cones:
-            return "cvxpy:scs", "admm"
-    return "cvxpy:clarabel", "admm"
+    side = 2 * size.patterns * (size.d + 1)
+    work = side**2 * (size.n + side / 3)
+    return ("ipm", "admm") if work <= STEP_WORK else ("admm",)
 
 
 def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:

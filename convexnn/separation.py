@@ -10,6 +10,7 @@ norm over the columns that the adversary may change.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class Separation:
         rows = self._rows(pattern)
         if self._free(rows[:, ~self.moved]):
             return np.inf
-        return max(self._cone(rows) if self.ball == "l2" else self._linear(rows), 0.0)
+        return max(self._cone(pattern) if self.ball == "l2" else self._linear(rows), 0.0)
 
     def _cut(self, matrix: BoolArray, radius: float) -> BoolArray:
         """Return the patterns that part two examples whose balls overlap.
@@ -117,11 +118,21 @@ class Separation:
         found = linprog(cost, A_ub=A, b_ub=b, bounds=bounds, method="highs")
         return -float(found.fun or 0.0) if found.status == 0 else 0.0
 
-    def _cone(self, rows: Array) -> float:
+    @cached_property
+    def _hardest(self) -> tuple[Any, Any]:
+        """Return the second-order cone program, canonicalised once, and the signs it waits for."""
         import cvxpy as cp
 
-        v, t = cp.Variable(rows.shape[1]), cp.Variable()
-        limits = [rows @ v >= t, cp.norm(v[np.flatnonzero(self.moved)], 2) <= 1.0]
-        problem = cp.Problem(cp.Maximize(t), limits)
+        n, d = self.X.shape
+        v, t, signs = cp.Variable(d), cp.Variable(), cp.Parameter(n)
+        limits = [
+            cp.multiply(signs, self.X @ v) >= t,
+            cp.norm(v[np.flatnonzero(self.moved)], 2) <= 1.0,
+        ]
+        return cp.Problem(cp.Maximize(t), limits), signs
+
+    def _cone(self, pattern: BoolArray) -> float:
+        problem, signs = self._hardest
+        signs.value = np.where(pattern, 1.0, -1.0)
         problem.solve(solver="CLARABEL")
         return float(problem.value) if problem.status in ("optimal", "optimal_inaccurate") else 0.0

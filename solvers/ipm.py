@@ -31,6 +31,8 @@ from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.memory import Size
 from convexnn.problem import Problem
+from convexnn.robust import RobustForm
+from convexnn.solvers import robust_ipm
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import warm_up
@@ -48,22 +50,29 @@ FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may
 
 
 class Ipm:
-    """Structured primal-dual interior point: few dear steps, whatever the position of the data."""
+    """Structured primal-dual interior point: few dear steps, whatever the position of the data.
+
+    Robust programs have steps of their own, in `convexnn.solvers.robust_ipm`.
+    """
 
     name = "ipm"
-    capabilities = Capabilities(forms=(GroupForm,), best_tol=1e-8)
+    capabilities = Capabilities(forms=(GroupForm, RobustForm), best_tol=1e-8)
 
     def available(self) -> str | None:
         """Return None: it is always there."""
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None for every `GroupForm` that is a program for each output by itself."""
+        """Return None for every form that is a program for each output by itself."""
+        if RobustForm in problem.forms():
+            return None
         form: GroupForm = problem.canonical(GroupForm)
         return None if form.separable else "its loss or its norm couples the outputs"
 
-    def prepare(self, form: GroupForm) -> None:
-        """Compile the kernels."""
+    def prepare(self, form: GroupForm | RobustForm) -> None:
+        """Compile the kernels; robust programs have none."""
+        if isinstance(form, RobustForm):
+            return
         warm_up(form)
         one = np.ones((1, 1, 1))
         factor_blocks(one.copy())
@@ -73,6 +82,8 @@ class Ipm:
 
     def memory(self, size: Size) -> dict[str, float]:
         """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
+        if not size.coupled:
+            return robust_ipm.memory(size)
         n, unknowns = size.n, size.d * size.patterns
         side = unknowns if 2 * unknowns <= n else n
         parts = {
@@ -85,9 +96,17 @@ class Ipm:
             parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
         return {use: size.outputs * count for use, count in parts.items()}
 
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+    def run(
+        self,
+        form: GroupForm | RobustForm,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
+    ) -> Raw:
         """Step until the reporter is satisfied or no step helps."""
         unpack("ipm", options.extra)
+        if isinstance(form, RobustForm):
+            return robust_ipm.run(form, options, reporter)
         shown, limit = np.inf, options.max_iter or MAX_ITER
         for k, front in enumerate(together(form), start=1):
             gap = max(newton.gap(state) for newton, state in front)

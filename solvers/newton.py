@@ -1,7 +1,8 @@
 """Newton's method: on the path of a primal-dual interior point for linear decisions.
 
-`convexnn.solvers.programs` lays a form out, `convexnn.solvers.interior` takes the steps. The
-geometric median has steps of its own, in `convexnn.solvers.median`.
+`convexnn.solvers.programs` lays a form out, `convexnn.solvers.interior` takes the steps. Smooth
+risks are first tried as they stand, in `convexnn.solvers.smooth`; the geometric median has steps
+of its own, in `convexnn.solvers.median`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from convexnn.losses import Logistic
 from convexnn.median import MedianForm
 from convexnn.portfolio import PortfolioForm, Weights
 from convexnn.problem import Problem
-from convexnn.solvers import median
+from convexnn.solvers import median, smooth
 from convexnn.solvers.interior import Interior
 from convexnn.solvers.options import unpack
 from convexnn.solvers.programs import layout
@@ -24,6 +25,7 @@ from convexnn.wasserstein import Linear, WassersteinForm, slopes_at
 
 MAX_ITER = 200
 NEAR = 5.0  # times the tolerance: own gap from which every step is certified
+CLOSE = 1e-2  # relative fall of a smooth risk from which every step is certified
 EVERY = 5  # steps between certificates before that
 STALLED = 1e-10  # step length below which nothing moves
 EXHAUSTED = 1e-15  # own gap and residual below which rounding rules
@@ -77,10 +79,18 @@ class Newton:
             if reporter.report(1, exact, slopes_at(form, exact)):
                 return Raw("stopped")
             return Raw("finished", "Least squares to machine precision.")
+        taken, limit = 0, options.max_iter or MAX_ITER
+        if isinstance(form, WassersteinForm) and smooth.suits(form):
+            for model, fall in smooth.models(form, start[0] if start else None):
+                taken += 1
+                near = fall <= CLOSE or taken == limit or reporter.expired()
+                if near and reporter.report(taken, model, slopes_at(form, model)):
+                    return Raw("stopped")
+                if taken == limit:
+                    return Raw("max_iter")
         plan = layout(form, start)
         core = Interior(plan.program)
-        limit = options.max_iter or MAX_ITER
-        for k in range(1, limit + 1):
+        for k in range(taken + 1, limit + 1):
             step, residual = core.step()
             if not np.isfinite(core.w).all():
                 return Raw("failed", "The iterates are no longer finite.")
