@@ -65,6 +65,7 @@ class Monitor:
         self.problem, self.tol = problem, tol
         self.time_limit, self.callback = time_limit, callback
         self.history: list[Step] = []
+        self._done = 0  # iterations of the engines before
         self.certify_s = self._certify_cpu = 0.0
         self.timed_out = self.stopped = self.passed = False
         self._begin, self._begin_cpu = time.perf_counter(), processor()
@@ -89,6 +90,14 @@ class Monitor:
         self.timed_out = self.timed_out or self.remaining() == 0.0
         return self.timed_out
 
+    def over(self) -> bool:
+        """Tell whether the run has its answer, was stopped, or is out of time."""
+        return self.passed or self.stopped or self.expired()
+
+    def go_on(self) -> None:
+        """Count the iterations of another engine from those so far."""
+        self._done = self.history[-1].iteration if self.history else 0
+
     def report(self, iteration: int, primal: Any, dual: Any) -> bool:
         """Certify a point and keep it if it is the best; True asks the engine to stop."""
         seconds = self.elapsed() - self.certify_s
@@ -107,7 +116,7 @@ class Monitor:
             return self.expired()
         certificate = self._keep(primal, dual, certificate)
         step = Step(
-            iteration,
+            self._done + iteration,
             seconds,
             certificate.objective,
             certificate.gap,
@@ -117,7 +126,7 @@ class Monitor:
         self.history.append(step)
         if self.callback is not None and self.callback(step):
             self.stopped = True
-        return self.passed or self.stopped or self.expired()
+        return self.over()
 
     def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:
         """Update the best pair; return the fresh point's certificate against the best bound.

@@ -94,6 +94,7 @@ def _solve(
     begin = time.perf_counter()
     first = problem.at(float(betas[0]))
     ready = compile(first, _engine(first, backend))
+    spare = _relief(first, backend, ready.backend.name)
     warm = ready.backend.capabilities.warm_start
     smooth = isinstance(ready.form, GroupForm) and np.isfinite(ready.form.loss.curvature)
     narrow: WorkingSet | None = None
@@ -115,7 +116,7 @@ def _solve(
         if isinstance(form, GroupForm) and start is not None and not _fits(form, start[0]):
             start = None
         compile_s = 0.0 if done.points else ready.compile_s
-        compiled = Compiled(point, engine, form, compile_s, trivial=start is None)
+        compiled = Compiled(point, engine, form, compile_s, trivial=start is None, relief=spare)
         solution = compiled.run(start=start, time_limit=left, **run)
         if solution.status in (Status.STOPPED, Status.TIME_LIMIT):  # nor is its point done
             late = solution.status is Status.TIME_LIMIT
@@ -137,6 +138,12 @@ def _engine(problem: Any, backend: str | Backend) -> str | Backend:
     found = registry()
     able = (name for name in ENGINES if obstacle(found[name], problem) is None)
     return next(able, ENGINES[-1])
+
+
+def _relief(problem: Any, backend: str | Backend, engine: str) -> str | None:
+    """Return interior point where "auto" may go on with it."""
+    able = backend == "auto" and engine != "ipm" and obstacle(registry()["ipm"], problem) is None
+    return "ipm" if able else None
 
 
 def _counts(narrow: WorkingSet | None, form: Any, solution: Solution) -> Counts:

@@ -55,7 +55,7 @@ FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: con
 
 
 def preferred(problem: Problem[Any]) -> tuple[str, ...]:
-    """Return the names of backends for a problem, the best first.
+    """Return the names of backends for a problem, the best first; the next one steps in for it.
 
     ==================================  ===============  ====================================
     problem                             first choice     why
@@ -104,7 +104,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     if isinstance(problem, Sized):
         size = problem.size(GroupForm)
         if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
-            return "cvxpy:clarabel", "admm", "fista"
+            return "cvxpy:clarabel", "ipm", "admm", "fista"
     else:
         size = _size(problem.canonical(GroupForm))
     return _grouped(problem, size)
@@ -144,18 +144,19 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
     first_order = ("admm", "fista") if factored else ("fista", "admm")
     if size.outputs > 1:
         return first_order
+    others = ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
     listed = shortage({"its form": size.own}) is None
     if listed and n <= CROWDED_ROWS and _outlying(problem.canonical(GroupForm)):
-        return "ipm", *first_order
+        return others
     if not size.cones:
         wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
-        return ("semismooth", *first_order) if wide else first_order
+        return ("semismooth", *others) if wide else first_order
     if not listed:
         return first_order
     form = problem.canonical(GroupForm)
     if _share(form) >= SPARSE[form.norm.name]:
-        return ("semismooth", *first_order) if size.d <= SMALL_BLOCK else first_order
-    return ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
+        return ("semismooth", *others) if size.d <= SMALL_BLOCK else first_order
+    return others
 
 
 def _listed(problem: Problem[Any], offered: tuple[type, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -37,6 +38,7 @@ from convexnn.problem import Adopts, Problem, ProblemError, Remarks, seed_of
 from convexnn.robust import RobustNetworkForm
 from convexnn.solution import Solution, Stage, Status
 
+UNPROVEN = ("finished", "max_iter", "failed")  # outcomes after which another engine may go on
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
 INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
@@ -62,7 +64,10 @@ def solve(
     ----------
     problem : Problem
     backend : str or Backend, default "auto"
-        A name from ``backends(problem).names``; "auto" chooses by problem and size.
+        A name from ``backends(problem).names``; "auto" chooses by problem and size. Where its
+        choice ends without proof, the next one goes on in the time that is left, and the message
+        says so; not if `max_iter` or options of an engine are given, nor in searches over all
+        patterns.
     tol : float, default 1e-6
         OPTIMAL needs ``|certified relative gap| <= tol`` and ``violation <= tol``.
     max_iter : int, optional
@@ -149,7 +154,8 @@ def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
     form = problem.canonical(form_type)
     chosen.prepare(form)
     problem.certify(*problem.initial())  # compiles its kernels and fills its caches
-    return Compiled(problem, chosen, form, time.perf_counter() - begin)
+    spent = time.perf_counter() - begin
+    return Compiled(problem, chosen, form, spent, relief=relief(problem, backend, form))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +172,8 @@ class Compiled:
         Exceptions of the engine that end a run as FAILED, with the best point so far.
     trivial : bool, default True
         Grade the problem's trivial answer before the engine runs.
+    relief : str, optional
+        Name of the backend that goes on where this one ends without proof.
     """
 
     problem: Problem[Any]
@@ -174,6 +182,7 @@ class Compiled:
     compile_s: float
     survives: tuple[type[Exception], ...] = BREAKDOWNS
     trivial: bool = True
+    relief: str | None = None
 
     def run(
         self,
@@ -217,12 +226,15 @@ class Compiled:
         points = _start_points(self.problem, self.form, start)
         monitor = Monitor(self.problem, tol, time_limit, callback)
         asked = Options(tol, max_iter, seed, extra)
-        raw = Raw("stopped")
+        engine, raw = self.backend, Raw("stopped")
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
                 if not (self.trivial and monitor.report(0, *self.problem.initial())):
-                    raw = _ending(self.backend.run(self.form, asked, monitor, points))
+                    raw = self._attempt(engine, self.form, asked, monitor, points)
+                    unbound = max_iter is None and not extra and not monitor.over()
+                    if self.relief is not None and unbound and raw.outcome in UNPROVEN:
+                        engine, raw = self._relieve(self.relief, raw, asked, monitor)
             except KeyboardInterrupt:
                 monitor.stopped = True
                 raw = Raw("stopped", INTERRUPTED)
@@ -243,8 +255,8 @@ class Compiled:
                 "cpu": cpu_s,
                 "certify": monitor.certify_s,
             },
-            backend=self.backend.name,
-            message=" ".join(part for part in (raw.message, _remark(self.problem)) if part),
+            backend=engine.name,
+            message=joined(raw.message, _remark(self.problem)),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -257,6 +269,39 @@ class Compiled:
             versions=dict(versions()),
             stages=_stages(raw, monitor),
         )
+
+    def _attempt(
+        self, engine: Backend, form: Any, asked: Options, monitor: Monitor, points: Any
+    ) -> Raw:
+        try:
+            return _ending(engine.run(form, asked, monitor, points))
+        except self.survives as error:
+            return Raw("failed", f"{type(error).__name__}: {error}")
+
+    def _relieve(
+        self, name: str, first: Raw, asked: Options, monitor: Monitor
+    ) -> tuple[Backend, Raw]:
+        """Let another engine go on, from its own start; return it and how both ended."""
+        engine = registry()[name]
+        kind = common_form(engine, self.problem)
+        assert kind is not None
+        form = self.problem.canonical(kind)
+        engine.prepare(form)
+        monitor.go_on()
+        raw = self._attempt(engine, form, asked, monitor, None)
+        said = f"{self.backend.name} ended without proof ({first.outcome}); {name} went on."
+        return engine, raw._replace(message=joined(first.message, said, raw.message))
+
+
+def joined(*parts: str) -> str:
+    """Return sentences as one text, without those that are empty.
+
+    Examples
+    --------
+    >>> joined("One.", "", "Two.")
+    'One. Two.'
+    """
+    return " ".join(part for part in parts if part)
 
 
 def _declared(problem: Any) -> None:
@@ -347,8 +392,25 @@ def automatic(problem: Problem[Any]) -> str:
 
     Where the first choice would exceed the memory limit or refuses, the next takes its place.
     """
-    wanted, found = preferred(problem), registry()
-    return next((name for name in wanted if obstacle(found[name], problem) is None), wanted[0])
+    return next(_able(problem), preferred(problem)[0])
+
+
+def relief(problem: Problem[Any], backend: str | Backend, form: Any) -> str | None:
+    """Return the backend that goes on where "auto" ends without proof, None if there is none.
+
+    None for a backend that was named, and in searches, which prove what they can.
+    """
+    if backend != "auto" or isinstance(form, NetworkForm):
+        return None
+    able = _able(problem)
+    next(able, None)
+    return next(able, None)
+
+
+def _able(problem: Problem[Any]) -> Iterator[str]:
+    """Yield the backends that "auto" may take, the best first."""
+    found = registry()
+    return (name for name in preferred(problem) if obstacle(found[name], problem) is None)
 
 
 def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:

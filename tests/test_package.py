@@ -15,6 +15,7 @@ import pytest
 
 import convexnn as cx
 from convexnn import backend as backends
+from convexnn import solving
 from convexnn.backend import Options, Reporter
 from convexnn.solvers.admm import Admm
 
@@ -309,6 +310,45 @@ def test_engine_never_grades_itself(registered: tuple[Twice, Boastful]) -> None:
     assert solution.status is cx.Status.INACCURATE
     assert solution.message == "Solved to perfection."
     assert solution.gap > 1e-2
+
+
+@pytest.fixture
+def doubtful(registered: tuple[Twice, Boastful], monkeypatch: pytest.MonkeyPatch) -> Boastful:
+    monkeypatch.setattr(solving, "preferred", lambda problem: ("boastful", "admm", "fista"))
+    return registered[1]
+
+
+def test_the_next_engine_of_auto_goes_on_where_the_first_proves_nothing(doubtful: Boastful) -> None:
+    solution = cx.solve(small())
+    assert doubtful.runs == 1
+    assert (solution.status, solution.backend) == (cx.Status.OPTIMAL, "admm")
+    assert solution.message.startswith("Solved to perfection. boastful ended without proof")
+    assert solution.objective == cx.solve(small(), "admm").objective
+    steps = [step.iteration for step in solution.history]
+    assert steps == sorted(steps)
+
+
+def test_nothing_goes_on_after_a_named_engine_or_with_limits_of_its_own(doubtful: Boastful) -> None:
+    for solution in (
+        cx.solve(small(), "boastful"),
+        cx.solve(small(), max_iter=50),
+        cx.solve(small(), callback=lambda step: True),
+    ):
+        assert solution.backend == "boastful"
+        assert "went on" not in solution.message
+    assert doubtful.runs == 2
+
+
+def test_a_breakdown_of_the_first_engine_is_survived(
+    doubtful: Boastful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise ZeroDivisionError("a pivot")
+
+    monkeypatch.setattr(doubtful, "run", breaks)
+    solution = cx.solve(small())
+    assert (solution.status, solution.backend) == (cx.Status.OPTIMAL, "admm")
+    assert "ZeroDivisionError: a pivot" in solution.message
 
 
 def test_later_backend_of_a_name_replaces_the_first(registered: tuple[Twice, Boastful]) -> None:
