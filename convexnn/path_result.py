@@ -217,7 +217,7 @@ class Path:
             other.plot(self.betas, self.norms, color="tab:green", label="norm of the weights")
             other.set_ylabel("norm of the weights")
         lines = [*ax.get_lines()[:1], *other.get_lines()]
-        ax.legend(lines, [line.get_label() for line in lines], loc="upper left")
+        ax.legend(lines, [line.get_label() for line in lines], loc="upper center")
         return ax
 
 
