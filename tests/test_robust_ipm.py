@@ -44,7 +44,7 @@ def declared(loss: str = "hinge", ball: str = "linf", **changes: Any) -> cx.Robu
         "loss": loss,
         "patterns": 10,
     }
-    return cx.RobustReluTraining(X, target, loss=loss, **(common | changes))
+    return cx.RobustReluTraining(X, target, **(common | changes))
 
 
 # the epigraphs
