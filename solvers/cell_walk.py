@@ -20,7 +20,7 @@ from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.bound import lower_bound, repaired, scaled_value
 from convexnn.covering import Bracket, bracket
-from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns
+from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons, active_patterns, outputs_of
 from convexnn.memory import Size
 from convexnn.pricing import price
 from convexnn.problem import Problem, positive_int
@@ -30,6 +30,7 @@ from convexnn.solvers.ipm import Ipm, points, together
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
 from convexnn.solvers.options import unpack
 from convexnn.solvers.pool import alive, distinct, gathered
+from convexnn.solvers.semismooth import Semismooth
 
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
@@ -45,6 +46,8 @@ SHARPEST = 1e-8  # relative gap of a convex solve, at the least
 ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+NEWTON_ITER = 100  # steps of semismooth Newton in its place, of several outputs
+SEARCHED = 0.5  # share of the time that remains, where it is limited, for the local search
 MENDING_ITER = 2_000  # ADMM steps from where rounding ends the interior point too early
 EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
@@ -87,6 +90,8 @@ class CellWalk:
         Lbfgs().prepare(form)
         single = form.over(np.ones((len(form.y), 1), np.bool_))
         Ipm().prepare(single)
+        if outputs_of(form.y) > 1:
+            Semismooth().prepare(single)
         lower_bound(single, Dual(np.zeros_like(form.y)))
         price(form, next(sides(form.y)), form.X[:1])
         if provable(form):
@@ -168,7 +173,8 @@ class Walk:
         plain = Options(self.options.tol, None, self.options.seed, {})
         networks = [] if first is None else [first]
         starts, width = chosen["starts"], chosen["width"]
-        for network in search(form, starts, width, plain, self.reporter, first, mixed=True):
+        early = Early(self.reporter, SEARCHED)
+        for network in search(form, starts, width, plain, early, first, mixed=True):
             networks.append(network)
             self.show(network, slope_dual(form, network))
         networks.sort(key=form.objective)
@@ -284,11 +290,16 @@ class Walk:
             Admm().run(group, Options(tol, MENDING_ITER, 0, {}), inner, (primal, dual))
             return self.found(matrix, min(primal, inner.last[0], key=form.objective), dual)
         small = work <= NEWTON_WORK  # there sharpness is cheap
-        inner = Inner(group, self.reporter, tol if small else max(tol, 1e-4))
-        start = (gathered(form, begin, matrix), None)
-        steps = MENDING_ITER if small else CONVEX_ITER
-        Admm().run(group, Options(tol, steps, 0, {}), inner, start)
-        return self.found(matrix, *inner.last)
+        tol = tol if small else max(tol, 1e-4)
+        inner = Inner(group, self.reporter, tol)
+        known = gathered(form, begin, matrix)
+        if group.outputs > 1 and np.isfinite(form.loss.curvature):
+            Semismooth().run(group, Options(tol, NEWTON_ITER, 0, {}), inner, (known, None))
+        else:
+            steps = MENDING_ITER if small else CONVEX_ITER
+            Admm().run(group, Options(tol, steps, 0, {}), inner, (known, None))
+        primal, dual = inner.last
+        return self.found(matrix, min(primal, known, key=form.objective), dual)
 
     def found(self, matrix: BoolArray, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
         """Return a point of the convex program, fit for pricing."""
@@ -345,6 +356,28 @@ def newton_work(n: int, d: int, patterns: int) -> float:
     """Return the products that the example system of one interior-point step takes."""
     side = min(n, 2 * d * patterns)
     return float(side) * side * max(n, d * patterns)
+
+
+class Early:
+    """Ends a part of the run once it has had its share of the time that remained."""
+
+    def __init__(self, reporter: Reporter, share: float) -> None:
+        self.whole = reporter
+        remaining = reporter.remaining()
+        self.end = None if remaining is None else (1.0 - share) * remaining
+
+    def report(self, iteration: int, primal: Neurons, dual: Dual) -> bool:
+        """Report to the whole."""
+        return self.whole.report(iteration, primal, dual) or self.expired()
+
+    def remaining(self) -> float | None:
+        """Return the seconds left of the share."""
+        left = self.whole.remaining()
+        return None if left is None or self.end is None else max(left - self.end, 0.0)
+
+    def expired(self) -> bool:
+        """Tell whether the share is used up."""
+        return self.whole.expired() or self.remaining() == 0.0
 
 
 class Inner:

@@ -174,7 +174,10 @@ class Newton:
         """Make one Newton step with a line search; False where none is long enough."""
         form, at = self.form, self.at
         lacking = at.z - form.predict(at.v) - form.free(at.t)
-        change, move = self.direction(lacking)
+        try:
+            change, move = self.direction(lacking)
+        except np.linalg.LinAlgError:  # sigma is too large for the matrix to be told from singular
+            return False
         slope = -float(np.vdot(lacking, change))
         room = ROUNDING * max(1.0, abs(at.value))
         length = 1.0
@@ -189,20 +192,19 @@ class Newton:
     def direction(self, lacking: Array) -> tuple[Array, Array]:
         """Solve ``(H^-1 + sigma A A') dmu = lacking``; return dmu and the outputs' move."""
         form, z = self.form, self.at.z
-        coupled = isinstance(form.loss, Softmax)
-        h = form.loss.probabilities(z) if isinstance(form.loss, Softmax) else form.loss.hessian(
-            z, form.y
-        )
-        root = np.sqrt(np.maximum(h, FLAT))
         used = np.flatnonzero(self.at.v.any(axis=1))
         output = used // form.slopes.shape[1] % form.outputs
         actives = [used[output == k] for k in range(form.outputs)]
-        columns = zip(actives, root.reshape(len(z), -1).T, lacking.reshape(len(z), -1).T, strict=True)
-        if coupled:
+        if isinstance(form.loss, Softmax):
+            root = np.sqrt(np.maximum(form.loss.probabilities(z), FLAT))
             change, image = self._together(actives, root, root * lacking)
-        else:
-            solved = [self._alone(*column) for column in columns]
-            change, image = (np.stack(part, axis=-1).reshape(z.shape) for part in zip(*solved, strict=True))
+            return change, self.sigma * image - lacking
+        root = np.sqrt(np.maximum(form.loss.hessian(z, form.y), FLAT))
+        columns = zip(actives, np.atleast_2d(root.T), np.atleast_2d(lacking.T), strict=True)
+        solved = [self._alone(*column) for column in columns]
+        change, image = (
+            np.stack(part, axis=-1).reshape(z.shape) for part in zip(*solved, strict=True)
+        )
         return change, self.sigma * image - lacking
 
     def _alone(self, active: Index, root: Array, lacking: Array) -> tuple[Array, Array]:
@@ -236,14 +238,18 @@ class Newton:
         factors = [_shortened(root[:, k, None] * part, self.sigma) for k, part in enumerate(rows)]
 
         def solve(given: Array) -> Array:
-            return given - np.stack([Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)], 1)
+            return given - np.stack(
+                [Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)], 1
+            )
 
-        joint = np.asfortranarray(np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)]))
+        joint = np.asfortranarray(
+            np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)])
+        )
         n, m = joint.shape
         level = np.sum(root * solve(right), axis=1)
-        if m <= n:
+        if 0 < m <= n:
             level += joint @ _solve(_complement(joint, trans=1), joint.T @ level)
-        else:
+        elif m > n:
             level = _solve(_complement(joint, trans=0), level)
         change = root * solve(right - root * level[:, None])
         image = [part @ (part.T @ column) for part, column in zip(rows, change.T, strict=True)]
@@ -351,9 +357,11 @@ def _complement(joint: Array, trans: int) -> Array:
 def _shortened(scaled: Array, sigma: float) -> Array:
     """Return Y with ``(I + sigma S S')^-1 = I - Y Y'``, of no more columns than rows."""
     n, m = scaled.shape
+    if m == 0:
+        return scaled
     if m > n:
         scaled = np.linalg.qr(scaled.T, mode="r").T
-    factor = np.linalg.cholesky(np.tril(_gram(scaled, 1.0 / sigma)) if m else np.empty((0, 0)))
+    factor = np.linalg.cholesky(_gram(scaled, 1.0 / sigma))
     Y: Array = solve_triangular(factor, scaled.T, lower=True, check_finite=False).T
     return Y
 
