@@ -47,7 +47,7 @@ ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
 NEWTON_ITER = 100  # steps of semismooth Newton in its place, of several outputs
-SEARCHED = 0.5  # share of the time that remains, where it is limited, for the local search
+SEARCHED = 0.7  # share of the time that remains, where it is limited, for the local search
 MENDING_ITER = 2_000  # ADMM steps from where rounding ends the interior point too early
 EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
@@ -103,8 +103,10 @@ class CellWalk:
         found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
         work = size.outputs * newton_work(size.n, size.d, found.patterns)
         inner = Ipm() if work <= NEWTON_WORK else Admm()
-        graded = {"the patterns it finds": 62.0 * size.n * found.patterns}
-        return Lbfgs().memory(size) | inner.memory(found) | graded
+        parts = Lbfgs().memory(size) | inner.memory(found)
+        if size.outputs > 1 and size.smooth:  # the neurons it starts from are those of a network
+            parts = Semismooth().memory(size._replace(patterns=WIDTH)) | parts
+        return parts | {"the patterns it finds": 62.0 * size.n * found.patterns}
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
