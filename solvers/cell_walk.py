@@ -179,6 +179,7 @@ class Walk:
         for network in search(form, starts, width, plain, early, first, mixed=True):
             networks.append(network)
             self.show(network, slope_dual(form, network))
+            early.armed = True  # the first start is never cut short
         networks.sort(key=form.objective)
         matrix = distinct(
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
@@ -361,10 +362,10 @@ def newton_work(n: int, d: int, patterns: int) -> float:
 
 
 class Early:
-    """Ends a part of the run once it has had its share of the time that remained."""
+    """Ends a part of the run, once armed, when it has had its share of the time that remained."""
 
     def __init__(self, reporter: Reporter, share: float) -> None:
-        self.whole = reporter
+        self.whole, self.armed = reporter, False
         remaining = reporter.remaining()
         self.end = None if remaining is None else (1.0 - share) * remaining
 
@@ -373,13 +374,14 @@ class Early:
         return self.whole.report(iteration, primal, dual) or self.expired()
 
     def remaining(self) -> float | None:
-        """Return the seconds left of the share."""
+        """Return the seconds left."""
         left = self.whole.remaining()
-        return None if left is None or self.end is None else max(left - self.end, 0.0)
+        return left if left is None or self.end is None or not self.armed else left - self.end
 
     def expired(self) -> bool:
-        """Tell whether the share is used up."""
-        return self.whole.expired() or self.remaining() == 0.0
+        """Tell whether they are used up."""
+        left = self.remaining()
+        return self.whole.expired() or (left is not None and left <= 0.0)
 
 
 class Inner:

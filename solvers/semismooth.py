@@ -14,9 +14,9 @@ of basis N,
 
 for the Euclidean norm and ``N N'`` for the l1 norm, and 0 where ``v_b = 0``: a Newton step costs
 one matrix of the free dimensions of the active blocks, or of the examples if those are fewer,
-whatever the number of patterns, for each output (Li, Sun & Toh 2018, "A highly efficient semismooth Newton augmented
-Lagrangian method for solving lasso problems"; the projection on a face is the Jacobian of Han &
-Sun 1997). It starts best from a solution of a neighbouring problem.
+whatever the number of patterns, for each output (Li, Sun & Toh 2018, "A highly efficient semismooth
+Newton augmented Lagrangian method for solving lasso problems"; the projection on a face is the
+Jacobian of Han & Sun 1997). It starts best from a solution of a neighbouring problem.
 
 The softmax loss couples the outputs, ``H = R (I - r r') R`` at each example with ``r`` the roots
 of its probabilities and ``R = diag(r)``. Its Newton step ``R w`` solves
