@@ -223,9 +223,9 @@ def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=REORDER)
-def _project(
+def _project(  # type: ignore[no-untyped-def]
     X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
-):  # type: ignore[no-untyped-def]
+):
     """Solve one block; free[:k], val[:k] is the free set on entry and on return (k is returned)."""
     n, d = X.shape
     scale = 0.0

@@ -238,9 +238,8 @@ class Newton:
         factors = [_shortened(root[:, k, None] * part, self.sigma) for k, part in enumerate(rows)]
 
         def solve(given: Array) -> Array:
-            return given - np.stack(
-                [Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)], 1
-            )
+            away = [Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)]
+            return given - np.stack(away, axis=1, dtype=np.float64)
 
         joint = np.asfortranarray(
             np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)])
@@ -360,7 +359,7 @@ def _shortened(scaled: Array, sigma: float) -> Array:
     if m == 0:
         return scaled
     if m > n:
-        scaled = np.linalg.qr(scaled.T, mode="r").T
+        scaled = np.asarray(np.linalg.qr(scaled.T, mode="r")).T
     factor = np.linalg.cholesky(_gram(scaled, 1.0 / sigma))
     Y: Array = solve_triangular(factor, scaled.T, lower=True, check_finite=False).T
     return Y
