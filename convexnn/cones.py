@@ -15,7 +15,8 @@ The method is the active set of Lawson & Hanson (1974, chapter 23) with the boun
 Parker (1995), on an orthogonal factor that grows and shrinks with the set. At most d facets
 are active, so they are kept as d (index, multiplier) pairs a block, and starting from the
 facets of the last call a solver's step costs about one product with X per block that is
-not zero.
+not zero. Between two such products the facets that the last one found nearly as violated as the
+worst are looked at alone (partial pricing).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from convexnn.arrays import Array, IntArray, SignArray
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
 REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
 DEPENDENT = 1e-11  # a facet this close to the span of the active ones cannot join them
+SHORTENED = 0.01  # share of a squared length whose loss to rounding calls for a second pass
+NEARLY = 0.5  # share of the worst violation from which a facet is looked at again before the others
 
 
 class Facets(NamedTuple):
@@ -149,7 +152,8 @@ def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
         return False
     for q in range(k):
         R[q, k] = 0.0
-    for _ in range(2):
+    after, longer = 0.0, before
+    while True:
         for q in range(k):
             t = 0.0
             for j in range(d):
@@ -157,9 +161,12 @@ def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
             R[q, k] += t
             for j in range(d):
                 column[j] -= t * Q[q, j]
-    after = 0.0
-    for j in range(d):
-        after += column[j] * column[j]
+        after = 0.0
+        for j in range(d):
+            after += column[j] * column[j]
+        if after >= SHORTENED * longer or longer < before:
+            break
+        longer = after
     if after <= DEPENDENT * DEPENDENT * before:
         return False
     R[k, k] = np.sqrt(after)
@@ -182,10 +189,10 @@ def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _refactor(X, sign, free, val, k, first, Q, R, column):  # type: ignore[no-untyped-def]
-    """Rebuild the factor from position `first`; dependent columns leave the free set."""
-    kept = first
-    for q in range(first, k):
+def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def]
+    """Build the factor of the first k; dependent columns leave the free set."""
+    kept = 0
+    for q in range(k):
         _load(X, sign, free[q], column)
         if kept < X.shape[1] and _append(column, Q, R, kept):
             free[kept] = free[q]
@@ -195,7 +202,30 @@ def _refactor(X, sign, free, val, k, first, Q, R, column):  # type: ignore[no-un
 
 
 @njit(cache=True, fastmath=REORDER)
-def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, R, column, sol):  # type: ignore[no-untyped-def]
+def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
+    """Take column `first` out of the factor of k + 1 columns, by Givens rotations."""
+    d = Q.shape[1]
+    for q in range(first, k):
+        for p in range(q + 2):
+            R[p, q] = R[p, q + 1]
+    for q in range(first, k):
+        size = np.hypot(R[q, q], R[q + 1, q])
+        c, s = R[q, q] / size, R[q + 1, q] / size
+        R[q, q] = size
+        for j in range(q + 1, k):
+            t = R[q, j]
+            R[q, j] = c * t + s * R[q + 1, j]
+            R[q + 1, j] = c * R[q + 1, j] - s * t
+        for j in range(d):
+            t = Q[q, j]
+            Q[q, j] = c * t + s * Q[q + 1, j]
+            Q[q + 1, j] = c * Q[q + 1, j] - s * t
+
+
+@njit(cache=True, fastmath=REORDER)
+def _project(  # type: ignore[no-untyped-def]
+    X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
+):
     """Solve one block; free[:k], val[:k] is the free set on entry and on return (k is returned)."""
     n, d = X.shape
     scale = 0.0
@@ -215,7 +245,7 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
             size += t * t
         if size <= zero_below * zero_below:
             return k
-    k = _refactor(X, sign, free, val, k, 0, Q, R, column)
+    k = _factor(X, sign, free, val, k, Q, R, column)
     if tau > 0.0:
         for j in range(d):
             side[j] = 1.0 if c[j] >= 0.0 else -1.0
@@ -224,6 +254,7 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
                 side[free[q] - n] = 0.0
     target = np.empty(d)
     entered = -1
+    listed = 0
     for _ in range(10 * d + 50):
         while True:
             for j in range(d):
@@ -261,10 +292,11 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
             leaving = free[blocking]
             if leaving >= n:
                 side[leaving - n] = 1.0 if sol[blocking] > 0.0 else -1.0
-            for q in range(blocking, k - 1):
+            k -= 1
+            for q in range(blocking, k):
                 free[q] = free[q + 1]
                 val[q] = val[q + 1]
-            k = _refactor(X, sign, free, val, k - 1, blocking, Q, R, column)
+            _drop(blocking, k, Q, R)
         for j in range(d):
             r[j] = target[j]
         for q in range(k):
@@ -283,14 +315,32 @@ def _project(X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, Q, 
             break
         if size <= zero_below:
             break
-        np.dot(X, r, w)
         worst = -ROUNDING * scale
         entering = -1
-        for i in range(n):
-            t = sign[i] * w[i]
-            if t < worst * lengths[i] and t / lengths[i] < worst:
-                worst = t / lengths[i]
+        for p in range(listed):
+            i = few[p]
+            t = 0.0
+            for j in range(d):
+                t += X[i, j] * r[j]
+            t *= sign[i] / lengths[i]
+            if t < worst:
+                worst = t
                 entering = i
+        if entering < 0 or entering == entered:
+            worst = -ROUNDING * scale
+            entering = -1
+            np.dot(X, r, w)
+            for i in range(n):
+                t = sign[i] * w[i]
+                if t < worst * lengths[i] and t / lengths[i] < worst:
+                    worst = t / lengths[i]
+                    entering = i
+            listed = 0
+            if entering >= 0:
+                for i in range(n):
+                    if sign[i] * w[i] < NEARLY * worst * lengths[i]:
+                        few[listed] = i
+                        listed += 1
         if tau > 0.0:
             for j in range(d):
                 t = side[j] * r[j]
@@ -319,6 +369,7 @@ def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  
     val = np.empty(d + 1)
     side = np.zeros(d)
     w = np.empty(n)
+    few = np.empty(n, np.int64)
     Q = np.empty((d, d))
     R = np.empty((d, d))
     column = np.empty(d)
@@ -345,6 +396,7 @@ def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  
             tau,
             out[b],
             w,
+            few,
             Q,
             R,
             column,

@@ -345,7 +345,12 @@ class NetworkForm(NamedTuple):
 
     def activate(self, t: Array) -> Array:
         """Return ``max(t, leak t)``."""
-        return np.maximum(t, self.leak * t)
+        return np.maximum(t, self.leak * t if self.leak else 0.0)
+
+    def gated(self, t: Array, back: Array) -> Array:
+        """Return ``back`` times the activation's slope at t, 0 or the leak where t is 0."""
+        on = t > 0.0
+        return back * (np.where(on, 1.0, self.leak) if self.leak else on)
 
     def predict(self, neurons: Neurons) -> Array:
         """Return the network's output."""

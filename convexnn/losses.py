@@ -444,13 +444,17 @@ class Softmax(Loss):
 
     def gradient(self, z: Array, y: Array) -> Array:
         """Return ``softmax(z) - y``."""
+        return self.probabilities(z) - y
+
+    def probabilities(self, z: Array) -> Array:
+        """Return ``softmax(z)``: ``p``, the full second derivative being ``diag(p) - p p'``."""
         e = np.exp(z - z.max(axis=-1, keepdims=True))
-        result: Array = e / e.sum(axis=-1, keepdims=True) - y
+        result: Array = e / e.sum(axis=-1, keepdims=True)
         return result
 
     def hessian(self, z: Array, y: Array) -> Array:
         """Return the diagonal, ``p (1 - p)``."""
-        p = self.gradient(z, np.zeros_like(y))
+        p = self.probabilities(z)
         return p * (1.0 - p)
 
     def conjugate(self, s: Array, y: Array) -> Array:

@@ -80,7 +80,9 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     cones, others, n <= 4,000           admm             one n x n factor
     gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
     gates, others, n <= 1,500           admm             one n x n factor, few iterations
-    several outputs, n <= 4,000         admm             one factor serves them all
+    softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
+    several separable, few in use       semismooth       the same, for blocks of any size
+    gates, several, n <= 4,000          admm             one factor serves them all
     larger                              fista            no factor, memory O(nP)
     ==================================  ===============  ====================================
 
@@ -142,10 +144,13 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
         return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
     factored = n <= FACTOR_ROWS[size.cones or size.outputs > 1]
     first_order = ("admm", "fista") if factored else ("fista", "admm")
-    if size.outputs > 1:
+    several = size.outputs > 1
+    if several and not size.cones:
         return first_order
     others = ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
     listed = shortage({"its form": size.own}) is None
+    if several and listed and not problem.canonical(GroupForm).separable:
+        return ("semismooth", *first_order) if factored else first_order
     if listed and n <= CROWDED_ROWS and _outlying(problem.canonical(GroupForm)):
         return others
     if not size.cones:
@@ -155,7 +160,8 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
         return first_order
     form = problem.canonical(GroupForm)
     if _share(form) >= SPARSE[form.norm.name]:
-        return ("semismooth", *others) if size.d <= SMALL_BLOCK else first_order
+        paying = size.d <= SMALL_BLOCK or (several and factored)
+        return ("semismooth", *others) if paying else first_order
     return others
 
 

@@ -28,6 +28,7 @@ from convexnn.forms import (
     PooledForm,
     PooledNetworkForm,
     active_patterns,
+    outputs_of,
 )
 from convexnn.memory import Size
 from convexnn.pricing import price
@@ -38,6 +39,7 @@ from convexnn.solvers.ipm import Ipm, points, together
 from convexnn.solvers.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
 from convexnn.solvers.options import unpack
 from convexnn.solvers.pool import alive, distinct, gathered
+from convexnn.solvers.semismooth import Semismooth
 
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
@@ -53,6 +55,8 @@ SHARPEST = 1e-8  # relative gap of a convex solve, at the least
 ROUGH = 1.02  # largest worth, over beta, above which a convex solve need not be sharp
 NEWTON_WORK = 4e10  # products in a step, up to which the convex solves are by interior point
 CONVEX_ITER = 300  # ADMM steps of the convex solve beyond
+NEWTON_ITER = 100  # steps of semismooth Newton in its place, of several outputs
+SEARCHED = 0.7  # share of the time that remains, where it is limited, for the local search
 MENDING_ITER = 2_000  # ADMM steps from where rounding ends the interior point too early
 EASY, CLOSED = 4, 6  # ranks up to which the search for a proof is expected to end at once, at all
 RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
@@ -97,6 +101,8 @@ class CellWalk:
         Lbfgs().prepare(form)
         single = form.over(np.ones((len(form.X), 1), np.bool_))
         (Ipm() if by_newton(single) else Admm()).prepare(single)
+        if outputs_of(form.y) > 1 and not isinstance(single, PooledForm):
+            Semismooth().prepare(single)
         lower_bound(single, Dual(np.zeros_like(form.y)))
         price(form, next(sides(form, form.y)), form.X[:1])
         if provable(form):
@@ -108,10 +114,13 @@ class CellWalk:
         found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
         work = size.outputs * newton_work(size.n, size.d, found.patterns)
         inner = Ipm() if work <= NEWTON_WORK and size.bag == 1 else Admm()
-        parts = {"the patterns it finds": 62.0 * size.n * size.bag * found.patterns}
+        parts = Lbfgs().memory(size) | inner.memory(found)
+        parts["the patterns it finds"] = 62.0 * size.n * size.bag * found.patterns
         if size.bag > 1:
             parts["their pooled features"] = 24.0 * size.n * size.d * found.patterns
-        return Lbfgs().memory(size) | inner.memory(found) | parts
+        elif size.outputs > 1 and size.smooth:  # it starts from the neurons of a network
+            parts = Semismooth().memory(size._replace(patterns=WIDTH)) | parts
+        return parts
 
     def run(
         self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
@@ -180,9 +189,11 @@ class Walk:
         plain = Options(self.options.tol, None, self.options.seed, {})
         networks = [] if first is None else [first]
         starts, width = chosen["starts"], chosen["width"]
-        for network in search(form, starts, width, plain, self.reporter, first, mixed=True):
+        early = Early(self.reporter, SEARCHED)
+        for network in search(form, starts, width, plain, early, first, mixed=True):
             networks.append(network)
             self.show(network, slope_dual(form, network))
+            early.armed = True  # the first start is never cut short
         networks.sort(key=form.objective)
         matrix = distinct(
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
@@ -296,11 +307,17 @@ class Walk:
             Admm().run(group, Options(tol, MENDING_ITER, 0, {}), inner, (primal, dual))
             return self.found(matrix, min(primal, inner.last[0], key=form.objective), dual)
         small = work <= NEWTON_WORK  # there sharpness is cheap
-        inner = Inner(group, self.reporter, tol if small else max(tol, 1e-4))
-        start = (gathered(form, begin, matrix), None)
-        steps = MENDING_ITER if small else CONVEX_ITER
-        Admm().run(group, Options(tol, steps, 0, {}), inner, start)
-        return self.found(matrix, *inner.last)
+        tol = tol if small else max(tol, 1e-4)
+        inner = Inner(group, self.reporter, tol)
+        known = gathered(form, begin, matrix)
+        pooled = isinstance(group, PooledForm)
+        if group.outputs > 1 and np.isfinite(form.loss.curvature) and not pooled:
+            Semismooth().run(group, Options(tol, NEWTON_ITER, 0, {}), inner, (known, None))
+        else:
+            steps = MENDING_ITER if small else CONVEX_ITER
+            Admm().run(group, Options(tol, steps, 0, {}), inner, (known, None))
+        primal, dual = inner.last
+        return self.found(matrix, min(primal, known, key=form.objective), dual)
 
     def found(self, matrix: BoolArray, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
         """Return a point of the convex program, fit for pricing."""
@@ -357,6 +374,29 @@ def newton_work(n: int, d: int, patterns: int) -> float:
     """Return the products that the example system of one interior-point step takes."""
     side = min(n, 2 * d * patterns)
     return float(side) * side * max(n, d * patterns)
+
+
+class Early:
+    """Ends a part of the run, once armed, when it has had its share of the time that remained."""
+
+    def __init__(self, reporter: Reporter, share: float) -> None:
+        self.whole, self.armed = reporter, False
+        remaining = reporter.remaining()
+        self.end = None if remaining is None else (1.0 - share) * remaining
+
+    def report(self, iteration: int, primal: Neurons, dual: Dual) -> bool:
+        """Report to the whole."""
+        return self.whole.report(iteration, primal, dual) or self.expired()
+
+    def remaining(self) -> float | None:
+        """Return the seconds left."""
+        left = self.whole.remaining()
+        return left if left is None or self.end is None or not self.armed else left - self.end
+
+    def expired(self) -> bool:
+        """Tell whether they are used up."""
+        left = self.remaining()
+        return self.whole.expired() or (left is not None and left <= 0.0)
 
 
 class Inner:

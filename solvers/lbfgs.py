@@ -151,11 +151,11 @@ class Wiring:
         """Return the loss's slope at the output of each neuron."""
         return slope[:, None] if self.scalar else slope[:, self.owner]
 
-    def weight(self, active: Array, slope: Array) -> Array:
+    def weight(self, active: Array, back: Array) -> Array:
         """Return the gradient in ``a``."""
         if self.scalar:
-            return active.T @ slope
-        result: Array = np.einsum("nj,nj->j", active, self.back(slope))
+            return active.T @ back[:, 0]
+        result: Array = np.einsum("nj,nj->j", active, back)
         return result
 
     def grouped(self, weights: Array, kept: BoolArray) -> Array:
@@ -263,11 +263,12 @@ class Layers:
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        back = np.where(hidden > 0.0, 1.0, form.leak) * form.spread(self.wiring.back(slope))
+        back = self.wiring.back(slope)
+        through = form.X.T @ form.gated(hidden, form.spread(back))
         gradient = np.concatenate(
             [
-                ((form.X.T @ back) * a + form.beta * U).ravel(),
-                self.wiring.weight(active, slope) + form.beta * a,
+                (through * a + form.beta * U).ravel(),
+                self.wiring.weight(active, back) + form.beta * a,
                 form.X.T @ slope if form.skip else s,
             ]
         )
@@ -317,8 +318,7 @@ class Parts:
         if form.skip:
             z = z + form.X @ s
         slope = loss.gradient(z, form.y)
-        own = form.spread(self.wiring.back(slope)) * self.sign
-        back = np.where(hidden > 0.0, 1.0, form.leak) * own
+        back = form.gated(hidden, form.spread(self.wiring.back(slope) * self.sign))
         through = (form.X.T @ back).ravel()
         gradient = np.concatenate(
             [through + form.beta, -through + form.beta, form.X.T @ slope if form.skip else s]

@@ -14,10 +14,18 @@ of basis N,
 
 for the Euclidean norm and ``N N'`` for the l1 norm, and 0 where ``v_b = 0``: a Newton step costs
 one matrix of the free dimensions of the active blocks, or of the examples if those are fewer,
-whatever the number of patterns (Li, Sun & Toh 2018, "A highly efficient semismooth Newton augmented
-Lagrangian method for solving lasso problems"; the projection on a face is the Jacobian of Han &
-Sun 1997). It starts best from a solution of a neighbouring problem. The free part costs nothing, so
-s is written in a basis in which X has orthogonal columns of one length.
+whatever the number of patterns, for each output (Li, Sun & Toh 2018, "A highly efficient semismooth
+Newton augmented Lagrangian method for solving lasso problems"; the projection on a face is the
+Jacobian of Han & Sun 1997). It starts best from a solution of a neighbouring problem. The free part
+costs nothing, so s is written in a basis in which X has orthogonal columns of one length.
+
+The softmax loss couples the outputs, ``H = R (I - r r') R`` at each example with ``r`` the roots
+of its probabilities and ``R = diag(r)``. Its Newton step ``R w`` solves
+
+    (I + sigma R A A' R) w + r lambda = R (z - F v - X t),    r'w = 0    at each example
+
+the matrix of which is one for each output but for lambda, one number an example: what is left is
+one more system, of the examples or of the free dimensions of all outputs together.
 """
 
 from __future__ import annotations
@@ -27,12 +35,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.forms import GroupForm, Neurons
+from convexnn.losses import Softmax
 from convexnn.memory import Size
 from convexnn.problem import Problem, positive
 from convexnn.solvers.options import unpack
@@ -79,11 +88,15 @@ class Semismooth:
         return None
 
     def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None, or that the loss has kinks or there are several outputs."""
+        """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
         form = problem.canonical(GroupForm)
         if not np.isfinite(form.loss.curvature):
             return f"the {form.loss.name} loss has kinks"
-        return None if form.outputs == 1 else f"it takes one output, not {form.outputs}"
+        if not form.norm.separable:
+            return f"the {form.norm.name} norm couples the outputs"
+        if not (form.loss.separable or isinstance(form.loss, Softmax)):
+            return f"the {form.loss.name} loss couples the outputs"
+        return None
 
     def prepare(self, form: GroupForm) -> None:
         """Compile the kernels."""
@@ -152,8 +165,8 @@ class Newton:
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
         self.sigma = sigma or FIRST * self.unit
         self.straight = Straight(form.X) if form.skip else None
-        self.free = np.zeros((len(form.X), 0)) if self.straight is None else self.straight.columns
-        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(self.free.shape[1])
+        free = 0 if self.straight is None else self.straight.columns.shape[1]
+        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(free)
         self.gram: Array | None = None
         self.stale = 0
         if start is not None:
@@ -163,7 +176,7 @@ class Newton:
                 self.s = self.straight.there(primal.skip)
             if dual is not None:
                 self.prox.start(dual, self.sigma)
-        self.at = self.point(form.predict(self.u) + self.free @ self.s)
+        self.at = self.point(self.fit(self.u, self.s))
 
     def point(self, z: Array) -> Point:
         """Return what the outputs z stand for."""
@@ -171,21 +184,30 @@ class Newton:
         slope = form.loss.gradient(z, form.y)
         mu = -slope
         v = self.prox(self.u + sigma * form.correlate(mu), sigma)
-        t = self.s + sigma * (self.free.T @ mu)
+        t = self.s
+        if self.straight is not None:
+            t = t + sigma * (self.straight.columns.T @ mu)
         squares = float(np.vdot(v, v)) + float(t @ t)
-        conjugate = float(np.sum(z * slope - form.loss.value(z, form.y)))
-        fit = form.predict(v) + self.free @ t
-        return Point(z, mu, v, t, fit, conjugate + squares / (2.0 * sigma))
+        conjugate = float(np.sum(z * slope)) - float(np.sum(form.loss.value(z, form.y)))
+        return Point(z, mu, v, t, self.fit(v, t), conjugate + squares / (2.0 * sigma))
+
+    def fit(self, v: Array, t: Array) -> Array:
+        """Return the outputs of blocks and of the free part."""
+        z = self.form.predict(v)
+        return z if self.straight is None else z + self.straight.columns @ t
 
     def step(self) -> bool:
         """Make one Newton step with a line search; False where none is long enough.
 
         Nor are there many in a row whose decrease is lost in rounding and that flatten nothing.
         """
-        form, at = self.form, self.at
+        at = self.at
         lacking = at.lacking
-        change, move = self.direction(lacking, form.loss.hessian(at.z, form.y))
-        slope = -float(lacking @ change)
+        try:
+            change, move = self.direction(lacking)
+        except np.linalg.LinAlgError:  # sigma is too large for the matrix to be told from singular
+            return False
+        slope = -float(np.vdot(lacking, change))
         room = ROUNDING * max(1.0, abs(at.value))
         steep = float(np.linalg.norm(lacking))
         length = 1.0
@@ -201,33 +223,70 @@ class Newton:
             length *= 0.5
         return False
 
-    def direction(self, lacking: Array, h: Array) -> tuple[Array, Array]:
+    def direction(self, lacking: Array) -> tuple[Array, Array]:
         """Solve ``(H^-1 + sigma A A') dmu = lacking``; return dmu and the outputs' move."""
-        sigma = self.sigma
-        active = np.flatnonzero(self.at.v.any(axis=1))
-        form = self.form
+        form, z = self.form, self.at.z
+        used = np.flatnonzero(self.at.v.any(axis=1))
+        output = used // form.slopes.shape[1] % form.outputs
+        actives = [used[output == k] for k in range(form.outputs)]
+        if isinstance(form.loss, Softmax):
+            root = np.sqrt(np.maximum(form.loss.probabilities(z), FLAT))
+            change, image = self._together(actives, root, root * lacking)
+            return change, self.sigma * image - lacking
+        root = np.sqrt(np.maximum(form.loss.hessian(z, form.y), FLAT))
+        columns = zip(actives, np.atleast_2d(root.T), np.atleast_2d(lacking.T), strict=True)
+        solved = [self._alone(*column) for column in columns]
+        change, image = (
+            np.stack(part, axis=-1).reshape(z.shape) for part in zip(*solved, strict=True)
+        )
+        return change, self.sigma * image - lacking
+
+    def _alone(self, active: Index, root: Array, lacking: Array) -> tuple[Array, Array]:
+        """Return dmu of one output and its image ``A A' dmu``."""
+        form, sigma = self.form, self.sigma
         n, d = form.X.shape
-        root = np.sqrt(np.maximum(h, FLAT))
         plain = form.signs is None and form.norm.rotates and not form.skip
         if plain and len(active) * d > CROWDED * n:
-            change, image = self._by_examples(active, root, root * lacking)
+            return self._by_examples(active, root, root * lacking)
+        rows = self.square_root(active)
+        m = rows.shape[1]
+        scaled = np.asfortranarray(root[:, None] * rows)
+        if m == 0:
+            return root * root * lacking, np.zeros(n)
+        if m <= n:
+            inner = _solve(_gram(scaled, 1.0 / sigma), scaled.T @ (root * lacking))
+            change = root * (root * lacking - scaled @ inner)
         else:
-            rows = self.square_root(active)
-            m = rows.shape[1]
-            scaled = np.asfortranarray(root[:, None] * rows)
-            if m == 0:
-                return h * lacking, -lacking
-            if m <= n:
-                matrix = dsyrk(1.0, scaled, trans=1, lower=1)
-                matrix.flat[:: m + 1] += 1.0 / sigma
-                inner = _solve(matrix, scaled.T @ (root * lacking))
-                change = root * (root * lacking - scaled @ inner)
-            else:
-                matrix = dsyrk(sigma, scaled, lower=1)
-                matrix.flat[:: n + 1] += 1.0
-                change = root * _solve(matrix, root * lacking)
-            image = rows @ (rows.T @ change)
-        return change, sigma * image - lacking
+            matrix = dsyrk(sigma, scaled, lower=1)
+            matrix.flat[:: n + 1] += 1.0
+            change = root * _solve(matrix, root * lacking)
+        return change, rows @ (rows.T @ change)
+
+    def _together(self, actives: list[Index], root: Array, right: Array) -> tuple[Array, Array]:
+        """Return dmu of coupled outputs and its image: ``root' w = 0`` at each example.
+
+        ``(I + sigma S S')^-1 = I - Y Y'`` for each output, with ``Y = S L^-T`` and ``L`` the factor
+        of ``I / sigma + S'S``.
+        """
+        rows = [self.square_root(active) for active in actives]
+        factors = [_shortened(root[:, k, None] * part, self.sigma) for k, part in enumerate(rows)]
+
+        def solve(given: Array) -> Array:
+            away = [Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)]
+            return given - np.stack(away, axis=1, dtype=np.float64)
+
+        joint = np.asfortranarray(
+            np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)])
+        )
+        n, m = joint.shape
+        level = np.sum(root * solve(right), axis=1)
+        if 0 < m <= n:
+            level += joint @ _solve(_complement(joint, trans=1), joint.T @ level)
+        elif m > n:
+            level = _solve(_complement(joint, trans=0), level)
+        change = root * solve(right - root * level[:, None])
+        image = [part @ (part.T @ column) for part, column in zip(rows, change.T, strict=True)]
+        return change, np.stack(image, axis=1)
 
     def square_root(self, active: Index) -> Array:
         """Return A with ``A A' = F J F' + X X'``, the last where there is a free part."""
@@ -236,7 +295,7 @@ class Newton:
         tall = np.linalg.norm(v, axis=1)
         a = np.sqrt(tall / (tall + weight)) if form.norm.rotates else np.ones(len(active))
         q = v / tall[:, None]
-        d, facets = form.X.shape[1], self.prox.facets
+        d, facets, P = form.X.shape[1], self.prox.facets, form.slopes.shape[1]
         if facets is not None:
             factors, owner = _conic(form.X, facets.example[active], q, a)
         elif form.norm.rotates:
@@ -246,8 +305,8 @@ class Newton:
         else:
             owner, entry = np.nonzero(v)
             factors = np.eye(d)[entry]
-        blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % form.slopes.shape[1]]
-        return np.hstack([blocks, self.free]) if form.skip else blocks
+        blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % P]
+        return blocks if self.straight is None else np.hstack([blocks, self.straight.columns])
 
     def _by_examples(self, active: Index, root: Array, right: Array) -> tuple[Array, Array]:
         """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
@@ -257,7 +316,7 @@ class Newton:
         v = self.at.v[active]
         tall = np.linalg.norm(v, axis=1)
         a, q = tall / (tall + sigma * form.beta), v / tall[:, None]
-        slopes = np.ascontiguousarray(form.slopes[:, active])
+        slopes = np.ascontiguousarray(form.slopes[:, active % form.slopes.shape[1]])
         lengths = np.sqrt(sigma) * root[:, None] * slopes
         matrix = dsyrk(1.0, np.asfortranarray(lengths * np.sqrt(a)), lower=1)
         matrix *= self.gram
@@ -265,7 +324,7 @@ class Newton:
         matrix = dsyrk(1.0, along, beta=1.0, c=matrix, overwrite_c=1, lower=1)
         matrix.flat[:: len(matrix) + 1] += 1.0
         change = root * _solve(matrix, right)
-        some = form._replace(slopes=slopes)
+        some = form._replace(slopes=slopes, y=change)
         g = some.correlate(change)
         inner = a[:, None] * g + ((1.0 - a) * np.einsum("ij,ij->i", g, q))[:, None] * q
         return change, some.predict(np.ascontiguousarray(inner))
@@ -297,9 +356,8 @@ class Newton:
     def value(self) -> float:
         """Return the objective at the primal point."""
         form, at = self.form, self.at
-        return float(
-            np.sum(form.loss.value(at.fit, form.y)) + form.beta * np.sum(form.norm.value(at.v))
-        )
+        loss = float(np.sum(form.loss.value(at.fit, form.y)))
+        return loss + form.beta * float(np.sum(form.norm.value(at.v)))
 
     def gap(self) -> float:
         """Return an estimate of the relative gap: the dual point is scaled by what it may lack."""
@@ -346,6 +404,32 @@ class Straight:
         """Return the weights."""
         back: Array = (t / self._stretch) @ self._right
         return back
+
+
+def _gram(scaled: Array, ridge: float) -> Array:
+    """Return the lower triangle of ``S'S + ridge I``."""
+    matrix: Array = dsyrk(1.0, np.asfortranarray(scaled), trans=1, lower=1)
+    matrix.flat[:: len(matrix) + 1] += ridge
+    return matrix
+
+
+def _complement(joint: Array, trans: int) -> Array:
+    """Return the lower triangle of ``I - Z'Z`` or ``I - Z Z'``, kept from being singular."""
+    matrix: Array = dsyrk(-1.0, joint, trans=trans, lower=1)
+    matrix.flat[:: len(matrix) + 1] += 1.0 + ROUNDING
+    return matrix
+
+
+def _shortened(scaled: Array, sigma: float) -> Array:
+    """Return Y with ``(I + sigma S S')^-1 = I - Y Y'``, of no more columns than rows."""
+    n, m = scaled.shape
+    if m == 0:
+        return scaled
+    if m > n:
+        scaled = np.asarray(np.linalg.qr(scaled.T, mode="r")).T
+    factor = np.linalg.cholesky(_gram(scaled, 1.0 / sigma))
+    Y: Array = solve_triangular(factor, scaled.T, lower=True, check_finite=False).T
+    return Y
 
 
 def _solve(matrix: Array, right: Array) -> Array:

@@ -14,7 +14,8 @@ import pytest
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.forms import Neurons
+from convexnn.forms import Dual, Neurons
+from convexnn.solvers.cell_walk import Early
 
 LOSSES = ("squared", "logistic", "hinge", "huber")
 CLASSIFICATION = ("logistic", "hinge")
@@ -300,6 +301,42 @@ def test_one_round_is_certified() -> None:
     assert problem.certify(solution.primal, solution.dual) == solution.certificate
     more = cx.solve(problem, "cell-walk", max_iter=6, tol=1e-9, **FEW)
     assert more.objective <= solution.objective
+
+
+SILENT = Neurons(np.zeros((1, 0)), np.zeros((1, 0)), np.zeros(1))
+
+
+class Clock:
+    """A reporter of a run of 10 seconds."""
+
+    def __init__(self, left: float | None) -> None:
+        self.left = left
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        return False
+
+    def remaining(self) -> float | None:
+        return self.left
+
+    def expired(self) -> bool:
+        return self.left is not None and self.left <= 0.0
+
+
+def test_a_part_of_the_run_ends_with_its_share_of_the_time() -> None:
+    clock = Clock(10.0)
+    part = Early(clock, 0.75)
+    clock.left = 2.0
+    assert part.remaining() == 2.0
+    assert not part.expired()
+    part.armed = True
+    for left, remaining in ((10.0, 7.5), (3.5, 1.0), (2.5, 0.0), (-1.0, -3.5)):
+        clock.left = left
+        assert part.remaining() == remaining
+        assert part.expired() == part.report(1, SILENT, Dual(np.zeros(1))) == (remaining <= 0.0)
+    endless = Early(Clock(None), 0.75)
+    endless.armed = True
+    assert endless.remaining() is None
+    assert not endless.expired()
 
 
 def test_a_time_limit_keeps_a_certified_answer() -> None:

@@ -239,6 +239,22 @@ def test_warm_start_may_hold_coordinates(kind: str, n: int, d: int, tau: float, 
         assert_optimal(c, b, found[b], guess, tau)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_narrow_cones_of_many_facets_agree_with_nonnegative_least_squares(seed: int) -> None:
+    """Many facets enter and leave, and few are looked at between two products with X."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((400, 12))
+    signs = np.where(X @ rng.standard_normal((12, 3)) >= 0.0, 1, -1).astype(np.int8).T.copy()
+    rows, facets = rng.standard_normal((9, 12)), no_facets(9, 12)
+    for _ in range(3):
+        found = project_blocks(X, signs, rows, facets)
+        for b, row in enumerate(rows):
+            A = signs[b % 3][:, None] * X
+            eta, _ = nnls(A.T, -row)
+            np.testing.assert_allclose(found[b], row + eta @ A, atol=1e-10)
+        rows = rows + 0.5 * rng.standard_normal(rows.shape)  # from the facets of the last
+
+
 def test_warm_start_with_a_held_coordinate_along_a_facet() -> None:
     X = np.array([[1.0, 2.0], [-1.0, 0.0]])
     signs = np.array([[1, -1]], dtype=np.int8)

@@ -16,7 +16,9 @@ import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.bound import lower_bound, network_bound
 from convexnn.forms import Dual, GroupForm, NetworkForm
+from convexnn.losses import Softmax
 from convexnn.norms import Nuclear
+from convexnn.solvers.semismooth import Newton
 from convexnn.solving import automatic
 
 N, D, K, BETA = 24, 3, 3, 0.5
@@ -470,7 +472,10 @@ def test_a_start_and_a_callback_work_as_with_one_output() -> None:
 
 
 def test_auto_takes_an_engine_that_can() -> None:
-    assert cx.solve(declared("relu", "softmax"), tol=1e-2).backend == "admm"
+    assert cx.solve(declared("relu", "softmax"), tol=1e-2).backend == "semismooth"
+    assert automatic(declared("relu", "squared")) == "semismooth"
+    assert automatic(declared("relu", "squared", beta=1e-3)) == "ipm"
+    assert automatic(declared("gated", "softmax")) == "admm"
     assert cx.solve(declared("relu", "hinge"), tol=1e-2).backend == "ipm"
     assert cx.solve(declared("gated", "hinge", penalty="nuclear"), tol=1e-2).backend == "admm"
 
@@ -481,6 +486,76 @@ def test_auto_factors_more_rows_where_outputs_share_the_factor(
 ) -> None:
     many, targets = np.resize(X, (n, D)), np.resize(Y, (n, outputs))
     assert automatic(cx.GatedReluTraining(many, targets, beta=BETA, patterns=3)) == engine
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_auto_goes_by_the_neurons_in_use_whatever_the_length_of_a_block(loss: str) -> None:
+    wide = np.random.default_rng(0).standard_normal((60, 45))
+    y = wide[:, :3] if loss == "squared" else np.arange(60) % 3
+    assert automatic(cx.ReluTraining(wide, y, beta=2.0, loss=loss, patterns=3)) == "semismooth"
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "softmax"])
+@pytest.mark.parametrize("patterns", [2, 40])
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_a_newton_step_of_several_outputs_solves_its_equation(
+    loss: str, patterns: int, penalty: str
+) -> None:
+    """Against ``(I + sigma H A A') dmu = H (z - F v)`` with every matrix written out."""
+    form = declared("relu", loss, patterns=patterns, penalty=penalty, beta=0.05).canonical(
+        GroupForm
+    )
+    newton = Newton(form, None, None)
+    assert newton.step()
+    z, v = newton.at.z, newton.at.v
+    used = np.flatnonzero(v.any(axis=1))
+    part = used // form.slopes.shape[1] % K
+    A = np.zeros((N * K, 0))
+    for c in range(K):
+        rows = np.zeros((N, K, newton.square_root(used[part == c]).shape[1]))
+        rows[:, c] = newton.square_root(used[part == c])
+        A = np.hstack([A, rows.reshape(N * K, -1)])
+    assert (A.shape[1] > N) == (patterns == 40)
+    H = np.zeros((N * K, N * K))
+    for i in range(N):
+        own = slice(K * i, K * (i + 1))
+        H[own, own] = np.diag(form.loss.hessian(z[i : i + 1], form.y[i : i + 1])[0])
+        if isinstance(form.loss, Softmax):
+            p = np.exp(z[i]) / np.exp(z[i]).sum()
+            H[own, own] = np.diag(p) - np.outer(p, p)
+    lacking = z - form.predict(v)
+    change, move = newton.direction(lacking)
+    inner = np.eye(N * K) + newton.sigma * H @ A @ A.T
+    expected = np.linalg.solve(inner, H @ lacking.ravel())
+    np.testing.assert_allclose(change.ravel(), expected, atol=1e-7 * np.abs(expected).max())
+    moved = newton.sigma * A @ (A.T @ expected) - lacking.ravel()
+    np.testing.assert_allclose(move.ravel(), moved, atol=1e-7 * np.abs(moved).max())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_semismooth_newton_agrees_with_first_order_methods(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, d, k = rng.integers([10, 1, 3], [30, 6, 6])
+    y = np.concatenate([np.arange(k), rng.integers(k, size=n - k)])
+    problem = cx.ReluTraining(
+        rng.standard_normal((n, d)),
+        y,
+        beta=10.0 ** rng.uniform(-1.5, 0.5),
+        loss="softmax",
+        patterns=int(rng.integers(1, 12)),
+        penalty=["l2", "l1"][seed % 2],
+        leak=0.2 * (seed % 3),
+    )
+    newton, other = (cx.solve(problem, name, tol=1e-5) for name in ("semismooth", "fista"))
+    assert newton.status is cx.Status.OPTIMAL
+    assert newton.bound <= other.objective + 1e-9 * abs(other.objective)
+    assert other.bound <= newton.objective + 1e-9 * abs(newton.objective)
+
+
+def test_what_couples_outputs_in_another_way_is_refused_by_semismooth_newton() -> None:
+    reasons = cx.backends(declared("gated", "squared", penalty="nuclear")).reasons
+    assert reasons["semismooth"] == "the nuclear norm couples the outputs"
+    assert cx.backends(declared("gated", "squared")).reasons["semismooth"] is None
 
 
 def test_a_solver_without_semidefinite_cones_says_so() -> None:
