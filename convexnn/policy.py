@@ -48,6 +48,7 @@ THINNER = 10  # times fewer entries than its blocks from which a formula goes to
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
+FAINT = 50.0  # the same, times n, below which fista's steps without cones cost more than a factor
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
@@ -72,14 +73,15 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     convolution, n <= 4,000 or hinge    admm             one factor, few iterations
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
-    hinge loss, n <= 2,500              ipm              first-order methods crawl at kinks
-    hinge loss, more examples           admm             fista would have to smooth the loss
+    hinge loss, cones, n <= 2,500       ipm              first-order methods crawl at kinks
+    hinge loss, others                  admm             fista would have to smooth the loss
     examples 100 x as long, n <= 1,000  ipm              the others crawl where one outweighs all
     cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
     cones, many in use, n <= 1,000      ipm              first-order methods crawl
     cones, others, n <= 4,000           admm             one n x n factor
     gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
     gates, others, n <= 1,500           admm             one n x n factor, few iterations
+    the same, tiny beta, n <= 4,000     admm             fista needs thousands of steps
     softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
     several separable, few in use       semismooth       the same, for blocks of any size
     gates, several, n <= 4,000          admm             one factor serves them all
@@ -87,7 +89,7 @@ def preferred(problem: Problem[Any]) -> tuple[str, ...]:
     ==================================  ===============  ====================================
 
     Few neurons are in use where beta is at least 0.5 % of that of a zero network without
-    cones, 10 % for l1 neurons.
+    cones, 10 % for l1 neurons; below 50 / n of it beta is tiny.
     """
     offered = problem.forms()
     for form in offered:
@@ -141,7 +143,8 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
     if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
         return "ipm", "admm", "fista"
     if not size.smooth:
-        return ("ipm", "admm", "fista") if n <= NEWTON_ROWS else ("admm", "fista")
+        pays = (size.cones or size.d == 1) and n <= NEWTON_ROWS
+        return ("ipm", "admm", "fista") if pays else ("admm", "fista")
     factored = n <= FACTOR_ROWS[size.cones or size.outputs > 1]
     first_order = ("admm", "fista") if factored else ("fista", "admm")
     several = size.outputs > 1
@@ -155,6 +158,9 @@ def _grouped(problem: Problem[Any], size: Size) -> tuple[str, ...]:
         return others
     if not size.cones:
         wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
+        if FACTOR_ROWS[False] < n <= FACTOR_ROWS[True] and listed:
+            slow = n * _share(problem.canonical(GroupForm)) < FAINT
+            return ("admm", "fista") if slow else first_order
         return ("semismooth", *others) if wide else first_order
     if not listed:
         return first_order
