@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +12,9 @@ import numpy as np
 
 from convexnn.problem import Problem, Strict
 from convexnn.solution import Certificate, Step
+
+if sys.platform != "win32":
+    from resource import RUSAGE_CHILDREN, getrusage
 
 Callback = Callable[[Step], bool | None]
 
@@ -24,8 +27,10 @@ def processor() -> float:
     >>> processor() <= processor()
     True
     """
-    children = os.times()
-    return time.process_time() + children.children_user + children.children_system
+    if sys.platform == "win32":  # nothing is counted of children there
+        return time.process_time()
+    children = getrusage(RUSAGE_CHILDREN)  # times() asks for the same and may be kept waiting
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _same(primal: Any, pruned: Any) -> bool:
