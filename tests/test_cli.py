@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from shell import convexnn
 
 import convexnn as cx
 from convexnn.commands.relu import declare
 from convexnn.commands.report import show
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def convexnn(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-m", "convexnn", *map(str, words)],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from shell import convexnn
 
 import convexnn as cx
 from convexnn.commands.path import show
 from convexnn.datasets import load_data
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def convexnn(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-m", "convexnn", *map(str, words)],
-        cwd=cwd,
-        env=os.environ | {"MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
