@@ -15,6 +15,7 @@ from convexnn.enumeration import (
     MAX_CELLS,
     RAY_WORK,
     about_cells,
+    cell_count,
     cells_by_rays,
     enumerate_patterns,
     hyperplanes,
@@ -70,7 +71,8 @@ class ThresholdTraining(Training):
     general position, every pattern with examples on the edge is also one without, or the one
     of ``h = 0``; elsewhere the scope says "all patterns of open cells". Where examples differ by
     too little to list all patterns that part them, it says "these patterns". Hyperplanes that
-    meet within 1e-11, in units of the data's spread, are taken to meet.
+    meet within 1e-11, in units of the data's spread, are taken to meet: where any do, the scope
+    says that cells thinner than that are left aside.
 
     References
     ----------
@@ -150,7 +152,11 @@ class ThresholdTraining(Training):
     def _scope(self) -> str:
         if self.patterns is not None or not self._listed[1]:
             return "these patterns"
-        return "all patterns" if edges_add_nothing(self.data) else "all patterns of open cells"
+        whole = edges_add_nothing(self.data)
+        scope = "all patterns" if whole else "all patterns of open cells"
+        normals = hyperplanes(self._whitened.rows).normals
+        general = len(self._listed[0]) >= cell_count(*normals.shape)
+        return scope if general else f"{scope}; cells thinner than 1e-11 aside"
 
     def forms(self) -> tuple[type, ...]:
         """Return the lasso, as groups of one, and its formula."""
