@@ -324,8 +324,19 @@ def test_the_next_engine_of_auto_goes_on_where_the_first_proves_nothing(doubtful
     assert (solution.status, solution.backend) == (cx.Status.OPTIMAL, "admm")
     assert solution.message.startswith("Solved to perfection. boastful ended without proof")
     assert solution.objective == cx.solve(small(), "admm").objective
-    steps = [step.iteration for step in solution.history]
-    assert steps == sorted(steps)
+
+
+def test_the_next_engine_counts_on_from_the_iterations_of_the_first(
+    doubtful: Boastful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reports(form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
+        reporter.report(1_000, *small().initial())
+        return cx.Raw("max_iter")
+
+    monkeypatch.setattr(doubtful, "run", reports)
+    solution, alone = cx.solve(small()), cx.solve(small(), "admm")
+    own = [step.iteration for step in alone.history[1:]]
+    assert [step.iteration for step in solution.history[2:]] == [1_000 + k for k in own]
 
 
 def test_nothing_goes_on_after_a_named_engine_or_with_limits_of_its_own(doubtful: Boastful) -> None:
