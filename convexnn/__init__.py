@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from convexnn.backend import MemoryLimitError as MemoryLimitError
     from convexnn.backend import Raw as Raw
     from convexnn.backend import register as register
+    from convexnn.certificate import Certificate as Certificate
+    from convexnn.certificate import SolveError as SolveError
+    from convexnn.certificate import Stage as Stage
+    from convexnn.certificate import Status as Status
+    from convexnn.certificate import Step as Step
+    from convexnn.checks import ProblemError as ProblemError
     from convexnn.comparison import Comparison as Comparison
     from convexnn.comparison import compare as compare
     from convexnn.convolution import ConvNetwork as ConvNetwork
@@ -42,7 +48,6 @@ if TYPE_CHECKING:
     from convexnn.patterns import Patterns as Patterns
     from convexnn.patterns import sample_patterns as sample_patterns
     from convexnn.problem import Problem as Problem
-    from convexnn.problem import ProblemError as ProblemError
     from convexnn.problems.constrained import LinearlyConstrained as LinearlyConstrained
     from convexnn.problems.convolution import ConvGatedReluTraining as ConvGatedReluTraining
     from convexnn.problems.convolution import ConvReluTraining as ConvReluTraining
@@ -59,9 +64,7 @@ if TYPE_CHECKING:
     from convexnn.problems.sampled import SampledReluTraining as SampledReluTraining
     from convexnn.problems.threshold import ThresholdTraining as ThresholdTraining
     from convexnn.problems.univariate import UnivariateReluTraining as UnivariateReluTraining
-    from convexnn.problems.wasserstein import (
-        WassersteinClassification as WassersteinClassification,
-    )
+    from convexnn.problems.wasserstein import WassersteinClassification as WassersteinClassification
     from convexnn.problems.wasserstein import WassersteinRegression as WassersteinRegression
     from convexnn.radii import CertificateCurve as CertificateCurve
     from convexnn.radii import certificate_curve as certificate_curve
@@ -73,12 +76,7 @@ if TYPE_CHECKING:
     from convexnn.search import local_patterns as local_patterns
     from convexnn.selection import Selection as Selection
     from convexnn.selection import select as select
-    from convexnn.solution import Certificate as Certificate
     from convexnn.solution import Solution as Solution
-    from convexnn.solution import SolveError as SolveError
-    from convexnn.solution import Stage as Stage
-    from convexnn.solution import Status as Status
-    from convexnn.solution import Step as Step
     from convexnn.solution import load as load
     from convexnn.solving import Compiled as Compiled
     from convexnn.solving import backends as backends
@@ -143,7 +141,7 @@ _HOME = PROBLEMS | {
     "Patterns": "convexnn.patterns",
     "sample_patterns": "convexnn.patterns",
     "Problem": "convexnn.problem",
-    "ProblemError": "convexnn.problem",
+    "ProblemError": "convexnn.checks",
     "lipschitz": "convexnn.lipschitz_bound",
     "Robustness": "convexnn.robust_accuracy",
     "robustness": "convexnn.robust_accuracy",
@@ -152,12 +150,12 @@ _HOME = PROBLEMS | {
     "local_patterns": "convexnn.search",
     "Selection": "convexnn.selection",
     "select": "convexnn.selection",
-    "Certificate": "convexnn.solution",
+    "Certificate": "convexnn.certificate",
     "Solution": "convexnn.solution",
-    "SolveError": "convexnn.solution",
-    "Status": "convexnn.solution",
-    "Stage": "convexnn.solution",
-    "Step": "convexnn.solution",
+    "SolveError": "convexnn.certificate",
+    "Status": "convexnn.certificate",
+    "Stage": "convexnn.certificate",
+    "Step": "convexnn.certificate",
     "load": "convexnn.solution",
     "Compiled": "convexnn.solving",
     "backends": "convexnn.solving",

@@ -10,7 +10,7 @@ from convexnn.extras import need
 def main() -> None:
     """Run the command line; errors of the user print as one line and exit with 2."""
     from convexnn.backend import BackendError
-    from convexnn.problem import ProblemError
+    from convexnn.checks import ProblemError
 
     try:
         need("typer", "cli")

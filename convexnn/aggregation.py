@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array
-from convexnn.problem import ProblemError, choice, flag, positive, real_array
+from convexnn.checks import ProblemError, choice, flag, positive, real_array
 from convexnn.updates import stack, unstack
 
 if TYPE_CHECKING:

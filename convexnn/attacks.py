@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.ball_search import CODES, descend, edges
+from convexnn.checks import choice, positive, positive_int, seed_of
 from convexnn.margins import ball, classified, correct, inside, rectified
 from convexnn.norms import NORMS
-from convexnn.problem import choice, positive, positive_int, seed_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -7,10 +7,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from convexnn.checks import choice
 from convexnn.commands import bench as sweeps
 from convexnn.commands import bench_check, median, path, relu, robust, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
-from convexnn.problem import choice
 from convexnn.solving import backends as list_backends
 
 FAMILIES: dict[str, Any] = {

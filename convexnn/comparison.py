@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.backend import Backend, BackendError, Capabilities, Raw, common_form, registry
+from convexnn.certificate import Certificate, Status
+from convexnn.checks import choice
 from convexnn.extras import need
-from convexnn.problem import Problem, choice
-from convexnn.solution import Certificate, Solution, Status
+from convexnn.problem import Problem
+from convexnn.solution import Solution
 from convexnn.solving import Compiled, compile
 from convexnn.solving import backends as list_backends
 from convexnn.tables import BRIEF, as_text, fitting, plain

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.checks import ProblemError, real_array
 from convexnn.network import Network
-from convexnn.problem import ProblemError, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import ProblemError, choice, positive_int, real_array
 from convexnn.losses import Hinge, Logistic, Loss
-from convexnn.problem import ProblemError, choice, positive_int, real_array
 
 MARGIN_LOSSES: dict[str, Loss] = {"logistic": Logistic(), "hinge": Hinge()}
 PROBES = 2_000  # points at which a user's function is tried for convexity

@@ -9,8 +9,8 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import ProblemError
 from convexnn.extras import need
-from convexnn.problem import ProblemError
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.checks import ProblemError, real_array
 from convexnn.memory import shortage
 from convexnn.patterns import Patterns, first_distinct
-from convexnn.problem import ProblemError, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

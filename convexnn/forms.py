@@ -5,7 +5,7 @@ A builder writes its problem in one or more of these; an engine says which it ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +15,6 @@ from convexnn.cones import Facets
 from convexnn.masked import adjoint, forward
 
 if TYPE_CHECKING:
-    import cvxpy as cp
-
     from convexnn.arrays import Array, BoolArray, SignArray
     from convexnn.losses import Loss
     from convexnn.norms import Norm
@@ -410,29 +408,6 @@ class PooledNetworkForm(NetworkForm):
         return PooledForm(*super().over(matrix))
 
 
-class CvxpyProgram(NamedTuple):
-    """A problem written as a formula.
-
-    Attributes
-    ----------
-    problem : cvxpy.Problem
-    variables : mapping of str to cvxpy.Variable
-        By the names of the formula.
-    points : callable
-        Reads the solved variables and returns ``(primal, dual)``.
-    needs : frozenset of str
-        What a solver must know: some of "qp", "soc", "exp", "sdp".
-    feasible : bool
-        Whether zero is known to be feasible: then a solver that sees no such point has failed.
-    """
-
-    problem: cp.Problem
-    variables: Mapping[str, cp.Variable]
-    points: Callable[[], tuple[Any, Any]]
-    needs: frozenset[str]
-    feasible: bool = False
-
-
 def outputs_of(y: Array) -> int:
     """Return the number of outputs that targets ask for.
 
@@ -501,20 +476,3 @@ def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:
     slopes = np.ascontiguousarray(np.where(matrix, 1.0, leak))  # the kernels run along rows
     signs = np.ascontiguousarray(np.where(matrix, 1, -1).astype(np.int8).T)
     return slopes, signs
-
-
-def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
-    """Return the distinct activation patterns of the neurons themselves, (n, at most P + Q).
-
-    Examples
-    --------
-    >>> X = np.array([[1.0], [-1.0]])
-    >>> active_patterns(X, Neurons(np.array([[2.0, 3.0]]), np.zeros((1, 0)), np.zeros(1)))
-    array([[ True],
-           [False]])
-    """
-    from convexnn.patterns import first_distinct
-
-    weights = np.hstack([neurons.V, neurons.W])
-    matrix = X @ weights[:, np.any(weights != 0.0, axis=0)] >= 0.0
-    return matrix[:, first_distinct(matrix)]

@@ -11,16 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import ProblemError, labels, non_negative, positive, positive_int, real_array
 from convexnn.curves import MarginLoss, as_curve, interval
 from convexnn.extras import need
-from convexnn.problem import (
-    ProblemError,
-    labels,
-    non_negative,
-    positive,
-    positive_int,
-    real_array,
-)
 from convexnn.problems.follower import WorstCaseMargins
 from convexnn.solving import solve
 from convexnn.worst_case import WorstCase

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import frozen
-from convexnn.problem import ProblemError
+from convexnn.checks import ProblemError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.checks import ProblemError, positive_int, probability, seed_of
 from convexnn.forms import Dual, NetworkForm
 from convexnn.patterns import Patterns
-from convexnn.problem import ProblemError, positive_int, probability, seed_of
 from convexnn.solution import Solution
 
 if TYPE_CHECKING:

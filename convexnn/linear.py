@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.problem import ProblemError, real_array
+from convexnn.checks import ProblemError, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

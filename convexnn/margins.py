@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.checks import ProblemError, choice, given_labels, non_negative, real_array
 from convexnn.network import TwoLayerNetwork
 from convexnn.norms import DUAL, NORMS
-from convexnn.problem import ProblemError, choice, given_labels, non_negative, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

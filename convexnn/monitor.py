@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from convexnn.certificate import Certificate, Step
 from convexnn.problem import Problem, Strict
-from convexnn.solution import Certificate, Step
 
 if sys.platform != "win32":
     from resource import RUSAGE_CHILDREN, getrusage

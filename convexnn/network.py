@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.problem import ProblemError, real_array
+from convexnn.checks import ProblemError, real_array
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -63,7 +63,7 @@ class Network:
         ----------
         path : path
         """
-        from convexnn.store import write_npz
+        from convexnn.files import write_npz
 
         arrays, numbers = {}, {}
         for f in fields(self):
@@ -93,7 +93,7 @@ class Network:
         ValueError
             If the file holds something else.
         """
-        from convexnn.store import read_npz
+        from convexnn.files import read_npz
 
         arrays, meta = read_npz(path, cls.__name__)
         return cls(**arrays, **meta)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from convexnn.checks import ProblemError
 from convexnn.forms import GroupForm, PooledForm
-from convexnn.problem import ProblemError
 from convexnn.screening import Critical, critical
 
 ROUNDING = 1e-13  # share of the largest response that there could be below which it is none

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.backend import Backend, obstacle, registry
+from convexnn.certificate import Status, Step
 from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.path_result import Counts
 from convexnn.path_start import listed_form
-from convexnn.solution import Solution, Status, Step
+from convexnn.solution import Solution
 from convexnn.solving import INTERRUPTED, Compiled, automatic, compile
 from convexnn.working_set import WorkingSet
 

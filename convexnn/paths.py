@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.backend import Backend
+from convexnn.checks import ProblemError, positive, positive_int, seed_of
 from convexnn.path_result import Path, Validation
 from convexnn.path_start import beta_max
 from convexnn.path_trace import Trace, Watch, trace
-from convexnn.problem import ProblemError, positive, positive_int, seed_of
 from convexnn.selection import part_of, split
 
 if TYPE_CHECKING:

@@ -1,23 +1,40 @@
-"""Activation patterns: which examples a hidden neuron is active on.
-
-A generator ``h`` makes the pattern ``d = 1[X h >= 0]``. A convex program over patterns trains
-the networks whose neurons activate as one of them does.
-"""
+"""Moved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from convexnn.arrays import Array, BoolArray
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from convexnn.arrays import frozen
-from convexnn.problem import ProblemError, choice, non_negative, positive_int, real_array, seed_of
+from convexnn.checks import ProblemError, choice, non_negative, positive_int, real_array, seed_of
+from convexnn.forms import Neurons
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.arrays import Array, BoolArray
+
+
+def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
+    """Return the distinct activation patterns of the neurons themselves, (n, at most P + Q).
+
+    Examples
+    --------
+    >>> X = np.array([[1.0], [-1.0]])
+    >>> active_patterns(X, Neurons(np.array([[2.0, 3.0]]), np.zeros((1, 0)), np.zeros(1)))
+    array([[ True],
+           [False]])
+    """
+    weights = np.hstack([neurons.V, neurons.W])
+    matrix = X @ weights[:, np.any(weights != 0.0, axis=0)] >= 0.0
+    return matrix[:, first_distinct(matrix)]
+
 
 DRAWS_PER_PATTERN = 50  # sampling gives up after this many draws per pattern asked for
 

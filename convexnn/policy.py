@@ -10,20 +10,14 @@ from convexnn.backend import Sized
 from convexnn.balls import ChiSquared, Entropy, EntropyPenalty, Tail, Variation
 from convexnn.consensus import ConsensusForm
 from convexnn.demand import DemandForm
-from convexnn.forms import (
-    CvxpyProgram,
-    GroupForm,
-    MajorantForm,
-    NetworkForm,
-    PooledForm,
-    PooledNetworkForm,
-)
+from convexnn.forms import GroupForm, MajorantForm, NetworkForm, PooledForm, PooledNetworkForm
 from convexnn.linear_sum import LinearSum
 from convexnn.median import MedianForm
 from convexnn.memory import Size, shortage
 from convexnn.network_lasso import LassoForm
 from convexnn.portfolio import PortfolioForm
 from convexnn.problem import Problem
+from convexnn.program import CvxpyProgram
 from convexnn.robust import RobustForm, RobustNetworkForm
 from convexnn.transport import Transport
 from convexnn.wasserstein import WassersteinForm

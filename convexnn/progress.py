@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from convexnn.certificate import Step
 from convexnn.extras import need
 from convexnn.monitor import Callback
-from convexnn.solution import Step
 
 
 @contextmanager

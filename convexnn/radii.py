@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.certificate import Status
+from convexnn.checks import ProblemError, real_array
 from convexnn.extras import need
-from convexnn.problem import ProblemError, real_array
-from convexnn.solution import Solution, Status
+from convexnn.solution import Solution
 from convexnn.solving import solve
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.attacks import attack
+from convexnn.checks import flag, positive
 from convexnn.extras import need
 from convexnn.margin_bounds import interval_bound, linear_bound, relaxation
 from convexnn.margin_branching import keeps_label
 from convexnn.margins import ball, classified, correct, rectified
-from convexnn.problem import flag, positive
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convexnn.checks import ProblemError, real_array
 from convexnn.extras import need
-from convexnn.problem import ProblemError, real_array
 from convexnn.robust_accuracy import Robustness, robustness
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from convexnn.backend import Options
+from convexnn.checks import ProblemError, positive_int
 from convexnn.forms import NetworkForm, PooledNetworkForm
 from convexnn.patterns import Patterns
-from convexnn.problem import ProblemError, positive_int
 from convexnn.problems.convolution import ConvReluTraining
 from convexnn.problems.relu import ReluTraining
 

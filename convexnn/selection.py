@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.backend import Backend, registry
+from convexnn.checks import ProblemError, positive_int, seed_of
 from convexnn.extras import need
 from convexnn.patterns import Patterns
-from convexnn.problem import ProblemError, positive_int, seed_of
 from convexnn.solution import Solution
 from convexnn.solving import automatic, solve
 

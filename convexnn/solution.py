@@ -2,123 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.certificate import Certificate, SolveError, Stage, Status, Step
+from convexnn.files import read_npz, to_json, write_npz
+
 if TYPE_CHECKING:
     from os import PathLike
-
-
-class Status(Enum):
-    """How a solve ended; the value is advice."""
-
-    OPTIMAL = "The certificate meets the tolerance: use the answer."
-    INACCURATE = (
-        "The engine finished but the certificate does not meet the tolerance: "
-        "loosen tol or try another backend."
-    )
-    MAX_ITER = "The iterations ran out: raise max_iter, or accept the certified gap."
-    TIME_LIMIT = "The time ran out: raise time_limit, or accept the certified gap."
-    INFEASIBLE = "No point satisfies the constraints: change the problem."
-    UNBOUNDED = "The objective has no lower bound: change the problem."
-    STOPPED = "A callback or Ctrl-C stopped the solve: the best point so far is returned."
-    FAILED = "The engine broke down: read the message and try another backend."
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Proof of how good an answer is, computed by the problem from a primal and a dual point.
-
-    Attributes
-    ----------
-    objective : float
-        True objective of the model handed to the user; of a majorant over given patterns, its
-        value, which the model's own objective does not exceed.
-    bound : float
-        Rigorous lower bound on the optimum within `scope`; -inf if none is known.
-    violation : float
-        Largest constraint violation of the program's variables, relative to the largest
-        constraint value.
-    scope : str
-        What the bound covers, for example "these patterns" or "all patterns".
-
-    Examples
-    --------
-    >>> Certificate(objective=2.0, bound=1.0, violation=0.0, scope="all patterns").gap
-    0.5
-    """
-
-    objective: float
-    bound: float
-    violation: float
-    scope: str
-
-    @property
-    def gap(self) -> float:
-        """Return ``(objective - bound) / max(1, |objective|)``."""
-        return (self.objective - self.bound) / max(1.0, abs(self.objective))
-
-    @property
-    def covers(self) -> str:
-        """Return what the bound covers, without what the scope says beyond."""
-        return self.scope.partition(";")[0]
-
-    def passes(self, tol: float) -> bool:
-        """Tell whether ``|gap| <= tol`` and ``violation <= tol``."""
-        return abs(self.gap) <= tol and self.violation <= tol
-
-
-class Step(NamedTuple):
-    """One certified point on the way.
-
-    Attributes
-    ----------
-    iteration : int
-    seconds : float
-        Wall time since the engine started, less the time spent certifying.
-    objective : float
-        Objective of the model at this step.
-    gap : float
-        Relative gap between this objective and the best bound so far.
-    bound : float
-        Best bound so far.
-    violation : float
-    """
-
-    iteration: int
-    seconds: float
-    objective: float
-    gap: float
-    bound: float
-    violation: float
-
-
-class Stage(NamedTuple):
-    """One stage of an engine that smooths less and less, or re-centres its smoothing.
-
-    Attributes
-    ----------
-    stage : int
-        From 0.
-    mu : float
-        The smoothing, in the engine's units.
-    iterations : int
-    gap : float
-        That of the last certified `Step` of this stage or before.
-    """
-
-    stage: int
-    mu: float
-    iterations: int
-    gap: float
-
-
-class SolveError(RuntimeError):
-    """Raised by `Solution.raise_for_status` for an answer that is not OPTIMAL."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +103,6 @@ class Solution:
             Written exactly as given, through a temporary file, so that an interrupted save
             leaves an older file whole.
         """
-        from convexnn.store import save_solution
-
         save_solution(self, path)
 
 
@@ -244,23 +135,78 @@ def load(path: str | PathLike[str]) -> Solution:
     >>> again.certificate == s.certificate
     True
     """
-    from convexnn.store import load_solution
-
     return load_solution(path)
 
 
-def to_json(value: Any) -> str:
-    """Return `value` as JSON; numbers from NumPy become plain ones.
+def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
+    """Write a solution; see `Solution.save`."""
+    from convexnn.store import (  # it knows every family: not before it is needed
+        problem_to,
+        record_to,
+    )
 
-    Examples
-    --------
-    >>> to_json({"n": np.int64(3)})
-    '{"n": 3}'
-    """
+    arrays: dict[str, Any] = {
+        name: np.array(getattr(solution, name), dtype=np.float64) for name in ("history", "stages")
+    }
+    meta = {
+        "kind": "Solution",
+        "problem": problem_to(arrays, solution.problem),
+        "primal": record_to(arrays, "primal", solution.primal),
+        "dual": record_to(arrays, "dual", solution.dual),
+        "status": solution.status.name,
+        "certificate": asdict(solution.certificate),
+        "timings": solution.timings,
+        "backend": solution.backend,
+        "message": solution.message,
+        "options": solution.options,
+        "versions": solution.versions,
+    }
+    write_npz(path, {**arrays, "meta": np.array(to_json(meta))})
 
-    def plain(item: Any) -> Any:
-        if isinstance(item, np.generic):
-            return item.item()
-        return repr(item)
 
-    return json.dumps(value, default=plain)
+def load_solution(path: str | PathLike[str]) -> Solution:
+    """Read a solution; see `convexnn.load`."""
+    arrays, meta = read_npz(path, "Solution")
+    try:
+        return _graded(path, arrays, meta)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is a damaged Solution file: {error}") from None
+
+
+def _graded(path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]) -> Solution:
+    from convexnn.store import problem_from, record_from
+
+    problem = problem_from(arrays, meta["problem"])
+    primal = record_from(arrays, meta["primal"])
+    dual = record_from(arrays, meta["dual"])
+    certificate = problem.certify(primal, dual)
+    stored = Certificate(**meta["certificate"])
+    for name in ("objective", "bound", "violation"):
+        ours, theirs = getattr(certificate, name), getattr(stored, name)
+        if ours != theirs and not abs(ours - theirs) <= 1e-9 * max(1.0, abs(theirs)):
+            raise ValueError(
+                f"{path} does not certify: {name} is {ours!r}, the file says {theirs!r}"
+            )
+    status, tol = Status[meta["status"]], float(meta["options"]["tol"])
+    if (status is Status.OPTIMAL) != stored.passes(tol):
+        raise ValueError(
+            f"{path} says {status.name}, but its certificate does not bear OPTIMAL out"
+        )
+    return Solution(
+        status=status,
+        certificate=certificate,
+        model=problem.build_model(primal),
+        primal=primal,
+        dual=dual,
+        history=tuple(Step(int(row[0]), *row[1:].tolist()) for row in arrays["history"]),
+        timings=meta["timings"],
+        backend=meta["backend"],
+        message=meta["message"],
+        problem=problem,
+        options=meta["options"],
+        versions=meta["versions"],
+        stages=tuple(
+            Stage(int(k), mu, int(iterations), gap)
+            for k, mu, iterations, gap in arrays["stages"].tolist()
+        ),
+    )

@@ -25,18 +25,15 @@ from convexnn.backend import (
     registry,
     too_large,
 )
-from convexnn.forms import (
-    CvxpyProgram,
-    GroupForm,
-    NetworkForm,
-    Neurons,
-    outputs_of,
-)
+from convexnn.certificate import Stage, Status
+from convexnn.checks import ProblemError, seed_of
+from convexnn.forms import GroupForm, NetworkForm, Neurons, outputs_of
 from convexnn.monitor import Callback, Monitor
 from convexnn.policy import preferred
-from convexnn.problem import Adopts, Problem, ProblemError, Remarks, seed_of
+from convexnn.problem import Adopts, Problem, Remarks
+from convexnn.program import CvxpyProgram
 from convexnn.robust import RobustNetworkForm
-from convexnn.solution import Solution, Stage, Status
+from convexnn.solution import Solution
 
 UNPROVEN = ("finished", "max_iter", "failed")  # outcomes after which another engine may go on
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)

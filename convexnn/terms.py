@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.problem import ProblemError, positive, positive_int, real_array
+from convexnn.checks import ProblemError, positive, positive_int, real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

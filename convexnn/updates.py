@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from convexnn.problem import ProblemError, whole
+from convexnn.checks import ProblemError, whole
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convexnn.balls import Adversary, Choice
-from convexnn.solution import Certificate
+from convexnn.certificate import Certificate
 
 
 class AgainstBall:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.forms import CvxpyProgram
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, real_array
 from convexnn.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
-from convexnn.problem import ProblemError, real_array
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.terms import Term, as_terms
 
 

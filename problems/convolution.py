@@ -10,38 +10,27 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray, frozen
 from convexnn.bound import lower_bound
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice, positive_int
 from convexnn.convolution import ENTRIES, ConvNetwork, checked_images, patches
 from convexnn.enumeration import listable
-from convexnn.forms import (
-    CvxpyProgram,
-    Dual,
-    Neurons,
-    PooledForm,
-    PooledNetworkForm,
-    cone_arrays,
-    summed,
-)
+from convexnn.forms import Dual, Neurons, PooledForm, PooledNetworkForm, cone_arrays, summed
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm, Nuclear
 from convexnn.patterns import Patterns
-from convexnn.problem import ProblemError, choice, positive_int
-from convexnn.problems.gated import (
-    generators_of,
-    group_lasso_formula,
-    listed,
-    scope_of,
-    shared_layers,
-)
-from convexnn.problems.relu import (
+from convexnn.problems.formulas import conic_formula, group_lasso_formula
+from convexnn.problems.gated import shared_layers
+from convexnn.problems.listing import (
     LISTED,
     checked_patterns,
-    conic_formula,
-    near_found,
-    searched_bound,
+    generators_of,
+    listed,
+    scope_of,
     too_many,
 )
 from convexnn.problems.training import VectorTraining
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
+from convexnn.search_bound import near_found, searched_bound
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.arrays import Array, frozen
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, real_array
 from convexnn.consensus import Agents, ConsensusForm, Prices, lengths
-from convexnn.forms import CvxpyProgram
 from convexnn.graphs import as_edges
-from convexnn.problem import ProblemError, real_array
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

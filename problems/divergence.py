@@ -9,19 +9,11 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.balls import (
-    Adversary,
-    ChiSquared,
-    Choice,
-    Entropy,
-    EntropyPenalty,
-    Tail,
-    Variation,
-)
-from convexnn.forms import CvxpyProgram
-from convexnn.problem import ProblemError, choice, non_negative, positive, probability, real_array
+from convexnn.balls import Adversary, ChiSquared, Choice, Entropy, EntropyPenalty, Tail, Variation
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice, non_negative, positive, probability, real_array
 from convexnn.problems.adversary import AgainstBall
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.transport import Transport
 from convexnn.worst_case import Reweighting
 

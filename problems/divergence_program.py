@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.balls import Adversary, Choice, Entropy, EntropyPenalty, Variation
-from convexnn.forms import CvxpyProgram
+from convexnn.program import CvxpyProgram
 
 
 def by_weights(form: Any, needs: frozenset[str]) -> CvxpyProgram:

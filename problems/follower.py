@@ -10,18 +10,11 @@ import numpy as np
 
 from convexnn.arrays import Array, frozen
 from convexnn.balls import ROUNDING, Adversary, Choice
-from convexnn.curves import (
-    Curve,
-    MarginLoss,
-    PiecewiseLinear,
-    as_curve,
-    check_curve,
-    interval,
-)
-from convexnn.forms import CvxpyProgram
-from convexnn.problem import ProblemError, non_negative, positive_int, real_array
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, non_negative, positive_int, real_array
+from convexnn.curves import Curve, MarginLoss, PiecewiseLinear, as_curve, check_curve, interval
 from convexnn.problems.adversary import AgainstBall
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.transport import Transport
 from convexnn.worst_case import Atoms, WorstCase
 

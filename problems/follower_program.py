@@ -6,8 +6,8 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.curves import PiecewiseLinear
-from convexnn.forms import CvxpyProgram
 from convexnn.problems.transport_program import along_ray, group_means, points
+from convexnn.program import CvxpyProgram
 from convexnn.transport import Transport
 
 

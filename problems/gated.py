@@ -10,23 +10,24 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray, IndexArray
 from convexnn.bound import lower_bound
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice
 from convexnn.cones import least_distance
-from convexnn.enumeration import enumerate_patterns, listable
-from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons, cone_arrays, summed
+from convexnn.forms import Dual, GroupForm, Neurons, cone_arrays, summed
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm, Nuclear
-from convexnn.patterns import Patterns, sample_patterns
-from convexnn.problem import ProblemError, choice
-from convexnn.problems.relu import LISTED, checked_patterns, output_formula
+from convexnn.patterns import Patterns
+from convexnn.problems.listing import checked_patterns
 from convexnn.problems.training import Training, VectorTraining
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
+from convexnn.problems.formulas import group_lasso_formula
+from convexnn.problems.listing import generators_of, listed, scope_of
 
 GRADING = 18.0  # bytes an entry of the patterns takes when a network is graded, measured
 RANK = 1e-14  # singular values below this share of the largest are rounding
-SAMPLED = 200  # gates drawn where all are meant but too many to list
 
 
 class Decomposition(NamedTuple):
@@ -242,49 +243,6 @@ class GatedReluTraining(VectorTraining):
         return generators if basis is None else basis.T @ generators
 
 
-def scope_of(patterns: int | Patterns | None, data: Array) -> str:
-    """Return what a bound over the `listed` patterns is a bound over."""
-    if patterns is not None:
-        return "these patterns"
-    return "all patterns" if listable(data, LISTED) else f"{SAMPLED} sampled patterns"
-
-
-def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
-    """Return the declared patterns, distinct, without the one that is never active.
-
-    Where all are meant, every pattern of the data if at most `LISTED` exist, else a sample.
-    """
-    if patterns is None and listable(data, LISTED):
-        patterns = enumerate_patterns(data)
-    elif patterns is None or isinstance(patterns, int):
-        patterns = sample_patterns(data, patterns or SAMPLED)
-    distinct = patterns.distinct()
-    active = np.flatnonzero(distinct.matrix.any(axis=0))
-    return distinct.take(active) if len(active) else distinct
-
-
-def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
-    """Return a generator for each pattern: the given one where it fits, else the max-margin one."""
-    d = data.shape[1]
-    given = patterns.generators
-    if given is not None and bias and given.shape[0] == d - 1:
-        given = np.vstack([given, np.zeros((1, len(patterns)))])
-    generators = np.zeros((d, len(patterns)))
-    fits = np.zeros(len(patterns), np.bool_)
-    if given is not None and given.shape[0] == d:
-        generators = given.copy()
-        fits = ((data @ given >= 0.0) == patterns.matrix).all(axis=0)
-    occupied = data.any(axis=1)
-    for p in np.flatnonzero(~fits):
-        sign = np.where(patterns.matrix[:, p], 1.0, -1.0)
-        generators[:, p] = least_distance(
-            sign[occupied, None] * data[occupied], np.ones(occupied.sum())
-        )
-        if not np.array_equal(data @ generators[:, p] >= 0.0, patterns.matrix[:, p]):
-            raise ProblemError(f"patterns[:, {p}] is the pattern of no generator on these data")
-    return generators
-
-
 def shared_layers(V: Array, outputs: int) -> tuple[Array, Array, IndexArray]:
     """Return the second and first layer of the neurons of each pattern, and their patterns.
 
@@ -316,26 +274,6 @@ def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
         problem.beta / problem.design.scale,
         False,
     )
-
-
-def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Return ``min loss(sum_p S_p * (X u_p) + X s) + beta sum_p ||u_p||`` in CVXPY."""
-    import cvxpy as cp
-
-    d = form.X.shape[1]
-    U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(form.y.shape, name="z")
-    s = cp.Variable(form.still().shape, name="s")
-    output = output_formula(form, U)
-    fit = z == (output + form.X @ s if form.skip else output)
-    objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
-    problem = cp.Problem(cp.Minimize(objective), [fit])
-
-    def points() -> tuple[Neurons, Dual]:
-        free = s.value if form.skip else form.still()
-        return Neurons(U.value, np.zeros((d, 0)), free), Dual(fit.dual_value)
-
-    variables = {"U": U, "z": z} | ({"s": s} if form.skip else {})
-    return CvxpyProgram(problem, variables, points, needs, True)
 
 
 def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:

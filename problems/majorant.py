@@ -17,15 +17,19 @@ makes a bound; `_tighten` looks for one that makes a good one.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from convexnn.robust import RobustForm
 from numba import njit
 
 from convexnn.arrays import Array
 from convexnn.bound import best_scale, repaired
 from convexnn.covering import ROUNDING
-from convexnn.forms import CvxpyProgram, Dual, MajorantForm, Neurons
+from convexnn.forms import Dual, MajorantForm
 from convexnn.masked import adjoint
-from convexnn.robust import RobustForm
 
 SWEEPS = 500  # of the search for the boxes' best points
 NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
@@ -58,42 +62,6 @@ def majorant_bound(
     p, q = multipliers(form, mu, dual.common)
     limit = largest_norm(form, p, q, dual.kinks, slack)
     return scaled_value(form, p, q, form.beta / limit if limit > 0.0 else np.inf) - allowance
-
-
-def majorant_formula(form: MajorantForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Return the program in CVXPY, with variables V, W, s and z, the worst predictions."""
-    import cvxpy as cp
-
-    X, y, S = form.X, form.y, form.slopes
-    n, d = X.shape
-    P = S.shape[1]
-    V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")
-    s, z = cp.Variable(d, name="s"), cp.Variable(n, name="z")
-    A, B = X @ V, X @ W
-    low = cp.sum(cp.multiply(S, A) - cp.maximum(B, form.leak * B), axis=1)
-    up = cp.sum(cp.maximum(A, form.leak * A) - cp.multiply(S, B), axis=1)
-    if form.skip:
-        low, up = low + X @ s, up + X @ s
-    everywhere = np.arange(n)
-    if form.loss.classification:
-        below, above, mirrored = np.flatnonzero(y > 0.0), np.flatnonzero(y <= 0.0), z
-    else:
-        below, above, mirrored = everywhere, everywhere, 2.0 * y - z
-    fit = [mirrored[below] <= low[below], up[above] <= z[above]]
-    penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
-    problem = cp.Problem(cp.Minimize(form.loss.cvxpy(z, y) + form.beta * penalty), fit)
-
-    def points() -> tuple[Neurons, Dual]:
-        primal = Neurons(V.value, W.value, s.value if form.skip else np.zeros(d))
-        if V.value is None or any(part.dual_value is None for part in fit):
-            return primal, Dual(None)  # type: ignore[arg-type]  # nothing was found
-        p, q = np.zeros(n), np.zeros(n)
-        p[below], q[above] = fit[0].dual_value, fit[1].dual_value
-        p, q = np.maximum(p, 0.0), np.maximum(q, 0.0)
-        suggested = form.dual(primal)
-        return primal, suggested._replace(mu=p - q, common=np.minimum(p, q))
-
-    return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs, True)
 
 
 def multipliers(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, frozen
-from convexnn.forms import CvxpyProgram
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, real_array
 from convexnn.median import LARGEST, Location, MedianForm, Sight, View, median_form, proof, view
 from convexnn.memory import Size
-from convexnn.problem import ProblemError, real_array
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.updates import Shapes, stack, unstack
 
 if TYPE_CHECKING:

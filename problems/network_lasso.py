@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, positive
 from convexnn.consensus import Agents
-from convexnn.forms import CvxpyProgram
 from convexnn.graphs import as_edges
 from convexnn.network_lasso import Flows, LassoForm
-from convexnn.problem import ProblemError, positive
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.terms import Term, as_terms
 
 

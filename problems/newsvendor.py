@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, frozen
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, non_negative, positive, real_array
 from convexnn.demand import DemandForm, Order, Shift
-from convexnn.forms import CvxpyProgram
 from convexnn.memory import Size
-from convexnn.problem import ProblemError, non_negative, positive, real_array
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 
 from convexnn.adversary import steepest
 from convexnn.arrays import Array
-from convexnn.forms import CvxpyProgram
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice, non_negative, probability, real_array
 from convexnn.norms import DUAL
 from convexnn.portfolio import PortfolioForm, Stress, Weights
-from convexnn.problem import ProblemError, choice, non_negative, probability, real_array
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:

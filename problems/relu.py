@@ -9,33 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.arrays import Array, BoolArray
-from convexnn.bound import lower_bound, network_bound
-from convexnn.enumeration import about_cells, enumerate_patterns, listable
-from convexnn.forms import (
-    CvxpyProgram,
-    Dual,
-    GroupForm,
-    MajorantForm,
-    NetworkForm,
-    Neurons,
-    PooledForm,
-    summed,
-)
+from convexnn.bound import lower_bound
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice, flag, non_negative
+from convexnn.enumeration import enumerate_patterns, listable
+from convexnn.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
 from convexnn.memory import Size
 from convexnn.norms import NORMS, Norm
-from convexnn.patterns import Patterns, sample_patterns
-from convexnn.problem import ProblemError, choice, flag, non_negative
-from convexnn.problems.majorant import majorant_bound, majorant_formula
+from convexnn.patterns import sample_patterns
+from convexnn.problems.formulas import majorant_formula
+from convexnn.problems.majorant import majorant_bound
 from convexnn.problems.training import VectorTraining
-from convexnn.relaxation import relaxed_bound
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork
+from convexnn.problems.formulas import conic_formula
+from convexnn.problems.listing import LISTED, checked_patterns, too_many
+from convexnn.search_bound import near_found, searched_bound
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 FORMULATIONS = ("cones", "majorant")
-LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,96 +321,3 @@ class ReluTraining(VectorTraining):
             skip=original(primal.skip) if self.skip else None,
             leak=self.leak,
         )
-
-
-def checked_patterns(patterns: Any, n: int, each: str = "row of X") -> int | Patterns | None:
-    """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
-
-    Raises
-    ------
-    ProblemError
-        If they are something else, or have another number of rows than the data.
-    """
-    if patterns is None or (isinstance(patterns, str) and patterns == "all"):
-        return None
-    if isinstance(patterns, (int, np.integer)) and not isinstance(patterns, bool):
-        if patterns < 1:
-            raise ProblemError(f"patterns must be >= 1 where it is a count, got {patterns}")
-        return int(patterns)
-    if isinstance(patterns, (str, bool)):
-        raise ProblemError(
-            f"patterns must be None, 'all', a count, Patterns or an (n, P) matrix, got {patterns!r}"
-        )
-    given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
-    if given.matrix.shape[0] != n:
-        raise ProblemError(
-            f"patterns must have one row per {each} ({n}), got shape {given.matrix.shape}"
-        )
-    return given
-
-
-def too_many(n: int, d: int) -> str:
-    """Say that data of this shape have too many patterns to list, and what to do."""
-    return (
-        f"the data may have {about_cells(n, min(n, d))} activation patterns, at most "
-        f"{LISTED:,} are listed: give patterns, or use an engine that searches for them, "
-        "such as 'cell-walk'"
-    )
-
-
-def searched_bound(
-    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
-) -> float:
-    """Return a lower bound over all patterns that are too many to list."""
-    bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
-    if dual.outer is None:
-        return bound
-    return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
-
-
-def near_found(
-    form: NetworkForm, objective: float, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
-) -> str:
-    """Say how near an objective is to the optimum over the patterns that a search has found."""
-    if dual.matrix is None:
-        return ""
-    found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=skip_size)
-    gap = (objective - found) / max(1.0, abs(objective))
-    what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
-    return f"; {what} the {dual.matrix.shape[1]:,} found by search"
-
-
-def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
-    """Return the program of a form with cones in CVXPY."""
-    import cvxpy as cp
-
-    assert form.signs is not None
-    X, E = form.X, np.tile(form.signs.T, form.outputs).astype(np.float64)
-    V, W = (cp.Variable((X.shape[1], E.shape[1]), name=name) for name in "VW")
-    s, z = cp.Variable(form.still().shape, name="s"), cp.Variable(form.y.shape, name="z")
-    output = output_formula(form, V - W)
-    fit = [z == (output + X @ s if form.skip else output)]
-    inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
-    penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
-    problem = cp.Problem(
-        cp.Minimize(form.loss.cvxpy(z, form.y) + form.beta * penalty), fit + inside
-    )
-
-    def points() -> tuple[Neurons, Dual]:
-        free = s.value if form.skip else form.still()
-        return Neurons(V.value, W.value, free), Dual(fit[0].dual_value)
-
-    return CvxpyProgram(problem, {"V": V, "W": W, "s": s, "z": z}, points, needs, True)
-
-
-def output_formula(form: GroupForm, U: Any) -> Any:
-    """Return ``sum_p S_p * (X u_p)`` for the columns of U, a column for each of several outputs."""
-    import cvxpy as cp
-
-    P = form.slopes.shape[1]
-    own = [U[:, c * P : (c + 1) * P] for c in range(form.outputs)]
-    if isinstance(form, PooledForm):
-        parts = [form.features @ cp.vec(part, order="F") for part in own]
-    else:
-        parts = [cp.sum(cp.multiply(form.slopes, form.X @ part), axis=1) for part in own]
-    return parts[0] if form.y.ndim == 1 else cp.vstack(parts).T

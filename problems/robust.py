@@ -11,22 +11,26 @@ import numpy as np
 
 from convexnn.arrays import BoolArray, frozen
 from convexnn.bound import network_bound
-from convexnn.forms import CvxpyProgram, Neurons
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError, choice, non_negative
+from convexnn.forms import Neurons
 from convexnn.memory import Size
 from convexnn.norms import NORMS
 from convexnn.patterns import Patterns, sample_patterns
-from convexnn.problem import ProblemError, choice, non_negative
-from convexnn.problems.relu import FORMULATIONS, checked_patterns
-from convexnn.problems.robust_program import robust_bound, robust_formula
+from convexnn.problems.listing import checked_patterns
+from convexnn.problems.relu import FORMULATIONS
+from convexnn.problems.robust_formula import robust_formula
+from convexnn.problems.robust_program import robust_bound
 from convexnn.problems.training import Design, Training, make_design
+from convexnn.program import CvxpyProgram
 from convexnn.relaxation import relaxed_bound
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.separation import Separation
-from convexnn.solution import Certificate, Solution
 
 if TYPE_CHECKING:
     from convexnn.arrays import Array
     from convexnn.network import TwoLayerNetwork
+    from convexnn.solution import Solution
 
 GRADING = 80.0  # bytes an entry of the patterns takes when a network is graded
 LOSSES = ("hinge", "logistic", "squared")

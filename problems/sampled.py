@@ -10,12 +10,14 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.bound import lower_bound
-from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
+from convexnn.certificate import Certificate
+from convexnn.checks import positive_int, seed_of
+from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.memory import Size
-from convexnn.problem import positive_int, seed_of
-from convexnn.problems.gated import group_lasso, group_lasso_formula, zero_point
+from convexnn.problems.formulas import group_lasso_formula
+from convexnn.problems.gated import group_lasso, zero_point
 from convexnn.problems.training import Training
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from convexnn.network import TwoLayerNetwork

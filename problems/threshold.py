@@ -11,6 +11,8 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray
 from convexnn.bound import lower_bound
+from convexnn.certificate import Certificate
+from convexnn.checks import ProblemError
 from convexnn.enumeration import (
     MAX_CELLS,
     RAY_WORK,
@@ -21,16 +23,16 @@ from convexnn.enumeration import (
     hyperplanes,
     listable,
 )
-from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
+from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.memory import Size
 from convexnn.network import TwoLayerNetwork
 from convexnn.norms import L1
 from convexnn.patterns import Patterns, sample_patterns
-from convexnn.problem import ProblemError
-from convexnn.problems.gated import generators_of, group_lasso_formula, zero_point
-from convexnn.problems.relu import checked_patterns
+from convexnn.problems.formulas import group_lasso_formula
+from convexnn.problems.gated import zero_point
+from convexnn.problems.listing import checked_patterns, generators_of
 from convexnn.problems.training import Training, without_dead, without_spare
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from convexnn.norms import Norm

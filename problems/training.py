@@ -12,11 +12,7 @@ from scipy.linalg import qr
 from scipy.optimize import nnls
 
 from convexnn.arrays import Array, frozen
-from convexnn.forms import outputs_of
-from convexnn.losses import LOSSES, Loss, as_loss
-from convexnn.network import Network, TwoLayerNetwork
-from convexnn.norms import NORMS, Norm
-from convexnn.problem import (
+from convexnn.checks import (
     Labels,
     ProblemError,
     choice,
@@ -30,6 +26,10 @@ from convexnn.problem import (
     several_targets,
     whole,
 )
+from convexnn.forms import outputs_of
+from convexnn.losses import LOSSES, Loss, as_loss
+from convexnn.network import Network, TwoLayerNetwork
+from convexnn.norms import NORMS, Norm
 
 if TYPE_CHECKING:
     from typing import Self

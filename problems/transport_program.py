@@ -9,7 +9,7 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.balls import Adversary, Choice
-from convexnn.forms import CvxpyProgram
+from convexnn.program import CvxpyProgram
 from convexnn.transport import Transport
 
 if TYPE_CHECKING:

@@ -10,23 +10,17 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.bound import repaired, scaled_value
+from convexnn.certificate import Certificate
+from convexnn.checks import Labels, ProblemError, choice, labels, positive, positive_int
 from convexnn.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
-from convexnn.forms import CvxpyProgram, Dual, GroupForm, Neurons
+from convexnn.forms import Dual, GroupForm, Neurons
 from convexnn.losses import Loss
 from convexnn.memory import Size
 from convexnn.narrow import ACTIVATIONS, STEPS, NarrowNetwork, points_of
 from convexnn.norms import L1
-from convexnn.problem import (
-    Labels,
-    ProblemError,
-    choice,
-    labels,
-    positive,
-    positive_int,
-)
-from convexnn.problems.gated import group_lasso_formula
+from convexnn.problems.formulas import group_lasso_formula
 from convexnn.problems.training import checked_loss, checked_targets, without_dead, without_spare
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured

@@ -12,12 +12,8 @@ import numpy as np
 
 from convexnn.adversary import envelope, rate, steepest, worst_moves
 from convexnn.arrays import Array
-from convexnn.coordinates import Coordinates, coordinates
-from convexnn.forms import CvxpyProgram
-from convexnn.linear import LinearModel
-from convexnn.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
-from convexnn.norms import DUAL
-from convexnn.problem import (
+from convexnn.certificate import Certificate
+from convexnn.checks import (
     Labels,
     ProblemError,
     choice,
@@ -30,8 +26,12 @@ from convexnn.problem import (
     probability,
     real_array,
 )
+from convexnn.coordinates import Coordinates, coordinates
+from convexnn.linear import LinearModel
+from convexnn.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
+from convexnn.norms import DUAL
 from convexnn.problems.wasserstein_program import formula
-from convexnn.solution import Certificate
+from convexnn.program import CvxpyProgram
 from convexnn.wasserstein import Linear, Slopes, WassersteinForm, constant_model
 from convexnn.wasserstein_bound import lower_bound
 from convexnn.worst_case import Atoms, WorstCase

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.forms import CvxpyProgram
 from convexnn.losses import Logistic
+from convexnn.program import CvxpyProgram
 from convexnn.wasserstein import Linear, Slopes, slopes_at
 
 if TYPE_CHECKING:

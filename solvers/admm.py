@@ -23,12 +23,13 @@ from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.checks import positive
 from convexnn.consensus import ConsensusForm
 from convexnn.forms import GroupForm, MajorantForm, PooledForm
 from convexnn.losses import Squared
 from convexnn.memory import Size
 from convexnn.network_lasso import LassoForm
-from convexnn.problem import Problem, positive
+from convexnn.problem import Problem
 from convexnn.robust import RobustForm
 from convexnn.solvers import distributed_admm, joint, lasso_admm, majorant, robust, rounds
 from convexnn.solvers.interval_prox import refusal

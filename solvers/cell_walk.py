@@ -19,6 +19,7 @@ import numpy as np
 from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
 from convexnn.bound import lower_bound, repaired, scaled_value
+from convexnn.checks import positive_int
 from convexnn.covering import Bracket, bracket
 from convexnn.forms import (
     Dual,
@@ -27,12 +28,12 @@ from convexnn.forms import (
     Neurons,
     PooledForm,
     PooledNetworkForm,
-    active_patterns,
     outputs_of,
 )
 from convexnn.memory import Size
+from convexnn.patterns import active_patterns
 from convexnn.pricing import price
-from convexnn.problem import Problem, positive_int
+from convexnn.problem import Problem
 from convexnn.relaxation import improve
 from convexnn.solvers.admm import Admm
 from convexnn.solvers.ipm import Ipm, points, together

@@ -14,9 +14,11 @@ import numpy as np
 
 from convexnn.arrays import BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import NetworkForm, Neurons, active_patterns
+from convexnn.checks import flag, positive_int
+from convexnn.forms import NetworkForm, Neurons
 from convexnn.memory import Size
-from convexnn.problem import Problem, flag, positive_int
+from convexnn.patterns import active_patterns
+from convexnn.problem import Problem
 from convexnn.robust import RobustNetworkForm
 from convexnn.solvers import majorant, robust_rounds
 from convexnn.solvers.interval_prox import refusal

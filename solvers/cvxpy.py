@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.forms import CvxpyProgram
 from convexnn.memory import Size
 from convexnn.problem import Problem
+from convexnn.program import CvxpyProgram
 
 FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's

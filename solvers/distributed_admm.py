@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import positive
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Block, Transport
-from convexnn.problem import positive
 from convexnn.solvers.rounds import State, differences, nearer
 from convexnn.solvers.spectrum import of_block, spectrum
 

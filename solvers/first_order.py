@@ -23,9 +23,10 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.checks import positive
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Block, Transport
-from convexnn.problem import Problem, positive
+from convexnn.problem import Problem
 from convexnn.solvers.rounds import (
     Maker,
     State,

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import positive
 from convexnn.exchange import Block, Transport
 from convexnn.network_lasso import LassoForm
-from convexnn.problem import positive
 from convexnn.solvers.rounds import State
 from convexnn.solvers.spectrum import degrees
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from convexnn.arrays import Array, BoolArray
 from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.checks import positive_int
 from convexnn.forms import Dual, NetworkForm, Neurons, PooledNetworkForm, outputs_of
 from convexnn.memory import Size
-from convexnn.problem import Problem, positive_int
+from convexnn.problem import Problem
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.options import unpack
 from convexnn.solvers.pool import owners, regrouped

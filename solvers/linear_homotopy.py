@@ -18,8 +18,8 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
+from convexnn.checks import choice, positive
 from convexnn.linear_sum import LinearSum, Multipliers, Stacked, row_lengths
-from convexnn.problem import choice, positive
 from convexnn.solvers.options import unpack
 
 MAX_ITER = 50_000

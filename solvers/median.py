@@ -23,16 +23,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
-from convexnn.median import (
-    ROUNDING,
-    Location,
-    MedianForm,
-    Sight,
-    View,
-    median_form,
-    proof,
-    view,
-)
+from convexnn.median import ROUNDING, Location, MedianForm, Sight, View, median_form, proof, view
 
 MAX_ITER = 500
 ALONE = 4096  # points up to which a sample does not pay

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import choice, positive
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Block, Transport
-from convexnn.problem import choice, positive
 from convexnn.solvers.rounds import State, differences, nearer, products, tensions
 from convexnn.solvers.spectrum import degrees, mixing, of_block, spectrum
 

@@ -12,7 +12,6 @@ import os
 import pickle
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,42 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.consensus import ConsensusForm
+from convexnn.checks import positive_int
 from convexnn.exchange import Serial
-from convexnn.forms import GroupForm
 from convexnn.memory import Size
-from convexnn.network_lasso import LassoForm
-from convexnn.problem import Problem, positive_int
-from convexnn.solvers import distributed_admm, first_order, lasso_admm, median_homotopy
+from convexnn.problem import Problem
+from convexnn.processes import mpiexec, rank
+from convexnn.solvers.mpi_methods import METHODS
 from convexnn.solvers.options import unpack
-from convexnn.solvers.rounds import OWN, Spread, over_graph
-from convexnn.solvers.sharded import SHARDED_FISTA
+from convexnn.solvers.rounds import OWN
 from convexnn.terms import SAVED
 
-RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
-SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
-METHODS: dict[str, dict[type, Spread]] = {
-    "mpi:admm": {
-        ConsensusForm: over_graph(
-            "admm", distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
-        ),
-        LassoForm: over_graph("admm", lasso_admm.LassoAdmm, lasso_admm.DEFAULTS),
-    },
-    "mpi:homotopy": {
-        ConsensusForm: over_graph(
-            "homotopy", median_homotopy.MedianHomotopy, median_homotopy.DEFAULTS
-        )
-    },
-    **{
-        f"mpi:{name}": {
-            ConsensusForm: over_graph(name, first_order.maker(name), first_order.DEFAULTS)
-        }
-        for name in first_order.METHODS
-    },
-    "mpi:fista": {GroupForm: SHARDED_FISTA},
-}
 
 
 class Mpi:
@@ -131,27 +106,6 @@ class Mpi:
 def backends() -> list[Mpi]:
     """Return the backends."""
     return [Mpi(name) for name in METHODS]
-
-
-def rank() -> int | None:
-    """Return this process's number under mpiexec, None outside of it."""
-    found = (os.environ[name] for name in RANKS if name in os.environ)
-    return next((int(value) for value in found), None)
-
-
-def world() -> int | None:
-    """Return how many processes mpiexec started; None if it does not say."""
-    found = (os.environ[name] for name in SIZES if name in os.environ)
-    return next((int(value) for value in found), None)
-
-
-def mpiexec() -> str | None:
-    """Return the path of mpiexec: the one asked for, or beside this Python, or first found."""
-    asked = os.environ.get("CONVEXNN_MPIEXEC")
-    if asked:
-        return shutil.which(asked)
-    beside = Path(sys.executable).with_name("mpiexec")
-    return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
 def launch(

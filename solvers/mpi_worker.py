@@ -16,7 +16,8 @@ from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
 from convexnn.exchange import split, total
 from convexnn.extras import need
-from convexnn.solvers.mpi import METHODS, mpiexec, rank, world
+from convexnn.processes import mpiexec, rank, world
+from convexnn.solvers.mpi_methods import METHODS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

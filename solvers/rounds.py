@@ -15,9 +15,9 @@ from numba import njit
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
+from convexnn.checks import positive_int
 from convexnn.consensus import Agents
 from convexnn.exchange import Block, Serial, Transport
-from convexnn.problem import positive_int
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.options import unpack
 

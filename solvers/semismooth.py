@@ -40,10 +40,11 @@ from scipy.linalg.blas import dsyrk
 
 from convexnn.arrays import Array
 from convexnn.backend import Capabilities, Options, Raw, Reporter
+from convexnn.checks import positive
 from convexnn.forms import GroupForm, Neurons
 from convexnn.losses import Softmax
 from convexnn.memory import Size
-from convexnn.problem import Problem, positive
+from convexnn.problem import Problem
 from convexnn.solvers.options import unpack
 from convexnn.solvers.prox import BlockProx, warm_up
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from convexnn.arrays import Array
 from convexnn.backend import Options, Raw, Reporter
+from convexnn.checks import positive_int
 from convexnn.cones import Facets
 from convexnn.exchange import Serial, Transport, cut
 from convexnn.forms import Dual, GroupForm
-from convexnn.problem import positive_int
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.fista import Saved, iterate
 from convexnn.solvers.prox import BlockProx, warm_up

@@ -21,10 +21,10 @@ import convexnn as cx
 from convexnn.bench import check as module
 from convexnn.bench.check import Settings, Store, check, indices_of
 from convexnn.bench.instances import FAMILIES, family_of, instance
+from convexnn.certificate import Certificate
 from convexnn.cli import app
 from convexnn.comparison import INTERRUPTED
 from convexnn.problems.newsvendor import Newsvendor
-from convexnn.solution import Certificate
 
 QUICK = Settings(time_limit=2.0)
 FIGURES = ["index", "backend", "status", "objective", "bound", "violation"]

@@ -15,8 +15,8 @@ import convexnn as cx
 from convexnn.bench import peers, translation
 from convexnn.bench.peers import PEERS, Peer
 from convexnn.bench.processes import Answer, PeerError
+from convexnn.checks import ProblemError
 from convexnn.commands import bench_peers
-from convexnn.problem import ProblemError
 
 HELPERS = str(peers.SCRIPTS)
 TASK = {"points": np.arange(4.0)}

@@ -16,7 +16,7 @@ from convexnn.bench import figures, measures, ratios
 from convexnn.bench.frame import COLUMNS, NUMBERS
 from convexnn.bench.measures import graded, times
 from convexnn.bench.report import CAPTIONS, drawn_target, write_report
-from convexnn.problem import ProblemError
+from convexnn.checks import ProblemError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

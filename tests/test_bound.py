@@ -18,13 +18,7 @@ from scipy.optimize import minimize_scalar
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.bound import (
-    balanced,
-    largest_correlation,
-    lower_bound,
-    network_bound,
-    scaled_value,
-)
+from convexnn.bound import balanced, largest_correlation, lower_bound, network_bound, scaled_value
 from convexnn.cones import Facets
 from convexnn.forms import Dual, GroupForm, NetworkForm, Neurons
 from convexnn.losses import LOSSES

@@ -20,8 +20,8 @@ import convexnn as cx
 from convexnn import backend as registered
 from convexnn.backend import Options, Reporter
 from convexnn.bench.instances import FAMILIES, instance
+from convexnn.certificate import Certificate, Status
 from convexnn.comparison import excess
-from convexnn.solution import Certificate, Status
 from convexnn.solvers.admm import Admm
 
 mpl.use("Agg")

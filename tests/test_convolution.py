@@ -18,7 +18,8 @@ from convexnn.arrays import Array
 from convexnn.backend import Options, registry
 from convexnn.bound import lower_bound, network_bound
 from convexnn.convolution import patches
-from convexnn.forms import CvxpyProgram, Dual, NetworkForm, PooledForm, PooledNetworkForm
+from convexnn.forms import Dual, NetworkForm, PooledForm, PooledNetworkForm
+from convexnn.program import CvxpyProgram
 from convexnn.relaxation import improve, relaxed_bound
 from convexnn.solvers.lbfgs import Layers, Parts, random_network, search
 from convexnn.solving import automatic

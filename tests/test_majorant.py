@@ -15,9 +15,10 @@ from positions import KINDS, positioned
 
 import convexnn as cx
 from convexnn.arrays import Array
-from convexnn.forms import Dual, MajorantForm, NetworkForm, Neurons, active_patterns
+from convexnn.forms import Dual, MajorantForm, NetworkForm, Neurons
 from convexnn.losses import LOSSES, Loss, Squared
 from convexnn.norms import NORMS
+from convexnn.patterns import active_patterns
 from convexnn.problems.majorant import majorant_bound
 from convexnn.solvers.interval_prox import prox
 

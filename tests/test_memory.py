@@ -14,8 +14,9 @@ import convexnn as cx
 from convexnn import memory
 from convexnn.backend import Estimates, Options, Reporter, common_form, registry
 from convexnn.enumeration import about_cells, cell_count
-from convexnn.forms import CvxpyProgram, GroupForm, MajorantForm, NetworkForm
+from convexnn.forms import GroupForm, MajorantForm, NetworkForm
 from convexnn.memory import GIB
+from convexnn.program import CvxpyProgram
 from convexnn.solvers.admm import Admm
 from convexnn.solving import automatic
 

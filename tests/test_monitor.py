@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import convexnn as cx
+from convexnn.certificate import Certificate
 from convexnn.forms import Neurons
 from convexnn.monitor import Monitor
-from convexnn.solution import Certificate
 
 
 class Graded:

@@ -16,6 +16,7 @@ from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
+from convexnn.processes import mpiexec
 from convexnn.solvers import mpi
 from convexnn.terms import Ball, Custom, Distance, HuberDistance, L1Distance, SquaredDistance, Term
 
@@ -92,7 +93,7 @@ def test_launcher_never_imports_mpi() -> None:
 
 
 def test_command_under_mpiexec_speaks_once(tmp_path: Path) -> None:
-    program = mpi.mpiexec()
+    program = mpiexec()
     assert program is not None
     words = ["solve", "median", "--distributed", "--agents", "20", "--graph", "ring"]
     saved = tmp_path / "s.npz"
@@ -158,7 +159,7 @@ def test_no_process_outlives_the_launcher(way: str) -> None:
 
 
 def test_exception_in_one_process_ends_the_job() -> None:
-    program = mpi.mpiexec()
+    program = mpiexec()
     assert program is not None
     code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
         "import signal", "from convexnn.solvers.mpi import rank\nimport signal"

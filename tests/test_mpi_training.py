@@ -17,11 +17,12 @@ from jobs import library as library
 import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.exchange import Serial, cut
+from convexnn.files import read_npz
 from convexnn.forms import GroupForm
+from convexnn.processes import mpiexec
 from convexnn.solvers import mpi
 from convexnn.solvers.prox import BlockProx
 from convexnn.solvers.sharded import NO_EDGES, Sharded, along_tree, cover
-from convexnn.store import read_npz
 
 
 def data(n: int = 50, d: int = 4) -> tuple[Array, Array]:
@@ -270,7 +271,7 @@ if not rank():
 
 
 def test_every_process_may_make_the_call_under_mpiexec() -> None:
-    program = mpi.mpiexec()
+    program = mpiexec()
     assert program is not None
     words = [sys.executable, "-c", PROGRAM, "30", ""]
     under = shell(program, *mpi.as_root(), "-n", "2", *words)

@@ -25,6 +25,12 @@ FLOOR = {
     **dict.fromkeys(
         (
             "arrays",
+            "certificate",
+            "checks",
+            "files",
+            "processes",
+            "program",
+            "search_bound",
             "forms",
             "losses",
             "norms",

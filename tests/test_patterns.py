@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from convexnn.arrays import Array, BoolArray
+from convexnn.checks import ProblemError
 from convexnn.enumeration import (
     Cells,
     cell_count,
@@ -23,7 +24,6 @@ from convexnn.enumeration import (
 )
 from convexnn.norms import NORMS
 from convexnn.patterns import Patterns, first_distinct, sample_patterns
-from convexnn.problem import ProblemError
 
 often = settings(derandomize=True, deadline=None, max_examples=120)
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "planar"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from convexnn.bench.standing import standing
-from convexnn.solvers.mpi import as_root, mpiexec
+from convexnn.processes import mpiexec
+from convexnn.solvers.mpi import as_root
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "bench/studies/README.md", "docs/mpi.md")

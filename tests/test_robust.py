@@ -20,7 +20,8 @@ import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.forms import Neurons
 from convexnn.norms import DUAL, NORMS
-from convexnn.problems.robust_program import robust_bound, robust_formula
+from convexnn.problems.robust_formula import robust_formula
+from convexnn.problems.robust_program import robust_bound
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.separation import Separation
 from convexnn.solvers.robust import RELAX, State, step

@@ -20,7 +20,7 @@ import convexnn as cx
 from convexnn.bench import cases, engine, frame, grading, peers, tables, worker
 from convexnn.bench.cases import FAMILIES, LEVELS, Case
 from convexnn.bench.worker import Worker, attempt
-from convexnn.problem import ProblemError
+from convexnn.checks import ProblemError
 
 COMMAND = (sys.executable, "-m", "convexnn")
 TINY, OTHER = "agents chords n=10 d=2", "agents ring n=20 d=3"

@@ -18,7 +18,8 @@ import convexnn as cx
 from convexnn.arrays import Array
 from convexnn.bound import lower_bound
 from convexnn.dictionaries import Folds, Shaped, dictionary, normals
-from convexnn.forms import CvxpyProgram, Dual, GroupForm
+from convexnn.forms import Dual, GroupForm
+from convexnn.program import CvxpyProgram
 from convexnn.solving import automatic
 
 CLOSED = [("relu", 2), ("relu", 3), ("relu", 5), ("abs", 2), ("threshold", 2), ("sign", 2)]

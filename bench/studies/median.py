@@ -34,9 +34,10 @@ from convexnn.bench.translation import task
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Serial
 from convexnn.median import MedianForm, view
+from convexnn.processes import mpiexec
 from convexnn.solvers import distributed_admm, median_homotopy
 from convexnn.solvers.first_order import LARGEST, METHODS
-from convexnn.solvers.mpi import Mpi, as_root, mpiexec
+from convexnn.solvers.mpi import Mpi, as_root
 
 PEER_LIMIT_S = 300.0
 TORCH_MOST = 10_000  # points from which its tensors, one a point, are hopeless

@@ -16,8 +16,8 @@ import numpy as np
 import convexnn as cx
 from convexnn.consensus import ConsensusForm
 from convexnn.exchange import Serial
+from convexnn.processes import rank
 from convexnn.solvers.distributed_admm import DEFAULTS, DecentralisedAdmm
-from convexnn.solvers.mpi import rank
 from convexnn.solvers.rounds import warm_up
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from harness import HERE, Size, Table, exact, gated, instance
 from convexnn.backend import Options
 from convexnn.exchange import Serial
 from convexnn.forms import GroupForm
+from convexnn.processes import mpiexec, rank
 from convexnn.solvers.fista import Fista, iterate
-from convexnn.solvers.mpi import Mpi, as_root, mpiexec, rank
+from convexnn.solvers.mpi import Mpi, as_root
 from convexnn.solvers.sharded import NO_EDGES, SHARDS, Sharded, prepare
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from convexnn.problem import Problem, ProblemError, choice
+from convexnn.checks import ProblemError, choice
+from convexnn.problem import Problem
 
 FAMILIES = ("relu", "robust", "wasserstein", "median")
 LEVELS = ("quick", "default", "full")

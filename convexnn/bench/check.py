@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
+from convexnn.certificate import Certificate, Status
+from convexnn.checks import ProblemError, choice, positive, positive_int, seed_of
 from convexnn.comparison import EXACT, INTERRUPTED, compare, contrary, excess
 from convexnn.extras import need
-from convexnn.problem import ProblemError, choice, positive, positive_int, seed_of
-from convexnn.solution import Certificate, Status
 from convexnn.solving import backends as list_backends
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from convexnn.bench.cases import FAMILIES, LEVELS, Case, pick
 from convexnn.bench.frame import OWN, absence, tidy, write
 from convexnn.bench.peers import PEERS, missing
 from convexnn.bench.report import write_report
+from convexnn.checks import ProblemError, choice, positive, positive_int
 from convexnn.extras import need
-from convexnn.problem import ProblemError, choice, positive, positive_int
 from convexnn.solving import backends as table_of
 from convexnn.solving import versions
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.checks import ProblemError
 from convexnn.extras import need
-from convexnn.problem import ProblemError
 
 if TYPE_CHECKING:
     import pandas as pd

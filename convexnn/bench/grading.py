@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.adversary import steepest
+from convexnn.certificate import Status
 from convexnn.consensus import ConsensusForm, Prices
 from convexnn.forms import (
     Dual,
@@ -23,7 +24,6 @@ from convexnn.median import MedianForm, Sight
 from convexnn.portfolio import PortfolioForm, Stress
 from convexnn.problem import Problem
 from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
-from convexnn.solution import Status
 from convexnn.solvers.robust_local import attacked_dual
 from convexnn.wasserstein import WassersteinForm, slopes_at
 

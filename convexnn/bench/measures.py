@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from convexnn.bench.frame import COLUMNS, NUMBERS, TEXTS
-from convexnn.problem import ProblemError
+from convexnn.checks import ProblemError
 
 TARGETS = (1e-3, 1e-6, 1e-9)
 RUN = ["instance", "backend", "repeat"]

@@ -12,8 +12,9 @@ import numpy as np
 from convexnn.arrays import Array
 from convexnn.bench import tables
 from convexnn.bench.cases import Case
+from convexnn.checks import ProblemError
 from convexnn.patterns import sample_patterns
-from convexnn.problem import Problem, ProblemError
+from convexnn.problem import Problem
 from convexnn.problems.gated import GatedReluTraining
 from convexnn.problems.relu import ReluTraining
 from convexnn.problems.sampled import SampledReluTraining

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from convexnn.bench import figures, measures, ratios
-from convexnn.problem import ProblemError
+from convexnn.checks import ProblemError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from convexnn.arrays import Array
+from convexnn.checks import ProblemError
 from convexnn.datasets import load_data
 from convexnn.extras import need
-from convexnn.problem import ProblemError
 
 FOLDER = "CONVEXNN_BENCH_DATA"
 ROWS = 1_000  # drawn from longer tables

@@ -17,8 +17,9 @@ import numpy as np
 from convexnn.backend import BackendError
 from convexnn.bench.cases import Case
 from convexnn.bench.grading import failure
+from convexnn.certificate import Step
 from convexnn.problem import Problem
-from convexnn.solution import Solution, Step
+from convexnn.solution import Solution
 from convexnn.solving import compile
 
 READY = "ready"

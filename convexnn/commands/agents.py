@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from typer import Option
 
+from convexnn.checks import ProblemError, choice
 from convexnn.datasets import Split
-from convexnn.problem import ProblemError, choice
 from convexnn.problems.distributed import DistributedMedian
-from convexnn.solvers.mpi import rank
+from convexnn.processes import rank
 
 if TYPE_CHECKING:
     from convexnn.arrays import Array

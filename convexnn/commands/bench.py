@@ -11,8 +11,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from convexnn.checks import ProblemError
 from convexnn.commands.options import listed
-from convexnn.problem import ProblemError
 
 Quick = Annotated[bool, Option("--quick", help="a small set, done within 3 minutes")]
 Full = Annotated[bool, Option("--full", help="every instance, growth over two decades included")]

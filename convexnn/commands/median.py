@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import numpy as np
 from typer import Exit, Option
 
+from convexnn.certificate import Status
+from convexnn.checks import ProblemError
 from convexnn.commands import agents as on_graph
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import NAMES, Split, load_data
-from convexnn.problem import ProblemError
 from convexnn.problems.median import GeometricMedian
-from convexnn.solution import Solution, Status
-from convexnn.solvers.mpi import rank
+from convexnn.processes import rank
+from convexnn.solution import Solution
 from convexnn.solving import solve as run_one
 
 PLAIN = "breast_cancer"

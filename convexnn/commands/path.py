@@ -9,12 +9,12 @@ from rich.console import Console
 from typer import Argument, Option
 
 from convexnn import path_result
+from convexnn.checks import choice
 from convexnn.commands import options
 from convexnn.commands.report import measured, score, terminal
 from convexnn.datasets import NAMES, Split, load_data
 from convexnn.extras import need
 from convexnn.paths import path as run_path
-from convexnn.problem import choice
 from convexnn.problems.gated import GatedReluTraining
 from convexnn.problems.relu import ReluTraining
 from convexnn.tables import fitting

@@ -14,8 +14,8 @@ from convexnn.comparison import Comparison
 from convexnn.comparison import compare as run_all
 from convexnn.datasets import Split
 from convexnn.extras import need
+from convexnn.processes import rank
 from convexnn.solution import Solution
-from convexnn.solvers.mpi import rank
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 

@@ -9,11 +9,11 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
+from convexnn.checks import ProblemError
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
 from convexnn.extras import need
-from convexnn.problem import ProblemError
 from convexnn.robust_curves import robustness_curve
 from convexnn.solution import Solution
 from convexnn.solving import solve as run_one

@@ -10,10 +10,10 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
+from convexnn.checks import ProblemError, choice
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
-from convexnn.problem import ProblemError, choice
 from convexnn.solution import Solution
 from convexnn.solving import solve as run_one
 
