@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from convexnn.extras import need
+from convexnn.contract.optional import need
 
 
 def main() -> None:
     """Run the command line; errors of the user print as one line and exit with 2."""
-    from convexnn.backend import BackendError
-    from convexnn.checks import ProblemError
+    from convexnn.contract.backend import BackendError
+    from convexnn.contract.checks import ProblemError
 
     try:
         need("typer", "cli")
         need("rich", "cli")
-        from convexnn.cli import app
+        from convexnn.commands.app import app
 
         app(prog_name="convexnn")
     except (ProblemError, BackendError, ImportError, OSError, ValueError) as error:

@@ -8,9 +8,9 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
-from convexnn.arrays import Array
-from convexnn.checks import ProblemError
-from convexnn.extras import need
+from convexnn.contract.arrays import Array
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.optional import need
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 

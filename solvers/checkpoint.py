@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.arrays import Array
-from convexnn.exchange import Transport
-from convexnn.files import to_json
+from convexnn.contract.arrays import Array
+from convexnn.contract.files import to_json
+from convexnn.solvers.exchange import Transport
 
 if TYPE_CHECKING:
     State = dict[str, Array]
@@ -62,7 +62,7 @@ class Checkpoint:
         ValueError
             If that fails, in every process; the first one's says why.
         """
-        from convexnn.files import write_npz
+        from convexnn.contract.files import write_npz
 
         whole = {
             name: talk.gather(rows) if name[0].isupper() else rows for name, rows in state.items()
@@ -91,7 +91,7 @@ class Checkpoint:
         ValueError
             If the file is damaged or of another run.
         """
-        from convexnn.files import read_npz
+        from convexnn.contract.files import read_npz
 
         if not talk.agree(self.path.exists()):
             return 0

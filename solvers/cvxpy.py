@@ -6,10 +6,10 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.memory import Size
-from convexnn.problem import Problem
-from convexnn.program import CvxpyProgram
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.contract.program import CvxpyProgram
 
 FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's

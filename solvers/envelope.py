@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexnn.arrays import Array
-from convexnn.losses import Loss
+from convexnn.contract.arrays import Array
+from convexnn.functions.losses import Loss
 
 
 @dataclass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.consensus import ConsensusForm
-from convexnn.linear_sum import LinearSum
-from convexnn.problem import Problem
-from convexnn.solvers import linear_homotopy, median_homotopy
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.problem import Problem
+from convexnn.median.consensus import ConsensusForm
+from convexnn.median.linear_sum import LinearSum
+from convexnn.solvers.median import homotopy as median_homotopy
+from convexnn.solvers.median import linear_homotopy
 from convexnn.solvers.rounds import serial, warm_up
 
 

@@ -21,16 +21,16 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from convexnn.backend import Capabilities, Options, Raw, Reporter
-from convexnn.checks import positive_int
-from convexnn.exchange import Serial
-from convexnn.memory import Size
-from convexnn.problem import Problem
-from convexnn.processes import mpiexec, rank
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.checks import positive_int
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.contract.processes import mpiexec, rank
+from convexnn.functions.terms import SAVED
+from convexnn.solvers.exchange import Serial
 from convexnn.solvers.mpi_methods import METHODS
 from convexnn.solvers.options import unpack
 from convexnn.solvers.rounds import OWN
-from convexnn.terms import SAVED
 
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave

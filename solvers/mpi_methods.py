@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from convexnn.consensus import ConsensusForm
-from convexnn.forms import GroupForm
-from convexnn.network_lasso import LassoForm
-from convexnn.solvers import distributed_admm, first_order, lasso_admm, median_homotopy
+from convexnn.median.consensus import ConsensusForm
+from convexnn.median.network_lasso import LassoForm
+from convexnn.relu.forms import GroupForm
+from convexnn.solvers.median import admm as distributed_admm
+from convexnn.solvers.median import first_order, lasso_admm
+from convexnn.solvers.median import homotopy as median_homotopy
+from convexnn.solvers.relu.sharded_fista import SHARDED_FISTA
 from convexnn.solvers.rounds import Spread, over_graph
-from convexnn.solvers.sharded import SHARDED_FISTA
 
 METHODS: dict[str, dict[type, Spread]] = {
     "mpi:admm": {

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.arrays import Array
-from convexnn.backend import Options, Raw, Reporter
-from convexnn.exchange import split, total
-from convexnn.extras import need
-from convexnn.processes import mpiexec, rank, world
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.optional import need
+from convexnn.contract.processes import mpiexec, rank, world
+from convexnn.solvers.exchange import split, total
 from convexnn.solvers.mpi_methods import METHODS
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numba import njit
 
-from convexnn.arrays import Array
-from convexnn.backend import Options, Raw, Reporter
-from convexnn.checks import positive_int
-from convexnn.consensus import Agents
-from convexnn.exchange import Block, Serial, Transport
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.checks import positive_int
+from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
+from convexnn.solvers.exchange import Block, Serial, Transport
 from convexnn.solvers.options import unpack
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 TINY = 1e-300
 

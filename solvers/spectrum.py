@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.exchange import Block
+from convexnn.solvers.exchange import Block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from convexnn.arrays import Array
+    from convexnn.contract.arrays import Array
 
 DENSE = 300  # agents up to which all eigenvalues are computed
 LANCZOS = 400  # steps for more

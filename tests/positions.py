@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 KINDS = ("general", "integer", "duplicate", "antipodal", "zero", "deficient", "scaled")
 

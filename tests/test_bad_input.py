@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn import backend as backends
-from convexnn.arrays import Array
-from convexnn.backend import Options, Reporter
-from convexnn.forms import GroupForm, Neurons
+from convexnn.contract import backend as backends
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Reporter
+from convexnn.relu.forms import GroupForm, Neurons
 
 BUILDERS = [cx.ReluTraining, cx.GatedReluTraining, cx.SampledReluTraining]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 N, D, P, BETA = 20, 3, 8, 0.5
 RADIUS = 0.05

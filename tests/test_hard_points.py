@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.aggregation import aggregate
-from convexnn.arrays import Array
-from convexnn.terms import Box, Distance
+from convexnn.contract.arrays import Array
+from convexnn.functions.terms import Box, Distance
+from convexnn.workflows.aggregate import aggregate
 
 
 def normal(n: int, d: int, seed: int = 0) -> Array:

@@ -16,9 +16,17 @@ from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
-from convexnn.processes import mpiexec
+from convexnn.contract.processes import mpiexec
+from convexnn.functions.terms import (
+    Ball,
+    Custom,
+    Distance,
+    HuberDistance,
+    L1Distance,
+    SquaredDistance,
+    Term,
+)
 from convexnn.solvers import mpi
-from convexnn.terms import Ball, Custom, Distance, HuberDistance, L1Distance, SquaredDistance, Term
 
 
 def problem(n: int = 30, d: int = 4) -> cx.DistributedMedian:
@@ -162,7 +170,7 @@ def test_exception_in_one_process_ends_the_job() -> None:
     program = mpiexec()
     assert program is not None
     code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
-        "import signal", "from convexnn.solvers.mpi import rank\nimport signal"
+        "import signal", "from convexnn.contract.processes import rank\nimport signal"
     )
     done = shell(program, *mpi.as_root(), "-n", "3", sys.executable, "-c", code)
     assert done.returncode != 0

@@ -15,14 +15,14 @@ from jobs import killed, procs, shell
 from jobs import library as library
 
 import convexnn as cx
-from convexnn.arrays import Array
-from convexnn.exchange import Serial, cut
-from convexnn.files import read_npz
-from convexnn.forms import GroupForm
-from convexnn.processes import mpiexec
+from convexnn.contract.arrays import Array
+from convexnn.contract.files import read_npz
+from convexnn.contract.processes import mpiexec
+from convexnn.relu.forms import GroupForm
 from convexnn.solvers import mpi
-from convexnn.solvers.prox import BlockProx
-from convexnn.solvers.sharded import NO_EDGES, Sharded, along_tree, cover
+from convexnn.solvers.exchange import Serial, cut
+from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.sharded_fista import NO_EDGES, Sharded, along_tree, cover
 
 
 def data(n: int = 50, d: int = 4) -> tuple[Array, Array]:
@@ -195,7 +195,7 @@ def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def full(*given: Any) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("convexnn.store.write_npz", full)
+    monkeypatch.setattr("convexnn.contract.files.write_npz", full)
     with pytest.raises(ValueError, match="No space left on device"):
         cx.solve(gated(), "mpi:fista", checkpoint=str(tmp_path / "s.npz"), every=1, processes=1)
 

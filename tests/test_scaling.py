@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 
 often = settings(derandomize=True, deadline=None, max_examples=60)

@@ -18,7 +18,7 @@ from harness import LONG, REPEATS, Table, cpu_seconds
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 STEPS = 50
 RESTARTS = 10

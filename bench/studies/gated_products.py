@@ -16,10 +16,10 @@ import numpy as np
 from harness import Size, Table, cpu_seconds, gated, instance
 from threadpoolctl import threadpool_limits
 
-from convexnn.backend import Options
-from convexnn.forms import GroupForm
-from convexnn.masked import adjoint, forward
-from convexnn.solvers.fista import Fista
+from convexnn.contract.backend import Options
+from convexnn.relu.forms import GroupForm
+from convexnn.relu.products import adjoint, forward
+from convexnn.solvers.relu.fista import Fista
 
 SQUARE = 1_500  # rows of the plain product
 FROM, TO = 60, 200  # iterations that are timed

@@ -22,9 +22,9 @@ from harness import FRACTION, HERE, NEURONS, Table, cpu_seconds
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
-from convexnn.arrays import Array
-from convexnn.forms import NetworkForm, Neurons
-from convexnn.pricing import price
+from convexnn.contract.arrays import Array
+from convexnn.relu.forms import NetworkForm, Neurons
+from convexnn.relu.pricing import price
 
 WIDTH = 50
 STARTS = 20  # of L-BFGS

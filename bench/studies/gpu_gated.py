@@ -17,7 +17,7 @@ import time
 from harness import Size, Table, gated, instance
 
 import convexnn as cx
-from convexnn.backend import BackendError
+from convexnn.contract.backend import BackendError
 
 FULL, QUICK = Size(60_000, 784, 1_000), Size(2_000, 60, 50)
 GIB = 2.0**30
@@ -29,7 +29,7 @@ COLUMNS = (
 
 def place(quick: bool) -> str:
     """Return the device, or end the process where there is none."""
-    from convexnn.solvers.products import torch_library
+    from convexnn.solvers.relu.device_products import torch_library
 
     try:
         torch_library("cuda")

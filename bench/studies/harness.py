@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 import convexnn as cx
-from convexnn.arrays import Array
 from convexnn.bench.peers import run
 from convexnn.bench.translation import primal, task
+from convexnn.contract.arrays import Array
 
 HERE = Path(__file__).parent
 REPEATS = 3  # runs of which the median is taken, where one takes less than LONG seconds

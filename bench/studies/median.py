@@ -27,16 +27,17 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
-from convexnn.arrays import Array
 from convexnn.bench import peers
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import task
-from convexnn.consensus import ConsensusForm
-from convexnn.exchange import Serial
-from convexnn.median import MedianForm, view
-from convexnn.processes import mpiexec
-from convexnn.solvers import distributed_admm, median_homotopy
-from convexnn.solvers.first_order import LARGEST, METHODS
+from convexnn.contract.arrays import Array
+from convexnn.contract.processes import mpiexec
+from convexnn.median.consensus import ConsensusForm
+from convexnn.median.forms import MedianForm, view
+from convexnn.solvers.exchange import Serial
+from convexnn.solvers.median import admm as distributed_admm
+from convexnn.solvers.median import homotopy as median_homotopy
+from convexnn.solvers.median.first_order import LARGEST, METHODS
 from convexnn.solvers.mpi import Mpi, as_root
 
 PEER_LIMIT_S = 300.0

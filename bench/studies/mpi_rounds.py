@@ -14,15 +14,15 @@ import networkx as nx
 import numpy as np
 
 import convexnn as cx
-from convexnn.consensus import ConsensusForm
-from convexnn.exchange import Serial
-from convexnn.processes import rank
-from convexnn.solvers.distributed_admm import DEFAULTS, DecentralisedAdmm
+from convexnn.contract.processes import rank
+from convexnn.median.consensus import ConsensusForm
+from convexnn.solvers.exchange import Serial
+from convexnn.solvers.median.admm import DEFAULTS, DecentralisedAdmm
 from convexnn.solvers.rounds import warm_up
 
 if TYPE_CHECKING:
-    from convexnn.arrays import Array
-    from convexnn.exchange import Transport
+    from convexnn.contract.arrays import Array
+    from convexnn.solvers.exchange import Transport
 
 
 class Timed:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import HERE, Size, Table, exact, gated, instance
 
-from convexnn.backend import Options
-from convexnn.exchange import Serial
-from convexnn.forms import GroupForm
-from convexnn.processes import mpiexec, rank
-from convexnn.solvers.fista import Fista, iterate
+from convexnn.contract.backend import Options
+from convexnn.contract.processes import mpiexec, rank
+from convexnn.relu.forms import GroupForm
+from convexnn.solvers.exchange import Serial
 from convexnn.solvers.mpi import Mpi, as_root
-from convexnn.solvers.sharded import NO_EDGES, SHARDS, Sharded, prepare
+from convexnn.solvers.relu.fista import Fista, iterate
+from convexnn.solvers.relu.sharded_fista import NO_EDGES, SHARDS, Sharded, prepare
 
 if TYPE_CHECKING:
-    from convexnn.exchange import Transport
+    from convexnn.solvers.exchange import Transport
 
 CASES = (("gated", Size(5_000, 50, 200), 80), ("exact", Size(1_000, 20, 100), 200))
 PROCESSES = (1, 2, 4)

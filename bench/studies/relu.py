@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 import convexnn as cx
 from convexnn.bench.processes import PeerError
-from convexnn.solvers.admm import State
+from convexnn.solvers.relu.admm import State
 
 SMALL, MIDDLE, LARGE = Size(200, 10, 50), Size(1000, 20, 100), Size(5000, 50, 200)
 REFERENCE_TOL = 1e-9

@@ -21,10 +21,10 @@ from racing import CLARABEL, race, ready_for
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
-from convexnn.arrays import Array
-from convexnn.backend import MemoryLimitError
-from convexnn.forms import Neurons
-from convexnn.robust import RobustForm
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import MemoryLimitError
+from convexnn.relu.forms import Neurons
+from convexnn.robust.forms import RobustForm
 
 TARGET = 1e-3
 NEURONS = 10  # of the teacher

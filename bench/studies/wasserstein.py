@@ -18,10 +18,10 @@ from racing import CLARABEL, REPEATS, Race, race, ready_for
 from threadpoolctl import threadpool_limits
 
 import convexnn as cx
-from convexnn.arrays import Array
 from convexnn.bench import peers
 from convexnn.bench.processes import Answer, PeerError
 from convexnn.bench.translation import primal, refuses, task
+from convexnn.contract.arrays import Array
 
 RATES = ("0.1", "0.01", "0.001")
 PEERS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {  # of the settings, the best counts

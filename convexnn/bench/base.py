@@ -7,11 +7,11 @@ from typing import Any
 
 from benchopt import BaseDataset, BaseObjective, BaseSolver
 
-from convexnn.bench.cases import Case, built, cases
+from convexnn.bench.cases.case import Case, built, cases
 from convexnn.bench.grading import grade
 from convexnn.bench.worker import worker
-from convexnn.problem import Problem
-from convexnn.solving import backends
+from convexnn.contract.problem import Problem
+from convexnn.driver.solve import backends
 
 TOL, LIMIT = 1e-6, 20.0
 

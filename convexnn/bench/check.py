@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
-from convexnn.certificate import Certificate, Status
-from convexnn.checks import ProblemError, choice, positive, positive_int, seed_of
-from convexnn.comparison import EXACT, INTERRUPTED, compare, contrary, excess
-from convexnn.extras import need
-from convexnn.solving import backends as list_backends
+from convexnn.contract.certificate import Certificate, Status
+from convexnn.contract.checks import ProblemError, choice, positive, positive_int, seed_of
+from convexnn.contract.optional import need
+from convexnn.driver.compare import EXACT, INTERRUPTED, compare, contrary, excess
+from convexnn.driver.solve import backends as list_backends
 
 if TYPE_CHECKING:
     import pandas as pd

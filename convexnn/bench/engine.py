@@ -15,15 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from convexnn.backend import BackendError, registry
-from convexnn.bench.cases import FAMILIES, LEVELS, Case, pick
-from convexnn.bench.frame import OWN, absence, tidy, write
+from convexnn.bench.cases.case import FAMILIES, LEVELS, Case, pick
 from convexnn.bench.peers import PEERS, missing
-from convexnn.bench.report import write_report
-from convexnn.checks import ProblemError, choice, positive, positive_int
-from convexnn.extras import need
-from convexnn.solving import backends as table_of
-from convexnn.solving import versions
+from convexnn.bench.report.frame import OWN, absence, tidy, write
+from convexnn.bench.report.page import write_report
+from convexnn.contract.backend import BackendError, registry
+from convexnn.contract.checks import ProblemError, choice, positive, positive_int
+from convexnn.contract.optional import need
+from convexnn.driver.solve import backends as table_of
+from convexnn.driver.solve import versions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.adversary import steepest
-from convexnn.certificate import Status
-from convexnn.consensus import ConsensusForm, Prices
-from convexnn.forms import (
+from convexnn.contract.certificate import Status
+from convexnn.contract.problem import Problem
+from convexnn.median.consensus import ConsensusForm, Prices
+from convexnn.median.forms import MedianForm, Sight
+from convexnn.relu.forms import (
     Dual,
     GroupForm,
     MajorantForm,
@@ -20,12 +21,11 @@ from convexnn.forms import (
     PooledNetworkForm,
     worst_prediction,
 )
-from convexnn.median import MedianForm, Sight
-from convexnn.portfolio import PortfolioForm, Stress
-from convexnn.problem import Problem
-from convexnn.robust import RobustDual, RobustForm, RobustNetworkForm
-from convexnn.solvers.robust_local import attacked_dual
-from convexnn.wasserstein import WassersteinForm, slopes_at
+from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.solvers.robust.local_search import attacked_dual
+from convexnn.wasserstein.forms import WassersteinForm, slopes_at
+from convexnn.wasserstein.portfolio import PortfolioForm, Stress
+from convexnn.wasserstein.worst_moves import steepest
 
 RESULTS = ("objective", "bound", "gap", "violation")
 CLOCKS = ("seconds", "cpu", "compile", "certify")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import convexnn as cx
-from convexnn import terms
-from convexnn.arrays import Array
-from convexnn.curves import PiecewiseLinear
+from convexnn.contract.arrays import Array
+from convexnn.functions import terms
+from convexnn.functions.curves import PiecewiseLinear
 
 Rng = np.random.Generator
 INF = float("inf")

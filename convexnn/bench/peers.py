@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from convexnn.bench.processes import START_S, Answer, PeerError, answers
-from convexnn.checks import choice
+from convexnn.contract.checks import choice
 
 SCRIPTS = Path(__file__).parents[2] / "bench" / "peers"
 FOLDER = "CONVEXNN_BENCH_PEERS"  # environment variable: where environments are made

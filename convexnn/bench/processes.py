@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 START_S = 120.0  # for imports and first calls
 SLACK = 1.1  # share of the limit at which a process is killed, so that it can end by itself, and

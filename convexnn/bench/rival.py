@@ -10,7 +10,7 @@ from convexnn.bench.grading import failure
 from convexnn.bench.peers import PEERS, Peer, follow, missing
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import primal, refuses, task
-from convexnn.problem import Problem
+from convexnn.contract.problem import Problem
 
 
 class Rival(BaseSolver):  # type: ignore[misc]  # benchopt has no types

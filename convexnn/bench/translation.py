@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.arrays import Array
 from convexnn.bench.peers import Peer
 from convexnn.bench.processes import PeerError
-from convexnn.consensus import Agents
-from convexnn.forms import Neurons
-from convexnn.median import Location
-from convexnn.problems.distributed import DistributedMedian
-from convexnn.problems.gated import GatedReluTraining
-from convexnn.problems.median import GeometricMedian
-from convexnn.problems.relu import ReluTraining
-from convexnn.problems.robust import RobustReluTraining
-from convexnn.problems.sampled import SampledReluTraining
-from convexnn.problems.training import Training
-from convexnn.problems.wasserstein import WassersteinClassification, WassersteinLinear
-from convexnn.wasserstein import Linear
+from convexnn.contract.arrays import Array
+from convexnn.median.consensus import Agents
+from convexnn.median.forms import Location
+from convexnn.problems.median.distributed import DistributedMedian
+from convexnn.problems.median.geometric import GeometricMedian
+from convexnn.problems.relu.gated import GatedReluTraining
+from convexnn.problems.relu.sampled import SampledReluTraining
+from convexnn.problems.relu.training import Training
+from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.problems.robust.training import RobustReluTraining
+from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinLinear
+from convexnn.relu.forms import Neurons
+from convexnn.wasserstein.forms import Linear
 
 NO_COST = np.inf
 KINDS: dict[str, tuple[str, ...]] = {  # what each peer solves

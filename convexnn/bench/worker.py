@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.backend import BackendError
-from convexnn.bench.cases import Case
+from convexnn.bench.cases.case import Case
 from convexnn.bench.grading import failure
-from convexnn.certificate import Step
-from convexnn.problem import Problem
-from convexnn.solution import Solution
-from convexnn.solving import compile
+from convexnn.contract.backend import BackendError
+from convexnn.contract.certificate import Step
+from convexnn.contract.problem import Problem
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import compile
 
 READY = "ready"
 START_S = 60.0  # a new process may take to import the library

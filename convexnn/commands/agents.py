@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from typer import Option
 
-from convexnn.checks import ProblemError, choice
+from convexnn.contract.checks import ProblemError, choice
+from convexnn.contract.processes import rank
 from convexnn.datasets import Split
-from convexnn.problems.distributed import DistributedMedian
-from convexnn.processes import rank
+from convexnn.problems.median.distributed import DistributedMedian
 
 if TYPE_CHECKING:
-    from convexnn.arrays import Array
+    from convexnn.contract.arrays import Array
 
 COUNT, DIMENSION = 50, 10  # of random points
 SHAPES = ("random", "ring", "grid", "star")

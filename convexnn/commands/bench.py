@@ -11,8 +11,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from convexnn.checks import ProblemError
 from convexnn.commands.options import listed
+from convexnn.contract.checks import ProblemError
 
 Quick = Annotated[bool, Option("--quick", help="a small set, done within 3 minutes")]
 Full = Annotated[bool, Option("--full", help="every instance, growth over two decades included")]
@@ -83,8 +83,8 @@ def of(family: str) -> Callable[..., None]:
 
 def report(folder: Folder) -> None:
     """Write the report of a sweep's results again."""
-    from convexnn.bench.frame import read
-    from convexnn.bench.report import write_report
+    from convexnn.bench.report.frame import read
+    from convexnn.bench.report.page import write_report
 
     frame = read(folder)
     try:

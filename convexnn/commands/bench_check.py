@@ -13,9 +13,9 @@ from typer import Exit, Option
 from convexnn.bench.check import Check, Settings, indices_of, unfinished
 from convexnn.bench.check import check as sweep
 from convexnn.bench.instances import FAMILIES
-from convexnn.checks import ProblemError
 from convexnn.commands.report import WIDE
-from convexnn.tables import across
+from convexnn.contract.checks import ProblemError
+from convexnn.driver.tables import across
 
 SHOWN = 60  # characters of a message
 

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import numpy as np
 from typer import Exit, Option
 
-from convexnn.certificate import Status
-from convexnn.checks import ProblemError
 from convexnn.commands import agents as on_graph
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
+from convexnn.contract.certificate import Status
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.processes import rank
 from convexnn.datasets import NAMES, Split, load_data
-from convexnn.problems.median import GeometricMedian
-from convexnn.processes import rank
-from convexnn.solution import Solution
-from convexnn.solving import solve as run_one
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import solve as run_one
+from convexnn.problems.median.geometric import GeometricMedian
 
 PLAIN = "breast_cancer"
 

@@ -8,16 +8,16 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Option
 
-from convexnn import path_result
-from convexnn.checks import choice
 from convexnn.commands import options
 from convexnn.commands.report import measured, score, terminal
+from convexnn.contract.checks import choice
+from convexnn.contract.optional import need
 from convexnn.datasets import NAMES, Split, load_data
-from convexnn.extras import need
-from convexnn.paths import path as run_path
-from convexnn.problems.gated import GatedReluTraining
-from convexnn.problems.relu import ReluTraining
-from convexnn.tables import fitting
+from convexnn.driver.tables import fitting
+from convexnn.problems.relu.gated import GatedReluTraining
+from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.workflows import path_result
+from convexnn.workflows.path import path as run_path
 
 KINDS = {"relu": ReluTraining, "gated": GatedReluTraining}
 BRIEF = ("beta", "objective", "gap", "neurons")

@@ -12,9 +12,9 @@ from typer import Option
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
 from convexnn.datasets import Split, load_data
-from convexnn.problems.relu import ReluTraining
-from convexnn.search import local_patterns
-from convexnn.solving import solve as run_one
+from convexnn.driver.solve import solve as run_one
+from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.workflows.local_patterns import local_patterns
 
 Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
 Loss = Annotated[

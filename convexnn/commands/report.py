@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from convexnn.commands import options
-from convexnn.comparison import Comparison
-from convexnn.comparison import compare as run_all
+from convexnn.contract.optional import need
+from convexnn.contract.processes import rank
 from convexnn.datasets import Split
-from convexnn.extras import need
-from convexnn.processes import rank
-from convexnn.solution import Solution
+from convexnn.driver.compare import Comparison
+from convexnn.driver.compare import compare as run_all
+from convexnn.driver.solution import Solution
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 

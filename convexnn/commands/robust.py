@@ -9,14 +9,14 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
-from convexnn.checks import ProblemError
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.optional import need
 from convexnn.datasets import Split, load_data
-from convexnn.extras import need
-from convexnn.robust_curves import robustness_curve
-from convexnn.solution import Solution
-from convexnn.solving import solve as run_one
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import solve as run_one
+from convexnn.robust.accuracy_curve import robustness_curve
 
 RADII = 7  # of the curve, from 0 to twice the radius trained for
 

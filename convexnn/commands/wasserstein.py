@@ -10,12 +10,12 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
-from convexnn.checks import ProblemError, choice
 from convexnn.commands import options
 from convexnn.commands.report import alone, close, compare_all, show
+from convexnn.contract.checks import ProblemError, choice
 from convexnn.datasets import Split, load_data
-from convexnn.solution import Solution
-from convexnn.solving import solve as run_one
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import solve as run_one
 
 ORDERS = {"1": 1, "2": 2, "inf": math.inf}
 

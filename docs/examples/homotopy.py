@@ -41,11 +41,12 @@ import networkx as nx
 import numpy as np
 
 import convexnn as cx
-from convexnn.consensus import ConsensusForm
-from convexnn.exchange import Serial
-from convexnn.solvers import distributed_admm, median_homotopy
-from convexnn.solvers.first_order import LARGEST, Extra, Subgradient
-from convexnn.solvers.median_homotopy import MedianHomotopy
+from convexnn.median.consensus import ConsensusForm
+from convexnn.solvers.exchange import Serial
+from convexnn.solvers.median import admm as distributed_admm
+from convexnn.solvers.median import homotopy as median_homotopy
+from convexnn.solvers.median.first_order import LARGEST, Extra, Subgradient
+from convexnn.solvers.median.homotopy import MedianHomotopy
 
 GRAPHS = {20: 28, 50: 159, 100: 495}  # agents: edges
 D = 100

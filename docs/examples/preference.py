@@ -38,7 +38,7 @@ import numpy as np
 import torch
 
 import convexnn as cx
-from convexnn.arrays import Array
+from convexnn.contract.arrays import Array
 
 FEATURES, WIDTH, NOISE = 10, 32, 4.0
 RATE, DECAY, CONTROL = 0.01, 0.01, 0.03

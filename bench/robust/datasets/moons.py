@@ -1,5 +1,5 @@
 from convexnn.bench.base import Data
-from convexnn.bench.cases import names
+from convexnn.bench.cases.case import names
 
 
 class Dataset(Data):

@@ -1,0 +1,1 @@
+"""What a sweep solves: one file a family, and what they share."""

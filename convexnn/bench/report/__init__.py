@@ -1,0 +1,1 @@
+"""What a sweep found: frames, measures, ratios, figures and the page that shows them."""

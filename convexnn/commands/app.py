@@ -1,0 +1,63 @@
+"""The command line: ``convexnn solve | compare | bench FAMILY``, ``path DATA``, ``backends``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from convexnn.commands import bench as sweeps
+from convexnn.commands import bench_check, median, path, relu, robust, wasserstein
+from convexnn.commands import bench_peers as peers_of_bench
+from convexnn.contract.checks import choice
+from convexnn.driver.solve import backends as list_backends
+
+FAMILIES: dict[str, Any] = {
+    "relu": relu,
+    "robust": robust,
+    "wasserstein": wasserstein,
+    "median": median,
+}
+
+
+class Families(TyperGroup):
+    """Commands that are problem families; an unknown one is a mistake like any other."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the family's command, or raise `ProblemError` that lists them."""
+        if not args[0].startswith("-"):
+            choice("problem", args[0], list(self.commands))
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    help="Declare a convex learning problem, solve it, get a certificate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+solve = typer.Typer(cls=Families, no_args_is_help=True, help="Solve a problem.")
+compare = typer.Typer(
+    cls=Families, no_args_is_help=True, help="Solve a problem with every capable backend; compare."
+)
+bench = typer.Typer(
+    cls=Families, no_args_is_help=True, help="Hold every backend and peer against the others."
+)
+for family, module in FAMILIES.items():
+    solve.command(family)(module.solve)
+    compare.command(family)(module.compare)
+    bench.command(family)(sweeps.of(family))
+bench.command("report")(sweeps.report)
+bench.command("peers")(peers_of_bench.peers)
+bench.command("check")(bench_check.check)
+app.add_typer(solve, name="solve")
+app.add_typer(compare, name="compare")
+app.add_typer(bench, name="bench")
+app.command("path")(path.path)
+
+
+@app.command()
+def backends() -> None:
+    """List the backends and what stands in their way."""
+    print(list_backends())

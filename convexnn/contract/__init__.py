@@ -1,0 +1,1 @@
+"""What problems, engines and the driver agree on; it knows no family."""

@@ -1,0 +1,251 @@
+"""Backends: what an engine says of itself, and the registry that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from convexnn.contract.memory import Size, shortage
+
+if TYPE_CHECKING:
+    from convexnn.contract.problem import Problem
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do.
+
+    Attributes
+    ----------
+    forms : tuple of type
+        Canonical forms it reads, the preferred one first.
+    warm_start, callback, gives_dual : bool
+    best_tol : float
+        Smallest certified gap it can be expected to reach.
+    """
+
+    forms: tuple[type, ...]
+    warm_start: bool = False
+    callback: bool = True
+    gives_dual: bool = True
+    best_tol: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one run is asked to go.
+
+    Attributes
+    ----------
+    tol : float
+        Certified relative gap and scaled violation to reach.
+    max_iter : int or None
+        None leaves it to the engine.
+    seed : int
+    extra : dict
+        The engine's own options.
+    """
+
+    tol: float
+    max_iter: int | None
+    seed: int
+    extra: dict[str, Any]
+
+
+OUTCOMES = ("finished", "max_iter", "time_limit", "stopped", "failed", "infeasible", "unbounded")
+
+
+class Raw(NamedTuple):
+    """How an engine ended, in its own words. It never grades the answer.
+
+    Attributes
+    ----------
+    outcome : str
+        One of `OUTCOMES`.
+    message : str
+    stages : tuple of (float, int)
+        Of an engine that works in stages, the smoothing of each and its iterations.
+    """
+
+    outcome: str
+    message: str = ""
+    stages: tuple[tuple[float, int], ...] = ()
+
+
+class Reporter(Protocol):
+    """The driver as an engine sees it."""
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        """Hand over a point to be certified; True asks the engine to stop.
+
+        An engine without dual points hands over None: the best dual point so far is taken.
+        """
+        ...
+
+    def expired(self) -> bool:
+        """Tell whether time is up; cheap, to be asked often."""
+        ...
+
+    def remaining(self) -> float | None:
+        """Return the seconds left, None without a limit."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """An engine. It reads a canonical form and reports points; the problem grades them."""
+
+    name: str
+    capabilities: Capabilities
+
+    def available(self) -> str | None:
+        """Return None, or the reason why it cannot run here."""
+        ...
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None, or the reason why it cannot take a problem whose form it reads."""
+        ...
+
+    def prepare(self, form: Any) -> None:
+        """Do what need not be timed as solving: compile kernels, canonicalise."""
+        ...
+
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+        """Solve; report points on the way. `start` is ``(primal, dual)`` or None."""
+        ...
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """A backend that tells its memory beforehand; one that does not is never refused for it."""
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return the bytes it allocates at its peak, the problem's own left out, by their use."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A problem that tells the size of its forms before it builds them."""
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of one of its forms, and its own memory at the peak."""
+        ...
+
+
+@runtime_checkable
+class Withholds(Protocol):
+    """A problem that offers some of its forms only for some data."""
+
+    def withholds(self, form: type) -> str | None:
+        """Return why it cannot be written in a form that it offers for other data."""
+        ...
+
+
+class BackendError(ValueError):
+    """The backend does not exist, is not installed, or cannot take the problem."""
+
+
+class MemoryLimitError(BackendError):
+    """The backend would need more memory than `convexnn.memory_limit` allows."""
+
+
+_registered: dict[str, Backend] = {}
+_discovered: dict[str, Backend] = {}
+
+
+def register(backend: Backend) -> None:
+    """Add a backend under its name for this process; a second one of that name replaces the first.
+
+    Packages register lastingly through the entry-point group ``convexnn.backends``: each entry
+    is a class, or a function that returns several backends.
+
+    Examples
+    --------
+    >>> from convexnn.solvers.relu.admm import Admm
+    >>> register(Admm())
+    """
+    if not isinstance(backend, Backend) or isinstance(backend, type):
+        raise BackendError(f"a backend must implement convexnn.backend.Backend, got {backend!r}")
+    _registered[backend.name] = backend
+
+
+def registry() -> dict[str, Backend]:
+    """Return every backend by name, installed ones first found through entry points.
+
+    Examples
+    --------
+    >>> "admm" in registry()
+    True
+    """
+    if not _discovered:
+        found: dict[str, Backend] = {}
+        for entry in sorted(entry_points(group="convexnn.backends"), key=lambda e: e.name):
+            maker: Callable[[], Backend | Iterable[Backend]] = entry.load()
+            made = maker()
+            for backend in [made] if isinstance(made, Backend) else made:
+                found[backend.name] = backend
+        _discovered.update(found)  # all or none: a plugin that fails leaves no half registry
+    return {**_discovered, **_registered}
+
+
+def common_form(backend: Backend, problem: Problem[Any]) -> type | None:
+    """Return the form the backend prefers among those the problem can be written in.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]])
+    >>> common_form(registry()["admm"], problem).__name__
+    'GroupForm'
+    """
+    offered = problem.forms()
+    return next((form for form in backend.capabilities.forms if form in offered), None)
+
+
+def obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
+    """Return why the backend cannot run this problem here, None if it can.
+
+    One that raises when it is asked is no obstacle to the others.
+    """
+    try:
+        return _obstacle(backend, problem)
+    except Exception as error:
+        return f"raised {type(error).__name__}: {error}"
+
+
+def _obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
+    reason = backend.available()
+    if reason is not None:
+        return reason
+    if common_form(backend, problem) is None:
+        forms = ", ".join(form.__name__ for form in backend.capabilities.forms)
+        if isinstance(problem, Withholds):
+            for form in backend.capabilities.forms:
+                why = problem.withholds(form)
+                if why is not None:
+                    return f"reads {forms}; {why}"
+        return f"reads {forms}; {type(problem).__name__} offers " + ", ".join(
+            form.__name__ for form in problem.forms()
+        )
+    return too_large(backend, problem) or backend.refuses(problem)
+
+
+def too_large(backend: Backend, problem: Problem[Any]) -> str | None:
+    """Return by how much the backend would exceed the memory limit, None if it does not.
+
+    Backends and problems that estimate nothing are taken to fit.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]])
+    >>> too_large(registry()["admm"], problem)
+    """
+    form = common_form(backend, problem)
+    if form is None or not isinstance(backend, Estimates) or not isinstance(problem, Sized):
+        return None
+    size = problem.size(form)
+    return shortage({"the patterns and their grading": size.own, **backend.memory(size)})

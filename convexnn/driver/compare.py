@@ -1,0 +1,402 @@
+"""compare(): one problem, every capable backend, graded alike."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.contract.backend import (
+    Backend,
+    BackendError,
+    Capabilities,
+    Raw,
+    common_form,
+    registry,
+)
+from convexnn.contract.certificate import Certificate, Status
+from convexnn.contract.checks import choice
+from convexnn.contract.optional import need
+from convexnn.contract.problem import Problem
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import Compiled, compile
+from convexnn.driver.solve import backends as list_backends
+from convexnn.driver.tables import BRIEF, as_text, fitting, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TALK = ("rounds", "messages")  # of agents on a graph
+EXACT = 1e-12  # violation up to which a point has none but by rounding
+INTERRUPTED = "interrupted from the keyboard"
+
+
+class Disagreement(NamedTuple):
+    """Two answers to one problem, and by how much their certificates contradict each other.
+
+    Attributes
+    ----------
+    a, b : str
+        The backends: a's objective is held against b's bound.
+    excess : float
+        ``(bound of b - objective of a) / max(1, |objectives|)``. The optimum is between the two,
+        so it is at most 0 but for rounding and violations within the tolerance; above that one
+        of the certificates is wrong. inf if one found a solution and the other says that there
+        is none.
+    """
+
+    a: str
+    b: str
+    excess: float
+
+
+def excess(a: Certificate, b: Certificate, tol: float) -> float:
+    """Return by how much b's bound exceeds a's objective, relative to the larger objective.
+
+    -inf where the two cover different programs, or a has a violation and does not pass, so that
+    its objective bounds nothing.
+
+    Examples
+    --------
+    >>> a, b = Certificate(4.0, 3.5, 0.0, "all x"), Certificate(8.0, 6.0, 0.0, "all x")
+    >>> excess(a, b, 1e-6), excess(b, a, 1e-6)
+    (0.25, -0.5625)
+    """
+    if a.covers != b.covers or not (a.violation <= EXACT or a.passes(tol)):
+        return -np.inf
+    if not (np.isfinite(a.objective) and np.isfinite(b.bound)):
+        return -np.inf
+    other = abs(b.objective) if np.isfinite(b.objective) else 0.0
+    return (b.bound - a.objective) / max(1.0, abs(a.objective), other)
+
+
+def contrary(a: Status, b: Status) -> bool:
+    """Tell whether one status says that there is a solution and the other that there is none.
+
+    Examples
+    --------
+    >>> contrary(Status.OPTIMAL, Status.INFEASIBLE), contrary(Status.OPTIMAL, Status.FAILED)
+    (True, False)
+    """
+    return Status.OPTIMAL in (a, b) and bool({a, b} & {Status.INFEASIBLE, Status.UNBOUNDED})
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Solutions of one problem, side by side.
+
+    Prints as a table: in a terminal through rich, in a notebook as HTML. Its last line names the
+    two answers that agree least.
+
+    Attributes
+    ----------
+    runs : tuple of tuple of Solution
+        Every repeat of each backend.
+    tol : float
+        What the runs were asked for.
+    scores : tuple of float or None
+        What `score` made of each backend's first model.
+    skipped : dict of str to str
+        Backends that were not run, and why; those made for other problems are left out.
+    measure : str
+        What the scores are called.
+    """
+
+    runs: tuple[tuple[Solution, ...], ...]
+    tol: float = 1e-6
+    scores: tuple[float, ...] | None = None
+    skipped: dict[str, str] | None = None
+    measure: str = "score"
+
+    @property
+    def solutions(self) -> tuple[Solution, ...]:
+        """Return the first repeat of each backend, that of seed 0."""
+        return tuple(repeats[0] for repeats in self.runs)
+
+    @property
+    def _rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for i, (s, repeats) in enumerate(zip(self.solutions, self.runs, strict=True)):
+            row: dict[str, Any] = {
+                "backend": s.backend,
+                "status": s.status.name,
+                "objective": s.objective,
+                "bound": s.bound,
+                "gap": s.gap,
+                "violation": s.violation,
+                "compile": s.timings["compile"],
+                "solve": statistics.median(r.timings["solve"] for r in repeats),
+                "cpu": statistics.median(r.timings.get("cpu", np.nan) for r in repeats),
+                "certify": statistics.median(r.timings["certify"] for r in repeats),
+                "scope": s.certificate.scope,
+            }
+            row |= {name: getattr(s.model, name) for name in TALK if hasattr(s.model, name)}
+            if self.scores is not None:
+                row["score"] = self.scores[i]
+            rows.append(row)
+        return rows
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Return the figures in full precision, one row a backend (extra: compare).
+
+        "solve", "cpu" and "certify" are the medians over the repeats of the wall and processor
+        seconds in the engine, and of the wall seconds of certification; the rest is the first
+        repeat's.
+        """
+        frame: pd.DataFrame = need("pandas", "compare").DataFrame(self._rows)
+        return frame
+
+    @property
+    def disagreement(self) -> Disagreement | None:
+        """Return the two answers, of any repeats, that contradict each other most.
+
+        Where none do, those of two backends that leave the least room.
+        None where no bound and objective of two answers can be held against each other. Answers
+        are compared that cover the same program.
+        """
+        return max(self._pairs, key=self._telling, default=None)
+
+    def _telling(self, pair: Disagreement) -> tuple[bool, bool, float]:
+        """Order pairs: contradictions first, then those of two backends."""
+        contradicts = pair.excess > self.tol
+        return contradicts, contradicts or pair.a != pair.b, pair.excess
+
+    @property
+    def _pairs(self) -> list[Disagreement]:
+        found = []
+        every = [run for repeats in self.runs for run in repeats]
+        for pair in combinations(every, 2):
+            for a, b in (pair, pair[::-1]):
+                clash = contrary(a.status, b.status)
+                by = np.inf if clash else excess(a.certificate, b.certificate, self.tol)
+                if by > -np.inf:
+                    found.append(Disagreement(a.backend, b.backend, by))
+        return found
+
+    def agree(self, tol: float) -> bool:
+        """Tell whether no certified answer contradicts another by more than `tol`.
+
+        The optimum is between the bound and the objective of every answer, so any bound must be
+        at most any objective: `disagreement` is the largest excess over that.
+
+        Parameters
+        ----------
+        tol : float
+
+        Returns
+        -------
+        bool
+        """
+        return all(pair.excess <= tol for pair in self._pairs)
+
+    @property
+    def _verdict(self) -> str:
+        worst = self.disagreement
+        if worst is None:
+            return "no two certified answers to compare"
+        a, b, by = worst
+        if by <= self.tol:
+            room = f"overlap by {0.0 - by:.1e}" if by <= 0.0 else f"are {by:.1e} apart"
+            return f"all agree to {self.tol:g}; least of all {a} and {b}, whose certificates {room}"
+        if by == np.inf:
+            return f"{a} and {b} DISAGREE: one says that there is a solution, the other not"
+        return f"{a} and {b} DISAGREE: the bound of {b} is {by:.1e} above the objective of {a}"
+
+    @property
+    def _notes(self) -> list[str]:
+        """What stands under the table."""
+        failed = [f"FAILED: {s.backend}: {s.message}" for s in self._failed]
+        skipped = [f"not run: {name}: {reason}" for name, reason in (self.skipped or {}).items()]
+        several = [f"times are medians of {n} runs" for n in {len(r) for r in self.runs} if n > 1]
+        return [*several, *failed, *skipped, *([self._verdict] if len(self.runs) > 1 else [])]
+
+    @property
+    def _failed(self) -> list[Solution]:
+        return [run for r in self.runs for run in r if run.status is Status.FAILED]
+
+    @property
+    def _cells(self) -> list[dict[str, str]]:
+        return [as_text(row, self.measure) for row in self._rows]
+
+    def __str__(self) -> str:
+        return "\n".join([plain(self._cells), *self._notes])
+
+    __repr__ = __str__
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        """Show as much of the table as the terminal has room for."""
+        if self.runs:
+            brief = [*BRIEF, *([self.measure] if self.scores is not None else [])]
+            yield fitting(self._cells, brief, console, options.max_width)
+        text = need("rich.text", "cli").Text
+        yield from (text(note) for note in self._notes)
+
+    def _repr_html_(self) -> str:
+        table: str = need("pandas", "compare").DataFrame(self._cells).to_html(index=False, border=0)
+        return table + "".join(f"<p>{escape(note)}</p>" for note in self._notes)
+
+    def plot(self, ax: Any = None, kind: str = "gap") -> Any:
+        """Draw each backend's best certified answer against time (extra: plot).
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+        kind : {"gap", "objective"}, default "gap"
+            The certified gap, or the objective from above and, dashed, the bound from below.
+
+        Returns
+        -------
+        matplotlib axes
+        """
+        choice("kind", kind, ("gap", "objective"))
+        if ax is None:
+            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(7, 4.5))[1]
+        for s in self.solutions:
+            steps = [h for h in s.history if h.seconds > 0.0 and np.isfinite(h.gap)]
+            if not steps:
+                continue
+            seconds = [h.seconds for h in steps]
+            if kind == "gap":
+                best = np.minimum.accumulate([max(abs(h.gap), 1e-12) for h in steps])
+            else:
+                best = np.minimum.accumulate([h.objective for h in steps])
+            line = ax.step(seconds, best, where="post", marker="o", ms=3, label=s.backend)[0]
+            if kind == "objective":
+                proved = np.maximum.accumulate([h.bound for h in steps])
+                ax.step(seconds, proved, where="post", ls="--", color=line.get_color())
+        label = "certified gap" if kind == "gap" else "objective, and bound (dashed)"
+        ax.set(xscale="log", xlabel="seconds in the solver", ylabel=label)
+        ax.set_yscale("log" if kind == "gap" else "linear")
+        ax.grid(alpha=0.3)
+        if ax.lines:
+            ax.legend()
+        return ax
+
+
+def compare(
+    problem: Problem[Any],
+    backends: Sequence[str | Backend] | None = None,
+    *,
+    tol: float = 1e-6,
+    repeats: int = 1,
+    time_limit: float | None = None,
+    progress: bool = False,
+    score: Callable[[Any], float] | None = None,
+    measure: str = "score",
+    reference: Sequence[Solution] = (),
+) -> Comparison:
+    """Solve a problem with several backends and grade them by the same certificate.
+
+    A backend that raises gets a row with the status FAILED. Ctrl-C ends the comparison with
+    what was done by then.
+
+    Parameters
+    ----------
+    problem : Problem
+    backends : sequence of str or Backend, optional
+        If None, all that can take the problem except ``mpi:*``, which start processes.
+    tol : float, default 1e-6
+    repeats : int, default 1
+        Runs of each, with the seeds 0, 1, ...; the table shows the median times.
+    time_limit : float, optional
+        Seconds for each run.
+    progress : bool, default False
+        Show a live line (extra: cli).
+    score : callable, optional
+        Applied to each model, for example its accuracy on held-out data.
+    measure : str, default "score"
+        What to call the score.
+    reference : sequence of Solution, default ()
+        Further answers to show above the others.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    BackendError
+        If a named backend does not exist or cannot take the problem.
+    ValueError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=20)
+    >>> cx.compare(problem, ["admm", "cvxpy:clarabel"]).agree(1e-6)
+    True
+    """
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise ValueError(f"repeats must be an integer >= 1, got {repeats!r}")
+    skipped: dict[str, str] = {}
+    if isinstance(backends, str):
+        raise BackendError(f"backends must be a list of names or backends, got {backends!r}")
+    if backends is None:
+        reasons = list_backends(problem).reasons
+        for name in reasons:
+            if name.startswith("mpi:"):
+                reasons[name] = reasons[name] or "starts processes, so it has to be named"
+        backends = [name for name, reason in reasons.items() if reason is None]
+        suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
+        skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
+    ready = [_compiled(problem, backend) for backend in backends]
+    runs: list[tuple[Solution, ...]] = [(solution,) for solution in reference]
+    for i, compiled in enumerate(ready):
+        done: list[Solution] = []
+        try:
+            for seed in range(repeats):
+                done.append(
+                    compiled.run(tol=tol, time_limit=time_limit, progress=progress, seed=seed)
+                )
+                if done[-1].status is Status.STOPPED:  # by Ctrl-C: there is no callback
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            runs += [tuple(done)] if done else []
+            if not runs:
+                raise
+            left = ready[i + bool(done) :]
+            skipped |= {other.backend.name: INTERRUPTED for other in left}
+            break
+        runs.append(tuple(done))
+    scores = None if score is None else tuple(score(repeats[0].model) for repeats in runs)
+    return Comparison(tuple(runs), tol, scores, skipped, measure)
+
+
+def _compiled(problem: Problem[Any], backend: str | Backend) -> Compiled:
+    """Compile; a run is to survive whatever the engine raises, then and in its preparation."""
+    try:
+        return replace(compile(problem, backend), survives=(Exception,))
+    except BackendError:
+        raise
+    except Exception as error:
+        name = backend if isinstance(backend, str) else backend.name
+        return Compiled(problem, _Broken(name, error), None, 0.0, (Exception,))
+
+
+class _Broken:
+    """In the place of a backend that could not be prepared: raises when it is run."""
+
+    capabilities = Capabilities(forms=())
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name, self.error = name, error
+
+    def available(self) -> str | None:
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        return None
+
+    def prepare(self, form: Any) -> None:
+        pass
+
+    def run(self, form: Any, options: Any, reporter: Any, start: Any = None) -> Raw:
+        raise self.error

@@ -1,0 +1,181 @@
+"""The driver between an engine and a problem: it has points certified and keeps the best."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.certificate import Certificate, Step
+from convexnn.contract.problem import Problem, Strict
+
+if sys.platform != "win32":
+    from resource import RUSAGE_CHILDREN, getrusage
+
+Callback = Callable[[Step], bool | None]
+
+
+def processor() -> float:
+    """Return the processor seconds of this process, its threads and its ended children.
+
+    Examples
+    --------
+    >>> processor() <= processor()
+    True
+    """
+    if sys.platform == "win32":  # nothing is counted of children there
+        return time.process_time()
+    children = getrusage(RUSAGE_CHILDREN)  # times() asks for the same and may be kept waiting
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _same(primal: Any, pruned: Any) -> bool:
+    """Tell whether pruning left a point as it was."""
+    if primal is pruned:
+        return True
+    if isinstance(primal, tuple):
+        return all(_same(a, b) for a, b in zip(primal, pruned, strict=True))
+    return isinstance(primal, np.ndarray) and np.array_equal(primal, pruned)
+
+
+class Monitor:
+    """Collects the points of one run.
+
+    Primal and dual points are kept apart: the best network is held against the best bound,
+    whichever steps they came from. The best is that of least objective; of a `Strict` problem,
+    where a point may be cheap because it breaks the equations, that of least gap or violation,
+    whichever is larger.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float
+    time_limit : float or None
+        Seconds from the start of the run, certification included.
+    callback : callable or None
+        Called with each `Step`; a true answer stops the run.
+    """
+
+    def __init__(
+        self,
+        problem: Problem[Any],
+        tol: float,
+        time_limit: float | None,
+        callback: Callback | None,
+    ) -> None:
+        self.problem, self.tol = problem, tol
+        self.time_limit, self.callback = time_limit, callback
+        self.history: list[Step] = []
+        self._done = 0  # iterations of the engines before
+        self.certify_s = self._certify_cpu = 0.0
+        self.timed_out = self.stopped = self.passed = False
+        self._begin, self._begin_cpu = time.perf_counter(), processor()
+        self._primal: Any = None
+        self._dual: Any = None
+        self._certificate: Certificate | None = None
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return time.perf_counter() - self._begin
+
+    def cpu(self) -> float:
+        """Return the processor seconds since the run began, certification excluded."""
+        return processor() - self._begin_cpu - self._certify_cpu
+
+    def remaining(self) -> float | None:
+        """Return the seconds left, at least 0; None without a limit."""
+        return None if self.time_limit is None else max(0.0, self.time_limit - self.elapsed())
+
+    def expired(self) -> bool:
+        """Tell whether time is up, and remember it."""
+        self.timed_out = self.timed_out or self.remaining() == 0.0
+        return self.timed_out
+
+    def over(self) -> bool:
+        """Tell whether the run has its answer, was stopped, or is out of time."""
+        return self.passed or self.stopped or self.expired()
+
+    def go_on(self) -> None:
+        """Count the iterations of another engine from those so far."""
+        self._done = self.history[-1].iteration if self.history else 0
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        """Certify a point and keep it if it is the best; True asks the engine to stop."""
+        seconds = self.elapsed() - self.certify_s
+        begin, begin_cpu = time.perf_counter(), processor()
+        if dual is None:
+            dual = self._dual if self._certificate is not None else self.problem.initial()[1]
+        certificate = self.problem.certify(primal, dual)
+        if abs(certificate.gap) <= self.tol < certificate.violation:
+            lighter = self.problem.prune(primal)
+            without = self.problem.certify(lighter, dual)
+            if without.passes(self.tol):  # dead parts alone were in the way
+                primal, certificate = lighter, without
+        self.certify_s += time.perf_counter() - begin
+        self._certify_cpu += processor() - begin_cpu
+        if not np.isfinite(certificate.objective):
+            return self.expired()
+        certificate = self._keep(primal, dual, certificate)
+        step = Step(
+            self._done + iteration,
+            seconds,
+            certificate.objective,
+            certificate.gap,
+            certificate.bound,
+            certificate.violation,
+        )
+        self.history.append(step)
+        if self.callback is not None and self.callback(step):
+            self.stopped = True
+        return self.over()
+
+    def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:
+        """Update the best pair; return the fresh point's certificate against the best bound.
+
+        Of equal bounds the later is kept: its dual point knows more.
+        """
+        held = self._certificate
+        if held is not None and not fresh.bound >= held.bound:  # a NaN never takes its place
+            dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
+        self._dual = dual
+        passes = fresh.passes(self.tol)
+        if held is None or passes or (not self.passed and self._better(fresh, held)):
+            self._primal, self._certificate = primal, fresh
+        else:
+            self._certificate = replace(held, bound=fresh.bound, scope=fresh.scope)
+        self.passed = self.passed or passes
+        return fresh
+
+    def _better(self, fresh: Certificate, held: Certificate) -> bool:
+        if not isinstance(self.problem, Strict):
+            return fresh.objective < held.objective
+
+        def error(certificate: Certificate) -> tuple[float, float]:
+            gap = abs(certificate.gap) if np.isfinite(fresh.bound) else 0.0
+            return max(gap, certificate.violation, self.tol), certificate.objective
+
+        return error(fresh) < error(replace(held, bound=fresh.bound))
+
+    def finish(self) -> tuple[Any, Any, Certificate]:
+        """Return the best point without its dead parts, its dual, and their certificate.
+
+        Pruning is undone where it would cost a tenth of the tolerance or the status.
+        """
+        begin = time.perf_counter()
+        if self._certificate is None:
+            self._primal, self._dual = self.problem.initial()
+        primal, dual = self._primal, self._dual
+        certificate = self.problem.certify(primal, dual)
+        pruned = self.problem.prune(primal)
+        lighter = certificate if _same(primal, pruned) else self.problem.certify(pruned, dual)
+        room = 0.1 * self.tol * max(1.0, abs(certificate.objective))
+        if lighter.objective <= certificate.objective + room and (
+            lighter.passes(self.tol) or not certificate.passes(self.tol)
+        ):
+            primal, certificate = pruned, lighter
+        self.certify_s += time.perf_counter() - begin
+        return primal, dual, certificate

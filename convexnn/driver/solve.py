@@ -1,0 +1,505 @@
+"""Solving: compile(), solve(), backends(), from a declaration to a graded answer."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.backend import (
+    OUTCOMES,
+    Backend,
+    BackendError,
+    MemoryLimitError,
+    Options,
+    Raw,
+    common_form,
+    obstacle,
+    registry,
+    too_large,
+)
+from convexnn.contract.certificate import Stage, Status
+from convexnn.contract.checks import ProblemError, seed_of
+from convexnn.contract.problem import Adopts, Problem, Remarks
+from convexnn.contract.program import CvxpyProgram
+from convexnn.driver.monitor import Callback, Monitor
+from convexnn.driver.policy import preferred
+from convexnn.driver.solution import Solution
+from convexnn.relu.forms import GroupForm, NetworkForm, Neurons, outputs_of
+from convexnn.robust.forms import RobustNetworkForm
+
+UNPROVEN = ("finished", "max_iter", "failed")  # outcomes after which another engine may go on
+BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
+INTERRUPTED = "Interrupted from the keyboard."
+VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
+
+
+def solve(
+    problem: Problem[Any],
+    backend: str | Backend = "auto",
+    *,
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    start: Any = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+    threads: int = 1,
+    seed: int = 0,
+    **options: Any,
+) -> Solution:
+    """Solve a problem and return the best answer with its certificate.
+
+    Parameters
+    ----------
+    problem : Problem
+    backend : str or Backend, default "auto"
+        A name from ``backends(problem).names``; "auto" chooses by problem and size. Where its
+        choice ends without proof, the next one goes on in the time that is left, and the message
+        says so; not if `max_iter` or options of an engine are given, nor in searches over all
+        patterns.
+    tol : float, default 1e-6
+        OPTIMAL needs ``|certified relative gap| <= tol`` and ``violation <= tol``.
+    max_iter : int, optional
+        The engine's own default if None.
+    time_limit : float, optional
+        Seconds; the best certified point so far is returned when they are over.
+    start : Solution or primal point, optional
+        Where to start: of this problem, or of one that differs in beta, y or loss only.
+    callback : callable, optional
+        Called with each certified `Step`; a true answer stops the run.
+    progress : bool, default False
+        Show a live line with objective, bound and gap (extra: cli).
+    threads : int, default 1
+        Threads of the linear algebra libraries.
+    seed : int, default 0
+        For engines that draw random numbers.
+    **options
+        The engine's own options; an unknown one is an error.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    BackendError
+        If the backend does not exist, is not installed or cannot take the problem.
+    ValueError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> solution = cx.solve(cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=20))
+    >>> solution.status.name
+    'OPTIMAL'
+    """
+    return compile(problem, backend).run(
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        start=start,
+        callback=callback,
+        progress=progress,
+        threads=threads,
+        seed=seed,
+        **options,
+    )
+
+
+def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
+    """Write a problem in the form that a backend reads, ready to run many times.
+
+    Parameters
+    ----------
+    problem : Problem
+    backend : str or Backend, default "auto"
+
+    Returns
+    -------
+    Compiled
+
+    Raises
+    ------
+    BackendError
+        If the backend does not exist, is not installed or cannot take the problem;
+        `MemoryLimitError` if it would need more memory than `memory_limit` allows.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((30, 2))
+    >>> ready = cx.compile(cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=20), "admm")
+    >>> first = ready.run(tol=1e-3)
+    >>> ready.run(start=first, tol=1e-6).status.name
+    'OPTIMAL'
+    """
+    _declared(problem)
+    begin = time.perf_counter()
+    chosen = _find(backend, problem)
+    form_type = common_form(chosen, problem)
+    assert form_type is not None
+    form = problem.canonical(form_type)
+    chosen.prepare(form)
+    problem.certify(*problem.initial())  # compiles its kernels and fills its caches
+    spent = time.perf_counter() - begin
+    return Compiled(problem, chosen, form, spent, relief=relief(problem, backend, form))
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A problem in the form that its backend reads.
+
+    Attributes
+    ----------
+    problem : Problem
+    backend : Backend
+    form : NamedTuple
+    compile_s : float
+    survives : tuple of type
+        Exceptions of the engine that end a run as FAILED, with the best point so far.
+    trivial : bool, default True
+        Grade the problem's trivial answer before the engine runs.
+    relief : str, optional
+        Name of the backend that goes on where this one ends without proof.
+    """
+
+    problem: Problem[Any]
+    backend: Backend
+    form: Any
+    compile_s: float
+    survives: tuple[type[Exception], ...] = BREAKDOWNS
+    trivial: bool = True
+    relief: str | None = None
+
+    def run(
+        self,
+        *,
+        tol: float = 1e-6,
+        max_iter: int | None = None,
+        time_limit: float | None = None,
+        start: Any = None,
+        callback: Callback | None = None,
+        progress: bool = False,
+        threads: int = 1,
+        seed: int = 0,
+        **options: Any,
+    ) -> Solution:
+        """Solve; the parameters are those of `convexnn.solve`."""
+        _positive("tol", tol)
+        if max_iter is not None:
+            _positive_int("max_iter", max_iter)
+        if time_limit is not None:
+            _positive("time_limit", time_limit)
+        _positive_int("threads", threads)
+        seed_of(seed)
+        if progress:
+            from convexnn.driver.progress import live
+
+            with live(self.backend.name, callback) as shown:
+                return self._run(tol, max_iter, time_limit, start, shown, threads, seed, options)
+        return self._run(tol, max_iter, time_limit, start, callback, threads, seed, options)
+
+    def _run(
+        self,
+        tol: float,
+        max_iter: int | None,
+        time_limit: float | None,
+        start: Any,
+        callback: Callback | None,
+        threads: int,
+        seed: int,
+        extra: dict[str, Any],
+    ) -> Solution:
+        points = _start_points(self.problem, self.form, start)
+        monitor = Monitor(self.problem, tol, time_limit, callback)
+        asked = Options(tol, max_iter, seed, extra)
+        engine, raw = self.backend, Raw("stopped")
+        quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
+        with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
+            try:
+                if not (self.trivial and monitor.report(0, *self.problem.initial())):
+                    raw = self._attempt(engine, self.form, asked, monitor, points)
+                    unbound = max_iter is None and not extra and not monitor.over()
+                    if self.relief is not None and unbound and raw.outcome in UNPROVEN:
+                        engine, raw = self._relieve(self.relief, raw, asked, monitor)
+            except KeyboardInterrupt:
+                monitor.stopped = True
+                raw = Raw("stopped", INTERRUPTED)
+            except self.survives as error:
+                raw = Raw("failed", f"{type(error).__name__}: {error}")
+            solve_s, cpu_s = monitor.elapsed() - monitor.certify_s, monitor.cpu()
+            primal, dual, certificate = monitor.finish()
+        return Solution(
+            status=_status(certificate.passes(tol), monitor, raw),
+            certificate=certificate,
+            model=self.problem.build_model(primal),
+            primal=primal,
+            dual=dual,
+            history=tuple(monitor.history),
+            timings={
+                "compile": self.compile_s,
+                "solve": solve_s,
+                "cpu": cpu_s,
+                "certify": monitor.certify_s,
+            },
+            backend=engine.name,
+            message=joined(raw.message, _remark(self.problem)),
+            problem=self.problem,
+            options={
+                "tol": tol,
+                "max_iter": max_iter,
+                "time_limit": time_limit,
+                "threads": threads,
+                "seed": seed,
+                **extra,
+            },
+            versions=dict(versions()),
+            stages=_stages(raw, monitor),
+        )
+
+    def _attempt(
+        self, engine: Backend, form: Any, asked: Options, monitor: Monitor, points: Any
+    ) -> Raw:
+        try:
+            return _ending(engine.run(form, asked, monitor, points))
+        except self.survives as error:
+            return Raw("failed", f"{type(error).__name__}: {error}")
+
+    def _relieve(
+        self, name: str, first: Raw, asked: Options, monitor: Monitor
+    ) -> tuple[Backend, Raw]:
+        """Let another engine go on, from its own start; return it and how both ended."""
+        engine = registry()[name]
+        kind = common_form(engine, self.problem)
+        assert kind is not None
+        form = self.problem.canonical(kind)
+        engine.prepare(form)
+        monitor.go_on()
+        raw = self._attempt(engine, form, asked, monitor, None)
+        said = f"{self.backend.name} ended without proof ({first.outcome}); {name} went on."
+        return engine, raw._replace(message=joined(first.message, said, raw.message))
+
+
+def joined(*parts: str) -> str:
+    """Return sentences as one text, without those that are empty.
+
+    Examples
+    --------
+    >>> joined("One.", "", "Two.")
+    'One. Two.'
+    """
+    return " ".join(part for part in parts if part)
+
+
+def _declared(problem: Any) -> None:
+    if not isinstance(problem, Problem):
+        raise BackendError(
+            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
+        )
+
+
+def _ending(raw: Any) -> Raw:
+    """Return how an engine ended, or say that it did not tell."""
+    if not isinstance(raw, Raw) or raw.outcome not in OUTCOMES:
+        raise BackendError(f"run must return Raw(one of {', '.join(OUTCOMES)}), got {raw!r}")
+    return raw
+
+
+def _remark(problem: Problem[Any]) -> str:
+    return problem.remark() if isinstance(problem, Remarks) else ""
+
+
+@lru_cache(maxsize=1)
+def _threadpools(loaded: int) -> Any:
+    """Return the controller of the linear algebra libraries; finding them takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that an answer depends on."""
+    return {"python": platform.python_version()} | {v: version(v) for v in VERSIONS}
+
+
+@dataclass(frozen=True)
+class BackendTable:
+    """Backends and what stands in their way; prints as a table.
+
+    Attributes
+    ----------
+    reasons : dict of str to (str or None)
+        By name, why the backend cannot run; None if it can.
+    """
+
+    reasons: dict[str, str | None]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the backends that can run."""
+        return [name for name, reason in self.reasons.items() if reason is None]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.reasons)
+        return "\n".join(
+            f"{name:<{width}}  {'ready' if reason is None else 'no: ' + reason}"
+            for name, reason in self.reasons.items()
+        )
+
+    __repr__ = __str__
+
+
+def backends(problem: Problem[Any] | None = None) -> BackendTable:
+    """Return every backend and, for each that cannot run, the reason.
+
+    Parameters
+    ----------
+    problem : Problem, optional
+        If given, also tell which can take this problem.
+
+    Returns
+    -------
+    BackendTable
+
+    Examples
+    --------
+    >>> "admm" in backends().names
+    True
+    """
+    found = registry()
+    if problem is None:
+        return BackendTable({name: backend.available() for name, backend in found.items()})
+    _declared(problem)
+    return BackendTable({name: obstacle(backend, problem) for name, backend in found.items()})
+
+
+def automatic(problem: Problem[Any]) -> str:
+    """Return the name of the backend that "auto" stands for: see `policy.preferred`.
+
+    Where the first choice would exceed the memory limit or refuses, the next takes its place.
+    """
+    return next(_able(problem), preferred(problem)[0])
+
+
+def relief(problem: Problem[Any], backend: str | Backend, form: Any) -> str | None:
+    """Return the backend that goes on where "auto" ends without proof, None if there is none.
+
+    None for a backend that was named, and in searches, which prove what they can.
+    """
+    if backend != "auto" or isinstance(form, NetworkForm):
+        return None
+    able = _able(problem)
+    next(able, None)
+    return next(able, None)
+
+
+def _able(problem: Problem[Any]) -> Iterator[str]:
+    """Yield the backends that "auto" may take, the best first."""
+    found = registry()
+    return (name for name in preferred(problem) if obstacle(found[name], problem) is None)
+
+
+def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
+    if isinstance(backend, str):
+        name = automatic(problem) if backend == "auto" else backend
+        found = registry()
+        if name not in found:
+            raise BackendError(f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}")
+        chosen = found[name]
+    elif isinstance(backend, Backend) and not isinstance(backend, type):
+        chosen = backend
+    else:
+        raise BackendError(
+            f"backend must be a name or implement convexnn.backend.Backend, got {backend!r}"
+        )
+    reason = obstacle(chosen, problem)
+    if reason is not None:
+        able = ", ".join(backends(problem).names) or "none"
+        said = f"backend {chosen.name!r} cannot run this problem: {reason}. Able: {able}"
+        if chosen.available() is None and too_large(chosen, problem) is not None:
+            raise MemoryLimitError(f"{said}. Or raise the limit: convexnn.memory_limit(gib)")
+        raise BackendError(said)
+    return chosen
+
+
+def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
+    if start is None or isinstance(form, CvxpyProgram):
+        return None  # CVXPY's solvers take no start
+    kind = type(problem.initial()[0])
+    if isinstance(start, Solution) and isinstance(problem, Adopts):
+        start = problem.adopt(start)
+    elif isinstance(start, Solution):
+        start = (start.primal, start.dual)
+    elif not isinstance(start, tuple) or isinstance(start, kind):
+        start = (start, None)
+    primal = start[0]
+    if not isinstance(primal, kind):
+        raise ProblemError(
+            f"start must be a Solution or {kind.__name__}, got {type(primal).__name__}"
+        )
+    if isinstance(primal, Neurons):
+        d = form.X.shape[1]
+        if primal.V.shape[0] != d or primal.W.shape[0] != d:
+            raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
+        columns = primal.V.shape[1] + primal.W.shape[1]
+        outputs = outputs_of(form.y) if isinstance(form, GroupForm | NetworkForm) else 1
+        if any(part.shape[1] % outputs for part in (primal.V, primal.W)):
+            raise ProblemError(f"start must have as many neurons for each output, got {columns}")
+        searched = isinstance(form, NetworkForm | RobustNetworkForm)
+        if not searched and columns != form.blocks:
+            raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
+    else:
+        for name, mine, own in zip(kind._fields, primal, problem.initial()[0], strict=True):
+            if np.shape(mine) != np.shape(own):
+                raise ProblemError(
+                    f"start must have {name} of shape {np.shape(own)}, got {np.shape(mine)}"
+                )
+    return start
+
+
+def _stages(raw: Raw, monitor: Monitor) -> tuple[Stage, ...]:
+    """Return the stages that an engine went through, graded by what was certified."""
+    done, graded = 0, []
+    for k, (mu, iterations) in enumerate(raw.stages):
+        done += iterations
+        gaps = [step.gap for step in monitor.history if step.iteration <= done]
+        graded.append(Stage(k, mu, iterations, gaps[-1] if gaps else np.inf))
+    return tuple(graded)
+
+
+def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
+    if passes:
+        return Status.OPTIMAL
+    if monitor.stopped:
+        return Status.STOPPED
+    if monitor.timed_out:
+        return Status.TIME_LIMIT
+    ends = {
+        "max_iter": Status.MAX_ITER,
+        "failed": Status.FAILED,
+        "infeasible": Status.INFEASIBLE,
+        "unbounded": Status.UNBOUNDED,
+        "time_limit": Status.TIME_LIMIT,
+    }
+    return ends.get(raw.outcome, Status.INACCURATE)
+
+
+def _positive(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value > 0:
+        raise ValueError(f"{name} must be a number > 0, got {value!r}")
+
+
+def _positive_int(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")

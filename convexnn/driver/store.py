@@ -1,0 +1,145 @@
+"""Codecs of what a saved file holds: problems, and the points of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from convexnn.functions.curves import PiecewiseLinear
+from convexnn.functions.losses import Loss, as_loss
+from convexnn.functions.terms import SAVED, Term
+from convexnn.median.consensus import Agents, Prices
+from convexnn.median.forms import Location, Sight
+from convexnn.median.linear_sum import Multipliers, Stacked
+from convexnn.median.network_lasso import Flows
+from convexnn.relu.cones import Facets
+from convexnn.relu.forms import Dual, Neurons
+from convexnn.relu.patterns import Patterns
+from convexnn.robust.forms import RobustDual
+from convexnn.wasserstein.forms import Linear, Slopes
+from convexnn.wasserstein.newsvendor import Order, Shift
+from convexnn.wasserstein.portfolio import Stress, Weights
+from convexnn.wasserstein.weight_balls import Adversary, Choice
+
+RECORDS: dict[str, type] = {
+    record.__name__: record
+    for record in (
+        *(Neurons, Dual, RobustDual, Facets),
+        *(Linear, Slopes, Weights, Stress),
+        *(Adversary, Choice),
+        *(Order, Shift),
+        *(Location, Sight),
+        *(Agents, Prices, Flows),
+        *(Stacked, Multipliers),
+    )
+}
+
+SPARSE = ("data", "indices", "indptr")
+
+
+def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
+    """Return a problem as JSON, its arrays put into `arrays`."""
+    if not is_dataclass(problem):
+        raise TypeError(f"only dataclass problems can be saved, got {type(problem).__name__}")
+    plain: dict[str, Any] = {}
+    for f in fields(problem):
+        value = getattr(problem, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"problem.{f.name}"] = value
+        elif isinstance(value, Patterns):
+            arrays[f"problem.{f.name}.matrix"] = value.matrix
+            if value.generators is not None:
+                arrays[f"problem.{f.name}.generators"] = value.generators
+        elif isinstance(value, PiecewiseLinear):
+            plain[f.name] = {g.name: getattr(value, g.name).tolist() for g in fields(value)}
+        elif isinstance(value, tuple) and any(isinstance(part, Term) for part in value):
+            plain[f.name] = {"terms": [_term_to(arrays, i, part) for i, part in enumerate(value)]}
+        elif hasattr(value, "tocsr"):
+            arrays |= {f"sparse.{f.name}.{g}": getattr(value, g) for g in SPARSE}
+            plain[f.name] = {"sparse": value.shape}
+        elif isinstance(value, tuple) and any(callable(part) for part in value):
+            raise TypeError(f"a problem whose {f.name} holds callables cannot be saved")
+        elif isinstance(value, Loss):
+            plain[f.name] = {"loss": value.name, **asdict(value)}  # type: ignore[call-overload]  # every loss is a dataclass
+        else:
+            plain[f.name] = value
+    return {"type": type(problem).__name__, "fields": plain}
+
+
+def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
+    """Return the problem that `problem_to` wrote, validated as at its first construction."""
+    import convexnn
+
+    values: dict[str, Any] = {}
+    for name, value in meta["fields"].items():
+        if isinstance(value, dict) and "slopes" in value:
+            values[name] = PiecewiseLinear(**value)
+        elif isinstance(value, dict) and "terms" in value:
+            values[name] = [_term_from(arrays, i, part) for i, part in enumerate(value["terms"])]
+        elif isinstance(value, dict) and "sparse" in value:
+            from scipy.sparse import csr_array
+
+            parts = tuple(arrays[f"sparse.{name}.{g}"] for g in SPARSE)
+            values[name] = csr_array(parts, shape=value["sparse"])
+        elif isinstance(value, dict):
+            parameters = dict(value)
+            values[name] = type(as_loss(parameters.pop("loss")))(**parameters)
+        else:
+            values[name] = value
+    for key, array in arrays.items():
+        if not key.startswith("problem."):
+            continue
+        name = key.removeprefix("problem.")
+        if name.endswith(".matrix"):
+            stem = name.removesuffix(".matrix")
+            values[stem] = Patterns(array, arrays.get(f"problem.{stem}.generators"))
+        elif not name.endswith(".generators"):
+            values[name] = array
+    if meta["type"] not in convexnn.PROBLEMS:
+        raise ValueError(f"unknown problem {meta['type']!r}")
+    return getattr(convexnn, meta["type"])(**values)
+
+
+def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:
+    kind = type(term).__name__
+    if SAVED.get(kind) is not type(term) or not is_dataclass(term):
+        raise TypeError(f"a problem with the term {kind} cannot be saved")
+    plain: dict[str, Any] = {"type": kind, "numbers": {}}
+    for f in fields(term):
+        value = getattr(term, f.name)
+        if isinstance(value, np.ndarray):
+            arrays[f"term.{i}.{f.name}"] = value
+        else:
+            plain["numbers"][f.name] = value
+    return plain
+
+
+def _term_from(arrays: dict[str, Any], i: int, meta: dict[str, Any]) -> Term:
+    prefix = f"term.{i}."
+    held = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return SAVED[meta["type"]](**held, **meta["numbers"])
+
+
+def record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
+    """Return a point as JSON, its arrays put into `arrays` under names that begin with `prefix`."""
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, np.ndarray):
+        arrays[prefix] = value
+        return prefix
+    parts = {
+        name: record_to(arrays, f"{prefix}.{name}", part) for name, part in value._asdict().items()
+    }
+    return {"type": type(value).__name__, "parts": parts}
+
+
+def record_from(arrays: dict[str, Any], meta: Any) -> Any:
+    """Return the point that `record_to` wrote."""
+    if meta is None or isinstance(meta, int):
+        return meta
+    if isinstance(meta, str):
+        return arrays[meta]
+    parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
+    return RECORDS[meta["type"]](**parts)

@@ -1,0 +1,1 @@
+"""Losses, norms, terms and curves: the functions that problems are made of."""

@@ -1,0 +1,542 @@
+"""Losses per example: value, gradient, conjugate, prox and CVXPY atom.
+
+A loss is a convex function ``l(z; y)`` of the prediction ``z``. Everything that an engine
+or a certificate needs of it stands here, so that neither ever knows a loss by name.
+
+A dual point ``mu`` of ``min_w sum_i l((F w)_i; y_i) + penalty(w)`` is worth
+``-sum_i l*(-mu_i; y_i)``; at an optimum ``-mu_i`` is a (sub)gradient of the loss.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+    from convexnn.contract.arrays import Array
+
+SIMPLEX = 1e-12  # by which rounding may leave the simplex
+
+
+class Loss(ABC):
+    """A convex loss ``l(z; y)``, applied to each example.
+
+    Subclasses are frozen dataclasses whose fields are the loss's parameters. Labels of a
+    classification loss are -1 and +1.
+
+    Attributes
+    ----------
+    name : str
+        What users write in ``loss=``.
+    classification : bool
+        Whether ``y`` holds the two labels -1 and +1.
+    separable : bool
+        Whether each output has a loss of its own. If not, an example has k predictions ``z_i`` and
+        a row ``y_i`` of k weights; predictions and targets are (n, k), losses (n,).
+    curvature : float
+        Largest second derivative in ``z``; ``inf`` for a loss with kinks.
+    dual_curvature : float or None
+        The q of a conjugate ``q s^2 / 2 + s y`` inside its domain; None if it is not of that form.
+    cones : frozenset of str
+        What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp", "sdp".
+    """
+
+    name: ClassVar[str]
+    classification: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
+    curvature: ClassVar[float]
+    dual_curvature: ClassVar[float | None] = None
+    cones: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``l(z_i; y_i)`` for each example."""
+
+    @abstractmethod
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return a (sub)gradient of ``l(.; y_i)`` at ``z_i``."""
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return the second derivative of ``l(.; y_i)`` at ``z_i``, 0 at a kink.
+
+        By central differences, unless a subclass knows better.
+        """
+        h = 1e-5 * (1.0 + np.abs(z))
+        difference: Array = self.gradient(z + h, y) - self.gradient(z - h, y)
+        return difference / (2.0 * h)
+
+    @abstractmethod
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``l*(s_i; y_i) = sup_z s_i z - l(z; y_i)``, ``inf`` outside its domain."""
+
+    @abstractmethod
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``argmin_z step * l(z; y_i) + (z - v_i)^2 / 2``."""
+
+    @abstractmethod
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return the bounds of the conjugate's domain, ``low <= 0 <= high``."""
+
+    @abstractmethod
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the sum of the loss over the examples as a CVXPY expression."""
+
+    def clip(self, s: Array, y: Array) -> Array:
+        """Return the point of the conjugate's domain nearest to ``s``."""
+        return np.clip(s, *self.domain(y))
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """``l(z; y) = (z - y)^2 / 2``.
+
+    Examples
+    --------
+    >>> Squared().value(np.array([3.0]), np.array([1.0]))
+    array([2.])
+    """
+
+    name: ClassVar[str] = "squared"
+    curvature: ClassVar[float] = 1.0
+    dual_curvature: ClassVar[float | None] = 1.0
+    cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``(z - y)^2 / 2``."""
+        return 0.5 * np.square(z - y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``z - y``."""
+        return z - y
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return ones."""
+        return np.ones_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s^2 / 2 + s y``."""
+        return s * (0.5 * s + y)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``(v + step y) / (1 + step)``."""
+        return (v + step * y) / (1.0 + step)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return the whole line."""
+        return -np.inf, np.inf
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum_squares(z - y) / 2``."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum_squares(z - y)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """``l(z; y) = r^2 / 2`` where ``r = |z - y| <= delta``, and ``delta r - delta^2 / 2`` beyond.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Residual, in the units of ``y``, at which the loss turns linear; > 0.
+
+    Examples
+    --------
+    >>> Huber(delta=1.0).value(np.array([0.5, 3.0]), np.zeros(2))
+    array([0.125, 2.5  ])
+    """
+
+    delta: float = 1.0
+
+    name: ClassVar[str] = "huber"
+    curvature: ClassVar[float] = 1.0
+    dual_curvature: ClassVar[float | None] = 1.0
+    cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.delta) and self.delta > 0):
+            raise ValueError(f"delta must be finite and > 0, got {self.delta!r}")
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return the loss of each residual."""
+        r = np.abs(z - y)
+        inside = np.minimum(r, self.delta)
+        return inside * (r - 0.5 * inside)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return the residual clipped to ``[-delta, delta]``."""
+        return np.clip(z - y, -self.delta, self.delta)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return 1 where the residual is smaller than delta."""
+        return (np.abs(z - y) < self.delta).astype(np.float64)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s^2 / 2 + s y`` for ``|s| <= delta``."""
+        return np.where(np.abs(s) <= self.delta, s * (0.5 * s + y), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``v - step clip((v - y) / (1 + step), -delta, delta)``."""
+        return v - step * np.clip((v - y) / (1.0 + step), -self.delta, self.delta)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-delta, delta)``."""
+        return -self.delta, self.delta
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(huber(z - y, delta)) / 2``, CVXPY's atom being twice this loss."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum(cp.huber(z - y, self.delta))
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """``l(z; y) = log(1 + exp(-y z))``, labels -1 and +1.
+
+    Examples
+    --------
+    >>> Logistic().value(np.array([0.0]), np.array([1.0])).round(4)
+    array([0.6931])
+    """
+
+    name: ClassVar[str] = "logistic"
+    classification: ClassVar[bool] = True
+    curvature: ClassVar[float] = 0.25
+    dual_curvature: ClassVar[float | None] = None
+    cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``log(1 + exp(-y z))``, without overflow."""
+        return np.logaddexp(0.0, -y * z)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-y / (1 + exp(y z))``."""
+        return -y * _sigmoid(-y * z)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return ``p (1 - p)`` with ``p = 1 / (1 + exp(y z))``."""
+        p = _sigmoid(-y * z)
+        return p * (1.0 - p)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``p log p + (1 - p) log(1 - p)`` with ``p = -y s`` in [0, 1]."""
+        p = -y * s
+        inside = (p >= 0.0) & (p <= 1.0)
+        q = np.where(inside, p, 0.0)
+        return np.where(inside, _xlogx(q) + _xlogx(1.0 - q), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by Newton's method."""
+        # Left of the root where it is positive (the excess is concave there), right of it where
+        # it is negative (convex there): from such a start Newton's method is monotone.
+        start = y * v
+        m = np.where(
+            start + 0.5 * step > 0.0, np.maximum(start, 0.0), np.minimum(start + step, 0.0)
+        )
+        for _ in range(100):
+            p = _sigmoid(-m)
+            change = (m - start - step * p) / (1.0 + step * p * (1.0 - p))
+            m = m - change
+            if np.all(np.abs(change) <= 4e-15 * (1.0 + np.abs(m))):
+                break
+        return y * m
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``-y s`` in [0, 1]."""
+        return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(logistic(-y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.logistic(cp.multiply(-y, z)))
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """``l(z; y) = max(0, 1 - y z)``, labels -1 and +1.
+
+    Examples
+    --------
+    >>> Hinge().value(np.array([0.25, 2.0]), np.ones(2))
+    array([0.75, 0.  ])
+    """
+
+    name: ClassVar[str] = "hinge"
+    classification: ClassVar[bool] = True
+    curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``max(0, 1 - y z)``."""
+        return np.maximum(0.0, 1.0 - y * z)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-y`` where ``y z < 1``, else 0."""
+        return np.where(y * z < 1.0, -y, 0.0)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``y s`` for ``-y s`` in [0, 1]."""
+        p = -y * s
+        return np.where((p >= 0.0) & (p <= 1.0), -p, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move the margin ``y v`` up by at most ``step``, no further than 1."""
+        m = y * v
+        return y * np.maximum(m, np.minimum(m + step, 1.0))
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``-y s`` in [0, 1]."""
+        return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(pos(1 - y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.pos(1.0 - cp.multiply(y, z)))
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """``l(z; y) = max(tau r, (tau - 1) r)`` with ``r = y - z``: the pinball loss of regression.
+
+    Parameters
+    ----------
+    tau : float, default 0.5
+        Level of the quantile that the loss elicits, in (0, 1).
+
+    Examples
+    --------
+    >>> Quantile(tau=0.9).value(np.array([0.0, 2.0]), np.ones(2))
+    array([0.9, 0.1])
+    """
+
+    tau: float = 0.5
+
+    name: ClassVar[str] = "quantile"
+    curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tau < 1.0:
+            raise ValueError(f"tau must be in (0, 1), got {self.tau!r}")
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return the loss of each residual."""
+        r = y - z
+        return np.maximum(self.tau * r, (self.tau - 1.0) * r)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``-tau`` below y, ``1 - tau`` from y on."""
+        return np.where(z < y, -self.tau, 1.0 - self.tau)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s y`` for s in ``[-tau, 1 - tau]``."""
+        inside = (s >= -self.tau) & (s <= 1.0 - self.tau)
+        return np.where(inside, s * y, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move v towards y by ``step tau`` from below, ``step (1 - tau)`` from above."""
+        return np.where(
+            v < y, np.minimum(v + step * self.tau, y), np.maximum(v - step * (1.0 - self.tau), y)
+        )
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-tau, 1 - tau)``."""
+        return -self.tau, 1.0 - self.tau
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the sum of the larger of the two lines."""
+        import cvxpy as cp
+
+        return cp.sum(cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z)))
+
+
+@dataclass(frozen=True)
+class Absolute(Loss):
+    """``l(z; y) = |z - y|``.
+
+    Examples
+    --------
+    >>> Absolute().value(np.array([3.0]), np.array([1.0]))
+    array([2.])
+    """
+
+    name: ClassVar[str] = "absolute"
+    curvature: ClassVar[float] = np.inf
+    dual_curvature: ClassVar[float | None] = 0.0
+    cones: ClassVar[frozenset[str]] = frozenset()
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``|z - y|``."""
+        return np.abs(z - y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return the sign of the residual."""
+        return np.sign(z - y)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return zeros."""
+        return np.zeros_like(z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``s y`` for s in ``[-1, 1]``."""
+        return np.where(np.abs(s) <= 1.0, s * y, np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Move v towards y by ``step`` at most."""
+        nearest: Array = y + np.sign(v - y) * np.maximum(np.abs(v - y) - step, 0.0)
+        return nearest
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``(-1, 1)``."""
+        return -1.0, 1.0
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(abs(z - y))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.abs(z - y))
+
+
+@dataclass(frozen=True)
+class Softmax(Loss):
+    """``l(z; y) = log(sum_c exp z_c) - y'z``: cross-entropy, ``y`` a row of class probabilities.
+
+    With ``p = s + y`` its conjugate is ``sum_c p_c log p_c`` on the simplex, where ``p >= 0`` and
+    ``sum_c p_c = 1``.
+
+    Examples
+    --------
+    >>> Softmax().value(np.zeros((1, 4)), np.array([[0.0, 1.0, 0.0, 0.0]])).round(4)
+    array([1.3863])
+    """
+
+    name: ClassVar[str] = "softmax"
+    classification: ClassVar[bool] = True
+    separable: ClassVar[bool] = False
+    curvature: ClassVar[float] = 0.5
+    dual_curvature: ClassVar[float | None] = None
+    cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        """Return ``log sum exp z - y'z``, without overflow."""
+        top = z.max(axis=-1, keepdims=True)
+        spread: Array = np.log(np.exp(z - top).sum(axis=-1)) - (y * (z - top)).sum(axis=-1)
+        return spread
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        """Return ``softmax(z) - y``."""
+        return self.probabilities(z) - y
+
+    def probabilities(self, z: Array) -> Array:
+        """Return ``softmax(z)``: ``p``, the full second derivative being ``diag(p) - p p'``."""
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        result: Array = e / e.sum(axis=-1, keepdims=True)
+        return result
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        """Return the diagonal, ``p (1 - p)``."""
+        p = self.probabilities(z)
+        return p * (1.0 - p)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        """Return ``sum p log p`` for ``p = s + y`` in the simplex, up to rounding."""
+        p = s + y
+        inside = (p >= -SIMPLEX).all(axis=-1) & (np.abs(p.sum(axis=-1) - 1.0) <= SIMPLEX)
+        return np.where(inside, _xlogx(np.maximum(p, 0.0)).sum(axis=-1), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        """Return ``v + step (y - p)`` for the ``p = softmax`` of the result itself.
+
+        With ``tau`` the logarithm of the sum, ``step p_c = omega(b_c - tau + log step)`` where
+        ``b = v + step y`` and ``omega + log omega = x`` (Wright's function). That the sum is
+        ``step`` is one convex equation in tau, solved by Newton's method from the left.
+        """
+        from scipy.special import wrightomega
+
+        b = v + step * y
+        top = b.max(axis=-1, keepdims=True)
+        level = np.log(step) + b - top  # at most log step: rounding does not grow with b
+        tau = np.full_like(top, -step)
+        for _ in range(200):
+            w = wrightomega(level - tau)
+            change = (w.sum(axis=-1, keepdims=True) - step) / (w / (1.0 + w)).sum(
+                axis=-1, keepdims=True
+            )
+            tau = tau + change
+            if np.all(np.abs(change) <= 4e-15 * (1.0 + np.abs(tau))):
+                break
+        result: Array = b - wrightomega(level - tau)
+        return result
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return ``0 <= s + y <= 1``; beyond that, the sum of s is 0."""
+        return -y, 1.0 - y
+
+    def clip(self, s: Array, y: Array) -> Array:
+        """Return the point with ``s + y`` in the simplex nearest to ``s`` (Held et al. 1974)."""
+        p = s + y
+        order = -np.sort(-p, axis=-1)
+        level = (np.cumsum(order, axis=-1) - 1.0) / np.arange(1, p.shape[-1] + 1)
+        last = np.maximum((order > level).sum(axis=-1, keepdims=True) - 1, 0)
+        nearest = np.maximum(p - np.take_along_axis(level, last, axis=-1), 0.0)
+        result: Array = nearest - y
+        return result
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``sum(log_sum_exp(z, axis=1)) - sum(y * z)``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.log_sum_exp(z, axis=1)) - cp.sum(cp.multiply(y, z))
+
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
+COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
+
+
+def as_loss(loss: str | Loss) -> Loss:
+    """Return the loss of that name, or the loss itself.
+
+    Raises
+    ------
+    ValueError
+        If no loss has that name; the message lists those that exist.
+
+    Examples
+    --------
+    >>> as_loss("huber")
+    Huber(delta=1.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    named = LOSSES | COUPLED
+    if loss not in named:
+        raise ValueError(f"loss must be one of {', '.join(named)}, got {loss!r}")
+    return named[loss]
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
+def _xlogx(p: Array) -> Array:
+    return p * np.log(np.where(p > 0.0, p, 1.0))

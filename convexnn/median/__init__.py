@@ -1,0 +1,1 @@
+"""Sums of distances and of terms: forms, bounds, graphs."""

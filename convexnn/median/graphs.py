@@ -1,0 +1,121 @@
+"""Connected graphs of agents: checked once, then plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.arrays import frozen
+from convexnn.contract.checks import ProblemError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def as_edges(name: str, graph: Any, n: int) -> NDArray[np.int64]:
+    """Return the edges of a connected graph on n nodes, ``i < j`` in each row, rows ascending.
+
+    Parameters
+    ----------
+    name : str
+        Of the field, for messages.
+    graph : networkx.Graph or int array of shape (m, 2)
+        Nodes of a networkx graph are numbered in the order of their insertion, whatever their
+        labels.
+    n : int
+
+    Raises
+    ------
+    ProblemError
+        If it is not an undirected simple graph on n nodes, or not connected.
+
+    Examples
+    --------
+    >>> as_edges("graph", [[1, 0], [2, 1]], 3)
+    array([[0, 1],
+           [1, 2]])
+    """
+    pairs = _pairs(name, graph, n)
+    low, high = pairs.min(axis=1, initial=n), pairs.max(axis=1, initial=-1)
+    outside = np.flatnonzero((low < 0) | (high >= n))
+    if len(outside):
+        k = int(outside[0])
+        raise ProblemError(
+            f"{name} must have nodes 0 to {n - 1}, one for each row of data, "
+            f"got edge {_shown(pairs[k])} at index {k}"
+        )
+    loops = np.flatnonzero(low == high)
+    if len(loops):
+        raise ProblemError(f"{name} must have no self-loops, got one at node {low[loops[0]]}")
+    edges = np.ascontiguousarray(np.column_stack([low, high]))
+    edges = edges[np.lexsort((edges[:, 1], edges[:, 0]))]
+    again = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
+    if len(again):
+        raise ProblemError(
+            f"{name} must have no duplicate edges, got {_shown(edges[again[0]])} more than once"
+        )
+    _require_connected(name, edges, n)
+    frozen(edges)
+    return edges
+
+
+def adjacency(edges: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ``indptr`` and the neighbours of each node, ascending.
+
+    Examples
+    --------
+    >>> adjacency(np.array([[0, 1], [1, 2]]), 3)
+    (array([0, 1, 3, 4]), array([1, 0, 2, 1]))
+    """
+    tail = np.concatenate([edges[:, 0], edges[:, 1]])
+    head = np.concatenate([edges[:, 1], edges[:, 0]])
+    order = np.lexsort((head, tail))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(tail, minlength=n))])
+    return indptr.astype(np.int64), head[order]
+
+
+def _pairs(name: str, graph: Any, n: int) -> NDArray[np.int64]:
+    if hasattr(graph, "nodes") and hasattr(graph, "edges"):
+        if graph.is_directed():
+            raise ProblemError(f"{name} must be undirected, got a {type(graph).__name__}")
+        if graph.number_of_nodes() != n:
+            raise ProblemError(
+                f"{name} must have one node for each row of data ({n}), "
+                f"got {graph.number_of_nodes()}"
+            )
+        place: dict[Hashable, int] = {label: i for i, label in enumerate(graph.nodes())}
+        listed = [(place[edge[0]], place[edge[1]]) for edge in graph.edges()]
+        return np.array(listed, dtype=np.int64).reshape(-1, 2)
+    try:
+        raw = np.asarray(graph)
+    except ValueError:
+        raw = np.empty((), dtype=object)
+    if raw.size == 0 and raw.ndim <= 2:
+        return np.empty((0, 2), dtype=np.int64)
+    if raw.ndim != 2 or raw.shape[1] != 2 or raw.dtype.kind not in "iu":
+        raise ProblemError(
+            f"{name} must be a networkx graph or an integer array of shape (m, 2), got "
+            + (f"shape {raw.shape} of {raw.dtype}" if raw.ndim else repr(graph))
+        )
+    return raw.astype(np.int64)
+
+
+def _require_connected(name: str, edges: NDArray[np.int64], n: int) -> None:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(edges))
+    matrix = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(n, n))
+    count, label = connected_components(matrix, directed=False)
+    if count > 1:
+        lost = int(np.flatnonzero(label != label[0])[0])
+        raise ProblemError(
+            f"{name} must be connected, got {count} components: node {lost} cannot be reached "
+            "from node 0"
+        )
+
+
+def _shown(pair: NDArray[np.int64]) -> str:
+    return f"({pair[0]}, {pair[1]})"

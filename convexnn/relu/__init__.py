@@ -1,0 +1,1 @@
+"""Two-layer and narrow networks: forms, bounds, patterns, pricing, models."""

@@ -1,0 +1,438 @@
+"""Exact prox of a norm over the cone of a pattern, for many patterns at once.
+
+Every pattern ``p`` owns the polyhedral cone ``K_p = {v : e_ip x_i'v >= 0 for every i}``. For a
+row ``c`` the kernels below find
+
+    r = argmin_{v in K_p} ||v - c||^2 / 2 + tau ||v||_1
+
+together with multipliers ``eta >= 0`` of the facets, ``r = c + sum_i eta_i e_ip x_i - s`` with
+``|s| <= tau``. With ``tau = 0`` this is the projection on the cone, and the prox of the
+Euclidean norm over the cone is that projection, shortened: soft thresholding commutes with
+the projection on a cone (Bauschke et al. 2018, "Projecting onto the intersection of a cone
+and a sphere"; the argument is one line of Moreau's decomposition).
+
+The method is the active set of Lawson & Hanson (1974, chapter 23) with the bounds of Stark &
+Parker (1995), on an orthogonal factor that grows and shrinks with the set. At most d facets
+are active, so they are kept as d (index, multiplier) pairs a block, and starting from the
+facets of the last call a solver's step costs about one product with X per block that is
+not zero. Between two such products the facets that the last one found nearly as violated as the
+worst are looked at alone (partial pricing).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from convexnn.contract.arrays import Array, IntArray, SignArray
+
+ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
+REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
+DEPENDENT = 1e-11  # a facet this close to the span of the active ones cannot join them
+SHORTENED = 0.01  # share of a squared length whose loss to rounding calls for a second pass
+NEARLY = 0.5  # share of the worst violation from which a facet is looked at again before the others
+
+
+class Facets(NamedTuple):
+    """Active facets of each block and their multipliers.
+
+    Attributes
+    ----------
+    example : array of int32, shape (m, d)
+        Row of ``X`` that defines the facet; -1 where the slot is empty; ``n + j`` where, with
+        a weight on the l1 norm, coordinate j of the result is held at 0.
+    value : array, shape (m, d)
+        Multiplier of that facet, >= 0; of a held coordinate, its subgradient ``s_j``.
+    """
+
+    example: IntArray
+    value: Array
+
+
+def no_facets(blocks: int, dimension: int) -> Facets:
+    """Return the empty active set, to start from.
+
+    Examples
+    --------
+    >>> no_facets(2, 1).example
+    array([[-1],
+           [-1]], dtype=int32)
+    """
+    return Facets(np.full((blocks, dimension), -1, np.int32), np.zeros((blocks, dimension)))
+
+
+def project_blocks(
+    X: Array,
+    signs: SignArray,
+    rows: Array,
+    facets: Facets,
+    *,
+    zero_below: float = 0.0,
+    tau: float = 0.0,
+) -> Array:
+    """Project each row on the cone of its pattern; ``facets`` is read, then updated in place.
+
+    Parameters
+    ----------
+    X : array of shape (n, d), C-contiguous
+    signs : int8 array of shape (P, n)
+        Sign of ``x_i'v`` inside the cone, one pattern a row.
+    rows : array of shape (m, d), C-contiguous
+        Block ``b`` belongs to pattern ``b % P``.
+    facets : Facets
+        Where to start; holds the active facets of the result afterwards.
+    zero_below : float, default 0.0
+        A block may stop early once ``||c + sum_i eta_i e_i x_i||`` falls to this: its result is
+        then that vector, an upper bound in norm of the projection.
+    tau : float, default 0.0
+        Weight of ``||v||_1``.
+
+    Returns
+    -------
+    array of shape (m, d)
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> signs = np.array([[1, 1]], dtype=np.int8)
+    >>> project_blocks(X, signs, np.array([[2.0, -3.0]]), no_facets(1, 2))
+    array([[2., 0.]])
+    """
+    out = np.empty_like(rows)
+    lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
+    X = X.view()
+    X.setflags(write=False)  # one compiled version serves both kinds of array
+    _project_all(X, lengths, signs, rows, facets.example, facets.value, zero_below, tau, out)
+    return out
+
+
+def dual_norms(X: Array, signs: SignArray, rows: Array, facets: Facets, ord_inf: bool) -> Array:
+    """Return ``||c + sum_i max(eta_i, 0) e_i x_i||`` for each row, in the l2 or the linf norm.
+
+    For any multipliers this bounds ``max {c'v : v in K_p, ||v|| <= 1}`` from above, in the
+    norm whose dual is meant (weak duality), so nothing here relies on how they were found.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> signs = np.array([[1, 1]], dtype=np.int8)
+    >>> dual_norms(X, signs, np.array([[3.0, -4.0]]), no_facets(1, 2), ord_inf=False)
+    array([5.])
+    """
+    norms: Array = _dual_norms(X, signs, rows, facets.example, facets.value, ord_inf)
+    return norms
+
+
+@njit(cache=True)
+def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyped-def]
+    m, d = rows.shape
+    out = np.empty(m)
+    v = np.empty(d)
+    for b in range(m):
+        sign = signs[b % signs.shape[0]]
+        v[:] = rows[b]
+        for q in range(d):
+            i = index[b, q]
+            if 0 <= i < X.shape[0] and value[b, q] > 0.0:
+                v += value[b, q] * sign[i] * X[i]
+        out[b] = np.max(np.abs(v)) if ord_inf else np.sqrt(np.sum(v * v))
+    return out
+
+
+@njit(cache=True, fastmath=REORDER)
+def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
+    """Orthogonalise a column against the first k of Q; False if it lies in their span."""
+    d = column.shape[0]
+    before = 0.0
+    for j in range(d):
+        before += column[j] * column[j]
+    if before == 0.0:
+        return False
+    for q in range(k):
+        R[q, k] = 0.0
+    after, longer = 0.0, before
+    while True:
+        for q in range(k):
+            t = 0.0
+            for j in range(d):
+                t += Q[q, j] * column[j]
+            R[q, k] += t
+            for j in range(d):
+                column[j] -= t * Q[q, j]
+        after = 0.0
+        for j in range(d):
+            after += column[j] * column[j]
+        if after >= SHORTENED * longer or longer < before:
+            break
+        longer = after
+    if after <= DEPENDENT * DEPENDENT * before:
+        return False
+    R[k, k] = np.sqrt(after)
+    for j in range(d):
+        Q[k, j] = column[j] / R[k, k]
+    return True
+
+
+@njit(cache=True)
+def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
+    """Column i of the least-squares problem: facet i < n, or minus a unit vector."""
+    n, d = X.shape
+    if i < n:
+        for j in range(d):
+            column[j] = sign[i] * X[i, j]
+    else:
+        for j in range(d):
+            column[j] = 0.0
+        column[i - n] = -1.0
+
+
+@njit(cache=True)
+def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def]
+    """Build the factor of the first k; dependent columns leave the free set."""
+    kept = 0
+    for q in range(k):
+        _load(X, sign, free[q], column)
+        if kept < X.shape[1] and _append(column, Q, R, kept):
+            free[kept] = free[q]
+            val[kept] = val[q]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, fastmath=REORDER)
+def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
+    """Take column `first` out of the factor of k + 1 columns, by Givens rotations."""
+    d = Q.shape[1]
+    for q in range(first, k):
+        for p in range(q + 2):
+            R[p, q] = R[p, q + 1]
+    for q in range(first, k):
+        size = np.hypot(R[q, q], R[q + 1, q])
+        c, s = R[q, q] / size, R[q + 1, q] / size
+        R[q, q] = size
+        for j in range(q + 1, k):
+            t = R[q, j]
+            R[q, j] = c * t + s * R[q + 1, j]
+            R[q + 1, j] = c * R[q + 1, j] - s * t
+        for j in range(d):
+            t = Q[q, j]
+            Q[q, j] = c * t + s * Q[q + 1, j]
+            Q[q + 1, j] = c * Q[q + 1, j] - s * t
+
+
+@njit(cache=True, fastmath=REORDER)
+def _project(  # type: ignore[no-untyped-def]
+    X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
+):
+    """Solve one block; free[:k], val[:k] is the free set on entry and on return (k is returned)."""
+    n, d = X.shape
+    scale = 0.0
+    for j in range(d):
+        scale += c[j] * c[j]
+    scale = np.sqrt(scale)
+    if scale <= zero_below:
+        r[:] = c
+        return 0
+    if zero_below > 0.0 and k > 0:  # do the multipliers of the last call still show it?
+        size = 0.0
+        for j in range(d):
+            t = c[j]
+            for q in range(k):
+                t += val[q] * sign[free[q]] * X[free[q], j]
+            r[j] = t
+            size += t * t
+        if size <= zero_below * zero_below:
+            return k
+    k = _factor(X, sign, free, val, k, Q, R, column)
+    if tau > 0.0:
+        for j in range(d):
+            side[j] = 1.0 if c[j] >= 0.0 else -1.0
+        for q in range(k):
+            if free[q] >= n:
+                side[free[q] - n] = 0.0
+    target = np.empty(d)
+    entered = -1
+    listed = 0
+    for _ in range(10 * d + 50):
+        while True:
+            for j in range(d):
+                target[j] = c[j] - tau * side[j]
+            for q in range(k - 1, -1, -1):
+                t = 0.0
+                for j in range(d):
+                    t -= Q[q, j] * target[j]
+                for p in range(q + 1, k):
+                    t -= R[q, p] * sol[p]
+                sol[q] = t / R[q, q]
+            fraction = 1.0
+            blocking = -1
+            for q in range(k):
+                if free[q] < n:
+                    if sol[q] > 0.0:
+                        continue
+                    limit = 0.0
+                else:
+                    if -tau <= sol[q] <= tau:
+                        continue
+                    limit = tau if sol[q] > tau else -tau
+                distance = sol[q] - val[q]
+                f = (limit - val[q]) / distance if distance != 0.0 else 0.0
+                f = min(max(f, 0.0), 1.0)
+                if blocking < 0 or f < fraction:
+                    fraction = f
+                    blocking = q
+            if blocking < 0:
+                for q in range(k):
+                    val[q] = sol[q]
+                break
+            for q in range(k):
+                val[q] += fraction * (sol[q] - val[q])
+            leaving = free[blocking]
+            if leaving >= n:
+                side[leaving - n] = 1.0 if sol[blocking] > 0.0 else -1.0
+            k -= 1
+            for q in range(blocking, k):
+                free[q] = free[q + 1]
+                val[q] = val[q + 1]
+            _drop(blocking, k, Q, R)
+        for j in range(d):
+            r[j] = target[j]
+        for q in range(k):
+            t = 0.0
+            for j in range(d):
+                t += Q[q, j] * r[j]
+            for j in range(d):
+                r[j] -= t * Q[q, j]
+        size = 0.0
+        for j in range(d):
+            size += r[j] * r[j]
+        size = np.sqrt(size)
+        if k == d or size <= 1e-15 * scale:
+            for j in range(d):
+                r[j] = 0.0
+            break
+        if size <= zero_below:
+            break
+        worst = -ROUNDING * scale
+        entering = -1
+        for p in range(listed):
+            i = few[p]
+            t = 0.0
+            for j in range(d):
+                t += X[i, j] * r[j]
+            t *= sign[i] / lengths[i]
+            if t < worst:
+                worst = t
+                entering = i
+        if entering < 0 or entering == entered:
+            worst = -ROUNDING * scale
+            entering = -1
+            np.dot(X, r, w)
+            for i in range(n):
+                t = sign[i] * w[i]
+                if t < worst * lengths[i] and t / lengths[i] < worst:
+                    worst = t / lengths[i]
+                    entering = i
+            listed = 0
+            if entering >= 0:
+                for i in range(n):
+                    if sign[i] * w[i] < NEARLY * worst * lengths[i]:
+                        few[listed] = i
+                        listed += 1
+        if tau > 0.0:
+            for j in range(d):
+                t = side[j] * r[j]
+                if t < worst:
+                    worst = t
+                    entering = n + j
+        if entering < 0 or entering == entered:
+            break
+        _load(X, sign, entering, column)
+        if not _append(column, Q, R, k):
+            break
+        free[k] = entering
+        val[k] = 0.0
+        if entering >= n:
+            val[k] = tau * side[entering - n]
+            side[entering - n] = 0.0
+        k += 1
+        entered = entering
+    return k
+
+
+@njit(cache=True)
+def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  # type: ignore[no-untyped-def]
+    n, d = X.shape
+    free = np.empty(d + 1, np.int64)
+    val = np.empty(d + 1)
+    side = np.zeros(d)
+    w = np.empty(n)
+    few = np.empty(n, np.int64)
+    Q = np.empty((d, d))
+    R = np.empty((d, d))
+    column = np.empty(d)
+    sol = np.empty(d)
+    for b in range(rows.shape[0]):
+        k = 0
+        for q in range(d):
+            i = index[b, q]
+            if i < 0 or i >= n + d or (i >= n and tau == 0.0):
+                continue
+            free[k] = i
+            val[k] = min(max(value[b, q], -tau), tau) if i >= n else max(value[b, q], 0.0)
+            k += 1
+        k = _project(
+            X,
+            lengths,
+            signs[b % signs.shape[0]],
+            rows[b],
+            free,
+            val,
+            k,
+            side,
+            zero_below,
+            tau,
+            out[b],
+            w,
+            few,
+            Q,
+            R,
+            column,
+            sol,
+        )
+        for q in range(d):
+            if q < k:
+                index[b, q] = free[q]
+                value[b, q] = val[q]
+            else:
+                index[b, q] = -1
+                value[b, q] = 0.0
+
+
+def least_distance(A: Array, b: Array) -> Array:
+    """Return the shortest ``x`` with ``A x >= b`` (Lawson & Hanson 1974, chapter 23.4).
+
+    Parameters
+    ----------
+    A : array of shape (n, d)
+    b : array of shape (n,)
+
+    Returns
+    -------
+    array of shape (d,)
+        Zeros where no ``x`` satisfies the constraints: check the answer.
+
+    Examples
+    --------
+    >>> least_distance(np.array([[1.0, 0.0]]), np.array([2.0])).round(12)
+    array([2., 0.])
+    """
+    n, d = A.shape
+    rows = np.ascontiguousarray(np.hstack([A, -b[:, None]]))
+    signs = np.ones((1, n), np.int8)
+    target = np.zeros((1, d + 1))
+    target[0, d] = 1.0
+    ray = project_blocks(rows, signs, target, no_facets(1, d + 1))[0]
+    return ray[:d] / ray[d] if ray[d] > 0.0 else np.zeros(d)

@@ -1,0 +1,206 @@
+"""The majorant program: its formula, and rigorous lower bounds from any dual guess.
+
+With multipliers ``p, q >= 0`` of ``low`` and ``up`` (see `MajorantForm`), ``X'(p - q) = 0`` where
+there is a free part, weak duality gives
+
+    optimum >= sum_k -h*(-t p_k, t q_k; y_k)
+
+for every ``t >= 0`` such that, for each pattern, some ``theta_k`` in ``[leak q_k, q_k]`` and some
+``theta'_k`` in ``[leak p_k, p_k]`` (subgradients of ``q_k act`` and ``p_k act``) have
+
+    t ||X'(S_p * p - theta)||_dual <= beta,      t ||X'(S_p * q - theta')||_dual <= beta.
+
+``h* <= (p l*(-(p + q)) + q l*(p + q)) / (p + q)``, the value where the weights of the two sides
+are ``p`` and ``q``; for the losses here that is the conjugate itself. Any ``theta`` in its box
+makes a bound; `_tighten` looks for one that makes a good one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convexnn.robust.forms import RobustForm
+from numba import njit
+
+from convexnn.contract.arrays import Array
+from convexnn.relu.bound import best_scale, repaired
+from convexnn.relu.forms import Dual, MajorantForm
+from convexnn.relu.pricing_bound import ROUNDING
+from convexnn.relu.products import adjoint
+
+SWEEPS = 500  # of the search for the boxes' best points
+NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
+EVERY = 2  # sweeps between moves of the multipliers in the linf norm
+EPS = float(np.finfo(np.float64).eps)
+
+
+def majorant_bound(
+    form: MajorantForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> float:
+    """Return a lower bound on the optimum of `form`; -inf where the guess is not finite.
+
+    Parameters
+    ----------
+    form : MajorantForm
+    dual : Dual
+        Any guess; ``kinks`` only saves time.
+    slack : float, default 0.0
+        Frobenius norm of the part of the data that ``form.X`` leaves out.
+    skip_size : float, default 0.0
+        Length of the free linear part at hand, the scale on which ``X'(p - q) = 0`` must hold.
+
+    Returns
+    -------
+    float
+    """
+    if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
+        return -np.inf
+    mu, allowance = repaired(form, dual.mu, skip_size)
+    p, q = multipliers(form, mu, dual.common)
+    limit = largest_norm(form, p, q, dual.kinks, slack)
+    return scaled_value(form, p, q, form.beta / limit if limit > 0.0 else np.inf) - allowance
+
+
+def multipliers(
+    form: MajorantForm | RobustForm, mu: Array, common: Array | None
+) -> tuple[Array, Array]:
+    """Return ``p`` and ``q`` of difference `mu`, their sum in the conjugate's domain."""
+    shared = np.zeros_like(mu)
+    if not form.loss.classification and common is not None and common.shape == mu.shape:
+        room = 0.5 * (_limit(form) - np.abs(mu))
+        shared = np.clip(np.nan_to_num(common, posinf=0.0), 0.0, np.maximum(room, 0.0))
+    return shared + np.maximum(mu, 0.0), shared + np.maximum(-mu, 0.0)
+
+
+def largest_norm(
+    form: MajorantForm, p: Array, q: Array, kinks: Array | None, slack: float
+) -> float:
+    """Return the largest dual norm of a block, over the points found in the boxes."""
+    X, S = form.X, form.slopes
+    n, P = S.shape
+    top = np.stack([q, p])
+    rows = np.concatenate([adjoint(X, S, p), adjoint(X, S, q)])
+    shares = np.full((2 * P, n), 0.5 * (1.0 + form.leak))
+    if kinks is not None and kinks.shape == (n, 2 * P) and np.isfinite(kinks).all():
+        shares = np.clip(kinks.T, form.leak, 1.0)
+    theta = np.ascontiguousarray(shares * np.repeat(top, P, axis=0))
+    first = form.norm.dual(rows - theta @ X)
+    X = X.view()
+    X.setflags(write=False)  # one compiled version serves both kinds of array
+    squares = np.einsum("ij,ij->i", X, X)
+    order = np.argsort(-first)
+    _tighten(X, squares, rows, top, form.leak, theta, order, form.beta, form.norm.rotates, SWEEPS)
+    norms = np.minimum(first, form.norm.dual(rows - theta @ X))
+    size = float(np.linalg.norm(p) + np.linalg.norm(q))
+    reach = (slack + EPS * float(np.linalg.norm(X))) * size
+    return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
+
+
+def scaled_value(form: MajorantForm | RobustForm, p: Array, q: Array, limit: float) -> float:
+    """Return ``max_t sum_k -h*(-t p_k, t q_k)`` over ``0 <= t <= limit``, less its rounding."""
+    y, loss = form.y, form.loss
+    total = p + q
+    positive = total > 0.0
+    share = np.where(positive, p, 0.0) / np.where(positive, total, 1.0)
+    with np.errstate(divide="ignore"):
+        room = np.where(positive, _limit(form) / total, np.inf)
+
+    def value(t: float) -> float:
+        scaled = t * total
+        below = np.where(p > 0.0, loss.conjugate(loss.clip(-scaled, y), y), 0.0)
+        above = np.where(q > 0.0, loss.conjugate(loss.clip(scaled, y), y), 0.0)
+        terms = share * below + (1.0 - share) * above
+        terms = np.where(positive, terms, loss.conjugate(np.zeros_like(y), y))
+        return -float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
+
+    return best_scale(value, min(limit, 4.0, float(np.min(room))))
+
+
+def _limit(form: MajorantForm | RobustForm) -> Array:
+    """Return the largest sum of the two multipliers of each example."""
+    low, high = form.loss.domain(form.y)
+    return np.broadcast_to(np.maximum(-np.asarray(low), high), form.y.shape)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps):  # type: ignore[no-untyped-def]
+    """Move each row of theta in its box to lower ``||row - X'theta||_dual``.
+
+    Coordinate descent on ``||e||^2 / 2`` with ``e = r = row - X'theta`` or, in the linf norm,
+    ``e = soft(r + u, level)``, and u following e every few sweeps: the method of multipliers for
+    ``|r| <= level``. A block is left when its norm is within reach of what any theta could have,
+    or below what some other block cannot help having.
+    """
+    n, d = X.shape
+    P = rows.shape[0] // 2
+    level = beta
+    r, e, u = np.empty(d), np.empty(d), np.empty(d)
+    kept = np.empty(n)
+    for b in order:
+        box = top[b // P]
+        r[:] = rows[b]
+        for i in range(n):
+            if theta[b, i] != 0.0:
+                for j in range(d):
+                    r[j] -= theta[b, i] * X[i, j]
+        u[:] = 0.0
+        least = np.inf
+        for sweep in range(sweeps):
+            length = 0.0
+            for j in range(d):
+                length = length + r[j] * r[j] if euclidean else max(length, abs(r[j]))
+                e[j] = r[j]
+                if not euclidean:
+                    e[j] += u[j]
+                    e[j] = np.sign(e[j]) * max(abs(e[j]) - level, 0.0)
+            if euclidean:
+                length = np.sqrt(length)
+            if length < least:
+                least = length
+                kept[:] = theta[b]
+            if length <= level * (1.0 + NEAR):
+                break
+            size = 0.0
+            for j in range(d):
+                size += e[j] * e[j] if euclidean else abs(e[j])
+            if euclidean:
+                size = np.sqrt(size)
+            if size > 0.0:
+                reach = 0.0  # of the support function at e: what no theta can undercut
+                for j in range(d):
+                    reach += rows[b, j] * e[j]
+                for i in range(n):
+                    t = 0.0
+                    for j in range(d):
+                        t += X[i, j] * e[j]
+                    reach -= box[i] * max(t, leak * t)
+                level = max(level, reach / size)
+            if length <= level * (1.0 + NEAR):
+                break
+            if not euclidean and sweep % EVERY == EVERY - 1:
+                scale = 1.0
+                if sweep == EVERY - 1:
+                    largest = np.max(np.abs(e))
+                    scale = level / largest if largest > 0.0 else 1.0
+                u[:] = e * scale
+            for i in range(n):
+                high = box[i]
+                if high == 0.0 or squares[i] == 0.0:
+                    continue
+                slope = 0.0
+                for j in range(d):
+                    t = r[j]
+                    if not euclidean:
+                        t += u[j]
+                        t = t - level if t > level else (t + level if t < -level else 0.0)
+                    slope += X[i, j] * t
+                new = min(max(theta[b, i] + slope / squares[i], leak * high), high)
+                change = new - theta[b, i]
+                if change != 0.0:
+                    theta[b, i] = new
+                    for j in range(d):
+                        r[j] -= change * X[i, j]
+        theta[b] = kept

@@ -1,0 +1,205 @@
+"""The networks that a user receives: prediction, saving; the one of two layers, with export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.checks import ProblemError, real_array
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from convexnn.contract.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What every network can do that knows its output and, as a field, the `classes` it names.
+
+    The labels of `classes` are, of one output, what a negative and a positive one stand for; of
+    several, what the largest stands for. None for regression.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def classes(self) -> NDArray[Any] | None:
+            """Return the labels, None for regression."""
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the network's output on each example."""
+        raise NotImplementedError
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the predicted label of each example, or the output itself for regression.
+
+        Parameters
+        ----------
+        X : array
+            Examples, as `decision_function` takes them.
+
+        Returns
+        -------
+        array of shape (n,); (n, k) for k real targets
+        """
+        output = self.decision_function(X)
+        if self.classes is None:
+            return output
+        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
+        labels: NDArray[Any] = self.classes[index]
+        return labels
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the network to a ``.npz`` file, without pickle.
+
+        Parameters
+        ----------
+        path : path
+        """
+        from convexnn.contract.files import write_npz
+
+        arrays, numbers = {}, {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                arrays[f.name] = value
+            elif value is not None:
+                numbers[f.name] = value
+        arrays["meta"] = np.array(json.dumps({"kind": type(self).__name__, **numbers}))
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Network
+            Of the class that it is called on.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else.
+        """
+        from convexnn.contract.files import read_npz
+
+        arrays, meta = read_npz(path, cls.__name__)
+        return cls(**arrays, **meta)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayerNetwork(Network):
+    """``f(x) = sum_j alpha_j act(u_j'x + b_j) + s'x + c`` with ``act(t) = max(t, leak t)``.
+
+    A gated network has ``1[h_j'x + g_j >= 0] (u_j'x + b_j)`` in the place of ``act``.
+
+    Attributes
+    ----------
+    U : array of shape (d, m)
+        First layer, one neuron a column.
+    alpha : array of shape (m, k)
+        Second layer.
+    bias : array of shape (m,)
+        Offsets of the first layer.
+    leak : float
+    skip : array of shape (d,) or None
+    skip_bias : float
+    gates : array of shape (d, m) or None
+    gates_bias : array of shape (m,) or None
+    classes : array of shape (2,) or (k,), or None
+        Labels that the outputs stand for, see `Network`; None for regression.
+
+    Examples
+    --------
+    >>> net = TwoLayerNetwork(U=np.eye(2), alpha=np.array([[1.0], [-1.0]]), bias=np.zeros(2))
+    >>> net.predict([[3.0, 1.0], [-1.0, 2.0]])
+    array([ 2., -2.])
+    """
+
+    U: Array
+    alpha: Array
+    bias: Array
+    leak: float = 0.0
+    skip: Array | None = None
+    skip_bias: float = 0.0
+    gates: Array | None = None
+    gates_bias: Array | None = None
+    classes: NDArray[Any] | None = None
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the network's output on each row of `X`.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,), or (n, k) for k > 1 outputs
+
+        Raises
+        ------
+        ProblemError
+            If `X` is not a finite matrix with d columns.
+        """
+        X = real_array("X", X, 2)
+        if X.shape[1] != self.U.shape[0]:
+            raise ProblemError(f"X must have {self.U.shape[0]} columns, got shape {X.shape}")
+        hidden = X @ self.U + self.bias
+        if self.gates is None:
+            hidden = np.maximum(hidden, self.leak * hidden)
+        else:
+            offset = 0.0 if self.gates_bias is None else self.gates_bias
+            hidden = hidden * (X @ self.gates + offset >= 0.0)
+        output = hidden @ self.alpha
+        if self.skip is not None:
+            output = output + (X @ self.skip + self.skip_bias)[:, None]
+        result: Array = output[:, 0] if output.shape[1] == 1 else output
+        return result
+
+    def __len__(self) -> int:
+        return int(self.U.shape[1])
+
+    def __repr__(self) -> str:
+        kind = "gated" if self.gates is not None else "ReLU"
+        return f"TwoLayerNetwork({self.U.shape[0]} inputs, {len(self)} {kind} neurons)"
+
+    def to_torch(self) -> Any:
+        """Return an equal ``torch.nn.Module`` in double precision (extra: torch).
+
+        Raises
+        ------
+        ImportError
+            Without PyTorch, naming the extra.
+        """
+        from convexnn.relu.export import to_torch
+
+        return to_torch(self)
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the network's output as an ONNX graph in double precision (extra: onnx).
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        ImportError
+            Without the onnx package, naming the extra.
+        """
+        from convexnn.relu.export import to_onnx
+
+        to_onnx(self, path)

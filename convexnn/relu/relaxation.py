@@ -1,0 +1,361 @@
+"""Lower bounds over all networks, from a convex relaxation of one neuron.
+
+A dual point ``mu`` bounds the optimum of a `NetworkForm` through its largest response,
+
+    R(mu) = max_{||u|| <= 1} mu' act(X u),    act(t) = mean t + half |t|,
+
+with ``mean = (1 + leak) / 2`` and ``half = (1 - leak) / 2``, which is hard. Let ``u`` be random
+on the unit sphere, with mean ``m`` and second moment ``U``. Then
+
+    max(||U x||, |x'm|) <= E |x'u| <= sqrt(x'U x),
+
+on the left as ``|x'u| >= x'u (v'u + w)`` wherever ``||v|| + |w| <= 1``, on the right by Jensen's
+inequality. So, with the positive and negative parts of ``mu``, the response is at most
+
+    mean mu'X m + half sum_i (mu_i+ sqrt(x_i'U x_i) - mu_i- max(||U x_i||, |x_i'm|)),
+
+at its largest over ``U >= m m'`` with ``trace U = 1``: a concave maximum over a small matrix.
+Weak duality bounds it: with ``sqrt(a) <= (a / s + s) / 2``, any ``s > 0`` and any ``v, w`` as above
+leave the maximum of a quadratic over the sphere, which eigenvalues give. What an iterative
+method found is only a choice of ``s, v, w``: none of it needs to be exact.
+
+The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
+pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.functions.norms import L2
+from convexnn.relu.bound import network_bound, repaired, scaled_value
+from convexnn.relu.forms import NetworkForm
+from convexnn.relu.pricing_bound import ROUNDING, closed_form
+
+TINY = 1e-100  # keeps a division by a length that may be 0 finite
+MEMORY = 20  # pairs that L-BFGS remembers
+SHARP = (32.0, 256.0, 2048.0)  # orders of the norms that stand for a maximum, in turn
+SMOOTHING = (1e-1, 1e-2, 1e-3)  # widths of the envelopes of a loss with kinks
+
+
+class Moments(NamedTuple):
+    """A relaxed neuron of size ``||B||^2``: ``U = B B'`` and mean ``||B|| B g / sqrt(1 + g'g)``.
+
+    Attributes
+    ----------
+    B : array of shape (d, d)
+    g : array of shape (d,)
+    """
+
+    B: Array
+    g: Array
+
+
+class Band(NamedTuple):
+    """The ends between which each output of a relaxed neuron lies, and what their slopes need."""
+
+    low: Array
+    high: Array
+    size: float
+    h: Array
+    P: Array
+    N: Array
+    a: Array
+    b: Array
+    on_length: Array
+    on_line: Array
+
+
+def band(X: Array, leak: float, at: Moments, sharp: float = np.inf) -> Band:
+    """Return the least and the largest outputs of a relaxed neuron.
+
+    A finite `sharp` takes a norm of that order in place of a maximum, which is smooth.
+    """
+    B, g = at
+    size = max(float(np.linalg.norm(B)), TINY)
+    h = g / np.sqrt(1.0 + g @ g)
+    P = X @ B
+    N = P @ B.T
+    a = np.sqrt(np.einsum("ij,ij->i", P, P)) + TINY
+    b = np.sqrt(np.einsum("ij,ij->i", N, N)) + TINY
+    mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
+    line = size * (P @ h)
+    flat = np.abs(line)
+    most = np.maximum(b, flat)
+    if sharp == np.inf:
+        on_length, on_line = (b >= flat).astype(np.float64), (b < flat).astype(np.float64)
+    else:
+        root = (np.power(b / most, sharp) + np.power(flat / most, sharp)) ** (1.0 / sharp)
+        on_length = np.power(b / (most * root), sharp - 1.0)
+        on_line = np.power(flat / (most * root), sharp - 1.0)
+        most = most * root
+    low, high = mean * line + half * most, mean * line + half * size * a
+    return Band(low, high, size, h, P, N, a, b, on_length, on_line * np.sign(line))
+
+
+def pull_back(X: Array, leak: float, at: Moments, of: Band, low: Array, high: Array) -> Moments:
+    """Return the slope in the moments of ``low'of.low + high'of.high``."""
+    B, g = at
+    mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
+    q = X.T @ (mean * (low + high) + half * low * of.on_line)
+    low = low * of.on_length
+    unit = of.N / of.b[:, None]
+    inner = of.size * float(q @ (B @ of.h))
+    along = (inner + half * of.size * float(high @ of.a)) / of.size**2
+    dB = of.size * np.outer(q, of.h) + along * B
+    left = (half * of.size * high / of.a)[:, None] * of.P + (half * low)[:, None] * (unit @ B)
+    dB += X.T @ left + (half * low * unit.T) @ of.P
+    dh = of.size * (B.T @ q)
+    root = np.sqrt(1.0 + g @ g)
+    return Moments(dB, (dh - of.h * float(of.h @ dh)) / root)
+
+
+def response_bound(X: Array, mu: Array, leak: float = 0.0, *, iterations: int = 200) -> float:
+    """Return an upper bound on ``max_{||u||_2 <= 1} mu' act(X u)``, ``act(t) = max(t, leak t)``.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    mu : array of shape (n,)
+    leak : float, default 0.0
+        In [0, 1).
+    iterations : int, default 200
+        Of the search for multipliers; any number gives a valid bound.
+
+    Returns
+    -------
+    float
+        At most ``sqrt(sum c) ||diag(c)^(1/2) X||`` and ``sum_i c_i ||x_i||``, where
+        ``c = max(mu, 0) + leak max(-mu, 0)``.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> round(response_bound(X, np.array([1.0, 1.0])), 6)
+    1.414214
+    """
+    if not np.isfinite(mu).all():
+        return np.inf
+    return _remembered(X.tobytes(), X.shape[1], mu.tobytes(), leak, iterations)
+
+
+@lru_cache(maxsize=16)
+def _remembered(data: bytes, d: int, multipliers: bytes, leak: float, iterations: int) -> float:
+    """Bound once what is asked again with every network that is certified."""
+    X, mu = np.frombuffer(data).reshape(-1, d), np.frombuffer(multipliers)
+    lengths = L2().value(X)
+    length, size = float(np.max(lengths, initial=0.0)), float(np.max(np.abs(mu), initial=0.0))
+    if length == 0.0 or size == 0.0:
+        return 0.0
+    kept = lengths > 0.0
+    X, mu = X[kept] / length, mu[kept] / size
+    closed = closed_form(X, mu, leak, l1=False)
+    at = worst_moments(X, mu, leak, iterations)
+    best = min(certified(X, mu, leak, at, sharp) for sharp in SHARP)
+    return length * size * min(best, closed) * (1.0 + ROUNDING)
+
+
+def relaxed_bound(
+    form: NetworkForm,
+    mu: Array,
+    *,
+    iterations: int = 200,
+    slack: float = 0.0,
+    skip_size: float = 0.0,
+) -> float:
+    """Return a lower bound on the optimum over all networks; -inf where `mu` is not finite.
+
+    Parameters
+    ----------
+    form : NetworkForm
+        In the l1 norm the bound holds as the l1 ball is inside the l2 ball.
+    mu : array of shape (n,)
+        Any guess.
+    iterations : int, default 200
+        Of `response_bound`.
+    slack : float, default 0.0
+        Frobenius norm of the part of the data that ``form.X`` leaves out.
+    skip_size : float, default 0.0
+        Length of the free linear part at hand, the scale on which ``X' mu = 0`` must hold.
+
+    Returns
+    -------
+    float
+        Never below `network_bound`.
+    """
+    crude = network_bound(form, mu, slack=slack, skip_size=skip_size)
+    if crude == -np.inf:
+        return crude
+    mu, allowance = repaired(form, mu, skip_size)
+    each = form.spread(mu)
+    limit = max(
+        response_bound(form.X, side, form.leak, iterations=iterations) for side in (each, -each)
+    )
+    limit = (limit + slack * float(np.linalg.norm(mu))) * (1.0 + ROUNDING)
+    value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
+    return max(crude, value - allowance)
+
+
+def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
+    """Return a dual point whose `relaxed_bound` is no lower than that of `mu`, often much higher.
+
+    Solves, over sizes ``||B||^2`` and moments of one relaxed neuron of each sign, the program
+
+        minimise sum_i min {l(z; y_i) : low_i <= z - x_i's <= high_i} + beta (||B||^2 + ||C||^2)
+
+    by L-BFGS; its slope is the point. Its optimum is the best bound that the relaxation gives.
+
+    Parameters
+    ----------
+    form : NetworkForm
+    mu : array of shape (n,)
+        Any guess.
+    iterations : int, default 500
+        Each takes ``O(n d^2)``. Any number gives a point that is no worse.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> from convexnn.losses import Squared
+    >>> from convexnn.norms import L2
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> form = NetworkForm(X, np.abs(X[:, 0]), Squared(), L2(), 1.0, 0.0, False, None)
+    >>> bool(relaxed_bound(form, improve(form, form.y)) > relaxed_bound(form, form.y))
+    True
+    """
+    found = relaxed_training(form, iterations)
+    guesses = [mu, found, -form.loss.gradient(np.zeros_like(form.y), form.y)]
+    if mu.shape == form.y.shape and np.isfinite(mu).all():
+        guesses.append(0.5 * (mu + found))
+    values = [relaxed_bound(form, guess) for guess in guesses]
+    return guesses[int(np.argmax(values))]
+
+
+def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.inf) -> float:
+    """Return an upper bound on the response from multipliers that the moments suggest."""
+    d = X.shape[1]
+    mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
+    of = band(X, leak, at, sharp)
+    lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
+    s = np.maximum(of.a / of.size, 1e-6 * lengths + TINY)
+    share = 1.0 / (of.on_length + np.abs(of.on_line))  # so that ||v|| + |w| <= 1
+    v, w = (share * of.on_length / of.b)[:, None] * of.N, share * of.on_line
+    plus, minus = np.maximum(mu, 0.0), np.maximum(-mu, 0.0)
+    left = (0.5 * half * plus / s)[:, None] * X - (half * minus)[:, None] * v
+    Q = X.T @ left
+    Q = 0.5 * (Q + Q.T)
+    q = X.T @ (mean * mu - half * minus * w)
+    constant = 0.5 * half * float(plus @ s)
+    size = half * float(plus @ (np.square(lengths) / s + s) + minus @ lengths)
+    size += float(np.abs(mu) @ lengths)
+    value = constant + on_sphere(Q, q) + d * ROUNDING * size
+    return max(float(value), 0.0)
+
+
+def on_sphere(Q: Array, q: Array) -> float:
+    """Return an upper bound on ``max_{||u|| = 1} u'Q u + q'u``, tight up to rounding.
+
+    Any ``t`` above the eigenvalues of Q gives one, ``t + q'(t I - Q)^-1 q / 4``.
+    """
+    values, vectors = np.linalg.eigh(Q)
+    root = 0.5 * (vectors.T @ q)
+    below, length = values[-1] - values, float(np.linalg.norm(q))
+    if length <= TINY:
+        return float(values[-1]) + length
+    low, high = 1e-9 * length, length
+    for _ in range(60):  # at the minimiser the squares of root / (t - values) sum to 1
+        middle = np.sqrt(low * high)
+        if np.sum(np.square(root / (middle + below))) > 1.0:
+            low = middle
+        else:
+            high = middle
+    return float(values[-1] + high + np.sum(np.square(root) / (high + below)))
+
+
+def worst_moments(X: Array, mu: Array, leak: float, iterations: int) -> Moments:
+    """Return moments of about the largest relaxed response."""
+    d = X.shape[1]
+    low, high = np.minimum(mu, 0.0), np.maximum(mu, 0.0)
+
+    def loss(flat: Array, sharp: float) -> tuple[float, Array]:
+        at = Moments(flat[d:].reshape(d, d), flat[:d])
+        of = band(X, leak, at, sharp)
+        value = float(low @ of.low + high @ of.high) / of.size**2
+        slope = pull_back(X, leak, at, of, low, high)
+        dB = (slope.B - 2.0 * value * at.B) / of.size**2
+        return -value, -np.concatenate([slope.g / of.size**2, dB.ravel()])
+
+    flat = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
+    for sharp in SHARP:
+        flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP))
+    return Moments(flat[d:].reshape(d, d), flat[:d])
+
+
+def relaxed_training(form: NetworkForm, iterations: int) -> Array:
+    """Return minus the slope of the loss at about the optimum of the relaxed training program."""
+    X, y, leak = form.X, form.y, form.leak
+    d = X.shape[1]
+    length = float(np.max(L2().value(X), initial=0.0)) or 1.0
+    X, beta = X / length, form.beta / length
+    free = d if form.skip else 0
+    sizes = [d, d * d, d, d * d, free]
+    ends = np.cumsum(sizes)[:-1]
+    lowest = -form.loss.conjugate(np.zeros_like(y), y)
+    slopes = np.zeros_like(y)
+
+    def smooth(z: Array, width: float) -> tuple[Array, Array]:
+        if width == 0.0:
+            return form.loss.value(z, y), form.loss.gradient(z, y)
+        near = form.loss.prox(z, y, width)
+        slope = (z - near) / width
+        return form.loss.value(near, y) + 0.5 * width * np.square(slope), slope
+
+    def objective(flat: Array, width: float, sharp: float) -> tuple[float, Array]:
+        g, B, h, C, s = np.split(flat, ends)
+        plus, minus = Moments(B.reshape(d, d), g), Moments(C.reshape(d, d), h)
+        up, down = band(X, leak, plus, sharp), band(X, leak, minus, sharp)
+        line = X @ s if free else 0.0
+        at_low, slope_low = smooth(form.pooled(up.low - down.high) + line, width)
+        at_high, slope_high = smooth(form.pooled(up.high - down.low) + line, width)
+        above, under = slope_low > 0.0, slope_high < 0.0
+        loss = np.sum(np.where(above, at_low, np.where(under, at_high, lowest)))
+        low = np.where(above, slope_low, 0.0)
+        high = np.where(under & ~above, slope_high, 0.0)
+        slopes[:] = low + high
+        low, high = form.spread(low), form.spread(high)
+        to_plus = pull_back(X, leak, plus, up, low, high)
+        to_minus = pull_back(X, leak, minus, down, -high, -low)
+        gradient = [to_plus.g, (to_plus.B + 2.0 * beta * plus.B).ravel()]
+        gradient += [to_minus.g, (to_minus.B + 2.0 * beta * minus.B).ravel()]
+        gradient += [X.T @ (low + high)] * bool(free)
+        return float(loss) + beta * (up.size**2 + down.size**2), np.concatenate(gradient)
+
+    kinks = not np.isfinite(form.loss.curvature)
+    widths = SMOOTHING if kinks else (0.0,) * len(SHARP)
+    unit = np.concatenate([np.zeros(d), np.eye(d).ravel()] * 2 + [np.zeros(free)])
+    starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
+    flat = min(starts, key=lambda start: objective(start, widths[0], SHARP[0])[0])
+    for width, sharp in zip(widths, SHARP, strict=True):
+        smoothed = partial(objective, width=width, sharp=sharp)
+        flat = descend(smoothed, flat, iterations // len(SHARP))
+        smoothed(flat)
+    return -slopes
+
+
+def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
+    """Return where L-BFGS arrives from `start`."""
+    from scipy.optimize import minimize
+
+    options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
+    found: Array = minimize(  # type: ignore[call-overload]  # the stubs reject jac=True
+        loss, start, jac=True, method="L-BFGS-B", options=options
+    ).x
+    return found

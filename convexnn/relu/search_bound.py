@@ -1,0 +1,29 @@
+"""Bounds and words for programs over patterns that are too many to list."""
+
+from __future__ import annotations
+
+from convexnn.relu.bound import lower_bound, network_bound
+from convexnn.relu.forms import Dual, NetworkForm
+from convexnn.relu.relaxation import relaxed_bound
+
+
+def searched_bound(
+    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> float:
+    """Return a lower bound over all patterns that are too many to list."""
+    bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
+    if dual.outer is None:
+        return bound
+    return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
+
+
+def near_found(
+    form: NetworkForm, objective: float, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> str:
+    """Say how near an objective is to the optimum over the patterns that a search has found."""
+    if dual.matrix is None:
+        return ""
+    found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=skip_size)
+    gap = (objective - found) / max(1.0, abs(objective))
+    what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
+    return f"; {what} the {dual.matrix.shape[1]:,} found by search"

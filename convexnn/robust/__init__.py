@@ -1,0 +1,1 @@
+"""Networks against an adversary: forms, bounds, attacks, exact robustness."""

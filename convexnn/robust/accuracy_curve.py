@@ -1,0 +1,130 @@
+"""Robust accuracy against the radius, for one network or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.optional import need
+from convexnn.robust.accuracy import Robustness, robustness
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from convexnn.contract.arrays import Array
+    from convexnn.relu.network import TwoLayerNetwork
+
+KINDS = ("clean", "fgsm", "pgd", "attacked", "exact", "certified")
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessCurve:
+    """Accuracies along radii.
+
+    Attributes
+    ----------
+    radii : array of shape (r,)
+    found : dict of str to tuple of Robustness
+        One a radius, by the network's name.
+    """
+
+    radii: Array
+    found: dict[str, tuple[Robustness, ...]]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Return one row per network and radius as a pandas data frame (extra: compare)."""
+        rows = [
+            {"network": name, "radius": radius} | {kind: getattr(one, kind) for kind in KINDS}
+            for name, along in self.found.items()
+            for radius, one in zip(self.radii, along, strict=True)
+        ]
+        frame: pd.DataFrame = need("pandas", "compare").DataFrame(rows)
+        return frame
+
+    def __str__(self) -> str:
+        return str(self.frame.to_string(index=False))
+
+    __repr__ = __str__
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what is attacked and what is certified against the radius (extra: plot).
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib axes
+            The true accuracy lies in the band of each network; at radius 0 it is the clean one.
+        """
+        if ax is None:
+            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 4))[1]
+        for name, along in self.found.items():
+            attacked = [one.attacked for one in along]
+            certified = [one.certified for one in along]
+            (line,) = ax.plot(self.radii, attacked, marker="o", ms=3, label=f"{name}: attacked")
+            color = line.get_color()
+            ax.plot(self.radii, certified, ls="--", color=color, label=f"{name}: certified")
+            ax.fill_between(self.radii, certified, attacked, color=color, alpha=0.2)
+            ax.axhline(along[0].clean, ls=":", color=color, label=f"{name}: clean")
+        ax.set(xlabel=f"{next(iter(self.found.values()))[0].norm} radius", ylabel="accuracy")
+        ax.grid(alpha=0.3)
+        ax.legend()
+        return ax
+
+
+def robustness_curve(
+    networks: TwoLayerNetwork | Mapping[str, TwoLayerNetwork],
+    X: ArrayLike,
+    y: ArrayLike,
+    radii: Sequence[float],
+    *,
+    norm: str = "linf",
+    **settings: Any,
+) -> RobustnessCurve:
+    """Measure `convexnn.robustness` at each radius.
+
+    Parameters
+    ----------
+    networks : TwoLayerNetwork or dict of str to TwoLayerNetwork
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    radii : sequence of float
+        ``>= 0``.
+    norm : {"linf", "l2", "l1"}, default "linf"
+    **settings
+        Of `convexnn.robustness`.
+
+    Returns
+    -------
+    RobustnessCurve
+
+    Raises
+    ------
+    ProblemError
+        As `convexnn.robustness`, or if there is no network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import convexnn as cx
+    >>> net = cx.TwoLayerNetwork(np.eye(2), np.ones((2, 1)), np.zeros(2), classes=np.array([0, 1]))
+    >>> cx.robustness_curve(net, [[1.0, 1.0], [1.0, -3.0]], [1, 1], [0.0, 1.5]).frame["certified"]
+    0    1.0
+    1    0.0
+    Name: certified, dtype: float64
+    """
+    named = dict(networks) if isinstance(networks, Mapping) else {"network": networks}
+    if not named:
+        raise ProblemError("networks must hold at least one network")
+    steps = real_array("radii", radii, 1)
+    found = {
+        name: tuple(robustness(one, X, y, radius=float(r), norm=norm, **settings) for r in steps)
+        for name, one in named.items()
+    }
+    return RobustnessCurve(steps, found)

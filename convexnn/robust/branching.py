@@ -1,0 +1,85 @@
+"""Whether a two-layer classifier keeps its label on a whole ball: exact, by branch and bound.
+
+Only the chords of a `Relaxation` lose anything, so only their neurons are branched on. In a
+branch ``t >= 0`` the term ``-max(t, 0)`` is at least ``lam t`` for all lam <= -1, in a branch
+``t <= 0`` for all lam >= 0: a slope beyond the neuron's own is the multiplier of the branch's
+constraint. Hence the bound of `margin_bounds` serves for every branch, in every norm, and remains
+sound in floating point (for such multipliers in verification, Wang et al. 2021, "beta-CROWN").
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convexnn.robust.attacks import STEP, Search
+from convexnn.robust.margin_bounds import STEPS, Slopes, ascend
+from convexnn.robust.rectified import correct, inside
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
+    from convexnn.relu.network import TwoLayerNetwork
+    from convexnn.robust.margin_bounds import Relaxation
+
+EFFORT = (STEPS, 10 * STEPS, 100 * STEPS)
+
+
+def keeps_label(
+    network: TwoLayerNetwork, X: Array, relaxed: Relaxation, i: int, end: float
+) -> bool | None:
+    """Tell whether example `i` keeps its label in the whole ball; None if undecided.
+
+    A relaxed minimiser, and a descent from it, are tried on the network itself.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+    X : array of shape (n, d)
+    relaxed : Relaxation
+        Of these examples.
+    i : int
+    end : float
+        When to give up, by ``time.monotonic()``.
+
+    Returns
+    -------
+    bool or None
+        True by bounds that cover the ball, False by a point of the ball. A worst margin of zero
+        up to rounding may remain undecided, whatever the time.
+    """
+    center, W = relaxed.ranges.center[i], relaxed.form.W
+    x, side = X[i : i + 1], relaxed.side[i : i + 1]
+    radius, norm = relaxed.radius, relaxed.norm
+    search = Search(relaxed.form, x, side, radius, norm)
+    order = count()
+    heap = [(-np.inf, next(order), Slopes.of(relaxed, i), relaxed.chord[i])]
+    while heap:
+        if time.monotonic() > end:
+            return None
+        above, _, lines, chords = heapq.heappop(heap)
+        for steps in EFFORT:
+            bound, value, shift = ascend(relaxed, i, lines, steps)
+            if bound > 0.0 or value <= 0.0:
+                break
+        if bound > 0.0:
+            continue
+        lower = search.descend(shift[None], STEP * radius, STEPS)
+        points = inside(x, np.vstack([x + shift, x + lower]), radius, norm)
+        if not correct(side * network.decision_function(points), side).all():
+            return False
+        if not chords.any():
+            return None
+        t = center + W @ shift
+        lost = -np.maximum(t, 0.0) - np.where(chords, lines.low, 0.0) * t - lines.offset
+        j = int(np.argmax(np.where(chords, lost, -np.inf)))
+        rest = chords.copy()
+        rest[j] = False
+        for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
+            child = Slopes(*(a.copy() for a in lines))
+            child.offset[j], child.low[j], child.high[j] = 0.0, low, high
+            heapq.heappush(heap, (max(above, bound), next(order), child, rest))
+    return True

@@ -1,0 +1,328 @@
+"""The canonical form of adversarially robust training: what an adversary can do, bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from convexnn.functions.norms import DUAL, NORMS, Norm
+from convexnn.relu.forms import NetworkForm, worst_prediction
+from convexnn.robust.ball_kernels import CODES, edges
+from convexnn.robust.least_margins import Balls, least_margins
+from convexnn.robust.rectified import inside
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array, BoolArray
+    from convexnn.functions.losses import Loss
+    from convexnn.relu.forms import Neurons
+
+INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
+SWEEPS = 3  # over the slopes of an example
+HALVINGS = 40  # of an interval of slopes
+
+
+class RobustDual(NamedTuple):
+    """Dual point of a robust program.
+
+    Attributes
+    ----------
+    mu : array of shape (n,)
+        ``p - q``, the multipliers of each output's lower bound less those of the upper one; over
+        all patterns those of the outputs on the attacked examples.
+    common : array of shape (n,)
+        ``min(p, q)``; zeros for a loss of margins.
+    attack : array of shape (n, d)
+        A perturbation of each example, within the ball.
+    left, right : array of shape (n, m)
+        Multipliers of ``r - a`` and of ``r + a`` in each slack; over all patterns m is 0.
+    """
+
+    mu: Array
+    common: Array
+    attack: Array
+    left: Array
+    right: Array
+
+
+class RobustForm(NamedTuple):
+    """Minimise ``sum_k h(low_k, up_k; y_k) + beta (sum_p ||v_p|| + sum_p ||w_p||)``.
+
+    For every perturbation of ``x_k`` in a ball of this radius the output is between ``low`` and
+    ``up``: with any slopes ``S`` in [0, 1], ``q_k = sum_p S_kp v_p - sum_p S_kp w_p`` and, for each
+    neuron, ``a = x_k'v_p`` and ``r = radius ||v_p||_*``,
+
+        low_k = x_k'q_k - radius ||q_k||_* - sum over w of max(S (r - a), (1 - S) (r + a))
+        up_k  = x_k'q_k + radius ||q_k||_* + sum over v of max(S (r - a), (1 - S) (r + a))
+
+    as ``S t <= max(t, 0) <= S t + max(S (r - a), (1 - S)(r + a))`` where ``|t - a| <= r``. Patterns
+    are the slopes 0 and 1. ``h`` is the largest loss between the two, as in `MajorantForm`. With
+    `cones`, for patterns, the last sums are constrained to be 0: then no ball is cut by a
+    neuron's hyperplane, and ``h`` is exact.
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+    slopes : array of shape (n, m)
+        Those of the neurons V before those of W.
+    added : int
+        Number of the neurons V.
+    loss : Loss
+        Even in ``z - y`` unless it is a classification loss.
+    beta : float
+    radius : float
+    ball : {"linf", "l2", "l1"}
+        Norm of the perturbations; that of the slopes, ``||.||_*``, is its dual.
+    moved : array of bool, shape (d,)
+        The columns that the adversary may change; ``||.||_*`` is over these.
+    cones : bool
+    """
+
+    X: Array
+    y: Array
+    slopes: Array
+    added: int
+    loss: Loss
+    beta: float
+    radius: float
+    ball: str
+    moved: BoolArray
+    cones: bool
+
+    @property
+    def blocks(self) -> int:
+        """Return the number m of penalised blocks."""
+        return int(self.slopes.shape[1])
+
+    @property
+    def norm(self) -> Norm:
+        """Return the norm of the penalty."""
+        return NORMS["l2"]
+
+    @property
+    def signs(self) -> Array:
+        """Return 1 for each neuron that adds to the output, -1 for those that subtract."""
+        return np.where(np.arange(self.blocks) < self.added, 1.0, -1.0)
+
+    def over(self, matrix: BoolArray) -> RobustForm:
+        """Return the program over patterns, each with a neuron of either sign."""
+        slopes = np.hstack([matrix, matrix]).astype(np.float64)
+        return self._replace(slopes=slopes, added=matrix.shape[1])
+
+    def reach(self, rows: Array) -> Array:
+        """Return ``radius ||.||_*`` of each row."""
+        result: Array = self.radius * DUAL[self.ball].value(rows[:, self.moved])
+        return result
+
+    def slacks(self, weights: Array) -> Array:
+        """Return ``max(S (r - a), (1 - S) (r + a))`` of neurons given one a column, (n, m)."""
+        a, r = self.X @ weights, self.reach(weights.T)
+        return np.maximum(self.slopes * (r - a), (1.0 - self.slopes) * (r + a))
+
+    def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
+        """Return ``low`` and ``up``."""
+        weights = np.hstack([neurons.V, neurons.W])
+        q = (self.slopes * self.signs) @ weights.T
+        z, spread = np.einsum("ij,ij->i", self.X, q), self.reach(q)
+        slacks = self.slacks(weights)
+        return (
+            z - spread - slacks[:, self.added :].sum(axis=1),
+            z + spread + slacks[:, : self.added].sum(axis=1),
+        )
+
+    def worst_attack(self, slopes: Array) -> Array:
+        """Return the perturbations that go the farthest along each row's slopes."""
+        attack = np.zeros_like(slopes)
+        if not self.moved.any():
+            return attack
+        inside = np.ascontiguousarray(-slopes[:, self.moved])
+        steps = np.zeros_like(inside)
+        edges(inside, self.radius, CODES[self.ball], steps)
+        attack[:, self.moved] = steps
+        return attack
+
+    def objective(self, neurons: Neurons) -> float:
+        """Return the program's value, without its cones."""
+        z = worst_prediction(self.loss, self.y, *self.bounds(neurons))
+        return float(self.loss.value(z, self.y).sum()) + self.penalty(neurons)
+
+    def penalty(self, neurons: Neurons) -> float:
+        """Return ``beta (sum_p ||v_p|| + sum_p ||w_p||)``."""
+        size = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
+        return self.beta * float(size)
+
+    def violation(self, neurons: Neurons) -> float:
+        """Return how far the cones are left, relative to the largest activation; 0 without."""
+        if not self.cones:
+            return 0.0
+        weights = np.hstack([neurons.V, neurons.W])
+        worst = float(np.max(self.slacks(weights), initial=0.0))
+        largest = float(np.max(np.abs(self.X @ weights), initial=0.0))
+        return worst / largest if worst > 0.0 and largest > 0.0 else float(worst > 0.0)
+
+
+class RobustNetworkForm(NamedTuple):
+    """The robust training problem of networks of any width: the engine finds the slopes.
+
+    Attributes
+    ----------
+    program : RobustForm
+        Without neurons.
+    """
+
+    program: RobustForm
+
+    @property
+    def X(self) -> Array:
+        """Return the examples."""
+        return self.program.X
+
+    def attacked(self, attack: Array) -> NetworkForm:
+        """Return plain training on the examples as perturbed: its optimum is a lower bound."""
+        program = self.program
+        there, X = program.moved, program.X
+        steps = NORMS[program.ball].project(attack[:, there], program.radius * INSIDE)
+        moved = X.copy()
+        if there.any():
+            start = X[:, there]
+            moved[:, there] = inside(start, start + steps, program.radius, program.ball)
+        return NetworkForm(
+            moved, program.y, program.loss, program.norm, program.beta, 0.0, False, None
+        )
+
+    def plain(self) -> NetworkForm:
+        """Return training without an adversary."""
+        return self.attacked(np.zeros_like(self.program.X))
+
+    def touching(self, neurons: Neurons) -> RobustForm:
+        """Return the majorant that touches at a network: the best bound found on its worst case.
+
+        The upper bound of a neuron is the chord over its ball, the best there is. The slopes of
+        lower bounds are the maximiser of a concave function, by coordinate ascent.
+        """
+        program = self.program
+        weights = np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
+        added = neurons.V.shape[1]
+        slopes = np.empty((len(program.X), len(weights)))
+        _touch(
+            program.X,
+            program.y > 0.0,
+            program.loss.classification,
+            weights,
+            added,
+            program.reach(weights),
+            np.flatnonzero(program.moved),
+            program.radius,
+            CODES[program.ball],
+            slopes,
+        )
+        return program._replace(slopes=slopes, added=added)
+
+    def objective(self, neurons: Neurons) -> float:
+        """Return a bound on the network's worst case plus its penalty; of small ones its value."""
+        program = self.touching(neurons)
+        low, up = program.bounds(neurons)
+        balls = Balls(program.X, program.moved, program.radius, program.ball)
+        weights, sign, y = np.hstack([neurons.V, neurons.W]), program.signs, program.y
+        if program.loss.classification:
+            enough = 1.0 if np.isinf(program.loss.curvature) else np.inf  # of a hinge's margin
+            least = y * least_margins(balls, weights, sign, y, enough)
+            low, up = np.maximum(low, least), np.minimum(up, least)
+        else:
+            one = np.ones_like(y)
+            low = np.maximum(low, least_margins(balls, weights, sign, one))
+            up = np.minimum(up, -least_margins(balls, weights, sign, -one))
+        z = worst_prediction(program.loss, y, low, up)
+        return float(program.loss.value(z, y).sum()) + program.penalty(neurons)
+
+
+@njit(cache=True)
+def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-def]
+    """Return the slope in alpha of ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
+    slope = 0.0
+    for j in range(len(x)):
+        slope += x[j] * v[j]
+    part = 0.0
+    if kind == 0:
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            part += v[j] if t > 0.0 else (-v[j] if t < 0.0 else abs(v[j]))
+    elif kind == 1:
+        size = 0.0
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            size += t * t
+            part += t * v[j]
+        part = part / np.sqrt(size) if size > 0.0 else 0.0
+    else:
+        largest = -1.0
+        for j in moved:
+            t = q[j] + alpha * v[j]
+            if abs(t) > largest:
+                largest = abs(t)
+                part = v[j] if t > 0.0 else -v[j]
+    return slope - radius * part
+
+
+@njit(cache=True)
+def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
+    """Return the alpha in [0, 1] that maximises ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
+    left, right = 0.0, 1.0
+    if _steepness(x, q, v, 0.0, moved, radius, kind) <= 0.0:
+        return 0.0
+    if _steepness(x, q, v, 1.0, moved, radius, kind) >= 0.0:
+        return 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (left + right)
+        if _steepness(x, q, v, middle, moved, radius, kind) > 0.0:
+            left = middle
+        else:
+            right = middle
+    return 0.5 * (left + right)
+
+
+@njit(cache=True)
+def _touch(X, positive, margins, weights, added, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
+    """Fill the slopes at which a network's bounds are the best found.
+
+    Neurons that a ball does not cut have their own slope. Of those that it does, the ones that
+    lower the margin have the chord, and so have all where both sides of the output count.
+    """
+    n, d = X.shape
+    m = len(weights)
+    q = np.empty(d)
+    free = np.empty(m, np.bool_)
+    for k in range(n):
+        x = X[k]
+        q[:] = 0.0
+        for p in range(m):
+            a = 0.0
+            for j in range(d):
+                a += x[j] * weights[p, j]
+            r = reach[p]
+            adds = (p < added) == positive[k]
+            free[p] = margins and adds and abs(a) < r
+            if abs(a) >= r or free[p]:
+                slopes[k, p] = 1.0 if a > 0.0 else 0.0
+            else:
+                slopes[k, p] = (a + r) / (2.0 * r)
+            share = slopes[k, p] if adds else -slopes[k, p]
+            for j in range(d):
+                q[j] += share * weights[p, j]
+        for _ in range(SWEEPS):
+            changed = False
+            for p in range(m):
+                if not free[p]:
+                    continue
+                old = slopes[k, p]
+                for j in range(d):
+                    q[j] -= old * weights[p, j]
+                new = _ascend(x, q, weights[p], moved, radius, kind)
+                for j in range(d):
+                    q[j] += new * weights[p, j]
+                slopes[k, p] = new
+                changed = changed or abs(new - old) > 1e-6
+            if not changed:
+                break

@@ -1,0 +1,175 @@
+"""Lower bounds of a two-layer classifier's margin over a ball, sound in floating point.
+
+A neuron's term ``+-max(t, 0)`` of the margin is at least a line on the range [l, u] of t, or all
+lines with slopes in an interval: a neuron that no point of the ball turns is linear itself;
+``max(t, 0) >= lam t`` for every lam in [0, 1]; ``-max(t, 0)`` is at least the chord
+``-u (t - l) / (u - l)``. For all slopes in their intervals and c the pre-activations at the
+example,
+
+    margin >= base + lam'c - radius ||q + W'lam||_*,
+
+which is concave in lam. Its largest value is that of the convex relaxation over the ball; a
+primal-dual iteration approaches both (Chambolle & Pock 2011), and every lam on its way is sound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from convexnn.functions.norms import DUAL
+from convexnn.robust.ball_kernels import CODES
+from convexnn.robust.ball_kernels import ascend as ascend_one
+from convexnn.robust.rectified import ranges
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array, BoolArray
+    from convexnn.robust.rectified import Ranges, Rectified
+
+STEPS = 200
+
+
+class Relaxation(NamedTuple):
+    """What bounds the margin of each example over its ball.
+
+    Attributes
+    ----------
+    form : Rectified
+    ranges : Ranges
+    radius : float
+    norm : str
+    side : array of shape (n,)
+    straight : array of shape (n,)
+        Linear part of the margin at the example.
+    offset : array of shape (n, m)
+        Value of each neuron's line at ``t = 0``.
+    low, high : arrays of shape (n, m)
+        Interval of each neuron's slopes.
+    chord : array of bool, shape (n, m)
+        Where the line is a chord: the terms that the relaxation loses.
+    allowance : array of shape (n,)
+        What rounding may do to a bound with slopes in [-1, 1].
+    """
+
+    form: Rectified
+    ranges: Ranges
+    radius: float
+    norm: str
+    side: Array
+    straight: Array
+    offset: Array
+    low: Array
+    high: Array
+    chord: BoolArray
+    allowance: Array
+
+
+def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str) -> Relaxation:
+    """Relax each example's margin over its ball."""
+    found, straight = ranges(form, X, radius, norm), side * (X @ form.s + form.c)
+    return relax(form, found, side, straight, form.allowance(X, radius), radius, norm)
+
+
+def relax(
+    form: Rectified,
+    found: Ranges,
+    side: Array,
+    straight: Array,
+    allowance: Array,
+    radius: float,
+    norm: str,
+) -> Relaxation:
+    """Relax margins whose ranges are known; the other arguments are fields of a `Relaxation`."""
+    lower, upper = found.lower, found.upper
+    sign = side[:, None] * form.sign
+    unstable = (lower < 0.0) & (upper > 0.0)
+    chord = unstable & (sign < 0.0)
+    slope = np.where(chord, -upper / np.where(chord, upper - lower, 1.0), 0.0)
+    low = np.where(lower >= 0.0, sign, slope)
+    return Relaxation(
+        *(form, found, radius, norm, side),
+        straight=straight,
+        offset=-slope * np.where(chord, lower, 0.0),
+        low=low,
+        high=np.where(unstable & ~chord, 1.0, low),
+        chord=chord,
+        allowance=allowance,
+    )
+
+
+def interval_bound(relaxed: Relaxation) -> Array:
+    """Return what the neurons and the linear part do if each is at its own worst.
+
+    Where no term can be negative the bound is 0, without an allowance: a sum of such terms is
+    not negative in floating point either.
+    """
+    form, found = relaxed.form, relaxed.ranges
+    sign = relaxed.side[:, None] * form.sign
+    worst = np.where(sign > 0.0, np.maximum(found.lower, 0.0), -np.maximum(found.upper, 0.0))
+    reach = relaxed.radius * DUAL[relaxed.norm].value(form.s[None])[0]
+    bound: Array = relaxed.straight + worst.sum(axis=1) - reach - relaxed.allowance
+    never = np.all(worst >= 0.0, axis=1) & (not form.s.any()) & (relaxed.side * form.c >= 0.0)
+    return np.where(never, np.maximum(bound, 0.0), bound)
+
+
+def linear_bound(relaxed: Relaxation, open_ones: BoolArray) -> Array:
+    """Return the best bound from lines: slopes are improved for examples that are still open.
+
+    The first slopes are those of the example's own activation pattern, and those of the chords;
+    an improvement ends once the bound is positive, or cannot be.
+    """
+    bound = first_bound(relaxed)
+    for i in np.flatnonzero(open_ones & (bound <= 0.0)):
+        improved, _, _ = ascend(relaxed, int(i), Slopes.of(relaxed, int(i)), STEPS)
+        bound[i] = max(bound[i], improved)
+    return bound
+
+
+def first_bound(relaxed: Relaxation) -> Array:
+    """Return the better of two bounds: slopes of the own pattern, and those of the chords."""
+    found = relaxed.ranges
+    width = np.where(relaxed.low < relaxed.high, found.upper - found.lower, 1.0)
+    own = np.where(found.center > 0.0, relaxed.high, relaxed.low)
+    ratio = relaxed.low + (relaxed.high - relaxed.low) * np.clip(found.upper / width, 0.0, 1.0)
+    result: Array = np.maximum(_with_slopes(relaxed, own), _with_slopes(relaxed, ratio))
+    return result
+
+
+class Slopes(NamedTuple):
+    """Lines of one example's neurons."""
+
+    offset: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, relaxed: Relaxation, i: int) -> Slopes:
+        """Return those of the relaxation."""
+        return cls(relaxed.offset[i], relaxed.low[i], relaxed.high[i])
+
+
+def ascend(
+    relaxed: Relaxation, i: int, lines: Slopes, steps: int, level: float = 0.0
+) -> tuple[float, float, Array]:
+    """Return a sound bound, the relaxed margin at a point of the ball, and that point's shift.
+
+    It ends once the bound is above `level`, or the margin is not.
+    """
+    form = relaxed.form
+    shift = np.zeros(form.W.shape[1])
+    bound, value = ascend_one(
+        *(relaxed.ranges.center[i], relaxed.ranges.size[i], form.W, relaxed.side[i] * form.s),
+        *(lines.low, lines.high, float(relaxed.straight[i] + lines.offset.sum()) - level),
+        *(float(relaxed.allowance[i]), form.rounding, relaxed.radius, CODES[relaxed.norm]),
+        *(form.length, steps, shift),
+    )
+    return bound + level, value + level, shift
+
+
+def _with_slopes(relaxed: Relaxation, slopes: Array) -> Array:
+    form = relaxed.form
+    q = relaxed.side[:, None] * form.s + slopes @ form.W
+    center = (slopes * relaxed.ranges.center + relaxed.offset).sum(axis=1) + relaxed.straight
+    result: Array = center - relaxed.radius * DUAL[relaxed.norm].value(q) - relaxed.allowance
+    return result

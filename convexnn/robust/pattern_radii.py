@@ -1,0 +1,138 @@
+"""How large an adversary's ball a pattern survives: hard margins of patterns taken as labels.
+
+A neuron ``v != 0`` keeps the pattern ``e`` inside every ball of this radius if
+
+    e_k x_k'v >= radius ||v||_*    for every example k,
+
+so that the largest such radius is the hard margin ``max {min_k e_k x_k'v : ||v||_* <= 1}``, the
+norm over the columns that the adversary may change.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array, BoolArray
+
+EXACT = 100_000  # entries of the data up to which each pattern's margin is computed for screening
+TRIED = 20  # patterns whose margins are computed for a message
+METRIC = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
+
+
+class Separation:
+    """Radii that patterns of some examples survive.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    moved : array of bool, shape (d,)
+        The columns that the adversary may change.
+    ball : {"linf", "l2", "l1"}
+
+    Examples
+    --------
+    >>> two = Separation(np.array([[1.0], [-3.0]]), np.array([True]), "linf")
+    >>> two.largest(np.array([[True], [False]]))
+    1.0
+    """
+
+    def __init__(self, X: Array, moved: BoolArray, ball: str) -> None:
+        self.X, self.moved, self.ball = X, moved, ball
+
+    def possible(self, matrix: BoolArray, radius: float) -> BoolArray:
+        """Return which patterns keep a cone with a neuron in it at this radius.
+
+        Of large data some may be returned whose cone is empty: only pairs of examples are tried.
+        """
+        cut = self._cut(matrix, radius)
+        return np.array([self._survives(d, c, radius) for d, c in zip(matrix.T, cut, strict=True)])
+
+    def _survives(self, pattern: BoolArray, cut: bool, radius: float) -> bool:
+        if self._free(self._rows(pattern)[:, ~self.moved]):
+            return True
+        return not cut and (self.X.size > EXACT or self.radius_of(pattern) >= radius)
+
+    def _rows(self, pattern: BoolArray) -> Array:
+        rows: Array = np.where(pattern, 1.0, -1.0)[:, None] * self.X
+        return rows
+
+    def largest(self, matrix: BoolArray) -> float:
+        """Return the largest radius that one of the first patterns survives."""
+        return max(self.radius_of(pattern) for pattern in matrix.T[:TRIED])
+
+    def radius_of(self, pattern: BoolArray) -> float:
+        """Return the largest radius that a pattern survives; inf without the moved columns."""
+        rows = self._rows(pattern)
+        if self._free(rows[:, ~self.moved]):
+            return np.inf
+        return max(self._cone(pattern) if self.ball == "l2" else self._linear(rows), 0.0)
+
+    def _cut(self, matrix: BoolArray, radius: float) -> BoolArray:
+        """Return the patterns that part two examples whose balls overlap.
+
+        They differ in no column that stays, so that a neuron of such a pattern has ``||v||_* = 0``.
+        """
+        from scipy.spatial.distance import cdist
+
+        moved, fixed = self.X[:, self.moved], self.X[:, ~self.moved]
+        apart: Array = cdist(moved, moved, METRIC[self.ball])  # type: ignore[call-overload]
+        near = apart < 2.0 * radius * (1.0 - 1e-9)
+        if fixed.shape[1]:
+            near &= cdist(fixed, fixed, "chebyshev") == 0.0
+        D = matrix.astype(np.float64)
+        parted: BoolArray = np.einsum("kp,kp->p", D, near.astype(np.float64) @ (1.0 - D)) > 0.0
+        return parted
+
+    @staticmethod
+    def _free(fixed: Array) -> bool:
+        """Tell whether a neuron on the columns that do not move alone has the pattern."""
+        from scipy.optimize import linprog
+
+        if fixed.shape[1] == 0:
+            return False
+        if fixed.shape[1] == 1:
+            return bool((fixed >= 0.0).all() or (fixed <= 0.0).all()) and bool(fixed.any())
+        found = linprog(-fixed.sum(axis=0), A_ub=-fixed, b_ub=np.zeros(len(fixed)), bounds=(-1, 1))
+        return found.status == 0 and float(found.fun or 0.0) < -1e-9
+
+    def _linear(self, rows: Array) -> float:
+        """Maximise ``t`` with ``rows (a - b) >= t``, ``||a - b||_* <= 1``: a linear program."""
+        from scipy.optimize import linprog
+
+        n, d = rows.shape
+        inside = self.moved
+        if self.ball == "linf":  # variables a, b >= 0 and t; the sum of a and b is the dual norm
+            cost = np.append(np.zeros(2 * d), -1.0)
+            fit = np.hstack([-rows, rows, np.ones((n, 1))])
+            size = np.concatenate([inside, inside, [False]]).astype(np.float64)
+            bounds: list[Any] = [(0.0, None)] * (2 * d) + [(None, None)]
+            A, b = np.vstack([fit, size]), np.append(np.zeros(n), 1.0)
+        else:
+            cost = np.append(np.zeros(d), -1.0)
+            A, b = np.hstack([-rows, np.ones((n, 1))]), np.zeros(n)
+            bounds = [(-1.0, 1.0) if m else (None, None) for m in inside] + [(None, None)]
+        found = linprog(cost, A_ub=A, b_ub=b, bounds=bounds, method="highs")
+        return -float(found.fun or 0.0) if found.status == 0 else 0.0
+
+    @cached_property
+    def _hardest(self) -> tuple[Any, Any]:
+        """Return the second-order cone program, canonicalised once, and the signs it waits for."""
+        import cvxpy as cp
+
+        n, d = self.X.shape
+        v, t, signs = cp.Variable(d), cp.Variable(), cp.Parameter(n)
+        limits = [
+            cp.multiply(signs, self.X @ v) >= t,
+            cp.norm(v[np.flatnonzero(self.moved)], 2) <= 1.0,
+        ]
+        return cp.Problem(cp.Maximize(t), limits), signs
+
+    def _cone(self, pattern: BoolArray) -> float:
+        problem, signs = self._hardest
+        signs.value = np.where(pattern, 1.0, -1.0)
+        problem.solve(solver="CLARABEL")
+        return float(problem.value) if problem.status in ("optimal", "optimal_inaccurate") else 0.0

@@ -1,0 +1,1 @@
+"""Balls of distributions and of weights: forms, bounds, worst cases."""

@@ -1,0 +1,87 @@
+"""The linear model that a user receives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.checks import ProblemError, real_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from convexnn.contract.arrays import Array
+    from convexnn.wasserstein.worst_case import WorstCase
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """``f(x) = coef'x + intercept``.
+
+    Attributes
+    ----------
+    coef : array of shape (d,)
+    intercept : float
+    classes : array of shape (2,) or None
+        Labels that a negative and a positive output stand for; None for regression.
+
+    Examples
+    --------
+    >>> LinearModel(np.array([2.0]), 1.0).predict([[3.0]])
+    array([7.])
+    """
+
+    coef: Array
+    intercept: float
+    classes: NDArray[Any] | None = None
+    adversary: Callable[[], WorstCase] | None = field(default=None, repr=False)
+
+    @cached_property
+    def worst_case(self) -> WorstCase:
+        """The worst distribution for this model within the ball that it was trained against."""
+        if self.adversary is None:
+            raise ProblemError("this model was not trained against a ball of distributions")
+        return self.adversary()
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return ``X coef + intercept``.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+
+        Raises
+        ------
+        ProblemError
+            If `X` is not a finite matrix with d columns.
+        """
+        X = real_array("X", X, 2)
+        if X.shape[1] != len(self.coef):
+            raise ProblemError(f"X must have {len(self.coef)} columns, got shape {X.shape}")
+        result: Array = X @ self.coef + self.intercept
+        return result
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the predicted label of each row, or the output itself for regression.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        output = self.decision_function(X)
+        if self.classes is None:
+            return output
+        labels: NDArray[Any] = self.classes[(output > 0.0).astype(np.intp)]
+        return labels

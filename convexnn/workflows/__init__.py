@@ -1,0 +1,1 @@
+"""What runs many solves: selection, paths, audits, games, aggregation."""

@@ -1,0 +1,180 @@
+"""Regularisation paths: a problem with a penalty solved along beta, each point certified."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.backend import Backend
+from convexnn.contract.checks import ProblemError, positive, positive_int, seed_of
+from convexnn.workflows.path_result import Path, Validation
+from convexnn.workflows.path_start import beta_max
+from convexnn.workflows.path_trace import Trace, Watch, trace
+from convexnn.workflows.select import part_of, split
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
+    from convexnn.driver.monitor import Callback
+
+
+def path(
+    problem: Any,
+    betas: Sequence[float] | None = None,
+    *,
+    count: int = 50,
+    ratio: float = 1e-2,
+    backend: str | Backend = "auto",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    screen: bool = True,
+    callback: Callback | None = None,
+    threads: int = 1,
+    **options: Any,
+) -> Path:
+    """Solve a problem along decreasing beta, each point from the ones before.
+
+    A point starts where the two before it lead, over the patterns that the last one makes likely
+    (`working_set`); its certificate is that of the problem over all patterns. Ctrl-C, a callback or
+    the time limit ends the path; what is done is returned.
+
+    Parameters
+    ----------
+    problem : ReluTraining, GatedReluTraining, SampledReluTraining or RobustReluTraining
+        Over given patterns, or few enough to be listed. Its own beta plays no part.
+    betas : sequence of float, optional
+        Strictly decreasing, > 0. By default `count` of them, geometric from `beta_max` down to
+        `ratio` times that.
+    count : int, default 50
+    ratio : float, default 1e-2
+        In (0, 1).
+    backend : str or Backend, default "auto"
+        "auto" is "semismooth" for smooth losses.
+    tol : float, default 1e-6
+    time_limit : float, optional
+        Seconds for the whole path with its folds.
+    folds : int, optional
+        Also solve the path on the rest of each of so many folds, stratified for classification,
+        and measure the mean loss on the fold.
+    seed : int, default 0
+        Of the folds.
+    screen : bool, default True
+        Leave patterns out while solving. For losses with kinks none can be proved to be zero
+        beforehand, and none is left out.
+    callback : callable, optional
+        Called with each certified `Step`; a true answer stops the path.
+    threads : int, default 1
+    **options
+        The engine's own.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ProblemError
+        If betas are not strictly decreasing and > 0, if there is no path in this problem, or
+        `beta_max` does not know where to begin.
+    BackendError
+        If the backend cannot take the problem.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> problem = cx.ReluTraining(X, np.abs(X[:, 0]), beta=1.0, patterns=20)
+    >>> found = cx.path(problem, count=10)
+    >>> [s.status.name for s in found.solutions] == 10 * ["OPTIMAL"]
+    True
+    >>> len(found[0].model), len(found[-1].model) > 2
+    (0, True)
+    """
+    if not hasattr(problem, "at"):
+        raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+    seed_of(seed)
+    if betas is not None:
+        asked = checked_betas(betas)
+    else:
+        asked = _geometric(beta_max(problem), count, ratio)
+    if time_limit is not None:
+        positive("time_limit", time_limit)
+    rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
+    begin = time.perf_counter()
+    run = {"tol": tol, "callback": Watch(callback), "threads": threads, **options}
+    done = trace(problem, asked, backend, screen, run, time_limit)
+    held: Validation | None = None
+    message = done.message
+    if folds is not None:
+        parts = []
+        for train, test in rows if not done.ended else []:
+            left = None
+            if time_limit is not None:
+                left = max(time_limit - (time.perf_counter() - begin), 1e-3)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # said once, of all examples
+                part = part_of(problem, train, {})
+            parts.append((trace(part, asked, backend, screen, run, left), test))
+            if parts[-1][0].ended:
+                message += f" Cross-validation ended by {parts[-1][0].ended}."
+                break
+        held = _validated(problem, parts, folds, len(done.points))
+    return Path(
+        asked[: len(done.points)],
+        tuple(done.solutions),
+        tuple(counts for _, counts, _ in done.points),
+        np.array([seconds for *_, seconds in done.points]),
+        held,
+        message.strip(),
+    )
+
+
+def checked_betas(betas: Sequence[float]) -> Array:
+    """Return strictly decreasing positive numbers as an array, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> checked_betas([2, 1.0])
+    array([2., 1.])
+    """
+    if isinstance(betas, str) or np.ndim(betas) != 1 or len(betas) == 0:
+        raise ProblemError(f"betas must be a sequence of numbers > 0, got {betas!r}")
+    values = np.array([positive(f"betas[{k}]", beta) for k, beta in enumerate(betas)])
+    rises = np.flatnonzero(np.diff(values) >= 0.0)
+    if len(rises):
+        k = int(rises[0])
+        raise ProblemError(
+            f"betas must be strictly decreasing, got {values[k]:g}, then {values[k + 1]:g} "
+            f"at index {k + 1}"
+        )
+    return values
+
+
+def _geometric(top: float, count: int, ratio: float) -> Array:
+    positive_int("count", count)
+    if not positive("ratio", ratio) < 1.0:
+        raise ProblemError(f"ratio must be in (0, 1), got {ratio!r}")
+    spaced: Array = top * np.power(ratio, np.arange(count) / max(count - 1, 1))
+    return spaced
+
+
+def _validated(
+    problem: Any, parts: list[tuple[Trace, Any]], folds: int, reached: int
+) -> Validation:
+    """Grade every fit on its fold, as far as all folds came."""
+    k = min([reached, *(len(done.points) for done, _ in parts)])
+    k = k if len(parts) == folds else 0
+    classes = problem.labels.classes is not None
+    losses, gaps, hits = np.zeros((k, folds)), np.zeros((k, folds)), np.zeros((k, folds))
+    for f, (done, test) in enumerate(parts if k else []):
+        X, y = problem.X[test], problem.y[test]
+        for i, solution in enumerate(done.solutions[:k]):
+            losses[i, f] = problem.holdout(solution.model, X, y)
+            gaps[i, f] = solution.gap
+            hits[i, f] = np.mean(solution.model.predict(X) == y) if classes else 0.0
+    return Validation(losses, hits if classes else None, gaps)

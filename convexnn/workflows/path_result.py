@@ -1,0 +1,229 @@
+"""The result of a path: its solutions, what held-out folds say of them, a table, a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.contract.optional import need
+from convexnn.driver.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from convexnn.contract.arrays import Array
+
+COLUMNS = {
+    "beta": "{:.4g}",
+    "objective": "{:.7g}",
+    "bound": "{:.7g}",
+    "gap": "{:.1e}",
+    "norm": "{:.4g}",
+    "seconds": "{:.3f}",
+    "validation": "{:.4g}",
+    "error": "{:.2g}",
+    "accuracy": "{:.3f}",
+}
+
+
+class Counts(NamedTuple):
+    """Patterns at a point of a path.
+
+    Attributes
+    ----------
+    kept, dropped : int
+        Not proved, and proved, to be zero in every solution.
+    solved : int
+        In the last program that the engine saw.
+    """
+
+    kept: int
+    dropped: int
+    solved: int
+
+
+class Validation(NamedTuple):
+    """What held-out folds say of each beta.
+
+    Attributes
+    ----------
+    losses : array of shape (points, folds)
+        Mean loss of each held-out fold, without the penalty.
+    accuracies : array of shape (points, folds) or None
+        Of a classification loss.
+    gaps : array of shape (points, folds)
+        Certified gap of each fit.
+    """
+
+    losses: Array
+    accuracies: Array | None
+    gaps: Array
+
+    @property
+    def mean(self) -> Array:
+        """Return the mean over the folds."""
+        mean: Array = self.losses.mean(axis=1)
+        return mean
+
+    @property
+    def error(self) -> Array:
+        """Return the standard error of that mean."""
+        folds = self.losses.shape[1]
+        error: Array = self.losses.std(axis=1, ddof=1) / np.sqrt(folds)
+        return error
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Solutions along decreasing beta.
+
+    Attributes
+    ----------
+    betas : array of shape (k,)
+        Of the points reached; fewer than asked for where the path was stopped.
+    solutions : tuple of Solution
+        Each with the certificate of its problem over all patterns.
+    counts : tuple of Counts
+    seconds : array of shape (k,)
+    validation : Validation or None
+        Of the first points where cross-validation was stopped; None without folds.
+    message : str
+        What there is to say of the path as a whole.
+    """
+
+    betas: Array
+    solutions: tuple[Solution, ...]
+    counts: tuple[Counts, ...]
+    seconds: Array
+    validation: Validation | None
+    message: str
+
+    def __len__(self) -> int:
+        return len(self.solutions)
+
+    def __getitem__(self, k: int) -> Solution:
+        return self.solutions[k]
+
+    @property
+    def _validated(self) -> Validation:
+        if self.validation is None or not len(self.validation.losses):
+            raise ValueError("nothing was held out: give folds, and the time for them")
+        return self.validation
+
+    @property
+    def best(self) -> Solution:
+        """Return the solution of least mean validation loss.
+
+        Raises
+        ------
+        ValueError
+            If there was no cross-validation.
+        """
+        return self.solutions[int(np.argmin(self._validated.mean))]
+
+    @property
+    def simplest(self) -> Solution:
+        """Return that of the largest beta within one standard error of the least validation loss.
+
+        Raises
+        ------
+        ValueError
+            If there was no cross-validation.
+        """
+        held = self._validated
+        least = int(np.argmin(held.mean))
+        return self.solutions[int(np.argmax(held.mean <= held.mean[least] + held.error[least]))]
+
+    @property
+    def neurons(self) -> NDArray[np.intp]:
+        """Return the number of neurons of each network."""
+        return np.array([len(s.model) for s in self.solutions], dtype=np.intp)
+
+    @property
+    def norms(self) -> Array:
+        """Return the penalty of each network without its beta."""
+        return np.array([_norm(s) for s in self.solutions])
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Return the table as a pandas data frame (extra: compare)."""
+        columns: dict[str, Any] = {
+            "beta": self.betas,
+            "status": [s.status.name for s in self.solutions],
+            "objective": [s.objective for s in self.solutions],
+            "bound": [s.bound for s in self.solutions],
+            "gap": [s.gap for s in self.solutions],
+            "neurons": self.neurons,
+            "norm": self.norms,
+            "kept": [c.kept for c in self.counts],
+            "dropped": [c.dropped for c in self.counts],
+            "solved": [c.solved for c in self.counts],
+            "seconds": self.seconds,
+        }
+        if self.validation is not None:
+            missing = np.full(len(self) - len(self.validation.losses), np.nan)
+            columns["validation"] = np.append(self.validation.mean, missing)
+            columns["error"] = np.append(self.validation.error, missing)
+            if self.validation.accuracies is not None:
+                accuracy = self.validation.accuracies.mean(axis=1)
+                columns["accuracy"] = np.append(accuracy, missing)
+        frame: pd.DataFrame = need("pandas", "compare").DataFrame(columns)
+        return frame
+
+    def __str__(self) -> str:
+        if not len(self):
+            return self.message
+        frame = self.frame
+        for name, form in COLUMNS.items():
+            if name in frame:
+                frame[name] = frame[name].map(form.format)
+        return f"{frame.to_string(index=False)}\n{self.message}".rstrip()
+
+    __repr__ = __str__
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw neurons, and validation loss or else the norm, against beta (extra: plot).
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib axes
+            Of the neurons; the others share its beta.
+        """
+        if ax is None:
+            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6.5, 4))[1]
+        ax.step(self.betas, self.neurons, where="mid", color="tab:blue", label="neurons")
+        ax.set(xscale="log", xlabel="beta", ylabel="neurons")
+        ax.invert_xaxis()
+        ax.grid(alpha=0.3)
+        other = ax.twinx()
+        if self.validation is not None and len(self.validation.losses):
+            held = self.validation
+            betas = self.betas[: len(held.losses)]
+            other.plot(betas, held.mean, color="tab:red", label="validation loss")
+            other.fill_between(
+                betas, held.mean - held.error, held.mean + held.error, color="tab:red", alpha=0.2
+            )
+            for chosen, style in ((self.best, "-"), (self.simplest, ":")):
+                ax.axvline(chosen.problem.beta, color="tab:red", ls=style, lw=1.0)
+            other.set_ylabel("validation loss")
+        else:
+            other.plot(self.betas, self.norms, color="tab:green", label="norm of the weights")
+            other.set_ylabel("norm of the weights")
+        lines = [*ax.get_lines()[:1], *other.get_lines()]
+        ax.legend(lines, [line.get_label() for line in lines], loc="upper center")
+        return ax
+
+
+def _norm(solution: Solution) -> float:
+    """Return the penalty over beta: the sum of the neurons' norms."""
+    model, penalty = solution.model, getattr(solution.problem, "penalty", "l2")
+    first = np.vstack([model.U, model.bias])
+    size = np.abs(first).sum(axis=0) if penalty == "l1" else np.linalg.norm(first, axis=0)
+    return float(np.sum(size * np.abs(model.alpha).sum(axis=1)))

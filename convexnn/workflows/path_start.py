@@ -1,0 +1,97 @@
+"""Where a path begins: the smallest beta at which the network without neurons is optimal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.checks import ProblemError
+from convexnn.relu.forms import GroupForm, PooledForm
+from convexnn.workflows.screening import Critical, critical
+
+ROUNDING = 1e-13  # share of the largest response that there could be below which it is none
+VANISHED = 1e-8  # slope of the loss at the free part's fit, relative to that at zero
+
+
+def beta_max(problem: Any) -> float:
+    """Return the smallest beta at which a network without neurons is optimal.
+
+    With ``mu`` minus the slope of the loss at the fit of the free part alone (at zero, where there
+    is none), it is the largest response over the program's blocks,
+
+        max_b max {(F_b' mu)'w : w in K_b, ||w|| <= 1},
+
+    ``||Proj_{K_p}(+-X' S_p mu)||`` with cones and l2 neurons: below it some neuron pays.
+
+    Parameters
+    ----------
+    problem : ReluTraining, GatedReluTraining or SampledReluTraining
+        Over given patterns, or few enough to be listed; its beta plays no part.
+
+    Returns
+    -------
+    float
+        From above, exact up to rounding.
+
+    Raises
+    ------
+    ProblemError
+        If the problem is no program over listed patterns, or a majorant; if a free linear part
+        comes with a loss with kinks, or fits the examples perfectly by itself.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.array([[1.0], [2.0], [-1.0]])
+    >>> problem = cx.ReluTraining(X, [1.0, 2.0, 0.0], beta=1.0, patterns=[[1], [1], [0]])
+    >>> round(cx.beta_max(problem), 9)
+    5.0
+    """
+    return _critical(problem).beta * float(problem.design.scale)
+
+
+def _critical(problem: Any) -> Critical:
+    form = listed_form(problem)
+    if form is None:
+        raise ProblemError(
+            f"beta_max is known for programs over listed patterns with cones or gates, not for "
+            f"this {type(problem).__name__}: give betas"
+        )
+    kinks = not np.isfinite(form.loss.curvature)
+    if kinks and form.skip:
+        raise ProblemError(
+            f"beta_max is not known for the {form.loss.name} loss with skip=True: give betas"
+        )
+    found = critical(form, float(problem.design.slack))
+    first = float(np.linalg.norm(form.loss.gradient(np.zeros(len(form.y)), form.y)))
+    length = float(np.linalg.norm(found.mu))
+    size = float(np.linalg.norm(form.X)) * float(np.max(np.abs(form.slopes)))
+    if length <= VANISHED * first or found.beta <= ROUNDING * size * length:
+        raise ProblemError(
+            "beta_max is 0, the network has no neurons at any beta: without them the loss is "
+            "already at its least"
+        )
+    return found
+
+
+def listed_form(problem: Any) -> GroupForm | None:
+    """Return the program over listed patterns with cones or gates, None if there is none.
+
+    Raises
+    ------
+    ProblemError
+        If the problem has no beta, several outputs, or too many patterns to be listed.
+    """
+    if not hasattr(problem, "forms") or not hasattr(problem, "at"):
+        raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+    for kind in (GroupForm, PooledForm):
+        if kind in problem.forms():
+            form: GroupForm = problem.canonical(kind)
+            if form.outputs > 1:
+                raise ProblemError(f"problem must have one output, got {form.outputs}")
+            return form
+    reason = problem.withholds(GroupForm) if hasattr(problem, "withholds") else None
+    if problem.patterns is None and reason:
+        raise ProblemError(str(reason))
+    return None

@@ -1,0 +1,216 @@
+"""Choosing a problem's parameters by cross-validation, along warm-started paths."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.backend import Backend, registry
+from convexnn.contract.checks import ProblemError, positive_int, seed_of
+from convexnn.contract.optional import need
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import automatic, solve
+from convexnn.relu.patterns import Patterns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from convexnn.contract.arrays import Array
+
+    Rows = NDArray[np.intp]
+
+Score = Callable[[Any, Any, Any], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What cross-validation found.
+
+    Attributes
+    ----------
+    best : dict of str to float
+        The values with the highest mean score; of equal scores, the first in the grid's order.
+    solution : Solution
+        Of the problem with the best values on all examples.
+    grid : tuple of dict
+        Every combination that was tried.
+    scores : array of shape (combinations, folds)
+        Score of each held-out fold; higher is better.
+    gaps : array of shape (combinations, folds)
+        Certified gap of each fit.
+    """
+
+    best: dict[str, float]
+    solution: Solution
+    grid: tuple[dict[str, float], ...]
+    scores: Array
+    gaps: Array
+
+    @property
+    def problem(self) -> Any:
+        """Return the problem with the best values."""
+        return self.solution.problem
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Return the table as a pandas data frame, best first (extra: compare)."""
+        frame: pd.DataFrame = need("pandas", "compare").DataFrame(list(self.grid))
+        frame["score"] = self.scores.mean(axis=1)
+        frame["deviation"] = self.scores.std(axis=1)
+        frame["largest gap"] = self.gaps.max(axis=1)
+        return frame.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+
+    def __str__(self) -> str:
+        return str(self.frame.to_string(index=False))
+
+    __repr__ = __str__
+
+
+def select(
+    problem: Any,
+    *,
+    folds: int = 5,
+    score: Score | None = None,
+    backend: str | Backend = "auto",
+    tol: float = 1e-5,
+    time_limit: float | None = None,
+    seed: int = 0,
+    **grid: Sequence[float],
+) -> Selection:
+    """Choose parameters of a problem by cross-validation.
+
+    The last parameter of the grid makes the paths: along it every fit starts from the one before,
+    where the backend takes starts. Folds are stratified for classification.
+
+    Parameters
+    ----------
+    problem : Problem
+        With examples ``X`` and ``y``; gives all parameters that are not in the grid.
+    folds : int, default 5
+    score : callable, optional
+        ``score(model, X, y)`` on the held-out fold, higher is better; by default minus the mean
+        loss that the problem trains with, without its worst case.
+    backend : str or Backend, default "auto"
+    tol : float, default 1e-5
+    time_limit : float, optional
+        Seconds for each fit.
+    seed : int, default 0
+        Of the folds.
+    **grid : sequences of float
+        Values by the name of the problem's field: ``radius=[0.01, 0.1], flip_cost=[1.0, inf]``.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ProblemError
+        If a name is no field of the problem, a value breaks its rule, or the folds are too many.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((60, 5))
+    >>> y = np.where(X[:, 0] + rng.standard_normal(60) > 0, 1, -1)
+    >>> problem = cx.WassersteinClassification(X, y, radius=0.0)
+    >>> cx.select(problem, radius=[0.5, 0.1, 0.01]).best
+    {'radius': 0.01}
+    """
+    positive_int("folds", folds)
+    seed_of(seed)
+    points = _grid(problem, grid)
+    measure = score if score is not None else _default_score(problem)
+    able = registry()
+    name = backend if isinstance(backend, str) else backend.name
+    scores = np.zeros((len(points), folds))
+    gaps = np.zeros_like(scores)
+    inner = len(list(grid.values())[-1])
+    for f, (train, test) in enumerate(split(problem, folds, seed)):
+        before: Solution | None = None
+        for k, values in enumerate(points):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
+                part = part_of(problem, train, values)
+            engine = automatic(part) if name == "auto" else name
+            warm = before if k % inner and engine in able else None
+            if warm is not None and not able[engine].capabilities.warm_start:
+                warm = None
+            before = solve(part, backend, tol=tol, time_limit=time_limit, start=warm)
+            scores[k, f] = measure(before.model, problem.X[test], problem.y[test])
+            gaps[k, f] = before.gap
+    best = points[int(np.argmax(scores.mean(axis=1)))]
+    solution = solve(replace(problem, **best), backend, tol=tol, time_limit=time_limit)
+    return Selection(best, solution, tuple(points), scores, gaps)
+
+
+def _grid(problem: Any, grid: dict[str, Sequence[float]]) -> list[dict[str, float]]:
+    if not is_dataclass(problem) or not hasattr(problem, "X") or not hasattr(problem, "y"):
+        raise ProblemError(
+            f"problem must hold examples X and y, got {type(problem).__name__} without them"
+        )
+    if not grid:
+        raise ProblemError("the grid must name at least one parameter, as in radius=[0.01, 0.1]")
+    known = [f.name for f in fields(problem) if f.name not in ("X", "y")]
+    for name, values in grid.items():
+        if name not in known:
+            raise ProblemError(f"grid must name fields of the problem ({', '.join(known)}): {name}")
+        if isinstance(values, str) or np.ndim(values) != 1 or len(values) == 0:
+            raise ProblemError(f"{name} must be a sequence of values to try, got {values!r}")
+    combinations = product(*(list(values) for values in grid.values()))
+    points = [dict(zip(grid, values, strict=True)) for values in combinations]
+    declared: Any = problem
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for point in points:
+            replace(declared, **point)  # raises for a value that breaks its rule
+    return points
+
+
+def split(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Return the rows to fit and to hold out, classes spread evenly over the folds.
+
+    Raises
+    ------
+    ProblemError
+        If there are fewer than two folds, or more than examples of a class.
+    """
+    y, n = problem.y, len(problem.y)
+    classes = problem.labels.classes is not None
+    smallest = int(np.min(np.unique(y, return_counts=True)[1])) if classes else n
+    if not 2 <= folds <= smallest:
+        kind = "the smaller class" if classes else "the examples"
+        raise ProblemError(f"folds must be in [2, {smallest}], the size of {kind}, got {folds}")
+    shuffled = np.random.default_rng(seed).permutation(n)
+    if classes:
+        shuffled = shuffled[
+            np.argsort(np.unique(y, return_inverse=True)[1][shuffled], kind="stable")
+        ]
+    fold = np.empty(n, dtype=np.intp)
+    fold[shuffled] = np.arange(n) % folds
+    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(folds)]
+
+
+def part_of(problem: Any, rows: Rows, values: dict[str, Any]) -> Any:
+    """Return the problem over some of its examples; listed patterns are those on these rows."""
+    patterns = getattr(problem, "patterns", None)
+    if isinstance(patterns, Patterns):
+        values = {**values, "patterns": Patterns(patterns.matrix[rows], patterns.generators)}
+    return replace(problem, X=problem.X[rows], y=problem.y[rows], **values)
+
+
+def _default_score(problem: Any) -> Score:
+    if not hasattr(problem, "holdout"):
+        raise ProblemError(f"score must be given for a {type(problem).__name__}")
+
+    def minus_loss(model: Any, X: Any, y: Any) -> float:
+        return -float(problem.holdout(model, X, y))
+
+    return minus_loss

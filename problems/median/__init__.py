@@ -1,0 +1,1 @@
+"""Geometric medians and sums of terms under equations."""

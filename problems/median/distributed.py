@@ -1,0 +1,224 @@
+"""The geometric median of agents that talk to their neighbours in a graph only."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.program import CvxpyProgram
+from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
+from convexnn.median.graphs import as_edges
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+NARROW = 1e-3  # of the mean distance: a median distance below it is no unit of length
+
+
+@dataclass(frozen=True, eq=False)
+class LocalMedians:
+    """What the agents hold when they stop.
+
+    Attributes
+    ----------
+    point : array of shape (d,)
+        Of the agent whose point is nearest to the mean of all; the certificate's objective is
+        the sum of distances to this point.
+    local_points : array of shape (n, d)
+        Of every agent.
+    rounds, messages : int
+        Exchanges between neighbours, and messages over single edges, those of sums over all
+        agents included (two over every edge of a spanning tree). Grading counts for nothing.
+    """
+
+    point: Array
+    local_points: Array
+    rounds: int
+    messages: int
+
+
+@dataclass(frozen=True, eq=False)
+class DistributedMedian:
+    """Minimise ``sum_i w_i ||x_i - b_i||`` subject to ``x_i = x_j`` over the edges of a graph.
+
+    Agent i knows ``b_i``, ``w_i``, its neighbours, the spread of the data and the ends of the
+    graph's spectrum, which scale its steps. The dual is ``max sum_i <nu_i, b_i>`` over prices
+    with ``sum_i nu_i = 0`` and ``||nu_i|| <= w_i``; any prices become feasible ones. The
+    violation is the largest distance of an agent's point from `LocalMedians.point`, in units of
+    the median distance of the data from their weighted mean.
+
+    Parameters
+    ----------
+    points : array of shape (n, d)
+        ``b_i``, one agent a row.
+    graph : networkx.Graph or int array of shape (m, 2)
+        Connected, without self-loops or duplicate edges. Nodes of a networkx graph, whatever
+        their labels, stand for the rows in the order of their insertion; kept as an array.
+    weights : array of shape (n,), optional
+        >= 0, not all 0; ones if left out. An agent of weight 0 only passes on what it hears.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule.
+
+    References
+    ----------
+    Wei, Yu, Ling & Neely 2018, "Solving non-smooth constrained programs with lower complexity
+    than O(1/eps): a primal-dual homotopy smoothing approach".
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> ring = [[0, 1], [1, 2], [2, 3], [3, 0]]
+    >>> problem = cx.DistributedMedian([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]], ring)
+    >>> cx.solve(problem).model.point.round(5)
+    array([1., 1.])
+    """
+
+    points: ArrayLike
+    graph: Any
+    _: KW_ONLY
+    weights: ArrayLike | None = None
+    strict: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        points = real_array("points", self.points, 2)
+        self._set("points", points)
+        n = len(points)
+        self._set("graph", as_edges("graph", self.graph, n))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(lengths(points - points.mean(axis=0)).sum()):
+                raise ProblemError(
+                    f"points must have finite distances, got {np.abs(points).max()} among them"
+                )
+        if self.weights is None:
+            return
+        weights = real_array("weights", self.weights, 1)
+        if len(weights) != n:
+            raise ProblemError(
+                f"weights must have one entry per row of points ({n}), got {len(weights)}"
+            )
+        negative = np.flatnonzero(weights < 0.0)
+        if len(negative):
+            i = int(negative[0])
+            raise ProblemError(f"weights must be >= 0, got {weights[i]:g} at index {i}")
+        with np.errstate(over="ignore"):
+            if not 0.0 < weights.sum() < np.inf:
+                raise ProblemError(f"weights must have a sum > 0 and finite, got {weights.sum()}")
+        self._set("weights", weights)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def _edges(self) -> NDArray[np.int64]:
+        edges: NDArray[np.int64] = self.graph
+        return edges
+
+    @cached_property
+    def _centre(self) -> Array:
+        """Return the weighted mean: the sum of distances from it is at most twice the least."""
+        points = np.asarray(self.points)
+        middle: Array = points.mean(axis=0)
+        if self.weights is not None:
+            weights = np.asarray(self.weights)
+            middle = middle + (weights / weights.sum()) @ (points - middle)
+        return middle
+
+    @cached_property
+    def _units(self) -> tuple[float, float]:
+        """Return the units of length and of weight."""
+        r = lengths(np.asarray(self.points) - self._centre)
+        middle, mean = float(np.median(r)), float(r.mean())
+        length = middle if middle > NARROW * mean else mean
+        weight = 1.0 if self.weights is None else float(np.asarray(self.weights).mean())
+        return length or 1.0, weight
+
+    @cached_property
+    def _form(self) -> ConsensusForm:
+        length, weight = self._units
+        points = (np.asarray(self.points) - self._centre) / length
+        n = len(points)
+        weights = np.ones(n) if self.weights is None else np.asarray(self.weights) / weight
+        for array in (points, weights):
+            frozen(array)
+        return ConsensusForm(points, weights, self._edges)
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the agents' own form, and the formula."""
+        return (ConsensusForm, CvxpyProgram)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `ConsensusForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self._form
+
+    def needs(self) -> frozenset[str]:
+        """Return the cone of a Euclidean norm."""
+        return frozenset({"soc"})
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula, with the variable X of one row an agent, in the form's units."""
+        import cvxpy as cp
+
+        form = self._form
+        X = cp.Variable(form.points.shape, name="X")
+        tail, head = form.edges[:, 0], form.edges[:, 1]
+        agree = [X[tail] == X[head]] if len(form.edges) else []
+        cost = form.weights @ cp.norm(X - form.points, axis=1)
+        problem = cp.Problem(cp.Minimize(cost), agree)
+
+        def points() -> tuple[Agents, Prices]:
+            nu = np.zeros_like(form.points)
+            if agree and agree[0].dual_value is not None:
+                y = np.asarray(agree[0].dual_value)
+                np.add.at(nu, tail, y)
+                np.add.at(nu, head, -y)
+            return Agents(np.asarray(X.value), 0, 0), Prices(nu)
+
+        return CvxpyProgram(problem, {"X": X}, points, self.needs())
+
+    def initial(self) -> tuple[Agents, Prices]:
+        """Return each agent's own data, and the prices that their mean suggests."""
+        form = self._form
+        return Agents(form.points, 0, 0), Prices(form.prices_at(form.points.mean(axis=0)))
+
+    def objective(self, primal: Agents) -> float:
+        """Return the weighted sum of distances to the point as its model holds it, in float64."""
+        length, weight = self._units
+        away = (np.asarray(self.points) - self._located(self._chosen(primal))) / length
+        return length * weight * float(self._form.weights @ lengths(away))
+
+    def _located(self, x: Array) -> Array:
+        """Return points in the user's coordinates."""
+        located: Array = self._centre + self._units[0] * x
+        return located
+
+    def _chosen(self, primal: Agents) -> Array:
+        x: Array = primal.X[self._form.representative(primal.X)]
+        return x
+
+    def certify(self, primal: Agents, dual: Prices) -> Certificate:
+        """Grade the agents' points, and prices, which may be any."""
+        form, x = self._form, self._chosen(primal)
+        length, weight = self._units
+        bound = form.bound(dual.nu)
+        apart = float(lengths(primal.X - x).max())
+        unit = length * weight
+        return Certificate(self.objective(primal), unit * bound, apart, "all points")
+
+    def prune(self, primal: Agents) -> Agents:
+        """Return the points themselves."""
+        return primal
+
+    def build_model(self, primal: Agents) -> LocalMedians:
+        """Return the points in the user's coordinates."""
+        local = self._located(primal.X)
+        point = local[self._form.representative(primal.X)].copy()
+        return LocalMedians(point, local, primal.rounds, primal.messages)

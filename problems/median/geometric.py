@@ -1,0 +1,238 @@
+"""The geometric median: the point with the least weighted sum of distances to others."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.memory import Size
+from convexnn.contract.program import CvxpyProgram
+from convexnn.median.forms import (
+    LARGEST,
+    Location,
+    MedianForm,
+    Sight,
+    View,
+    median_form,
+    proof,
+    view,
+)
+from convexnn.median.stacking import Shapes, stack, unstack
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+FAR = 100.0  # distances between points, from which on their distance to the origin costs digits
+SAMPLE = 256  # points that tell how far from the origin all are
+
+
+@dataclass(frozen=True, eq=False)
+class Median:
+    """A geometric median.
+
+    Attributes
+    ----------
+    point : array of shape (d,)
+    value : float
+        The weighted sum of its distances to the points.
+    arrays : list of arrays or None
+        The point in the shapes of the arrays that each point was made of, if any.
+    """
+
+    point: Array
+    value: float
+    arrays: list[Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class GeometricMedian:
+    """Minimise ``sum_i w_i ||x - b_i||_2`` over points x.
+
+    The sum of distances, not of their squares: points that hold less than half of the weight
+    cannot drag x away, wherever they are. x is unique unless all points lie on one line.
+
+    Parameters
+    ----------
+    points : array of shape (n, d), or list
+        One point a row, float32 or float64; others become float64. Or a list of n arrays, or of n
+        lists of arrays: updates of a model, say, whose entries together are one point. Tensors
+        of other libraries are read through ``__dlpack__`` or ``__array__``.
+    weights : array of shape (n,), optional
+        All >= 0, not all 0; 1 each if left out. Points of weight 0 do not count.
+    shapes : tuple of shapes, optional
+        Of the arrays that each row is made of, if any; found from lists of arrays.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule.
+
+    References
+    ----------
+    Vardi & Zhang 2000, "The multivariate L1-median and associated data depth", for data points
+    that are optimal; Pillutla, Kakade & Harchaoui 2022, "Robust aggregation for federated
+    learning", for the use on updates.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> model = cx.solve(cx.GeometricMedian([[0, 0], [2, 0], [0, 2], [90, 90]])).model
+    >>> model.point.round(3), round(model.value, 3)
+    (array([1., 1.]), 130.108)
+    """
+
+    points: Any
+    _: KW_ONLY
+    weights: ArrayLike | None = None
+    shapes: Shapes | None = None
+
+    def __post_init__(self) -> None:
+        rows, found = stack("points", self.points)
+        if max(float(rows.max()), -float(rows.min())) > LARGEST:
+            raise ProblemError(f"points must be within {LARGEST:g} of the origin")
+        frozen(rows)
+        object.__setattr__(self, "points", rows)
+        object.__setattr__(self, "shapes", found or _shapes(self.shapes, rows.shape[1]))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _weights(self.weights, len(rows)))
+
+    @cached_property
+    def _form(self) -> MedianForm:
+        points, given = self.points, self.weights
+        weights = np.ones(1)
+        if isinstance(given, np.ndarray):
+            counts = given > 0.0
+            points, weights = points[counts], given[counts]
+            if (weights == weights[0]).all():
+                weights = weights[:1].copy()
+        centre = _centre(points)
+        return median_form(points - centre if centre.any() else points, weights, centre)
+
+    @cached_property
+    def _seen(self) -> dict[bytes, tuple[Array, View]]:
+        return {}
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the points themselves, and the second-order cone program."""
+        return (MedianForm, CvxpyProgram)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `MedianForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self._form
+
+    def size(self, form: type) -> Size:
+        """Return the shape of the points; the cones hold each of them once."""
+        n, d = self.points.shape
+        return Size(n, d, 1, False, False, 2.0 * self.points.nbytes)
+
+    def needs(self) -> frozenset[str]:
+        """Return second-order cones."""
+        return frozenset({"soc"})
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the sum of norms, over x less the centre of the form."""
+        import cvxpy as cp
+
+        form = self._form
+        n, d = form.points.shape
+        x = cp.Variable(d, name="x")
+        points = np.asarray(form.points, dtype=np.float64)
+        distances = cp.norm(points - np.ones((n, 1)) @ cp.reshape(x, (1, d), order="C"), 2, axis=1)
+        problem = cp.Problem(cp.Minimize(np.broadcast_to(form.weights, n) @ distances))
+
+        def points_of() -> tuple[Location, Sight]:
+            offset = np.array(x.value, dtype=np.float64)
+            return Location(offset), Sight(offset)
+
+        return CvxpyProgram(problem, {"x": x}, points_of, self.needs())
+
+    def initial(self) -> tuple[Location, Sight]:
+        """Return the weighted mean."""
+        return Location(self._form.mean), Sight(self._form.mean)
+
+    def objective(self, primal: Location) -> float:
+        """Return the sum of distances of the point as its model holds it, in float64."""
+        return self._look(self._rounded(primal.offset)).value
+
+    def certify(self, primal: Location, dual: Sight | None) -> Certificate:
+        """Grade a point, and the unit vectors from a point to all others."""
+        bound = 0.0
+        if dual is not None:
+            offset = np.asarray(dual.offset, dtype=np.float64)
+            seen = self._look(offset)
+            if np.isfinite(seen.value):
+                bound = proof(self._form, offset, seen)
+        return Certificate(self.objective(primal), bound, 0.0, "all points")
+
+    def prune(self, primal: Location) -> Location:
+        """Return the point itself."""
+        return primal
+
+    def build_model(self, primal: Location) -> Median:
+        """Return the point in the user's coordinates and shapes."""
+        point = self._form.point(np.asarray(primal.offset, dtype=np.float64))
+        arrays = None if self.shapes is None else unstack(point.copy(), self.shapes)
+        return Median(point, self.objective(primal), arrays)
+
+    def _rounded(self, offset: Array) -> Array:
+        """Return the offset of the point that float64 holds in the user's coordinates."""
+        offset = np.asarray(offset, dtype=np.float64)
+        return self._form.point(offset) - self._form.centre
+
+    def _look(self, offset: Array) -> View:
+        """Return what is seen from a point; the last two are remembered."""
+        key = offset.tobytes()
+        if key in self._seen:
+            return self._seen[key][1]
+        form = self._form
+        if np.abs(offset).max() < LARGEST:  # false of NaN
+            seen = view(form, offset)
+        else:
+            nothing = np.zeros(len(offset))
+            seen = View(np.inf, nothing, 0.0, 0, np.inf, 0.0, nothing, nothing)
+        while len(self._seen) > 1:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = offset, seen
+        return seen
+
+
+def _weights(given: Any, n: int) -> Array:
+    weights = real_array("weights", given, 1)
+    if len(weights) != n:
+        raise ProblemError(f"weights must have one entry per point ({n}), got {len(weights)}")
+    below = np.flatnonzero(weights < 0.0)
+    if len(below):
+        i = int(below[0])
+        raise ProblemError(f"weights must be >= 0, got {weights[i]:g} at index {i}")
+    if not 0.0 < weights.sum() < LARGEST:
+        raise ProblemError(f"weights must have a finite sum > 0, got {weights.sum():g}")
+    return weights
+
+
+def _shapes(given: Any, d: int) -> Shapes | None:
+    if given is None:
+        return None
+    try:
+        shapes = tuple(tuple(int(side) for side in shape) for shape in given)
+    except (TypeError, ValueError):
+        raise ProblemError(f"shapes must be a tuple of shapes, got {given!r}") from None
+    held = sum(int(np.prod(shape)) for shape in shapes)
+    if held != d or any(side < 0 for shape in shapes for side in shape):
+        raise ProblemError(f"shapes must hold {d} entries, as each point does, got {shapes}")
+    return shapes
+
+
+def _centre(points: Any) -> Array:
+    """Return a point amid the others if they are far from the origin, else zeros."""
+    some = np.asarray(points[:: max(1, len(points) // SAMPLE)], dtype=np.float64)
+    middle = np.median(some, axis=0)
+    spread = float(np.median(np.linalg.norm(some - middle, axis=1)))
+    if float(np.abs(middle).max()) > FAR * spread:
+        return middle.astype(np.float64)
+    return np.zeros(points.shape[1])

@@ -1,0 +1,1 @@
+"""Training of ReLU, gated, sampled, threshold, narrow and convolutional networks."""

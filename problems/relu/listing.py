@@ -1,0 +1,96 @@
+"""Patterns as a problem declares them: checked, listed or drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.checks import ProblemError
+from convexnn.relu.cones import least_distance
+from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
+from convexnn.relu.patterns import Patterns, sample_patterns
+
+SAMPLED = 200  # gates drawn where all are meant but too many to list
+
+
+def scope_of(patterns: int | Patterns | None, data: Array) -> str:
+    """Return what a bound over the `listed` patterns is a bound over."""
+    if patterns is not None:
+        return "these patterns"
+    return "all patterns" if listable(data, LISTED) else f"{SAMPLED} sampled patterns"
+
+
+def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
+    """Return the declared patterns, distinct, without the one that is never active.
+
+    Where all are meant, every pattern of the data if at most `LISTED` exist, else a sample.
+    """
+    if patterns is None and listable(data, LISTED):
+        patterns = enumerate_patterns(data)
+    elif patterns is None or isinstance(patterns, int):
+        patterns = sample_patterns(data, patterns or SAMPLED)
+    distinct = patterns.distinct()
+    active = np.flatnonzero(distinct.matrix.any(axis=0))
+    return distinct.take(active) if len(active) else distinct
+
+
+def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
+    """Return a generator for each pattern: the given one where it fits, else the max-margin one."""
+    d = data.shape[1]
+    given = patterns.generators
+    if given is not None and bias and given.shape[0] == d - 1:
+        given = np.vstack([given, np.zeros((1, len(patterns)))])
+    generators = np.zeros((d, len(patterns)))
+    fits = np.zeros(len(patterns), np.bool_)
+    if given is not None and given.shape[0] == d:
+        generators = given.copy()
+        fits = ((data @ given >= 0.0) == patterns.matrix).all(axis=0)
+    occupied = data.any(axis=1)
+    for p in np.flatnonzero(~fits):
+        sign = np.where(patterns.matrix[:, p], 1.0, -1.0)
+        generators[:, p] = least_distance(
+            sign[occupied, None] * data[occupied], np.ones(occupied.sum())
+        )
+        if not np.array_equal(data @ generators[:, p] >= 0.0, patterns.matrix[:, p]):
+            raise ProblemError(f"patterns[:, {p}] is the pattern of no generator on these data")
+    return generators
+
+
+LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
+
+
+def checked_patterns(patterns: Any, n: int, each: str = "row of X") -> int | Patterns | None:
+    """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
+
+    Raises
+    ------
+    ProblemError
+        If they are something else, or have another number of rows than the data.
+    """
+    if patterns is None or (isinstance(patterns, str) and patterns == "all"):
+        return None
+    if isinstance(patterns, (int, np.integer)) and not isinstance(patterns, bool):
+        if patterns < 1:
+            raise ProblemError(f"patterns must be >= 1 where it is a count, got {patterns}")
+        return int(patterns)
+    if isinstance(patterns, (str, bool)):
+        raise ProblemError(
+            f"patterns must be None, 'all', a count, Patterns or an (n, P) matrix, got {patterns!r}"
+        )
+    given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
+    if given.matrix.shape[0] != n:
+        raise ProblemError(
+            f"patterns must have one row per {each} ({n}), got shape {given.matrix.shape}"
+        )
+    return given
+
+
+def too_many(n: int, d: int) -> str:
+    """Say that data of this shape have too many patterns to list, and what to do."""
+    return (
+        f"the data may have {about_cells(n, min(n, d))} activation patterns, at most "
+        f"{LISTED:,} are listed: give patterns, or use an engine that searches for them, "
+        "such as 'cell-walk'"
+    )

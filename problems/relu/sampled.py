@@ -1,0 +1,126 @@
+"""Convex training over a fixed sample of hidden neurons."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.checks import positive_int, seed_of
+from convexnn.contract.memory import Size
+from convexnn.contract.program import CvxpyProgram
+from convexnn.problems.relu.formulas import group_lasso_formula
+from convexnn.problems.relu.gated import group_lasso, zero_point
+from convexnn.problems.relu.training import Training
+from convexnn.relu.bound import lower_bound
+from convexnn.relu.forms import Dual, GroupForm, Neurons
+
+if TYPE_CHECKING:
+    from convexnn.relu.network import TwoLayerNetwork
+
+GRADING = 17.0  # bytes an entry of the features takes when a network is graded, measured
+
+
+@dataclass(frozen=True, eq=False)
+class SampledReluTraining(Training):
+    """Minimise ``sum_i l(z_i; y_i) + beta ||a||_1``, ``z = sum_j a_j relu(X u_j)``, ``u_j`` drawn.
+
+    A lasso over ``neurons`` hidden neurons drawn uniformly from the unit sphere: an upper bound
+    on the optimum over all networks that tightens as more are drawn.
+
+    Parameters
+    ----------
+    X, y, beta, loss, bias
+        As in `ReluTraining`.
+    neurons : int, default 1000
+    seed : int, default 0
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule.
+
+    References
+    ----------
+    Bai, Gautam & Sojoudi 2022, "Efficient global optimization of two-layer ReLU networks".
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> problem = cx.SampledReluTraining(X, np.abs(X[:, 0]), beta=0.1, neurons=200)
+    >>> cx.solve(problem).status.name
+    'OPTIMAL'
+    """
+
+    _: KW_ONLY
+    neurons: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("neurons", positive_int("neurons", self.neurons))
+        self._set("seed", seed_of(self.seed))
+
+    @cached_property
+    def directions(self) -> Array:
+        """The drawn unit vectors, (d, neurons)."""
+        rng = np.random.default_rng(self.seed)
+        draws = rng.standard_normal((self.data.shape[1], self.neurons))
+        directions: Array = draws / np.linalg.norm(draws, axis=0)
+        return directions
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the lasso, as groups of one, and its formula."""
+        return (GroupForm, CvxpyProgram)
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of either form: each neuron is the slopes of a block of one."""
+        n = len(self.X)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        return Size(n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        features = np.maximum(self.data @ self.directions, 0.0) / self.design.scale
+        return group_lasso(self, np.ones((len(self.X), 1)), features)
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss; the penalty is linear."""
+        return self._loss.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables U (one row, the coefficients) and z."""
+        from convexnn.functions.norms import L1
+
+        # the l2 norm of a single entry is its absolute value: say so, and linear solvers qualify
+        return group_lasso_formula(self._group_form._replace(norm=L1()), self.needs())
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        return zero_point(self._group_form)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network."""
+        form = self._group_form
+        z = form.predict(form.rows(primal))
+        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+
+    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
+        """Grade a network over the sampled neurons and a dual guess."""
+        bound = lower_bound(self._group_form, dual)
+        return Certificate(self.objective(primal), bound, 0.0, "these neurons")
+
+    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+        """Return the network of the neurons in use."""
+        a = primal.V[0] / self.design.scale
+        weights = np.abs(a) * self.directions
+        return self._network(weights[:, a > 0.0], weights[:, a < 0.0])

@@ -1,0 +1,363 @@
+"""What the problems that train a two-layer network share: data, coordinates, network."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from scipy.linalg import qr
+from scipy.optimize import nnls
+
+from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.checks import (
+    Labels,
+    ProblemError,
+    choice,
+    coded,
+    flag,
+    given_labels,
+    labels,
+    positive,
+    real_array,
+    several_classes,
+    several_targets,
+    whole,
+)
+from convexnn.functions.losses import LOSSES, Loss, as_loss
+from convexnn.functions.norms import NORMS, Norm
+from convexnn.relu.forms import outputs_of
+from convexnn.relu.network import Network, TwoLayerNetwork
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike
+
+    from convexnn.relu.forms import Neurons
+
+SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
+DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
+NEGLIGIBLE = 1e-10  # and those whose penalty is below this share of the objective
+FORMS = ("_group_form", "_network_form", "_majorant_form", "_form", "_search")  # hold beta
+
+
+class Design(NamedTuple):
+    """The data in the coordinates that engines work in.
+
+    ``[X, 1] = scale * matrix @ basis.T`` up to a part of Frobenius norm ``scale * slack``. A
+    weight vector ``v`` of the matrix is ``basis @ v / scale`` for the data, and costs
+    ``beta / scale`` per unit of norm.
+
+    Attributes
+    ----------
+    matrix : array of shape (n, r)
+    basis : array of shape (d, r) or None
+        Orthonormal basis of the row space, where d > r and the norm allows it; None: identity.
+    scale : float
+        A power of two near the root mean square of the data, so that nothing is rounded.
+    slack : float
+    """
+
+    matrix: Array
+    basis: Array | None
+    scale: float
+    slack: float
+
+    def original(self, weights: Array) -> Array:
+        """Return columns of weights in the coordinates of the data."""
+        mapped = weights if self.basis is None else self.basis @ weights
+        return mapped / self.scale
+
+
+def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
+    """Scale the data and, for a rotation-invariant norm, drop the directions they do not span."""
+    scale = float(2.0 ** np.round(np.log2(np.max(np.abs(data)))))
+    scale *= float(2.0 ** np.round(0.5 * np.log2(np.mean(np.square(data / scale)))))
+    matrix = np.ascontiguousarray(data / scale)
+    n, d = matrix.shape
+    basis, slack = None, 0.0
+    if reduce and norm.rotates and d > 1:
+        spectrum = np.linalg.eigvalsh(matrix.T @ matrix) if d <= n else np.zeros(1)
+        if spectrum[0] <= 1e-9 * spectrum[-1]:
+            _, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+            rank = int((s > 1e-13 * max(n, d) * s[0]).sum())
+            if rank < d:
+                basis = np.ascontiguousarray(Vt[:rank].T)
+                reduced = np.ascontiguousarray(matrix @ basis)
+                slack = float(np.linalg.norm(matrix - reduced @ basis.T))
+                matrix = reduced
+    frozen(matrix)
+    return Design(matrix, basis, scale, slack)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Base of the builders: examples, targets, loss and weight of the penalty."""
+
+    vector: ClassVar[bool] = False  # whether it takes several outputs
+    X: Array
+    y: Any
+    _: KW_ONLY
+    beta: float
+    loss: str | Loss = "squared"
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        self._set("X", self._examples())
+        self._set("beta", positive("beta", self.beta))
+        self._set("bias", flag("bias", self.bias))
+        self._set("loss", checked_loss(self.loss, self.vector))
+        if not self.X.any():
+            raise ProblemError("X must have at least one non-zero entry, got only zeros")
+        self._set("y", checked_targets(self.y, self.labels, self._loss))
+
+    def _examples(self) -> Array:
+        """Return the examples, checked."""
+        return real_array("X", self.X, 2)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def at(self, beta: float) -> Self:
+        """Return the same problem with another beta, sharing all that does not depend on it."""
+        other = copy.copy(self)
+        other._set("beta", positive("beta", beta))
+        for name in FORMS:
+            form = other.__dict__.pop(name, None)
+            if "beta" in getattr(form, "_fields", ()):
+                other._set(name, form._replace(beta=other.beta / self.design.scale))
+        return other
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, and the two labels they stand for."""
+        return labels("y", self.y, len(self.X), classification=self._loss.classification)
+
+    @property
+    def _loss(self) -> Loss:
+        assert isinstance(self.loss, Loss)
+        return self.loss
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS["l2"]
+
+    @cached_property
+    def data(self) -> Array:
+        """The examples, with a column of ones if there is a bias."""
+        if not self.bias:
+            return self.X
+        data = np.hstack([self.X, np.ones((len(self.X), 1))])
+        frozen(data)
+        return data
+
+    @cached_property
+    def design(self) -> Design:
+        """The data in the coordinates that engines work in."""
+        return make_design(self.data, self._norm)
+
+    def holdout(self, model: Network, X: ArrayLike, y: Any) -> float:
+        """Return the mean loss of a network on some examples, without the penalty.
+
+        Of several outputs, it is the mean of the sum of their losses.
+
+        Raises
+        ------
+        ProblemError
+            If y has another shape, or labels that the problem does not know.
+        """
+        z, classes = model.decision_function(X), self.labels.classes
+        if classes is None:
+            target = several_targets("y", y, len(z)).targets
+            if target.shape != z.shape:
+                raise ProblemError(f"y must have shape {z.shape}, got {target.shape}")
+        else:
+            whole("y", y)
+            found = given_labels(y)
+            if found.shape != (len(z),) or not np.isin(found, classes).all():
+                *others, last = map(str, classes)
+                raise ProblemError(
+                    f"y must hold {len(z)} labels, each {', '.join(others)} or {last}"
+                )
+            codes = np.searchsorted(classes, found)
+            target = coded(codes, len(classes), margin=self._loss.separable)
+        return float(np.sum(self._loss.value(z, target))) / len(z)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network that `primal` stands for."""
+        raise NotImplementedError
+
+    def prune(self, primal: Neurons) -> Neurons:
+        """Return the neurons with those that are numerically dead set to zero."""
+        return without_dead(
+            primal, self._norm, self.objective(primal) * self.design.scale / self.beta
+        )
+
+    def _penalty(self, primal: Neurons) -> float:
+        norms = self._norm
+        total = norms.value(primal.V.T).sum() + norms.value(primal.W.T).sum()
+        return float(self.beta / self.design.scale * total)
+
+    def _network(
+        self,
+        V: Array,
+        W: Array,
+        *,
+        skip: Array | None = None,
+        leak: float = 0.0,
+        gates_v: Array | None = None,
+    ) -> TwoLayerNetwork:
+        return self._layers(*self._balanced(V, W, gates_v), skip, leak)
+
+    def _balanced(
+        self, V: Array, W: Array, gates_v: Array | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Split each neuron ``v`` into two balanced layers, ``||u|| = |alpha| = sqrt||v||``.
+
+        Each neuron has one output, in the order of `Neurons`.
+        """
+        weights = np.hstack([V, W])
+        k = outputs_of(self.labels.targets)
+        own = np.concatenate([np.repeat(np.eye(k), part.shape[1] // k, axis=0) for part in (V, W)])
+        own[V.shape[1] :] *= -1.0
+        size = self._norm.value(weights.T)
+        alive = size > 0.0
+        root = np.sqrt(size[alive])
+        gates = None if gates_v is None else np.tile(gates_v, k)[:, alive]
+        return weights[:, alive] / root, own[alive] * root[:, None], gates
+
+    def _layers(
+        self,
+        U: Array,
+        alpha: Array,
+        gates: Array | None = None,
+        skip: Array | None = None,
+        leak: float = 0.0,
+    ) -> TwoLayerNetwork:
+        d = self.X.shape[1]
+        return TwoLayerNetwork(
+            U=U[:d],
+            alpha=alpha,
+            bias=U[d] if self.bias else np.zeros(U.shape[1]),
+            leak=leak,
+            skip=None if skip is None else skip[:d],
+            skip_bias=float(skip[d]) if skip is not None and self.bias else 0.0,
+            gates=None if gates is None else gates[:d],
+            gates_bias=gates[d] if gates is not None and self.bias else None,
+            classes=self.labels.classes,
+        )
+
+
+def checked_loss(loss: str | Loss, vector: bool) -> Loss:
+    """Return a loss given by its name or itself, for several outputs (`vector`) or for one.
+
+    Raises
+    ------
+    ProblemError
+        If it is neither, or couples outputs where there is one.
+    """
+    try:
+        found = as_loss(loss)
+    except ValueError as error:
+        raise ProblemError(str(error)) from None
+    if not (found.separable or vector):
+        raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
+    return found
+
+
+def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:
+    """Return targets, or the user's own labels, read-only.
+
+    Raises
+    ------
+    ProblemError
+        If the loss at the zero network is not finite.
+    """
+    with np.errstate(over="ignore"):
+        worth = float(np.sum(loss.value(np.zeros_like(found.targets), found.targets)))
+    if not np.isfinite(worth):
+        raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
+    kept = found.targets
+    if found.classes is not None:
+        kept = np.array(given_labels(y), copy=True)
+    frozen(kept)
+    return kept
+
+
+def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
+    """Return the neurons with those that are numerically dead set to zero.
+
+    Where none is alive, the largest is no measure of what is dead: the objective, in units of
+    the penalty's weight, is.
+    """
+    size_v, size_w = sizes(norm, primal.V), sizes(norm, primal.W)
+    largest = max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+    level = max(DEAD * largest, NEGLIGIBLE * worth)
+    return primal._replace(
+        V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
+    )
+
+
+def without_spare(c: Array, columns: Array) -> Array:
+    """Return coefficients with the same sum of columns and no larger l1 norm, few of them not zero.
+
+    Those not zero are at most one more than the rank of the columns: a vertex of the face of all
+    such coefficients of the same signs. Where none is found, the coefficients are returned.
+    """
+    if len(c) == 0:
+        return c
+    signed = columns * np.sign(c)
+    rows = np.vstack([signed, np.full(len(c), np.max(np.abs(signed)))])
+    if len(rows) > len(c):
+        rows = qr(rows, mode="r")[0][: len(c)]
+    try:
+        fewer, _ = nnls(rows, rows @ np.abs(c))
+    except RuntimeError:  # too many steps
+        return c
+    kept: Array = np.sign(c) * fewer
+    return kept
+
+
+def sizes(norm: Norm, weights: Array) -> Array:
+    """Return the norm that each column has a part in."""
+    size = norm.value(weights.T)
+    return np.tile(size, weights.shape[1] // max(len(size), 1))
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTraining(Training):
+    """Training that takes several outputs: several targets, or more than two classes."""
+
+    vector: ClassVar[bool] = True
+    _: KW_ONLY
+    multiclass: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.multiclass is not None:
+            choice("multiclass", self.multiclass, ("one-vs-rest",))
+        super().__post_init__()
+        two_sided = self._loss.classification and self._loss.separable
+        if self.multiclass is not None and not two_sided:
+            raise ProblemError(
+                f"multiclass must be None for loss {self._loss.name!r}, got {self.multiclass!r}"
+            )
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, a column for each output, and the labels they are."""
+        n = len(self.X)
+        if not self._loss.classification:
+            return several_targets("y", self.y, n)
+        if not self._loss.separable:
+            return several_classes("y", self.y, n, one_vs_rest=False)
+        if self.multiclass is not None:
+            return several_classes("y", self.y, n, one_vs_rest=True)
+        return labels("y", self.y, n, classification=True, otherwise=SEVERAL)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of the network."""
+        return outputs_of(self.labels.targets)

@@ -1,0 +1,323 @@
+"""Exact convex training of two-layer ReLU networks."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.checks import ProblemError, choice, flag, non_negative
+from convexnn.contract.memory import Size
+from convexnn.contract.program import CvxpyProgram
+from convexnn.functions.norms import NORMS, Norm
+from convexnn.problems.relu.formulas import majorant_formula
+from convexnn.problems.relu.training import VectorTraining
+from convexnn.relu.bound import lower_bound
+from convexnn.relu.enumeration import enumerate_patterns, listable
+from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
+from convexnn.relu.majorant_bound import majorant_bound
+from convexnn.relu.patterns import sample_patterns
+
+if TYPE_CHECKING:
+    from convexnn.relu.network import TwoLayerNetwork
+from convexnn.problems.relu.formulas import conic_formula
+from convexnn.problems.relu.listing import LISTED, checked_patterns, too_many
+from convexnn.relu.search_bound import near_found, searched_bound
+
+GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
+FORMULATIONS = ("cones", "majorant")
+
+
+@dataclass(frozen=True, eq=False)
+class ReluTraining(VectorTraining):
+    """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over two-layer networks.
+
+    ``f(x) = sum_j alpha_j act(u_j'x) + s'x`` with ``act(t) = max(t, leak t)``. Over the
+    patterns ``D`` (n x P, ``E = 2 D - 1``, ``S = D + leak (1 - D)``) it is the convex program
+
+        minimise    sum_i l(z_i; y_i) + beta sum_p (||v_p|| + ||w_p||)
+        subject to  z = sum_p S_p * (X (v_p - w_p)) + X s,   E * (X V) >= 0,   E * (X W) >= 0
+
+    whose solutions are networks of the same objective: ``u = v / sqrt||v||``, ``alpha =
+    sqrt||v||``, and minus that for ``w``. Of k outputs each neuron has one: there are V and W for
+    each output, over the same patterns, and the loss alone may couple them. The majorant over the
+    same patterns,
+
+        minimise    sum_i max over z in [low_i, up_i] of l(z; y_i) + beta sum_p (||v_p|| + ||w_p||)
+        where       low = (S * X V) 1 - act(X W) 1 + X s,  up = act(X V) 1 - (S * X W) 1 + X s,
+
+    has no constraints: ``low <= f(x) <= up`` for every network, with equality where each neuron
+    is in the cone of its pattern. Its optimum is at most that of the program with cones, its
+    network is at least as good as its optimum, and over all patterns all three are equal.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Examples. Columns are used as they are: standardise them first if they differ in scale.
+    y : array of shape (n,), or (n, k)
+        Targets; for "logistic" and "hinge" any two labels, for "softmax" two or more. Targets of
+        k columns are those of k outputs; a single column is the same as none.
+    beta : float
+        Weight of the penalty, > 0. Losses are summed, not averaged: beta = n lambda.
+    loss : {"squared", "logistic", "hinge", "huber", "softmax"} or Loss, default "squared"
+        "squared" is ``(z - y)^2 / 2``; "softmax" the cross-entropy of one output for each class.
+    patterns : None, "all", int, Patterns or array of shape (n, P), default None
+        None or "all": the program over all patterns, the network's own problem. An int draws
+        that many at random (seed 0). Others are used as given; duplicates and, without a
+        leak, the pattern that is active nowhere are dropped.
+    bias : bool, default False
+        Append a column of ones to X; offsets are penalised like any weight.
+    penalty : {"l2", "l1"}, default "l2"
+        Norm of a neuron's first layer. With "l1" the network's penalty is
+        ``beta/2 (sum_j ||u_j||_1^2 + ||alpha||^2)``.
+    leak : float, default 0.0
+        Slope of the activation for negative inputs, in [0, 1).
+    skip : bool, default False
+        Add a free, unpenalised linear part ``s'x``.
+    formulation : {"cones", "majorant"}, default "cones"
+        Which of the two programs. Over given patterns the certificate of the majorant is on the
+        majorant itself: its objective is the majorant's value, which the network's own
+        (`objective`) does not exceed. "majorant" takes a loss of ``|z - y|`` or of the margin, and
+        one output.
+    multiclass : {None, "one-vs-rest"}, default None
+        With "one-vs-rest", "logistic" and "hinge" take more than two classes: an output for each,
+        its loss that class against all others. The largest output names the class.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule; the message names the field, the value and the rule.
+
+    References
+    ----------
+    Pilanci & Ergen 2020, "Neural networks are convex regularizers", theorem 1.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = np.random.default_rng(0).standard_normal((40, 3))
+    >>> solution = cx.solve(cx.ReluTraining(X, np.abs(X[:, 0]), beta=0.1, patterns=50))
+    >>> solution.status.name, bool(solution.gap <= 1e-6)
+    ('OPTIMAL', True)
+    """
+
+    _: KW_ONLY
+    patterns: Any = None
+    penalty: str = "l2"
+    leak: float = 0.0
+    skip: bool = False
+    formulation: str = "cones"
+
+    def __post_init__(self) -> None:
+        choice("penalty", self.penalty, ("l2", "l1"))
+        choice("formulation", self.formulation, FORMULATIONS)
+        super().__post_init__()
+        leak = non_negative("leak", self.leak)
+        if leak >= 1.0:
+            raise ProblemError(f"leak must be < 1, got {leak!r}")
+        self._set("leak", leak)
+        self._set("skip", flag("skip", self.skip))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        for name, value, simple in (
+            ("skip", self.skip, False),
+            ("formulation", self.formulation, "cones"),
+        ):
+            if self.outputs > 1 and value != simple:
+                raise ProblemError(
+                    f"{name} must be {simple!r} for more than one output ({self.outputs}), "
+                    f"got {value!r}"
+                )
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS[self.penalty]
+
+    @cached_property
+    def matrix(self) -> BoolArray | None:
+        """The patterns of the program, (n, P); None if it is over all and too many to list."""
+        patterns = self.patterns
+        if patterns is None:
+            if not listable(self.data, LISTED):
+                return None
+            patterns = enumerate_patterns(self.data)
+        elif isinstance(patterns, int):
+            patterns = sample_patterns(self.data, patterns)
+        matrix: BoolArray = patterns.distinct().matrix
+        active = matrix.any(axis=0)
+        if self.leak == 0.0 and active.any():
+            matrix = matrix[:, active]
+        return matrix
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the program over listed patterns, and the network's own if all are meant."""
+        program = MajorantForm if self.formulation == "majorant" else GroupForm
+        if self.patterns is not None:
+            return (program, CvxpyProgram)
+        return (NetworkForm,) if self.matrix is None else (NetworkForm, program, CvxpyProgram)
+
+    def withholds(self, form: type) -> str | None:
+        """Return the number of patterns where they are meant to be listed, and too many."""
+        if form is NetworkForm or self.patterns is not None or self.matrix is not None:
+            return None
+        n, d = self.design.matrix.shape
+        return too_many(n, d)
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of a form; a count of patterns is an upper bound."""
+        n, d = self.design.matrix.shape
+        if self.patterns is None:
+            count = 0 if self.matrix is None else self.matrix.shape[1]
+        else:
+            count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        coupled, k = form is not MajorantForm, self.outputs
+        return Size(n, d, count, True, smooth, GRADING * n * count * k, coupled, k)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `GroupForm`, `MajorantForm`, `NetworkForm` or `CvxpyProgram`."""
+        if form is CvxpyProgram:
+            return self.to_cvxpy()
+        if form is NetworkForm:
+            return self._network_form
+        if form is MajorantForm:
+            return self._majorant_form
+        return self._group_form
+
+    @cached_property
+    def _network_form(self) -> NetworkForm:
+        return NetworkForm(
+            self.design.matrix,
+            self.labels.targets,
+            self._loss,
+            self._norm,
+            self.beta / self.design.scale,
+            self.leak,
+            self.skip,
+            self.matrix if self.patterns is None else None,
+        )
+
+    @property
+    def _listed(self) -> BoolArray:
+        if self.matrix is None:
+            raise ProblemError(self.withholds(GroupForm))
+        return self.matrix
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        return self._network_form.over(self._listed)
+
+    @cached_property
+    def _majorant_form(self) -> MajorantForm:
+        return self._network_form.majorant(self._listed)
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss and of the penalty."""
+        return self._loss.cones | self._norm.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, with variables V, W, s and z.
+
+        Returns
+        -------
+        CvxpyProgram
+        """
+        if self.formulation == "majorant":
+            return majorant_formula(self._majorant_form, self.needs())
+        return conic_formula(self._group_form, self.needs())
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        form = self._network_form
+        d = form.X.shape[1]
+        mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
+        m = 0 if self.patterns is None else self.outputs * self._listed.shape[1]
+        still = np.zeros((d, *form.y.shape[1:]))
+        return Neurons(np.zeros((d, m)), np.zeros((d, m)), still), Dual(mu)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network that the columns of V and W are, patterns aside."""
+        X = self.design.matrix
+        return self._value(primal, X @ primal.V, X @ primal.W)
+
+    def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
+        form = self._network_form
+        output = summed(form.activate(XV), form.y) - summed(form.activate(XW), form.y)
+        z = output + form.X @ primal.skip if self.skip else output
+        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+
+    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
+        """Grade a network and a dual guess.
+
+        The objective is the network's own, which is what the user gets and an upper bound on
+        the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
+        is its value, which is at least that. The bound is on the optimum over the program's
+        patterns. Where those are all patterns and too many to list, it rests on a branch and
+        bound of ``dual.nodes`` cones and a relaxation at ``dual.outer``, and the scope also
+        says how near the objective is to the optimum over the patterns of ``dual.matrix``.
+
+        Parameters
+        ----------
+        primal : Neurons
+        dual : Dual
+
+        Returns
+        -------
+        Certificate
+        """
+        if self.patterns is None:
+            objective = self.objective(primal)
+            skip_size = self._skip_size(primal)
+            bound, scope = self._bound(dual, skip_size), "all patterns"
+            if self.matrix is None:
+                form, slack = self._network_form, self.design.slack
+                scope += near_found(form, objective, dual, slack=slack, skip_size=skip_size)
+            return Certificate(objective, bound, 0.0, scope)
+        bound = self._bound(dual, self._skip_size(primal))
+        if self.formulation == "majorant":
+            value = self._majorant_form.objective(primal)
+            return Certificate(value, bound, 0.0, "the majorant over these patterns")
+        X = self.design.matrix
+        XV, XW = X @ primal.V, X @ primal.W
+        violation = self._violation(XV, XW)
+        return Certificate(self._value(primal, XV, XW), bound, violation, "these patterns")
+
+    def _skip_size(self, primal: Neurons) -> float:
+        return float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+
+    def _bound(self, dual: Dual, skip_size: float) -> float:
+        """Return a lower bound on the optimum of the declared program."""
+        slack = self.design.slack
+        if self.matrix is None:
+            return searched_bound(self._network_form, dual, slack=slack, skip_size=skip_size)
+        if self.formulation == "majorant" and (
+            self.patterns is not None or dual.common is not None
+        ):
+            # over all patterns its optimum is the network's own
+            return majorant_bound(self._majorant_form, dual, slack=slack, skip_size=skip_size)
+        return lower_bound(self._group_form, dual, slack=slack, skip_size=skip_size)
+
+    def _violation(self, XV: Array, XW: Array) -> float:
+        signs = self._group_form.signs
+        assert signs is not None
+        outside = -np.tile(signs.T, self.outputs)
+        worst = max(
+            float(np.max(outside * XV, initial=0.0)), float(np.max(outside * XW, initial=0.0))
+        )
+        largest = max(
+            float(np.max(np.abs(XV), initial=0.0)), float(np.max(np.abs(XW), initial=0.0))
+        )
+        return worst / largest if largest > 0.0 else 0.0
+
+    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+        """Return the network, its dead neurons left out."""
+        original = self.design.original
+        return self._network(
+            original(primal.V),
+            original(primal.W),
+            skip=original(primal.skip) if self.skip else None,
+            leak=self.leak,
+        )

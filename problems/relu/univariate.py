@@ -1,0 +1,346 @@
+"""Training of deep and narrow networks of one input as a lasso over an explicit dictionary."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.checks import Labels, ProblemError, choice, labels, positive, positive_int
+from convexnn.contract.memory import Size
+from convexnn.contract.program import CvxpyProgram
+from convexnn.functions.losses import Loss
+from convexnn.functions.norms import L1
+from convexnn.problems.relu.formulas import group_lasso_formula
+from convexnn.problems.relu.training import (
+    checked_loss,
+    checked_targets,
+    without_dead,
+    without_spare,
+)
+from convexnn.relu.bound import repaired, scaled_value
+from convexnn.relu.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
+from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.relu.narrow import ACTIVATIONS, STEPS, NarrowNetwork, points_of
+
+GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
+COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
+SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
+MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
+TOO_DEEP = 6  # layers of absolute values that have more for two points already
+
+
+@dataclass(frozen=True, eq=False)
+class UnivariateReluTraining:
+    """Train networks of one input, chains of single neurons side by side, to global optimality.
+
+    Over any number m of chains, with L layers each and offsets that cost nothing,
+
+        minimise  sum_i l(f(x_i); y_i) + beta / L sum_k sum_{l <= L} |w_lk|^L,
+        f(x) = b + sum_k w_Lk act(w_L-1,k act(... act(w_1k x + b_1k) ...) + b_L-1,k)
+
+    For the steps ("threshold", "sign"; L = 2), which do not see the size of ``w_1k``, neurons have
+    an amplitude ``s_k`` and the penalty is ``beta / 2 sum_k (s_k^2 + w_2k^2)``. Balancing the
+    layers of each chain makes the penalty ``beta`` times the product of its weights, and the
+    program the lasso
+
+        minimise  sum_i l(z_i; y_i) + beta ||c||_1,   z = b + A c
+
+    over the features of `convexnn.relu.dictionaries`: bends at data points; from three layers on
+    ramps between two of them (relu), or folds at their mirror images (abs). The optimum is that of
+    all networks of this kind, however wide.
+
+    Parameters
+    ----------
+    x : array of shape (n,) or (n, 1)
+        Inputs in any order; equal ones are allowed, at least two must differ.
+    y : array of shape (n,)
+        Targets, or labels of two classes for a classification loss.
+    beta : float
+        Weight of the penalty, > 0.
+    loss : {"squared", "logistic", "hinge", "huber"} or Loss, default "squared"
+        ``1/2 (z - y)^2`` for "squared"; summed over the examples.
+    layers : int, default 2
+        L, the output layer included. Steps have 2: a chain of steps is a step. More than 3 relu
+        layers are accepted and change nothing. The absolute value's features grow like
+        ``n^(L-1)``, and at most 2,000,000 candidates are looked at.
+    activation : {"relu", "abs", "threshold", "sign"}, default "relu"
+        ``max(t, 0)``, ``|t|``, ``1[t >= 0]``, or 1 and -1.
+
+    Raises
+    ------
+    ProblemError
+        If a field breaks its rule.
+
+    Notes
+    -----
+    But for "abs" with three layers or more, the least norm of the coefficients is known from the
+    fit's values alone: CVXPY's solvers get a formula with O(n) entries, and n = 5,000 points need
+    no matrix. The other engines list the features: n columns, 2 n (relu, 2 layers) or n^2 / 2
+    (relu, 3 layers or more), with 3 layers of "abs" 3 n^2 / 2.
+
+    Beyond the data every optimal network is a choice: ramps are delivered, which end flat.
+
+    References
+    ----------
+    Zeger, Wang, Mishkin, Ergen, Candes & Pilanci 2024, "A library of mirrors: deep neural nets in
+    low dimensions are convex lasso models with reflection features" (arXiv 2403.01046).
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> x = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    >>> solution = cx.solve(cx.UnivariateReluTraining(x, np.abs(x - 2.0), beta=0.01))
+    >>> solution.certificate.scope, solution.model.knots
+    ('all networks', array([2.]))
+    """
+
+    x: Any
+    y: Any
+    _: KW_ONLY
+    beta: float
+    loss: str | Loss = "squared"
+    layers: int = 2
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        self._set("x", points_of(self.x))
+        self._set("beta", positive("beta", self.beta))
+        self._set("layers", positive_int("layers", self.layers))
+        choice("activation", self.activation, ACTIVATIONS)
+        self._set("loss", checked_loss(self.loss, False))
+        self._set("y", checked_targets(self.y, self.labels, self._loss))
+        self._check_points()
+        self._check_layers()
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_points(self) -> None:
+        low, high = float(np.min(self.x)), float(np.max(self.x))
+        if low == high:
+            raise ProblemError(f"x must have two different entries, got only {low}")
+        with np.errstate(over="ignore"):
+            span = high - low
+        if not np.finfo(np.float64).tiny < span < np.inf:
+            raise ProblemError(f"x must span a normal float, got {low} to {high}")
+
+    def _check_layers(self) -> None:
+        if self.layers < 2:
+            raise ProblemError(f"layers must be >= 2, the output layer included, got {self.layers}")
+        if self.activation in STEPS and self.layers > 2:
+            raise ProblemError(
+                f"layers must be 2 for activation {self.activation!r}, since a chain of steps is "
+                f"a step, got {self.layers}"
+            )
+        if self.activation == "abs" and self.layers > 2:
+            count = folds_bound(len(self._distinct[0]), min(self.layers, TOO_DEEP))
+            if count > MOST_FOLDS:
+                raise ProblemError(
+                    f"layers must leave at most {MOST_FOLDS:,} candidates for features of "
+                    f"activation 'abs', got {self.layers} with {len(self._distinct[0]):,} "
+                    f"different points: at least {count:,}"
+                )
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Targets as the loss wants them, and the two labels they stand for."""
+        classification = self._loss.classification
+        return labels("y", self.y, len(self.x), classification=classification, each="entry of x")
+
+    @property
+    def _loss(self) -> Loss:
+        assert isinstance(self.loss, Loss)
+        return self.loss
+
+    @cached_property
+    def _distinct(self) -> tuple[Array, Any]:
+        points, inverse = np.unique(self.x, return_inverse=True)
+        return points, inverse.reshape(-1)
+
+    @cached_property
+    def dictionary(self) -> Dictionary:
+        """The features on the distinct points."""
+        return dictionary(self._distinct[0], self.activation, self.layers)
+
+    @property
+    def _weight(self) -> float:
+        """The weight of the penalty where the points are scaled."""
+        return float(self.beta / self.dictionary.scale**self.dictionary.degree)
+
+    def features(self) -> Array:
+        """Return the dictionary A on the examples, (n, P), in the coordinates of the data.
+
+        Returns
+        -------
+        array of shape (n, P)
+
+        Examples
+        --------
+        >>> UnivariateReluTraining([3.0, 0.0, 1.0], [1.0, 0.0, 2.0], beta=1.0).features()
+        array([[3., 2., 0.],
+               [0., 0., 1.],
+               [1., 0., 0.]])
+        """
+        known = self.dictionary
+        listed: Array = known.matrix()[self._distinct[1]] * known.scale**known.degree
+        return listed
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the lasso, as groups of one with a free constant, and its formula."""
+        return (GroupForm, CvxpyProgram)
+
+    def size(self, form: type) -> Size:
+        """Return the shapes of a form: a dense dictionary, or what the formula has of entries."""
+        n, count = len(self.x), len(self.dictionary)
+        smooth = bool(np.isfinite(self._loss.curvature))
+        if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
+            return Size(n, 1, SPARSE, False, smooth, COEFFICIENT * count)
+        return Size(n, 1, count, False, smooth, GRADING * n * count)
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
+        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
+
+    @cached_property
+    def _group_form(self) -> GroupForm:
+        listed = self.dictionary.matrix()[self._distinct[1]]
+        listed -= listed.mean(axis=0)  # the constant is free
+        return self._empty._replace(slopes=np.ascontiguousarray(listed))
+
+    @cached_property
+    def _empty(self) -> GroupForm:
+        """The form without its features, which is enough to grade an answer."""
+        n = len(self.x)
+        return GroupForm(
+            np.ones((n, 1)),
+            self.labels.targets,
+            np.zeros((n, 0)),
+            None,
+            self._loss,
+            L1(),
+            self._weight,
+            True,
+        )
+
+    def needs(self) -> frozenset[str]:
+        """Return the cones of the loss; the penalty is linear."""
+        return self._loss.cones
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY, in the values v and slopes m of the fit where it is known.
+
+        Returns
+        -------
+        CvxpyProgram
+            With variables v, m and z; or U, s and z, where the features are listed.
+        """
+        known = self.dictionary
+        if not isinstance(known, Shaped):
+            return group_lasso_formula(self._group_form, self.needs())
+        import cvxpy as cp
+
+        inverse = self._distinct[1]
+        N = len(known.knots)
+        v, m = cp.Variable(N, name="v"), cp.Variable(N - 1, name="m")
+        z = cp.Variable(len(self.x), name="z")
+        fit = z == v[inverse]
+        steep = [] if isinstance(known, Steps) else [cp.diff(v) == cp.multiply(known.gaps, m)]
+        objective = self._loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
+        problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
+
+        def points() -> tuple[Neurons, Dual]:
+            mu = fit.dual_value
+            c = known.settled(known.coefficients(v.value, m.value), self._sums(mu))
+            return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(mu)
+
+        variables = {"v": v, "z": z} | ({"m": m} if steep else {})
+        return CvxpyProgram(problem, variables, points, self.needs(), True)
+
+    def _neurons(self, c: Array, mean: float) -> Neurons:
+        return Neurons(c[None, :], np.zeros((1, 0)), np.array([mean]))
+
+    def _sums(self, mu: Array) -> Array:
+        """Return a multiplier's sum over the examples at each distinct point."""
+        points, inverse = self._distinct
+        sums: Array = np.bincount(inverse, mu, len(points)).astype(np.float64)
+        return sums
+
+    def _fit(self, primal: Neurons) -> tuple[Array, float]:
+        """Return the network's outputs on the examples and its offset."""
+        values = self.dictionary.forward(primal.V[0])[self._distinct[1]]
+        offset = float(primal.skip[0] - np.mean(values))
+        return values + offset, offset
+
+    def initial(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and the loss's slope there."""
+        form = self._empty
+        mu = -form.loss.gradient(np.zeros(len(form.y)), form.y)
+        return self._neurons(np.zeros(len(self.dictionary)), 0.0), Dual(mu)
+
+    def objective(self, primal: Neurons) -> float:
+        """Return the objective of the network."""
+        form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
+        norm = np.sum(np.abs(c[np.flatnonzero(c)]))  # few are not zero where n^2 / 2 are not listed
+        return float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
+
+    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
+        """Grade coefficients and a dual guess against all networks of this kind.
+
+        Parameters
+        ----------
+        primal : Neurons
+            With the coefficients in V and the mean output in skip.
+        dual : Dual
+
+        Returns
+        -------
+        Certificate
+        """
+        return Certificate(self.objective(primal), self._bound(primal, dual), 0.0, "all networks")
+
+    def _bound(self, primal: Neurons, dual: Dual) -> float:
+        form = self._empty
+        if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
+            return -np.inf
+        mu, allowance = repaired(form, dual.mu, float(np.abs(primal.skip[0])))
+        limit = self.dictionary.largest(self._sums(mu))
+        return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+
+    def prune(self, primal: Neurons) -> Neurons:
+        """Return the coefficients of the same fit without those that it does not need."""
+        c = primal.V[0].copy()
+        some = np.flatnonzero(c)
+        small = self._neurons(c[some], 0.0)
+        alive = without_dead(small, L1(), self.objective(primal) / self._weight).V[0]
+        c[some] = alive
+        used = some[alive != 0.0]
+        columns = self.dictionary.columns(used)
+        c[used] = without_spare(c[used], columns - columns.mean(axis=0))
+        return primal._replace(V=c[None, :])
+
+    def build_model(self, primal: Neurons) -> NarrowNetwork:
+        """Return the network: a balanced chain for each feature in use."""
+        known = self.dictionary
+        c = primal.V[0]
+        used = np.flatnonzero(c)
+        weight = c[used] / known.scale**known.degree
+        chains = known.chains(used)
+        offset = self._fit(primal)[1]
+        classes = self.labels.classes
+        if isinstance(known, Steps):
+            root = np.sqrt(np.abs(weight))
+            layers = np.vstack([chains.signs, np.sign(weight) * root])
+            biases = -chains.signs * chains.shifts
+            return NarrowNetwork(
+                layers, biases, offset, self.activation, root, classes, known.origin
+            )
+        root = np.abs(weight) ** (1.0 / self.layers)
+        powers = root ** np.arange(1, self.layers)[:, None]  # what the layers so far multiply by
+        layers = np.vstack([chains.signs * root, np.sign(weight) * root])
+        biases = -powers * chains.signs * chains.shifts
+        return NarrowNetwork(layers, biases, offset, self.activation, None, classes, known.origin)

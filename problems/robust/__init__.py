@@ -1,0 +1,1 @@
+"""Training of ReLU networks against an adversary."""

@@ -1,0 +1,1 @@
+"""Linear models, margins, weights and decisions against balls of distributions."""

@@ -1,0 +1,1 @@
+"""Engines of medians, consensus, network lassos and sums of terms."""

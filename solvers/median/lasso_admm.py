@@ -1,0 +1,100 @@
+"""ADMM for the network lasso, one exchange a round (Hallac, Leskovec & Boyd 2015).
+
+    x_i  = prox_{f_i / (rho d_i)} (mean_j (z_ij - u_ij))
+    z_ij = theta a + (1 - theta) b,   a = x_i + u_ij,  b = x_j + u_ji,
+           theta = max(1 - penalty / (rho ||a - b||), 1/2)
+    u_ij = a - z_ij
+
+Both ends of an edge keep its two copies, so that the points alone are sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.checks import positive
+from convexnn.median.network_lasso import LassoForm
+from convexnn.solvers.exchange import Block, Transport
+from convexnn.solvers.rounds import State
+from convexnn.solvers.spectrum import degrees
+
+DEFAULTS = {"rho": None}
+TUNING = 10  # rounds to the first change of rho; then twice as many, and so on
+BALANCE = 2.0  # ratio of residuals beyond which rho changes
+FASTEST = 10.0  # change of rho
+
+
+class LassoAdmm:
+    """The method, of one block; rows of ``U``, ``Other`` and ``Z`` are directed edges."""
+
+    doubt = ""
+
+    def __init__(self, form: LassoForm, block: Block, chosen: dict[str, Any]) -> None:
+        given = chosen["rho"]
+        self.rho = form.penalty if given is None else positive("rho", given)
+        self.tunes = given is None
+        self.penalty, self.block = form.penalty, block
+        self.terms = form.terms[block.own]
+        self.middle = np.mean([f.anchor for f in form.terms], axis=0)
+        self.degree = degrees(form.edges, form.agents)[block.own]
+        self.owner = block.tail - block.start
+        self.forward = block.tail < block.head
+
+    def start(self, talk: Transport, point: Array | None) -> State:
+        """Start from what each term alone makes of the mean of their anchors."""
+        x = np.stack([f.prox(self.middle, 1.0) for f in self.terms]) if point is None else point
+        u = np.zeros((len(self.owner), x.shape[1]))
+        return {
+            "X": x,
+            "U": u,
+            "Other": u.copy(),
+            "Z": x[self.owner],
+            "rho": np.array([self.rho]),
+            "round": np.zeros(1),
+        }
+
+    def step(self, talk: Transport, state: State) -> None:
+        """Make one round."""
+        rho, owner = float(state["rho"][0]), self.owner
+        total = np.zeros_like(state["X"])
+        np.add.at(total, owner, state["Z"] - state["U"])
+        steps = 1.0 / (rho * self.degree)
+        centres = total / self.degree[:, None]
+        x = np.stack([f.prox(v, s) for f, v, s in zip(self.terms, centres, steps, strict=True)])
+        rows = talk.exchange(x)
+        a, b = x[owner] + state["U"], rows[self.block.indices] + state["Other"]
+        apart = np.sqrt(np.cumsum((a - b) ** 2, axis=1)[:, -1])
+        level = self.penalty / rho
+        share = np.divide(level, apart, out=np.ones(len(apart)), where=apart > level)
+        theta = np.maximum(1.0 - share, 0.5)[:, None]
+        z, mirror = theta * a + (1.0 - theta) * b, theta * b + (1.0 - theta) * a
+        moved = rho * (z - state["Z"])
+        state.update(X=x, U=a - z, Other=b - mirror, Z=z, round=state["round"] + 1.0)
+        if self.tunes and self._due(int(state["round"][0])):
+            self._tune(talk, state, x[owner] - z, moved)
+
+    def _due(self, t: int) -> bool:
+        k, rest = divmod(t, TUNING)
+        return rest == 0 and k & (k - 1) == 0
+
+    def _tune(self, talk: Transport, state: State, primal: Array, dual: Array) -> None:
+        square = np.zeros((len(state["X"]), 4))
+        rho = float(state["rho"][0])
+        sized = (primal, state["Z"] - self.middle, dual, rho * state["U"])
+        for k, part in enumerate(sized):
+            np.add.at(square[:, k], self.owner, np.cumsum(part**2, axis=1)[:, -1])
+        r, z, s, u = np.sqrt(talk.allreduce(square))
+        ratio = float((r / (z or 1.0) + 1e-300) / (s / (u or 1.0) + 1e-300))
+        if not 1.0 / BALANCE < ratio < BALANCE:
+            factor = float(np.clip(np.sqrt(ratio), 1.0 / FASTEST, FASTEST))
+            state.update(
+                rho=state["rho"] * factor, U=state["U"] / factor, Other=state["Other"] / factor
+            )
+
+    def points(self, state: State) -> tuple[Array, Array]:
+        """Return the points, and the price of each edge as its two copies have it in the mean."""
+        both = 0.5 * float(state["rho"][0]) * (state["U"] - state["Other"])
+        return state["X"], both[self.forward]

@@ -1,0 +1,1 @@
+"""Engines of network training over patterns and over all patterns."""

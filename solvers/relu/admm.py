@@ -1,0 +1,394 @@
+"""ADMM on ``loss(F u + X s) + sum_b penalty_b(u_b)``, with every block's cone in its prox.
+
+Splitting (Boyd et al. 2011, section 3): ``u = v`` carries the norms and cones, ``F u + X s = z``
+the loss; a squared loss stays in the linear solve. With scaled duals lam, zeta:
+
+    (u, s) = argmin  sigma/2 ||F u + X s - (z - zeta)||^2 + rho/2 ||u - (v - lam)||^2
+    v      = prox_{(norm + cone) / rho}(u + lam)       lam  += u - v
+    z      = prox_{loss / sigma}(F u + X s + zeta)     zeta += F u + X s - z
+
+F is n x dP (or twice that) and never built: with ``FF' = c (X X') * (S S')`` the linear solve
+is one n x n factor (or, for few unknowns, one dP x dP factor) and two masked products. The
+prox is the exact projection on the pattern's cone, shortened (cones.py), so that ``v`` is
+feasible and sparse at every step and its certificate is that of a feasible network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.checks import positive
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.functions.losses import Squared
+from convexnn.median.consensus import ConsensusForm
+from convexnn.median.network_lasso import LassoForm
+from convexnn.relu.forms import GroupForm, MajorantForm, PooledForm
+from convexnn.robust.forms import RobustForm
+from convexnn.solvers import rounds
+from convexnn.solvers.median import admm as distributed_admm
+from convexnn.solvers.median import lasso_admm
+from convexnn.solvers.options import unpack
+from convexnn.solvers.relu import majorant_admm as majorant
+from convexnn.solvers.relu.block_prox import BlockProx, warm_up
+from convexnn.solvers.relu.interval_prox import refusal
+from convexnn.solvers.robust import admm as robust
+from convexnn.solvers.wasserstein import admm as joint
+from convexnn.wasserstein.forms import WassersteinForm
+
+MAX_ITER = 20_000
+FIRST_CHECK = 10
+COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
+GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
+COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
+FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
+GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+
+Form: TypeAlias = (
+    GroupForm | MajorantForm | RobustForm | WassersteinForm | ConsensusForm | LassoForm
+)
+
+
+class Admm:
+    """Structured ADMM; for a majorant and a Wasserstein ball, those of `majorant` and `joint`.
+
+    For agents on a graph it is that of `distributed_admm`, with options of its own: `penalty` of
+    the consensus in units of mean weight over spread, by default from the graph's spectrum;
+    `checkpoint`, a path where the state is kept and resumed from, `every` so many rounds. For a
+    network lasso that of `lasso_admm`, with `rho`, tuned on the way if left out.
+
+    Options
+    -------
+    rho, sigma : float, optional
+        Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
+        while the run goes on if neither is given, else kept; for a majorant each by itself;
+        for a Wasserstein ball those of ``z = X b + c`` and of the norm's copy.
+    relax : float, default 1.6
+        Over-relaxation, in [1, 2); the majorant of a linear program has its own.
+    """
+
+    name = "admm"
+    capabilities = Capabilities(
+        forms=(
+            *(GroupForm, PooledForm, MajorantForm, RobustForm),
+            *(WassersteinForm, ConsensusForm, LassoForm),
+        ),
+        warm_start=True,
+        best_tol=1e-10,
+    )
+
+    def available(self) -> str | None:
+        """Return None: it is always there."""
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None for every `GroupForm`; for others, what their loss or order lacks."""
+        if WassersteinForm in problem.forms():
+            return joint.refusal(problem.canonical(WassersteinForm))
+        if GroupForm in problem.forms() or MajorantForm not in problem.forms():
+            return None
+        return refusal(problem.canonical(MajorantForm).loss)
+
+    def prepare(self, form: Form) -> None:
+        """Compile the kernels."""
+        if isinstance(form, ConsensusForm | LassoForm):
+            rounds.warm_up()
+        elif isinstance(form, MajorantForm):
+            majorant.warm_up(form)
+        elif isinstance(form, RobustForm):
+            robust.warm_up(form)
+        elif isinstance(form, WassersteinForm):
+            joint.warm_up(form)
+        else:
+            warm_up(form)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight.
+
+        For programs whose examples are split from the neurons, 200 bytes an output instead.
+        """
+        if not size.coupled:
+            return {
+                "its copies of the neurons' outputs": COPIES * size.n * (size.patterns + size.d)
+            }
+        unknowns = size.d * size.patterns
+        few = 2 * unknowns <= size.n
+        side = unknowns if few else size.n
+        parts = {f"its {side:,} x {side:,} matrix and factors": 32.0 * side**2}
+        if few:
+            parts["the rows behind its matrix"] = 8.0 * min(size.n * unknowns, GRAM_ENTRIES)
+        return parts | {"its blocks": 80.0 * size.weights}
+
+    def run(
+        self,
+        form: Form,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
+    ) -> Raw:
+        """Iterate until the reporter is satisfied."""
+        if isinstance(form, ConsensusForm):
+            maker, own = distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
+            return rounds.serial("admm", maker, form, options, reporter, start, **own)
+        if isinstance(form, LassoForm):
+            edges, own = lasso_admm.LassoAdmm, lasso_admm.DEFAULTS
+            return rounds.serial("admm", edges, form, options, reporter, start, **own)
+        if isinstance(form, RobustForm):
+            own = unpack("admm", options.extra, relax=robust.RELAX)
+            return robust.run(form, own, options, reporter, start)
+        chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
+        for name in ("rho", "sigma"):
+            if chosen[name] is not None:
+                positive(name, chosen[name])
+        if not 1.0 <= chosen["relax"] < 2.0:
+            raise ValueError(f"relax must be in [1, 2), got {chosen['relax']!r}")
+        if isinstance(form, MajorantForm):
+            return majorant.run(form, chosen, options, reporter, start)
+        if isinstance(form, WassersteinForm):
+            return joint.run(form, chosen, options, reporter, start)
+        limit = options.max_iter or MAX_ITER
+        state = State.begin(form, chosen["rho"], chosen["sigma"], start)
+        linear = LinearSolve(form, state.rho / state.sigma)
+        tuner = Tuner(chosen["rho"] is None and chosen["sigma"] is None)
+        check = float(FIRST_CHECK)
+        for k in range(1, limit + 1):
+            move = step(form, state, linear, chosen["relax"])
+            if k >= check or k == limit:
+                check = max(check * GROWTH, k + 1.0)
+                if not np.isfinite(move.primal_u):
+                    return Raw("failed", "The iterates are no longer finite.")
+                if reporter.report(k, *state.points()):
+                    return Raw("stopped")
+            elif k % 8 == 0 and reporter.expired():
+                reporter.report(k, *state.points())
+                return Raw("stopped")
+            if tuner.update(k, state, move):
+                linear.refactor(state.rho / state.sigma)
+        return Raw("max_iter")
+
+
+@dataclass
+class State:
+    """Iterates and penalties of one run."""
+
+    form: GroupForm
+    prox: BlockProx
+    direct: bool
+    rho: float
+    sigma: float
+    v: Array
+    lam: Array
+    z: Array
+    zeta: Array
+    skip: Array
+    mu: Array
+
+    @classmethod
+    def begin(cls, form: GroupForm, rho: float | None, sigma: float | None, start: Any) -> State:
+        """Start from zero or from a primal (and dual) point."""
+        d = form.X.shape[1]
+        direct = isinstance(form.loss, Squared)
+        curvature = form.loss.curvature
+        sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
+        scale = _scale(form)
+        rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
+        v = np.zeros((form.blocks, d))
+        state = cls(
+            form,
+            BlockProx(form),
+            direct,
+            rho,
+            sigma,
+            v,
+            np.zeros_like(v),
+            np.zeros_like(form.y),
+            np.zeros_like(form.y),
+            form.still(),
+            np.zeros_like(form.y),
+        )
+        if start is not None:
+            primal, dual = start
+            state.v, state.skip = form.rows(primal), primal.skip.copy()
+            state.z = form.predict(state.v) + form.free(state.skip)
+            mu = -form.loss.gradient(state.z, form.y) if dual is None else dual.mu
+            state.lam = form.correlate(mu) / rho
+            state.zeta, state.mu = -mu / sigma, mu
+            if dual is not None:
+                state.prox.start(dual, 1.0 / rho)
+        return state
+
+    def points(self) -> tuple[Any, Any]:
+        """Return the feasible primal and the dual point at hand."""
+        neurons = self.form.neurons(self.v, self.skip.copy())
+        return neurons, self.prox.dual(self.mu, 1.0 / self.rho)
+
+
+@dataclass
+class Move:
+    """Relative residuals of one step: primal and dual, for ``u = v`` and for ``F u = z``."""
+
+    primal_u: float
+    dual_u: float
+    primal_z: float
+    dual_z: float
+
+
+def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> Move:
+    """Advance the iterates by one step, in place, and return the residuals."""
+    rho, sigma = state.rho, state.sigma
+    base = state.v - state.lam
+    target = form.y if state.direct else state.z - state.zeta
+    q, state.skip = linear.solve(form.predict(base) - target)
+    u = base - form.correlate(q)
+    fit = target + (rho / sigma) * q
+    shifted = relax * u + (1.0 - relax) * state.v + state.lam
+    v = state.prox(shifted, 1.0 / rho)
+    lam = shifted - v
+    move = Move(_ratio(u - v, max(_size(u), _size(v))), _ratio(v - state.v, _size(lam)), 0.0, 0.0)
+    state.v, state.lam = v, lam
+    if state.direct:
+        state.mu = -rho * q
+        return move
+    raised = relax * fit + (1.0 - relax) * state.z + state.zeta
+    z = form.loss.prox(raised, form.y, 1.0 / sigma)
+    zeta = raised - z
+    move.primal_z = _ratio(fit - z, max(_size(fit), _size(z)))
+    move.dual_z = _ratio(z - state.z, _size(zeta))
+    state.z, state.zeta = z, zeta
+    state.mu = -sigma * zeta
+    return move
+
+
+class LinearSolve:
+    """Solves ``(FF' + kappa I) q = r + X s`` with ``X' q = 0`` where there is a free part s.
+
+    Parameters
+    ----------
+    form : GroupForm
+    kappa : float
+        ``rho / sigma``.
+    """
+
+    def __init__(self, form: GroupForm, kappa: float) -> None:
+        self.form = form
+        self.copies = 1.0 if form.signs is None else 2.0
+        self.half = form if form.signs is None else form._replace(signs=None)
+        self.few = 2 * form.X.shape[1] * form.slopes.shape[1] <= len(form.y)
+        self.gram = self._small_gram() if self.few else self._large_gram()
+        self.refactor(kappa)
+
+    def _large_gram(self) -> Array:
+        form = self.form
+        if isinstance(form, PooledForm):
+            return self.copies * (form.features @ form.features.T)
+        gram = form.slopes @ form.slopes.T
+        gram *= form.X @ form.X.T
+        gram *= self.copies
+        return gram
+
+    def _small_gram(self) -> Array:
+        """``A'A`` for the n x dP matrix A of products S_p * X, a block of rows at a time."""
+        form = self.form
+        if isinstance(form, PooledForm):
+            return form.features.T @ form.features
+        n, d = form.X.shape
+        P = form.slopes.shape[1]
+        gram = np.zeros((P * d, P * d))
+        rows = max(1, GRAM_ENTRIES // (P * d))
+        for i in range(0, n, rows):
+            part = form.slopes[i : i + rows, :, None] * form.X[i : i + rows, None, :]
+            flat = part.reshape(-1, P * d)
+            gram += flat.T @ flat
+        return gram
+
+    def refactor(self, kappa: float) -> None:
+        """Factor for another ratio of the penalties."""
+        self.kappa = kappa
+        shift = kappa / self.copies if self.few else kappa
+        matrix = self.gram.copy()
+        matrix.flat[:: len(matrix) + 1] += shift
+        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        if self.form.skip:
+            X = self.form.X
+            self.inverse_X = np.column_stack([self._apply(X[:, j]) for j in range(X.shape[1])])
+            self.schur = np.linalg.pinv(X.T @ self.inverse_X, hermitian=True)
+
+    def _apply(self, r: Array) -> Array:
+        if not self.few:
+            result: Array = cho_solve(self.factor, r, check_finite=False)
+            return result
+        half = self.half
+        P, d = half.slopes.shape[1], half.X.shape[1]
+        right = half.correlate(r).reshape(-1, P * d).T  # a column for each output
+        inner = cho_solve(self.factor, right, check_finite=False)
+        return (r - half.predict(np.ascontiguousarray(inner.T).reshape(-1, d))) / self.kappa
+
+    def solve(self, r: Array) -> tuple[Array, Array]:
+        """Return ``q`` and the free part ``s``."""
+        q = self._apply(r)
+        if not self.form.skip:
+            return q, self.form.still()
+        s = -self.schur @ (self.form.X.T @ q)
+        return q + self.inverse_X @ s, s
+
+
+@dataclass
+class Tuner:
+    """Balances the relative primal and dual residuals by scaling the penalties, ever more rarely.
+
+    Both penalties move by one factor, so that, but for a squared loss whose sigma is fixed,
+    the linear solve keeps its factor.
+
+    Attributes
+    ----------
+    active : bool
+        Whether the user left the penalties free.
+    """
+
+    active: bool
+    next: float = 10.0
+
+    def update(self, k: int, state: State, move: Move) -> bool:
+        """Change the penalties if they are out of balance; True if the factor must follow."""
+        if k < self.next or not self.active:
+            return False
+        self.next = 1.6 * k
+        primal, dual = move.primal_u + move.primal_z, move.dual_u + move.dual_z
+        if not (primal > 0.0 and dual > 0.0):
+            return False
+        factor = min(max(primal / dual, 0.1), 10.0)
+        costly = state.direct and len(state.z) > COSTLY_ROWS
+        tolerated = 3.0 if costly else 1.2
+        if 1.0 / tolerated <= factor <= tolerated:
+            return False
+        state.rho *= factor
+        state.lam /= factor
+        if state.prox.facets is not None:
+            state.prox.facets.value[...] /= factor
+        if not state.direct:
+            state.sigma *= factor
+            state.zeta /= factor
+        return state.direct
+
+
+def _scale(form: GroupForm) -> float:
+    """Return the mean square of a column of the matrix of all blocks."""
+    if isinstance(form, PooledForm):
+        squares = np.sum(np.square(form.features)) / form.features.shape[1]
+    else:
+        squares = np.sum(np.square(form.X)) / form.X.shape[1] * np.mean(np.square(form.slopes))
+    return float(squares)
+
+
+def _size(a: Array) -> float:
+    return float(np.linalg.norm(a))
+
+
+def _ratio(a: Array, size: float) -> float:
+    return _size(a) / size if size > 0.0 else 0.0

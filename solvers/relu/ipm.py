@@ -1,0 +1,579 @@
+"""Primal-dual interior point for norms of many blocks, each in the cone of its pattern.
+
+``min l(z) + beta sum_b ||u_b||``, ``z = F u + X s``, ``r_b = E_b X u_b >= 0``, is optimal where
+
+    F_b'a = c_b + X'(E_b * lam_b),   a = l'(z),   X'a = 0,
+    (t_b, u_b) o (beta, c_b) = 0 in second-order cones,   r_b * lam_b = 0,   lam_b >= 0
+
+(in the l1 norm, one cone of dimension 2 for each coordinate). The engine follows these conditions,
+each product relaxed to ``mu``, by Newton's method with Nesterov-Todd scaling of the
+second-order cones and Mehrotra's predictor and corrector (Andersen, Roos & Terlaky 2003, "On
+implementing a primal-dual interior-point method for conic quadratic optimization", sections 4
+and 5). Eliminating all but ``a`` leaves a d x d block ``B_b = H_b + X' diag(lam_b / r_b) X`` each
+and one n x n system ``(D + F B^-1 F') da = rhs`` (or one of dP unknowns, if those are few).
+A conjugate ``q a^2 / 2 + a y`` on an interval (squared, Huber, hinge) puts ``z = q a + y + above -
+below`` with two more products per example; otherwise ``a = l'(z)`` is linearised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.relu.cones import Facets
+from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.robust.forms import RobustForm
+from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
+from convexnn.solvers.options import unpack
+from convexnn.solvers.relu.block_prox import warm_up
+from convexnn.solvers.robust import ipm as robust_ipm
+from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
+
+MAX_ITER = 200
+REPORTED = 0.1  # the gap falls by this factor from one report to the next
+STALLED = 1e-8  # a step this short leads nowhere
+REFINED = 5  # times a solution of the example system is improved, at most
+ROUNDING = 1e-14
+FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
+STRIDE, GROWING = 3.0, 0.2  # change of an output for which a loss is near its quadratic model
+APART = 1e8  # weight, relative to the rest of its block, from which a facet is factored apart
+FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may be kept
+
+
+class Ipm:
+    """Structured primal-dual interior point: few dear steps, whatever the position of the data.
+
+    Robust programs have steps of their own, in `convexnn.solvers.robust.ipm`.
+    """
+
+    name = "ipm"
+    capabilities = Capabilities(forms=(GroupForm, RobustForm), best_tol=1e-8)
+
+    def available(self) -> str | None:
+        """Return None: it is always there."""
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None for every form that is a program for each output by itself."""
+        if RobustForm in problem.forms():
+            return None
+        form: GroupForm = problem.canonical(GroupForm)
+        return None if form.separable else "its loss or its norm couples the outputs"
+
+    def prepare(self, form: GroupForm | RobustForm) -> None:
+        """Compile the kernels; robust programs have none."""
+        if isinstance(form, RobustForm):
+            return
+        warm_up(form)
+        one = np.ones((1, 1, 1))
+        factor_blocks(one.copy())
+        add_rows(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
+        solve_blocks(one, np.ones((1, 1)))
+        invert_blocks(one)
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
+        if not size.coupled:
+            return robust_ipm.memory(size)
+        n, unknowns = size.n, size.d * size.patterns
+        side = unknowns if 2 * unknowns <= n else n
+        parts = {
+            f"its {side:,} x {side:,} matrix": 16.0 * side**2,
+            "the rows behind its matrix": 16.0 * n * unknowns,
+            "its blocks": 48.0 * size.weights / size.outputs * size.d,
+        }
+        if size.cones:
+            parts["its facets"] = 320.0 * n * size.patterns
+            parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
+        return {use: size.outputs * count for use, count in parts.items()}
+
+    def run(
+        self,
+        form: GroupForm | RobustForm,
+        options: Options,
+        reporter: Reporter,
+        start: Any = None,
+    ) -> Raw:
+        """Step until the reporter is satisfied or no step helps."""
+        unpack("ipm", options.extra)
+        if isinstance(form, RobustForm):
+            return robust_ipm.run(form, options, reporter)
+        shown, limit = np.inf, options.max_iter or MAX_ITER
+        for k, front in enumerate(together(form), start=1):
+            gap = max(newton.gap(state) for newton, state in front)
+            due = gap <= REPORTED * shown or gap <= options.tol or k == limit
+            if due or reporter.expired():
+                shown = gap
+                if reporter.report(k, *points(form, front)) or reporter.expired():
+                    return Raw("stopped")
+            if k == limit:
+                return Raw("max_iter")
+        reporter.report(k, *points(form, front))
+        return Raw("finished", "No further step is possible at this accuracy.")
+
+
+def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:
+    """Yield the best point of each output's program after each step, until none can go on.
+
+    Outputs do not end together: rounding drives those that are solved away while others step on.
+    """
+    paths = [path(single) for single in form.single()]
+    front = [next(one) for one in paths]
+    errors = [newton.error(state) for newton, state in front]
+    going = True
+    while going:
+        yield front
+        going, front = False, list(front)
+        for c, one in enumerate(paths):
+            step = next(one, None)
+            if step is None:
+                continue
+            going = True
+            newton, state = step
+            error = newton.error(state)
+            if error <= errors[c]:
+                front[c], errors[c] = step, error
+
+
+def points(form: GroupForm, front: list[tuple[Newton, Iterate]]) -> tuple[Neurons, Dual]:
+    """Return the points of the outputs' programs as one."""
+    return form.joined([newton.points(state) for newton, state in front])
+
+
+def path(form: GroupForm) -> Iterator[tuple[Newton, Iterate]]:
+    """Yield the point after each step, as long as rounding allows one."""
+    newton = Newton(form)
+    state = newton.begin()
+    yield newton, state
+    while True:
+        try:
+            following = newton.advance(state)
+        except np.linalg.LinAlgError:
+            return
+        if following is None:
+            return
+        state = following
+        yield newton, state
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """A point with all its products positive. ``h`` is 2 with cones, else 1; one block a row.
+
+    Attributes
+    ----------
+    u, c : array of shape (h, P, d)
+    t : array of shape (h, P, g)
+        g = 1 in the l2 norm, d in the l1 norm.
+    r, lam : array of shape (h, P, n)
+        One entry per example that is not zero; none without cones.
+    s : array of shape (d,)
+    a, above, below : array of shape (n,)
+        The last two are empty where the conjugate's domain is not an interval.
+    """
+
+    u: Array
+    t: Array
+    c: Array
+    r: Array
+    lam: Array
+    s: Array
+    a: Array
+    above: Array
+    below: Array
+
+    def moved(self, move: Iterate, length: float) -> Iterate:
+        """Return the point a step away."""
+        return Iterate(
+            *(x + length * dx for x, dx in zip(_arrays(self), _arrays(move), strict=True))
+        )
+
+
+def _arrays(point: Iterate) -> tuple[Array, ...]:
+    return (
+        *(point.u, point.t, point.c, point.r, point.lam),
+        *(point.s, point.a, point.above, point.below),
+    )
+
+
+class Residuals(NamedTuple):
+    """What the linear conditions lack: of the blocks, the facets, the outputs and the free part."""
+
+    block: Array
+    facet: Array
+    output: Array
+    free: Array
+
+
+class Targets(NamedTuple):
+    """Right-hand sides of the linearised products."""
+
+    cone: Pair
+    facet: Array
+    above: Array
+    below: Array
+
+
+class Newton:
+    """One Newton step of the optimality conditions of a form, and what is read from its points."""
+
+    def __init__(self, form: GroupForm) -> None:
+        self.form = form
+        n, d = form.X.shape
+        P = form.slopes.shape[1]
+        self.h = 1 if form.signs is None else 2
+        self.g: int = 1 if form.norm.rotates else d
+        self.k: int = d // self.g
+        self.masks = np.ascontiguousarray(form.slopes.T)
+        rows = np.any(form.X != 0.0, axis=1) if form.signs is not None else np.zeros(n, np.bool_)
+        self.facets = np.flatnonzero(rows)
+        self.G = np.ascontiguousarray(form.X[rows])  # rows that bound the cones
+        self.E = np.zeros((P, 0)) if form.signs is None else form.signs[:, rows].astype(np.float64)
+        self.side = np.array([1.0, -1.0])[: self.h, None, None]
+        self.length = float(np.sqrt(np.sum(np.square(form.X)) / n))
+        self.upper = np.triu_indices(d)
+        keep = len(self.G) * len(self.upper[0]) <= FEATURES
+        self.products = self.G[:, self.upper[0]] * self.G[:, self.upper[1]] if keep else None
+        low, high = form.loss.domain(form.y)
+        self.low = np.broadcast_to(np.asarray(low, np.float64), n)
+        self.high = np.broadcast_to(np.asarray(high, np.float64), n)
+        self.bounded = form.loss.dual_curvature is not None and bool(np.isfinite(self.low).all())
+
+    # The linear maps
+
+    def predict(self, u: Array) -> Array:
+        """Return ``F u``."""
+        total = np.sum(self.side * u, axis=0)
+        result: Array = np.sum((total @ self.form.X.T) * self.masks, axis=0)
+        return result
+
+    def correlate(self, a: Array) -> Array:
+        """Return ``F'a``, blocks as in `Iterate`."""
+        result: Array = self.side * ((self.masks * a) @ self.form.X)
+        return result
+
+    def facing(self, u: Array) -> Array:
+        """Return ``E_b * (X u_b)``."""
+        result: Array = self.E * (u @ self.G.T)
+        return result
+
+    def lifted(self, weights: Array) -> Array:
+        """Return ``X'(E_b * weights_b)``."""
+        flat = (self.E * weights).reshape(-1, len(self.G))
+        result: Array = flat @ self.G
+        return result.reshape(self.h, -1, self.form.X.shape[1])
+
+    def grouped(self, u: Array) -> Array:
+        """Return blocks with their coordinates split into the groups of the norm."""
+        return u.reshape(self.h, -1, self.g, self.k)
+
+    # The path
+
+    def begin(self) -> Iterate:
+        """Return a point whose products are equal, of the size of the zero network's loss."""
+        form = self.form
+        n, d = form.X.shape
+        shape = (self.h, form.slopes.shape[1])
+        zero = np.zeros(n)
+        loss = max(float(np.sum(form.loss.value(zero, form.y))), 1e-3)
+        size = loss / (form.beta * shape[0] * shape[1] * self.g)
+        a = form.loss.gradient(zero, form.y)
+        above = below = np.zeros(0)
+        if self.bounded:
+            width = self.high - self.low
+            a = np.clip(a, self.low + 0.1 * width, self.high - 0.1 * width)
+            off = np.abs(self.form.loss.dual_curvature * a + form.y)  # type: ignore[operator]
+            above = below = np.maximum(2.0 * form.beta * size / width, 0.1 * off)
+        facets = (*shape, len(self.G))
+        return Iterate(
+            u=np.zeros((*shape, d)),
+            t=np.full((*shape, self.g), size),
+            c=np.zeros((*shape, d)),
+            r=np.full(facets, 0.3 * size * self.length),
+            lam=np.full(facets, form.beta / self.length),
+            s=np.zeros(d),
+            a=a,
+            above=above,
+            below=below.copy(),
+        )
+
+    def output(self, x: Iterate) -> Array:
+        """Return ``F u + X s``."""
+        return self.predict(x.u) + (self.form.X @ x.s if self.form.skip else 0.0)
+
+    def complementarity(self, x: Iterate) -> float:
+        """Return the sum of all products, the duality gap of a point on all linear conditions."""
+        total = self.form.beta * np.sum(x.t) + np.vdot(x.u, x.c) + np.vdot(x.r, x.lam)
+        if self.bounded:
+            total += np.vdot(x.above, self.high - x.a) + np.vdot(x.below, x.a - self.low)
+        return float(total)
+
+    def gap(self, x: Iterate) -> float:
+        """Return the relative gap that the products suggest."""
+        form = self.form
+        loss = np.sum(form.loss.value(self.output(x), form.y))
+        return self.complementarity(x) / max(1.0, float(loss + form.beta * np.sum(x.t)))
+
+    def difference(self, x: Iterate) -> float:
+        """Return the relative difference of the objectives, rounding and residuals in it."""
+        form = self.form
+        norms = form.norm.value(x.u.reshape(-1, form.X.shape[1]))
+        value = float(np.sum(form.loss.value(self.output(x), form.y)) + form.beta * np.sum(norms))
+        a = form.loss.clip(x.a, form.y)
+        dual = -float(np.sum(form.loss.conjugate(a, form.y)))
+        return abs(value - dual) / max(1.0, value)
+
+    def error(self, x: Iterate) -> float:
+        """Return the larger of the gap that the products suggest and that of the objectives."""
+        return max(self.gap(x), self.difference(x))
+
+    def points(self, x: Iterate) -> tuple[Neurons, Dual]:
+        """Return the primal and the dual point, with the heaviest facets as a guess."""
+        d = self.form.X.shape[1]
+        primal = self.form.neurons(x.u.reshape(-1, d), x.s.copy())
+        if self.form.signs is None:
+            return primal, Dual(-x.a)
+        m, count = x.lam.size // len(self.G), min(d, len(self.G))
+        weight = (x.lam / x.r).reshape(m, -1)
+        order = np.argpartition(-weight, count - 1, axis=1)[:, :count]
+        value = np.take_along_axis(x.lam.reshape(m, -1), order, axis=1)
+        slack = np.take_along_axis(x.r.reshape(m, -1), order, axis=1)
+        live = value * self.length**2 * np.max(x.t, axis=2).reshape(m, 1) > self.form.beta * slack
+        example = np.full((m, d), -1, np.int32)
+        example[:, :count] = np.where(live, self.facets[order], -1)
+        values = np.zeros((m, d))
+        values[:, :count] = np.where(live, value, 0.0)
+        return primal, Dual(-x.a, Facets(example, values))
+
+    def residuals(self, x: Iterate, z: Array) -> Residuals:
+        """Return what the linear conditions lack."""
+        form = self.form
+        block, facet = self.correlate(x.a) - x.c, np.zeros_like(x.r)
+        if form.signs is not None:
+            block -= self.lifted(x.lam)
+            facet = x.r - self.facing(x.u)
+        q = form.loss.dual_curvature
+        if q is None:
+            output = (x.a - form.loss.gradient(z, form.y)) * self.bend(x, z)
+        else:
+            output = q * x.a + form.y - z
+            if self.bounded:
+                output += x.above - x.below
+        return Residuals(block, facet, output, form.X.T @ x.a if form.skip else np.zeros(0))
+
+    def bend(self, x: Iterate, z: Array) -> Array:
+        """Return the slope D of the output against a."""
+        loss, y = self.form.loss, self.form.y
+        if loss.dual_curvature is None:
+            return 1.0 / np.maximum(loss.hessian(z, y), FLAT)
+        D = np.full(len(x.a), loss.dual_curvature)
+        if self.bounded:
+            D += x.above / (self.high - x.a) + x.below / (x.a - self.low)
+        return D
+
+    def advance(self, x: Iterate) -> Iterate | None:
+        """Return the next point; None where rounding allows none."""
+        beta = self.form.beta
+        z = self.output(x)
+        system = System(self, x, z, self.residuals(x, z))
+        W = system.scaling
+        scaled = W.times(Pair(np.full_like(x.t, beta), self.grouped(x.c)))
+        square = product(scaled, scaled)
+        plain = Targets(
+            Pair(-square.head, -square.tail),
+            -x.r * x.lam,
+            -x.above * (self.high - x.a) if self.bounded else x.above,
+            -x.below * (x.a - self.low) if self.bounded else x.below,
+        )
+        predictor = system.direction(plain._replace(cone=quotient(scaled, plain.cone)))
+        reach = min(1.0, self.room(x, predictor))
+        count = x.t.size + x.r.size + x.above.size + x.below.size
+        mu = max((1.0 - reach) ** 3, 1e-6) * self.complementarity(x) / count
+        second = product(
+            W.divide(Pair(predictor.t, self.grouped(predictor.u))),
+            W.times(Pair(np.zeros_like(x.t), self.grouped(predictor.c))),
+        )
+        cone = Pair(plain.cone.head + mu - second.head, plain.cone.tail - second.tail)
+        corrected = Targets(
+            quotient(scaled, cone),
+            plain.facet + mu - predictor.r * predictor.lam,
+            plain.above + mu + predictor.above * predictor.a if self.bounded else x.above,
+            plain.below + mu - predictor.below * predictor.a if self.bounded else x.below,
+        )
+        corrector = system.direction(corrected)
+        share = 0.9 + 0.095 * reach
+        length = min(1.0, share * self.room(x, corrector))
+        if not length > STALLED:
+            return None
+        following = x.moved(corrector, length)
+        if not all(np.isfinite(part).all() for part in _arrays(following)):
+            return None
+        return following
+
+    def room(self, x: Iterate, move: Iterate) -> float:
+        """Return how far the point may go with all its products positive."""
+        beta, none = np.full_like(x.t, self.form.beta), np.zeros_like(x.t)
+        reach = [
+            room(Pair(x.t, self.grouped(x.u)), Pair(move.t, self.grouped(move.u))),
+            room(Pair(beta, self.grouped(x.c)), Pair(none, self.grouped(move.c))),
+            _room(x.r, move.r),
+            _room(x.lam, move.lam),
+        ]
+        if self.bounded:
+            reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
+            reach += [_room(x.above, move.above), _room(x.below, move.below)]
+        if self.form.loss.dual_curvature is None:
+            stride = STRIDE + GROWING * float(np.max(np.abs(self.output(x))))
+            reach.append(stride / max(float(np.max(np.abs(self.output(move)))), 1e-300))
+        return min(reach)
+
+
+def _room(at: Array, move: Array) -> float:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return float(np.min(np.where(move < 0.0, -at / move, np.inf), initial=np.inf))
+
+
+class System:
+    """The linearised conditions at a point, factored."""
+
+    def __init__(self, newton: Newton, x: Iterate, z: Array, lacking: Residuals) -> None:
+        self.newton, self.x, self.z, self.lacking = newton, x, z, lacking
+        form = newton.form
+        primal = Pair(x.t, newton.grouped(x.u))
+        self.scaling = Scaling(primal, Pair(np.full_like(x.t, form.beta), newton.grouped(x.c)))
+        self.weight = x.lam / x.r
+        self.blocks = self._factor_blocks()
+        self.D = newton.bend(x, z)
+        self._factor_examples()
+        if form.skip:
+            X = form.X
+            self.inverse_X = np.column_stack([self.solve(X[:, j]) for j in range(X.shape[1])])
+            self.schur = np.linalg.pinv(X.T @ self.inverse_X, hermitian=True)
+
+    def _factor_blocks(self) -> Array:
+        """Factor ``H^(-1/2) B_b H^(-1/2) = I + ...``: it is never near singular.
+
+        The heaviest facets are rotated in row by row, as in a QR factorisation: a
+        product with them would drown what bends only the norm.
+        """
+        newton, W = self.newton, self.scaling
+        d = newton.form.X.shape[1]
+        m = self.x.u.size // d
+        eye = np.broadcast_to(np.eye(d), (newton.h, m // newton.h, d, d))
+        columns = eye.reshape(newton.h, -1, d, newton.g, newton.k).swapaxes(0, 2)
+        root = np.stack([W.root(column.swapaxes(0, 1)) for column in columns])
+        root = np.moveaxis(root.reshape(d, m, d), 0, 1)
+        self.roots = np.ascontiguousarray(root)
+        factor = np.zeros((m, d, d))
+        factor[:, np.arange(d), np.arange(d)] = 1.0
+        weight = self.weight.reshape(m, -1)
+        if weight.shape[1] == 0:
+            return factor
+        top = np.max(W.largest(), axis=2).reshape(m, 1) * newton.length**2
+        apart = weight * top > APART
+        factor += self.roots @ self._gram(np.where(apart, 0.0, weight)) @ self.roots
+        factor_blocks(factor)
+        add_rows(factor, newton.G, self.roots, weight, apart)
+        return factor
+
+    def _gram(self, weight: Array) -> Array:
+        """Return ``X' diag(w_b) X`` for each row of weights."""
+        newton = self.newton
+        if newton.products is None:
+            return np.stack([(newton.G.T * w) @ newton.G for w in weight])
+        d = newton.G.shape[1]
+        i, j = newton.upper
+        gram = np.empty((len(weight), d, d))
+        gram[:, i, j] = gram[:, j, i] = weight @ newton.products
+        return gram
+
+    def _factor_examples(self) -> None:
+        """Factor ``D + A A'``, ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
+        newton = self.newton
+        n, d = newton.form.X.shape
+        half = (invert_blocks(self.blocks) @ self.roots).reshape(newton.h, -1, d, d)
+        if newton.h == 2:
+            half = np.linalg.qr(np.concatenate([half[0], half[1]], axis=1), mode="r")
+        A = half.reshape(-1, d, d) @ newton.form.X.T
+        A *= newton.masks[:, None, :]
+        self.A = A.reshape(-1, n)
+        self.few = 2 * len(self.A) <= n
+        if self.few:
+            matrix = (self.A / self.D) @ self.A.T
+            matrix.flat[:: len(matrix) + 1] += 1.0
+        else:
+            matrix = dsyrk(1.0, self.A.T, lower=1)
+            matrix.flat[:: n + 1] += self.D
+        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+    def _apply(self, b: Array) -> Array:
+        if not self.few:
+            result: Array = cho_solve(self.factor, b, check_finite=False)
+            return result
+        scaled = b / self.D
+        inner = cho_solve(self.factor, self.A @ scaled, check_finite=False)
+        rest: Array = scaled - (inner @ self.A) / self.D
+        return rest
+
+    def solve(self, b: Array) -> Array:
+        """Return the x with ``(D + F B^-1 F') x = b``, refined while that helps."""
+        newton = self.newton
+        x, before = np.zeros_like(b), np.inf
+        lacking = b
+        for _ in range(REFINED):
+            following = x + self._apply(lacking)
+            rest = newton.predict(self.over_blocks(newton.correlate(following)))
+            left = b - self.D * following - rest
+            size = float(np.max(np.abs(left)))
+            if not size < before:
+                break
+            x, lacking = following, left
+            if size > 0.1 * before or size <= ROUNDING * float(np.max(np.abs(b))):
+                break
+            before = size
+        return x
+
+    def over_blocks(self, v: Array) -> Array:
+        """Return ``B_b^-1 v_b``."""
+        newton, W = self.newton, self.scaling
+        flat = W.root(newton.grouped(v)).reshape(len(self.blocks), -1)
+        return W.root(newton.grouped(solve_blocks(self.blocks, flat))).reshape(v.shape)
+
+    def direction(self, targets: Targets) -> Iterate:
+        """Return the step that meets the linear conditions and the targets."""
+        newton, x, W, lacking = self.newton, self.x, self.scaling, self.lacking
+        form = newton.form
+        cone = W.divide(targets.cone)
+        load = W.eliminate_head(cone).reshape(x.u.shape) - lacking.block
+        if form.signs is not None:
+            load = load + newton.lifted(targets.facet / x.r + self.weight * lacking.facet)
+        rest = -lacking.output
+        if newton.bounded:
+            rest = rest - targets.above / (newton.high - x.a) + targets.below / (x.a - newton.low)
+        da = self.solve(rest + newton.predict(self.over_blocks(load)))
+        ds = np.zeros_like(x.s)
+        if form.skip:
+            ds = -self.schur @ (lacking.free + form.X.T @ da)
+            da = da + self.inverse_X @ ds
+        du = self.over_blocks(load - newton.correlate(da))
+        dt = W.head(cone.head, newton.grouped(du))
+        dc = lacking.block + newton.correlate(da)
+        dr, dlam = x.r, x.lam
+        if form.signs is not None:
+            dr = newton.facing(du) - lacking.facet
+            dlam = targets.facet / x.r - self.weight * dr
+            dc -= newton.lifted(dlam)
+        above, below = x.above, x.below
+        if newton.bounded:
+            above = (targets.above + x.above * da) / (newton.high - x.a)
+            below = (targets.below - x.below * da) / (x.a - newton.low)
+        return Iterate(du, dt, dc, dr, dlam, ds, da, above, below)

@@ -1,0 +1,328 @@
+"""Local search: L-BFGS on the network's own, non-convex objective, from many random starts.
+
+The baseline that every user has in mind, and the source of good activation patterns. With the
+l2 penalty the variables are the two layers,
+
+    loss(act(X U) a + X s, y) + beta/2 (||U||_F^2 + ||a||^2),
+
+each neuron with a weight for the one output it has; with l1 the positive and negative parts of
+merged neurons of fixed output sign, under bounds. A loss with kinks is searched through two ever
+narrower Moreau envelopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.checks import positive_int
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.relu.forms import Dual, NetworkForm, Neurons, PooledNetworkForm, outputs_of
+from convexnn.solvers.envelope import Envelope
+from convexnn.solvers.options import unpack
+from convexnn.solvers.relu.pattern_pool import owners, regrouped
+
+STARTS = 6
+WIDTH = 50
+MAX_ITER = 1_000
+WARM, RATE = 500, 0.1  # steps of Adam before every other descent of a mixed search, and their size
+ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
+
+
+class Lbfgs:
+    """Multi-start L-BFGS.
+
+    Options
+    -------
+    starts : int, default 6
+        Random starts; the best network is kept.
+    width : int, default 50
+        Hidden neurons of each, for every output.
+    """
+
+    name = "lbfgs"
+    capabilities = Capabilities(
+        forms=(NetworkForm, PooledNetworkForm), warm_start=True, best_tol=np.inf
+    )
+
+    def available(self) -> str | None:
+        """Return None: it is always there."""
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None: it takes every `NetworkForm`."""
+        return None
+
+    def prepare(self, form: NetworkForm) -> None:
+        """Import SciPy's optimiser."""
+        import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history."""
+        neurons = size.outputs * WIDTH
+        return {"its hidden layers": 8.0 * neurons * (5 * size.n * size.bag + 50 * size.d)}
+
+    def run(
+        self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
+    ) -> Raw:
+        """Search from every start and report each network found."""
+        chosen = unpack("lbfgs", options.extra, starts=STARTS, width=WIDTH)
+        first = None if start is None else start[0]
+        networks = search(form, chosen["starts"], chosen["width"], options, reporter, first)
+        for k, neurons in enumerate(networks, start=1):
+            if reporter.report(k, neurons, slope_dual(form, neurons)):
+                return Raw("stopped")
+        return Raw("finished", "Local search does not close the gap by itself.")
+
+
+def slope_dual(form: NetworkForm, neurons: Neurons) -> Dual:
+    """Return the dual point that a network itself suggests: the loss's slope at its output."""
+    return Dual(-form.loss.gradient(form.predict(neurons), form.y))
+
+
+def search(
+    form: NetworkForm,
+    starts: int,
+    width: int,
+    options: Options,
+    reporter: Reporter,
+    first: Neurons | None = None,
+    *,
+    mixed: bool = False,
+) -> Iterator[Neurons]:
+    """Yield the network that each start leads to, until time is up.
+
+    Parameters
+    ----------
+    form : NetworkForm
+    starts, width : int
+        The width is that of each output.
+    options : Options
+        Its seed and iteration limit.
+    reporter : Reporter
+        Asked for the time.
+    first : Neurons, optional
+        Replaces the first random start.
+    mixed : bool, default False
+        Let every other random start take steps of Adam first: it ends elsewhere, often lower.
+    """
+    for name, value in (("starts", starts), ("width", width)):
+        positive_int(name, value)
+    rng = np.random.default_rng(options.seed)
+    for k in range(starts):
+        begin = first if k == 0 and first is not None else random_network(form, width, rng)
+        steps = WARM if mixed and k % 2 == 1 else 0
+        yield descend(form, begin, options.max_iter or MAX_ITER, reporter, warm=steps)
+        if reporter.expired():
+            return
+
+
+def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> Neurons:
+    """Return neurons of random direction whose sum is of the targets' size."""
+    d, k = form.X.shape[1], outputs_of(form.y)
+    weights = rng.standard_normal((d, k * width))
+    images = form.X @ weights
+    size = np.sqrt(np.mean(np.square(images), axis=0)) * np.sqrt(width)
+    spread = float(np.std(form.y)) or 1.0
+    weights *= spread / np.where(size > 0.0, size, 1.0)
+    half = k * (width // 2)
+    return Neurons(weights[:, half:], weights[:, :half], np.zeros((d, *form.y.shape[1:])))
+
+
+class Wiring:
+    """Which output each neuron has; a single output is not looked up."""
+
+    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
+        self.k = outputs_of(form.y)
+        self.scalar = form.y.ndim == 1
+        self.owner = np.concatenate([owners(begin.V, self.k), owners(begin.W, self.k)])
+        self.own = np.eye(self.k)[self.owner]
+
+    def output(self, active: Array, a: Array) -> Array:
+        """Return the sum of the neurons' activations, weighted by ``a``, at each output."""
+        result: Array = active @ (a if self.scalar else a[:, None] * self.own)
+        return result
+
+    def back(self, slope: Array) -> Array:
+        """Return the loss's slope at the output of each neuron."""
+        return slope[:, None] if self.scalar else slope[:, self.owner]
+
+    def weight(self, active: Array, back: Array) -> Array:
+        """Return the gradient in ``a``."""
+        if self.scalar:
+            return active.T @ back[:, 0]
+        result: Array = np.einsum("nj,nj->j", active, back)
+        return result
+
+    def grouped(self, weights: Array, kept: BoolArray) -> Array:
+        """Return the kept columns, as many for each output: with zeros where it has fewer."""
+        return regrouped(weights, self.owner, kept, self.k)
+
+
+class _TimeUp(Exception):
+    """Ends a search whose time is over."""
+
+
+def descend(
+    form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter, *, warm: int = 0
+) -> Neurons:
+    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam."""
+    from scipy.optimize import minimize
+
+    layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
+    x = layers.pack(begin)
+    best = x
+    kinks = not np.isfinite(form.loss.curvature)
+    if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds
+        x = adam(layers, x, warm, reporter)
+    for width in ENVELOPES if kinks else (0.0,):
+        loss = Envelope(form.loss, width, np.zeros_like(form.y)) if kinks else form.loss
+        best = x
+
+        def watch(current: Array) -> None:
+            nonlocal best
+            best = current.copy()
+            if reporter.expired():
+                raise _TimeUp
+
+        try:
+            found = minimize(  # type: ignore[call-overload]  # the stubs reject bounds=None
+                layers.value,
+                x,
+                args=(loss,),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=layers.bounds(x),
+                callback=watch,
+                options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 1e-12, "gtol": 1e-8},
+            )
+        except _TimeUp:
+            break
+        x = best = found.x
+    return layers.unpack(best)
+
+
+def adam(layers: Layers, x: Array, steps: int, reporter: Reporter) -> Array:
+    """Take full-batch steps of Adam (Kingma & Ba 2015), their length falling by a cosine."""
+    first, second = np.zeros_like(x), np.zeros_like(x)
+    for k in range(1, steps + 1):
+        _, slope = layers.value(x, layers.form.loss)
+        first += 0.1 * (slope - first)
+        second += 0.001 * (np.square(slope) - second)
+        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
+        scale = np.sqrt(second / (1.0 - 0.999**k)) + 1e-8
+        x = x - rate * first / (1.0 - 0.9**k) / scale
+        if k % 20 == 0 and reporter.expired():
+            break
+    return x
+
+
+class Layers:
+    """Variables ``(U, a, s)``: both layers, and the free part; for the l2 penalty."""
+
+    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
+        self.form, self.wiring = form, Wiring(form, begin)
+        self.width = begin.V.shape[1] + begin.W.shape[1]
+
+    def pack(self, neurons: Neurons) -> Array:
+        """Split each neuron into balanced layers."""
+        weights = np.hstack([neurons.V, neurons.W])
+        root = np.sqrt(self.form.norm.value(weights.T))
+        sign = np.r_[np.ones(neurons.V.shape[1]), -np.ones(neurons.W.shape[1])]
+        U = weights / np.where(root > 0.0, root, 1.0)
+        skip = neurons.skip if self.form.skip else np.zeros(0)
+        return np.concatenate([U.ravel(), sign * root, skip])
+
+    def _split(self, x: Array) -> tuple[Array, Array, Array]:
+        d = self.form.X.shape[1]
+        cut = d * self.width
+        return x[:cut].reshape(d, self.width), x[cut : cut + self.width], x[cut + self.width :]
+
+    def unpack(self, x: Array) -> Neurons:
+        """Merge the layers of each neuron."""
+        U, a, s = self._split(x)
+        merged = U * np.abs(a)
+        skip = s.copy() if self.form.skip else np.zeros((len(U), *self.form.y.shape[1:]))
+        grouped = self.wiring.grouped
+        return Neurons(grouped(merged, a > 0.0), grouped(merged, a < 0.0), skip)
+
+    def bounds(self, x: Array) -> None:
+        """Return None: the variables are free."""
+
+    def value(self, x: Array, loss: Any) -> tuple[float, Array]:
+        """Return the objective and its gradient."""
+        form = self.form
+        U, a, s = self._split(x)
+        hidden = form.X @ U
+        active = form.pooled(form.activate(hidden))
+        z = self.wiring.output(active, a)
+        if form.skip:
+            z = z + form.X @ s
+        slope = loss.gradient(z, form.y)
+        back = self.wiring.back(slope)
+        through = form.X.T @ form.gated(hidden, form.spread(back))
+        gradient = np.concatenate(
+            [
+                (through * a + form.beta * U).ravel(),
+                self.wiring.weight(active, back) + form.beta * a,
+                form.X.T @ slope if form.skip else s,
+            ]
+        )
+        penalty = 0.5 * form.beta * (float(np.vdot(U, U)) + float(a @ a))
+        return float(loss.value(z, form.y).sum()) + penalty, gradient
+
+
+class Parts:
+    """Variables ``(p, q, s)``: each merged neuron is ``p - q`` with ``p, q >= 0``; for l1."""
+
+    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
+        self.form, self.wiring = form, Wiring(form, begin)
+        self.positive = begin.V.shape[1]
+        self.width = self.positive + begin.W.shape[1]
+        self.sign = np.where(np.arange(self.width) < self.positive, 1.0, -1.0)
+
+    def pack(self, neurons: Neurons) -> Array:
+        """Take the parts of each merged neuron."""
+        weights = np.hstack([neurons.V, neurons.W])
+        skip = neurons.skip if self.form.skip else np.zeros(0)
+        return np.concatenate(
+            [np.maximum(weights, 0.0).ravel(), np.maximum(-weights, 0.0).ravel(), skip]
+        )
+
+    def unpack(self, x: Array) -> Neurons:
+        """Subtract the parts."""
+        d = self.form.X.shape[1]
+        cut = d * self.width
+        weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
+        skip = x[2 * cut :].copy() if self.form.skip else np.zeros((d, *self.form.y.shape[1:]))
+        return Neurons(weights[:, : self.positive], weights[:, self.positive :], skip)
+
+    def bounds(self, x: Array) -> list[tuple[float | None, None]]:
+        """Return the parts' bounds."""
+        cut = 2 * self.form.X.shape[1] * self.width
+        return [(0.0, None)] * cut + [(None, None)] * (len(x) - cut)
+
+    def value(self, x: Array, loss: Any) -> tuple[float, Array]:
+        """Return the objective and its gradient."""
+        form = self.form
+        d = form.X.shape[1]
+        cut = d * self.width
+        weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
+        s = x[2 * cut :]
+        hidden = form.X @ weights
+        z = self.wiring.output(form.pooled(form.activate(hidden)), self.sign)
+        if form.skip:
+            z = z + form.X @ s
+        slope = loss.gradient(z, form.y)
+        back = form.gated(hidden, form.spread(self.wiring.back(slope) * self.sign))
+        through = (form.X.T @ back).ravel()
+        gradient = np.concatenate(
+            [through + form.beta, -through + form.beta, form.X.T @ slope if form.skip else s]
+        )
+        penalty = form.beta * float(np.sum(x[: 2 * cut]))
+        return float(loss.value(z, form.y).sum()) + penalty, gradient

@@ -1,0 +1,303 @@
+"""ADMM on the majorant: a loss of interval predictions, norms, and nothing that couples them.
+
+Splitting: ``C = X U`` carries the loss, ``U = T`` the norms, for ``U = [V, W]``, and ``c = X s``
+the free part. With scaled duals Lambda, lam and gamma:
+
+    U = argmin  sigma/2 ||X U - (C - Lambda)||^2 + rho/2 ||U - (T - lam)||^2
+    s = argmin  ||X s - (c - gamma)||^2
+    T = prox_{norms / rho}(U + lam)                              lam += U - T
+    C, c = prox_{h / sigma}(X U + Lambda, X s + gamma)           Lambda += X U - C,  gamma += ...
+
+The linear solve is one d x d factor. The prox of the loss is exact (`interval_prox.py`) and starts
+from the multipliers of the step before.
+
+A linear program (hinge loss, l1 penalty) is the slow case: there each step is averaged with the
+point where the run last restarted (Halpern's iteration, with the restarts of Lu & Yang 2024,
+"Restarted Halpern PDHG for linear programming").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.relu.forms import Dual, MajorantForm, Neurons
+from convexnn.solvers.relu.interval_prox import prox
+
+MAX_ITER = 20_000
+FIRST_CHECK = 10
+GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+REFLECT = 1.9  # over-relaxation of anchored steps
+
+
+def warm_up(form: MajorantForm) -> None:
+    """Run every kernel once, so that none is compiled while the clock runs."""
+    step(form, State.begin(form, None, None, None), 1.0)
+
+
+def run(
+    form: MajorantForm,
+    chosen: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any = None,
+) -> Raw:
+    """Iterate until the reporter is satisfied.
+
+    Parameters
+    ----------
+    form : MajorantForm
+    chosen : dict
+        ``rho``, ``sigma`` and ``relax``.
+    options : Options
+    reporter : Reporter
+    start : tuple of (Neurons, Dual or None), optional
+
+    Returns
+    -------
+    Raw
+    """
+    limit = options.max_iter or MAX_ITER
+    state = State.begin(form, chosen["rho"], chosen["sigma"], start)
+    tuner = Tuner(chosen["rho"] is None, chosen["sigma"] is None)
+    check = float(FIRST_CHECK)
+    for k in range(1, limit + 1):
+        move = step(form, state, chosen["relax"])
+        if k >= check or k == limit:
+            check = max(check * GROWTH, k + 1.0)
+            if not np.isfinite(move.primal_u):
+                return Raw("failed", "The iterates are no longer finite.")
+            if reporter.report(k, *state.points()):
+                return Raw("stopped")
+        elif k % 8 == 0 and reporter.expired():
+            reporter.report(k, *state.points())
+            return Raw("stopped")
+        tuner.update(k, state, move)
+    return Raw("max_iter")
+
+
+@dataclass
+class State:
+    """Iterates and penalties of one run, and how large U and X U have been in it."""
+
+    form: MajorantForm
+    rho: float
+    sigma: float
+    T: Array
+    lam: Array
+    C: Array
+    Lambda: Array
+    c: Array
+    gamma: Array
+    skip: Array
+    p: Array
+    q: Array
+    gram: Array
+    inverse: Array
+    anchor: Anchor | None
+    factor: Any = None
+    size_u: float = 0.0
+    size_z: float = 0.0
+
+    @classmethod
+    def begin(cls, form: MajorantForm, rho: float | None, sigma: float | None, start: Any) -> State:
+        """Start from zero or from a primal (and dual) point."""
+        n, d = form.X.shape
+        width = form.blocks
+        curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
+        sigma = sigma or curvature * np.sqrt(width)
+        gram = form.X.T @ form.X
+        rho = rho or sigma * float(np.trace(gram)) / d
+        linear = np.isinf(form.loss.curvature) and not form.norm.rotates
+        zero = np.zeros(n)
+        state = cls(
+            form,
+            rho,
+            sigma,
+            np.zeros((d, width)),
+            np.zeros((d, width)),
+            np.zeros((n, width)),
+            np.zeros((n, width)),
+            zero,
+            zero.copy(),
+            np.zeros(d),
+            zero.copy(),
+            zero.copy(),
+            gram,
+            np.asarray(np.linalg.pinv(form.X) if form.skip else np.zeros((d, n)), np.float64),
+            Anchor() if linear else None,
+        )
+        if start is not None:
+            state.resume(*start)
+        state.refactor()
+        return state
+
+    def resume(self, primal: Neurons, dual: Dual | None) -> None:
+        """Start from a primal point and the multipliers that it or a dual point suggests."""
+        form = self.form
+        suggested = form.dual(primal)
+        if dual is None:
+            dual = suggested
+        common = np.zeros_like(dual.mu) if dual.common is None else dual.common
+        kinks = suggested.kinks if dual.kinks is None else dual.kinks
+        assert kinks is not None
+        self.p, self.q = common + np.maximum(dual.mu, 0.0), common + np.maximum(-dual.mu, 0.0)
+        half = form.slopes.shape[1]
+        force = np.empty_like(self.C)
+        force[:, :half] = self.p[:, None] * form.slopes - self.q[:, None] * kinks[:, :half]
+        force[:, half:] = self.q[:, None] * form.slopes - self.p[:, None] * kinks[:, half:]
+        self.T, self.skip = np.hstack([primal.V, primal.W]), primal.skip.copy()
+        self.C, self.c = form.X @ self.T, form.X @ self.skip
+        self.Lambda = -force / self.sigma
+        self.gamma = (self.q - self.p) / self.sigma if form.skip else self.gamma
+        self.lam = form.X.T @ force / self.rho
+
+    def refactor(self) -> None:
+        """Factor for the penalties at hand."""
+        matrix = self.sigma * self.gram
+        matrix.flat[:: len(matrix) + 1] += self.rho
+        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+    def points(self) -> tuple[Neurons, Dual]:
+        """Return the primal and the dual point at hand."""
+        half, leak = self.form.slopes.shape[1], self.form.leak
+        p, q = self.p, self.q
+        neurons = Neurons(self.T[:, :half].copy(), self.T[:, half:].copy(), self.skip.copy())
+        weight = np.hstack([np.broadcast_to(side[:, None], (len(side), half)) for side in (q, p)])
+        other = np.hstack([p[:, None] * self.form.slopes, q[:, None] * self.form.slopes])
+        inside = (other + self.sigma * self.Lambda) / np.where(weight > 0.0, weight, 1.0)
+        kinks = np.where(self.C > 0.0, 1.0, np.where(self.C < 0.0, leak, inside))
+        return neurons, Dual(p - q, common=np.minimum(p, q), kinks=np.clip(kinks, leak, 1.0))
+
+
+@dataclass
+class Move:
+    """Residuals of one step relative to the run's sizes: for ``U = T``, for ``X U, X s = C, c``."""
+
+    primal_u: float
+    dual_u: float
+    primal_z: float
+    dual_z: float
+
+
+@dataclass
+class Anchor:
+    """Where the iteration last restarted, and what its residual was there.
+
+    Attributes
+    ----------
+    points : tuple of array
+        ``T + lam``, ``C + Lambda`` and ``c + gamma``; none where the next step is to restart.
+    steps, total : int
+        Since then, and in all.
+    first, last : float
+        Length of the first step since then and of the last one.
+    """
+
+    points: tuple[Array, ...] = ()
+    steps: int = 0
+    total: int = 0
+    first: float = np.inf
+    last: float = np.inf
+
+    def pull(self, points: tuple[Array, ...], moved: tuple[Array, ...], length: float) -> None:
+        """Average `moved`, in place, with the anchor; restart first where that pays."""
+        fallen = length <= 0.2 * self.first
+        stalled = length <= 0.8 * self.first and length > self.last
+        if not self.points or fallen or stalled or self.steps >= 0.36 * self.total:
+            self.points, self.steps, self.first = points, 0, length
+        self.last = length
+        self.steps += 1
+        self.total += 1
+        share = 1.0 / (self.steps + 1.0)
+        for new, old in zip(moved, self.points, strict=True):
+            new += share * (old - new)
+
+
+def step(form: MajorantForm, state: State, relax: float) -> Move:
+    """Advance the iterates by one step, in place, and return the residuals."""
+    rho, sigma = state.rho, state.sigma
+    right = sigma * (form.X.T @ (state.C - state.Lambda)) + rho * (state.T - state.lam)
+    U = cho_solve(state.factor, right, overwrite_b=True, check_finite=False)
+    image = form.X @ U
+    apart_u, apart_z, apart_free = U - state.T, image - state.C, np.zeros_like(state.c)
+    if form.skip:
+        state.skip = state.inverse @ (state.c - state.gamma)
+        apart_free = form.X @ state.skip - state.c
+    relax = relax if state.anchor is None else REFLECT
+    shifted = state.T + state.lam + relax * apart_u
+    raised = state.C + state.Lambda + relax * apart_z
+    free = state.c + state.gamma + relax * apart_free
+    if state.anchor is not None:
+        square = rho * _size(apart_u) ** 2 + sigma * _size(apart_z, apart_free) ** 2
+        held = (state.T + state.lam, state.C + state.Lambda, state.c + state.gamma)
+        state.anchor.pull(held, (shifted, raised, free), float(np.sqrt(square)))
+    T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
+    lam = shifted - T
+    C, c = prox(form, raised, free, sigma, state.p, state.q)
+    Lambda = raised - C
+    state.size_u = max(state.size_u, _size(U), _size(T))
+    state.size_z = max(state.size_z, _size(C, c), _size(image, apart_free + state.c))
+    move = Move(
+        _ratio(_size(U - T), state.size_u),
+        _ratio(_size(T - state.T), _size(lam)),
+        _ratio(_size(image - C, apart_free + state.c - c), state.size_z),
+        _ratio(_size(C - state.C, c - state.c), _size(Lambda, free - c)),
+    )
+    state.T, state.lam, state.C, state.Lambda = T, lam, C, Lambda
+    if form.skip:
+        state.c, state.gamma = c, free - c
+    return move
+
+
+@dataclass
+class Tuner:
+    """Balances the relative primal and dual residuals of each split, ever more rarely.
+
+    Attributes
+    ----------
+    rho, sigma : bool
+        Whether the user left the penalty free.
+    """
+
+    rho: bool
+    sigma: bool
+    next: float = 10.0
+
+    def update(self, k: int, state: State, move: Move) -> None:
+        """Change the penalties that are out of balance."""
+        if k < self.next or not (self.rho or self.sigma):
+            return
+        self.next = 1.6 * k
+        by_u, by_z = _balance(move.primal_u, move.dual_u), _balance(move.primal_z, move.dual_z)
+        if self.rho:
+            state.rho *= by_u
+            state.lam /= by_u
+        if self.sigma:
+            state.sigma *= by_z
+            state.Lambda /= by_z
+            state.gamma /= by_z
+        if state.anchor is not None:
+            state.anchor.points = ()
+        state.refactor()
+
+
+def _balance(primal: float, dual: float) -> float:
+    """Return the factor that a penalty should move by."""
+    if not primal > 0.0:
+        return 1.0
+    factor = min(max(primal / dual, 0.1), 10.0) if dual > 0.0 else 10.0
+    return 1.0 if 1.0 / 1.2 <= factor <= 1.2 else factor
+
+
+def _size(*parts: Array) -> float:
+    return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else 0.0

@@ -1,0 +1,485 @@
+"""Semismooth Newton on the augmented Lagrangian of ``loss(F u + X s) + sum_b penalty_b(u_b)``.
+
+The outer loop is the proximal point method, with ``p`` the penalties and cones of all blocks:
+
+    u, s  <-  argmin  l(F u + X s) + p(u) + (||u - u_k||^2 + ||s - s_k||^2) / (2 sigma)
+
+whose dual in ``mu = -l'(z)`` is smooth: minimise ``l*(-mu) + (||v||^2 + ||t||^2) / (2 sigma)`` for
+``v = prox_{sigma p}(u_k + sigma F'mu)`` and ``t = s_k + sigma X'mu``. Its slope is
+``F v + X t - z`` and one of its generalised Jacobians ``H^-1 + sigma (F J F' + X X')``, where
+``H = l''(z)`` and J is the derivative of the prox. On the face of a cone on which a block ends,
+of basis N,
+
+    J_b = N (a I + (1 - a) q q') N',    a = ||v_b|| / (||v_b|| + sigma beta),   q = N'v_b / ||v_b||
+
+for the Euclidean norm and ``N N'`` for the l1 norm, and 0 where ``v_b = 0``: a Newton step costs
+one matrix of the free dimensions of the active blocks, or of the examples if those are fewer,
+whatever the number of patterns, for each output (Li, Sun & Toh 2018, "A highly efficient semismooth
+Newton augmented Lagrangian method for solving lasso problems"; the projection on a face is the
+Jacobian of Han & Sun 1997). It starts best from a solution of a neighbouring problem. The free part
+costs nothing, so s is written in a basis in which X has orthogonal columns of one length.
+
+The softmax loss couples the outputs, ``H = R (I - r r') R`` at each example with ``r`` the roots
+of its probabilities and ``R = diag(r)``. Its Newton step ``R w`` solves
+
+    (I + sigma R A A' R) w + r lambda = R (z - F v - X t),    r'w = 0    at each example
+
+the matrix of which is one for each output but for lambda, one number an example: what is left is
+one more system, of the examples or of the free dimensions of all outputs together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.blas import dsyrk
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.checks import positive
+from convexnn.contract.memory import Size
+from convexnn.contract.problem import Problem
+from convexnn.functions.losses import Softmax
+from convexnn.relu.forms import GroupForm, Neurons
+from convexnn.solvers.options import unpack
+from convexnn.solvers.relu.block_prox import BlockProx, warm_up
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Index = NDArray[np.intp]
+
+MAX_ITER = 500
+FIRST = 300.0  # first sigma, in units of one over the mean curvature of a weight
+GROWTH = 5.0  # of sigma from one outer step to the next
+LARGEST = 1e8  # sigma, in the same units
+INNER = 0.2  # gap of an outer step's program, as a share of the squared step, that ends it
+DECREASE = 1e-4  # share of the predicted decrease that a step must bring
+FLATTER = 0.9  # slope after a step, as a share of that before, that shows progress
+CLEAR = 1e3  # roundings by which the merit must fall to show progress
+PATIENCE = 5  # steps in a row without, after which sigma is too large
+SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
+RETREAT = 0.1  # by which it is then multiplied
+REPORTED = 0.1  # the gap falls by this factor from one report to the next
+ROUNDING = 1e-14
+CROWDED = 0.7  # weights in use, as a share of the examples, from which these are the smaller side
+DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
+DEPENDENT_COLUMNS = 1e-13  # a direction of the data this short, relative to the longest, is none
+FLAT = 1e-300  # smallest second derivative that is told from 0
+
+
+class Semismooth:
+    """Semismooth Newton, for losses without kinks.
+
+    Options
+    -------
+    sigma : float, optional
+        First weight of the proximal point method; from the data if left out.
+    """
+
+    name = "semismooth"
+    capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-9)
+
+    def available(self) -> str | None:
+        """Return None: it is always there."""
+        return None
+
+    def refuses(self, problem: Problem[Any]) -> str | None:
+        """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
+        form = problem.canonical(GroupForm)
+        if not np.isfinite(form.loss.curvature):
+            return f"the {form.loss.name} loss has kinks"
+        if not form.norm.separable:
+            return f"the {form.norm.name} norm couples the outputs"
+        if not (form.loss.separable or isinstance(form.loss, Softmax)):
+            return f"the {form.loss.name} loss couples the outputs"
+        return None
+
+    def prepare(self, form: GroupForm) -> None:
+        """Compile the kernels."""
+        warm_up(form)
+        d = form.X.shape[1]
+        _conic(form.X, np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))  # writable
+
+    def memory(self, size: Size) -> dict[str, float]:
+        """Return ``24 m^2`` for the matrix, m the fewer of examples and weights, and its rows."""
+        unknowns = size.weights
+        side = min(size.n, unknowns)
+        return {
+            f"its {side:,} x {side:,} matrix and factor": 24.0 * side**2,
+            "the rows behind its matrix": 24.0 * size.n * unknowns,
+            "its blocks": 80.0 * size.weights,
+        }
+
+    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+        """Step until the reporter is satisfied or no step helps."""
+        chosen = unpack("semismooth", options.extra, sigma=None)
+        if chosen["sigma"] is not None:
+            positive("sigma", chosen["sigma"])
+        newton = Newton(form, chosen["sigma"], start)
+        limit, shown = options.max_iter or MAX_ITER, np.inf
+        for k in range(1, limit + 1):
+            moved = newton.step()
+            gap = newton.gap()
+            late = reporter.expired()
+            if gap <= max(REPORTED * shown, options.tol) or not moved or late or k == limit:
+                shown = gap
+                if reporter.report(k, *newton.points()) or late:
+                    return Raw("stopped")
+            if not moved and not newton.retreat():
+                return Raw("finished", "No further step is possible at this accuracy.")
+            newton.advance()
+        return Raw("max_iter")
+
+
+@dataclass(frozen=True)
+class Point:
+    """Outputs, their multipliers, and what the prox makes of these.
+
+    ``fit`` is the output of ``v`` and ``t``, ``z`` at the minimum of the merit ``value``.
+    """
+
+    z: Array
+    mu: Array
+    v: Array
+    t: Array
+    fit: Array
+    value: float
+
+    @property
+    def lacking(self) -> Array:
+        """Return minus the slope of the merit."""
+        return self.z - self.fit
+
+
+class Newton:
+    """Iterates of one run: ``u`` and ``s`` are the centre, ``at`` is the point at hand."""
+
+    def __init__(self, form: GroupForm, sigma: float | None, start: Any) -> None:
+        self.form, self.prox = form, BlockProx(form)
+        d = form.X.shape[1]
+        scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
+        self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
+        self.sigma = sigma or FIRST * self.unit
+        self.straight = Straight(form.X) if form.skip else None
+        free = 0 if self.straight is None else self.straight.columns.shape[1]
+        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(free)
+        self.gram: Array | None = None
+        self.stale = 0
+        if start is not None:
+            primal, dual = start
+            self.u = form.rows(primal)
+            if self.straight is not None:
+                self.s = self.straight.there(primal.skip)
+            if dual is not None:
+                self.prox.start(dual, self.sigma)
+        self.at = self.point(self.fit(self.u, self.s))
+
+    def point(self, z: Array) -> Point:
+        """Return what the outputs z stand for."""
+        form, sigma = self.form, self.sigma
+        slope = form.loss.gradient(z, form.y)
+        mu = -slope
+        v = self.prox(self.u + sigma * form.correlate(mu), sigma)
+        t = self.s
+        if self.straight is not None:
+            t = t + sigma * (self.straight.columns.T @ mu)
+        squares = float(np.vdot(v, v)) + float(t @ t)
+        conjugate = float(np.sum(z * slope)) - float(np.sum(form.loss.value(z, form.y)))
+        return Point(z, mu, v, t, self.fit(v, t), conjugate + squares / (2.0 * sigma))
+
+    def fit(self, v: Array, t: Array) -> Array:
+        """Return the outputs of blocks and of the free part."""
+        z = self.form.predict(v)
+        return z if self.straight is None else z + self.straight.columns @ t
+
+    def step(self) -> bool:
+        """Make one Newton step with a line search; False where none is long enough.
+
+        Nor are there many in a row whose decrease is lost in rounding and that flatten nothing.
+        """
+        at = self.at
+        lacking = at.lacking
+        try:
+            change, move = self.direction(lacking)
+        except np.linalg.LinAlgError:  # sigma is too large for the matrix to be told from singular
+            return False
+        slope = -float(np.vdot(lacking, change))
+        room = ROUNDING * max(1.0, abs(at.value))
+        steep = float(np.linalg.norm(lacking))
+        length = 1.0
+        while length >= SHORTEST:
+            fresh = self.point(at.z + length * move)
+            enough = at.value + DECREASE * length * slope
+            if fresh.value <= enough + room:
+                clear = fresh.value <= at.value - CLEAR * room
+                flatter = np.linalg.norm(fresh.lacking) <= FLATTER * steep
+                self.stale = 0 if clear or flatter else self.stale + 1
+                self.at = fresh
+                return self.stale < PATIENCE
+            length *= 0.5
+        return False
+
+    def direction(self, lacking: Array) -> tuple[Array, Array]:
+        """Solve ``(H^-1 + sigma A A') dmu = lacking``; return dmu and the outputs' move."""
+        form, z = self.form, self.at.z
+        used = np.flatnonzero(self.at.v.any(axis=1))
+        output = used // form.slopes.shape[1] % form.outputs
+        actives = [used[output == k] for k in range(form.outputs)]
+        if isinstance(form.loss, Softmax):
+            root = np.sqrt(np.maximum(form.loss.probabilities(z), FLAT))
+            change, image = self._together(actives, root, root * lacking)
+            return change, self.sigma * image - lacking
+        root = np.sqrt(np.maximum(form.loss.hessian(z, form.y), FLAT))
+        columns = zip(actives, np.atleast_2d(root.T), np.atleast_2d(lacking.T), strict=True)
+        solved = [self._alone(*column) for column in columns]
+        change, image = (
+            np.stack(part, axis=-1).reshape(z.shape) for part in zip(*solved, strict=True)
+        )
+        return change, self.sigma * image - lacking
+
+    def _alone(self, active: Index, root: Array, lacking: Array) -> tuple[Array, Array]:
+        """Return dmu of one output and its image ``A A' dmu``."""
+        form, sigma = self.form, self.sigma
+        n, d = form.X.shape
+        plain = form.signs is None and form.norm.rotates and not form.skip
+        if plain and len(active) * d > CROWDED * n:
+            return self._by_examples(active, root, root * lacking)
+        rows = self.square_root(active)
+        m = rows.shape[1]
+        scaled = np.asfortranarray(root[:, None] * rows)
+        if m == 0:
+            return root * root * lacking, np.zeros(n)
+        if m <= n:
+            inner = _solve(_gram(scaled, 1.0 / sigma), scaled.T @ (root * lacking))
+            change = root * (root * lacking - scaled @ inner)
+        else:
+            matrix = dsyrk(sigma, scaled, lower=1)
+            matrix.flat[:: n + 1] += 1.0
+            change = root * _solve(matrix, root * lacking)
+        return change, rows @ (rows.T @ change)
+
+    def _together(self, actives: list[Index], root: Array, right: Array) -> tuple[Array, Array]:
+        """Return dmu of coupled outputs and its image: ``root' w = 0`` at each example.
+
+        ``(I + sigma S S')^-1 = I - Y Y'`` for each output, with ``Y = S L^-T`` and ``L`` the factor
+        of ``I / sigma + S'S``.
+        """
+        rows = [self.square_root(active) for active in actives]
+        factors = [_shortened(root[:, k, None] * part, self.sigma) for k, part in enumerate(rows)]
+
+        def solve(given: Array) -> Array:
+            away = [Y @ (Y.T @ g) for Y, g in zip(factors, given.T, strict=True)]
+            return given - np.stack(away, axis=1, dtype=np.float64)
+
+        joint = np.asfortranarray(
+            np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)])
+        )
+        n, m = joint.shape
+        level = np.sum(root * solve(right), axis=1)
+        if 0 < m <= n:
+            level += joint @ _solve(_complement(joint, trans=1), joint.T @ level)
+        elif m > n:
+            level = _solve(_complement(joint, trans=0), level)
+        change = root * solve(right - root * level[:, None])
+        image = [part @ (part.T @ column) for part, column in zip(rows, change.T, strict=True)]
+        return change, np.stack(image, axis=1)
+
+    def square_root(self, active: Index) -> Array:
+        """Return A with ``A A' = F J F' + X X'``, the last where there is a free part."""
+        form = self.form
+        v, weight = self.at.v[active], self.sigma * form.beta
+        tall = np.linalg.norm(v, axis=1)
+        a = np.sqrt(tall / (tall + weight)) if form.norm.rotates else np.ones(len(active))
+        q = v / tall[:, None]
+        d, facets, P = form.X.shape[1], self.prox.facets, form.slopes.shape[1]
+        if facets is not None:
+            factors, owner = _conic(form.X, facets.example[active], q, a)
+        elif form.norm.rotates:
+            factors = (1.0 - a)[:, None, None] * q[:, :, None] * q[:, None, :]
+            factors += a[:, None, None] * np.eye(d)
+            factors, owner = factors.reshape(-1, d), np.repeat(np.arange(len(active)), d)
+        else:
+            owner, entry = np.nonzero(v)
+            factors = np.eye(d)[entry]
+        blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % P]
+        return blocks if self.straight is None else np.hstack([blocks, self.straight.columns])
+
+    def _by_examples(self, active: Index, root: Array, right: Array) -> tuple[Array, Array]:
+        """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
+        form, sigma = self.form, self.sigma
+        if self.gram is None:
+            self.gram = np.asfortranarray(form.X @ form.X.T)
+        v = self.at.v[active]
+        tall = np.linalg.norm(v, axis=1)
+        a, q = tall / (tall + sigma * form.beta), v / tall[:, None]
+        slopes = np.ascontiguousarray(form.slopes[:, active % form.slopes.shape[1]])
+        lengths = np.sqrt(sigma) * root[:, None] * slopes
+        matrix = dsyrk(1.0, np.asfortranarray(lengths * np.sqrt(a)), lower=1)
+        matrix *= self.gram
+        along = np.asfortranarray(lengths * (form.X @ q.T) * np.sqrt(1.0 - a))
+        matrix = dsyrk(1.0, along, beta=1.0, c=matrix, overwrite_c=1, lower=1)
+        matrix.flat[:: len(matrix) + 1] += 1.0
+        change = root * _solve(matrix, right)
+        some = form._replace(slopes=slopes, y=change)
+        g = some.correlate(change)
+        inner = a[:, None] * g + ((1.0 - a) * np.einsum("ij,ij->i", g, q))[:, None] * q
+        return change, some.predict(np.ascontiguousarray(inner))
+
+    def advance(self) -> None:
+        """Move the centre to the point at hand once its own program is solved well enough."""
+        at, sigma = self.at, self.sigma
+        moved = float(np.sum(np.square(at.v - self.u)) + np.sum(np.square(at.t - self.s)))
+        held = float(np.sum(np.square(self.u)) + np.sum(np.square(self.s)))
+        inner = self.value() + 0.5 * (moved - held) / sigma + at.value
+        if inner <= INNER * 0.5 * moved / sigma + ROUNDING * max(1.0, abs(at.value)):
+            self._centre(min(GROWTH, max(LARGEST * self.unit / sigma, 1.0)))
+
+    def retreat(self) -> bool:
+        """Start again from the point at hand with a smaller sigma; False if it is small already."""
+        if self.sigma <= self.unit:
+            return False
+        self._centre(RETREAT)
+        return True
+
+    def _centre(self, factor: float) -> None:
+        self.u, self.s = self.at.v, self.at.t
+        self.sigma *= factor
+        self.stale = 0
+        if self.prox.facets is not None:
+            self.prox.facets.value[...] *= factor
+        self.at = self.point(self.at.z)
+
+    def value(self) -> float:
+        """Return the objective at the primal point."""
+        form, at = self.form, self.at
+        loss = float(np.sum(form.loss.value(at.fit, form.y)))
+        return loss + form.beta * float(np.sum(form.norm.value(at.v)))
+
+    def gap(self) -> float:
+        """Return an estimate of the relative gap: the dual point is scaled by what it may lack."""
+        form, at = self.form, self.at
+        excess = float(np.max(form.norm.dual(at.v - self.u), initial=0.0)) / self.sigma
+        scaled = form.loss.clip(-at.mu * (form.beta / (form.beta + excess)), form.y)
+        value = self.value()
+        gap = value + float(np.sum(form.loss.conjugate(scaled, form.y)))
+        return abs(gap) / max(1.0, abs(value))
+
+    def points(self) -> tuple[Neurons, Any]:
+        """Return the primal and the dual point at hand."""
+        at, form = self.at, self.form
+        skip = form.still() if self.straight is None else self.straight.back(at.t)
+        return form.neurons(at.v, skip), self.prox.dual(at.mu, self.sigma)
+
+
+class Straight:
+    """Coordinates of a free linear part in which the data has orthogonal columns of one length.
+
+    Examples
+    --------
+    >>> there = Straight(np.array([[1e3, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    >>> s = np.array([2.0, 3.0])
+    >>> np.allclose(there.columns @ there.there(s), [2e3, 3.0, 3.0])
+    True
+    >>> np.allclose(there.back(there.there(s)), s)
+    True
+    """
+
+    def __init__(self, X: Array) -> None:
+        left, sizes, right = np.linalg.svd(X, full_matrices=False)
+        rank = int(np.sum(sizes > DEPENDENT_COLUMNS * sizes[0]))
+        length = float(np.linalg.norm(sizes)) / np.sqrt(X.shape[1])
+        self.columns = np.ascontiguousarray(length * left[:, :rank])
+        self._right, self._stretch = right[:rank], sizes[:rank] / length
+
+    def there(self, s: Array) -> Array:
+        """Return the coordinates of weights; what the data does not see is lost."""
+        there: Array = self._stretch * (self._right @ s)
+        return there
+
+    def back(self, t: Array) -> Array:
+        """Return the weights."""
+        back: Array = (t / self._stretch) @ self._right
+        return back
+
+
+def _gram(scaled: Array, ridge: float) -> Array:
+    """Return the lower triangle of ``S'S + ridge I``."""
+    matrix: Array = dsyrk(1.0, np.asfortranarray(scaled), trans=1, lower=1)
+    matrix.flat[:: len(matrix) + 1] += ridge
+    return matrix
+
+
+def _complement(joint: Array, trans: int) -> Array:
+    """Return the lower triangle of ``I - Z'Z`` or ``I - Z Z'``, kept from being singular."""
+    matrix: Array = dsyrk(-1.0, joint, trans=trans, lower=1)
+    matrix.flat[:: len(matrix) + 1] += 1.0 + ROUNDING
+    return matrix
+
+
+def _shortened(scaled: Array, sigma: float) -> Array:
+    """Return Y with ``(I + sigma S S')^-1 = I - Y Y'``, of no more columns than rows."""
+    n, m = scaled.shape
+    if m == 0:
+        return scaled
+    if m > n:
+        scaled = np.asarray(np.linalg.qr(scaled.T, mode="r")).T
+    factor = np.linalg.cholesky(_gram(scaled, 1.0 / sigma))
+    Y: Array = solve_triangular(factor, scaled.T, lower=True, check_finite=False).T
+    return Y
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    solved: Array = cho_solve(factor, right, check_finite=False)
+    return solved
+
+
+@njit(cache=True)
+def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
+    """Return the rows of ``(a I + (1 - a) q q') N`` for each block, and which block each is of.
+
+    N is an orthonormal basis of the vectors orthogonal to the facets in use, found by Gram-Schmidt,
+    twice each: of the facets, then of the unit vectors, the farthest first.
+    """
+    m, d = q.shape
+    n = X.shape[0]
+    out, owner = np.zeros((m * d, d)), np.zeros(m * d, np.int64)
+    total = 0
+    Q, left = np.empty((d, d)), np.empty(d)
+    for b in range(m):
+        k = 0
+        for i in used[b]:
+            if i < 0 or k == d:
+                continue
+            Q[k] = 0.0
+            if i < n:
+                Q[k] = X[i] / np.sqrt(np.sum(X[i] * X[i]))
+            else:
+                Q[k, i - n] = 1.0
+            for _ in range(2):
+                for j in range(k):
+                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
+            size = np.sqrt(np.sum(Q[k] * Q[k]))
+            if size > DEPENDENT:
+                Q[k] /= size
+                k += 1
+        for j in range(d):
+            left[j] = 1.0 - np.sum(Q[:k, j] * Q[:k, j])
+        while k < d:
+            Q[k] = 0.0
+            Q[k, np.argmax(left)] = 1.0
+            for _ in range(2):
+                for j in range(k):
+                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
+            Q[k] /= np.sqrt(np.sum(Q[k] * Q[k]))
+            left -= Q[k] * Q[k]
+            out[total] = a[b] * Q[k] + (1.0 - a[b]) * np.sum(q[b] * Q[k]) * q[b]
+            owner[total] = b
+            total += 1
+            k += 1
+    return out[:total], owner[:total]

@@ -1,0 +1,264 @@
+"""ADMM on robust training: slopes, activations and reaches of every example, split from neurons.
+
+Splitting, for neurons U = [V, W] (d x m), signed slopes S and reaches ``t >= radius ||u||_*``:
+
+    u, t   the norms, and the reaches' cones     slopes     Q = S U', of each example
+    c      its activations X U                   copies     T = 1 t', of the reaches
+
+Each part has a penalty of its own. The examples' terms and the neurons' are exact proximal steps
+(`robust_prox.py`). The linear solve is the Sylvester equation
+
+    (rho I + sigma X'X) U + omega U S'S = R,
+
+diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalty touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.relu.forms import Neurons
+from convexnn.robust.forms import RobustDual, RobustForm
+from convexnn.solvers.robust.admm_prox import prox_examples, prox_neurons
+
+MAX_ITER = 20_000
+FIRST_CHECK = 10
+GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+RELAX = 1.8
+BALANCE = 3.0  # primal residual over dual one, both relative: the bound needs the dual
+
+
+@dataclass
+class Parts:
+    """One array for each part of the splitting."""
+
+    u: Array
+    t: Array
+    slopes: Array
+    c: Array
+    copies: Array
+
+
+NAMES = tuple(field.name for field in fields(Parts))
+
+
+class Gram:
+    """The linear solve of a form, for any penalties.
+
+    Parameters
+    ----------
+    form : RobustForm
+    """
+
+    def __init__(self, form: RobustForm) -> None:
+        self.X, self.S = form.X, form.slopes * form.signs
+        of_x, self.E = np.linalg.eigh(form.X.T @ form.X)
+        of_s, self.F = np.linalg.eigh(self.S.T @ self.S)
+        self.of_x, self.of_s = np.maximum(of_x, 0.0)[:, None], np.maximum(of_s, 0.0)[None, :]
+
+    def solve(self, target: Parts, penalty: dict[str, float]) -> Parts:
+        """Return the point of the subspace nearest to `target` in the penalties' norm."""
+        rho, sigma, omega = penalty["u"], penalty["c"], penalty["slopes"]
+        right = rho * target.u + sigma * (self.X.T @ target.c) + omega * (target.slopes.T @ self.S)
+        spectrum = rho + sigma * self.of_x + omega * self.of_s
+        U = self.E @ ((self.E.T @ right @ self.F) / spectrum) @ self.F.T
+        t = penalty["t"] * target.t + penalty["copies"] * target.copies.sum(axis=0)
+        t /= penalty["t"] + len(self.X) * penalty["copies"]
+        return Parts(U, t, self.S @ U.T, self.X @ U, np.broadcast_to(t, target.copies.shape))
+
+
+@dataclass
+class State:
+    """Iterates and penalties of one run.
+
+    Attributes
+    ----------
+    point, dual : Parts
+        The proximal point and the scaled multipliers.
+    low, up, left, right : array
+        Multipliers of the examples' bounds and of the sides of their slacks.
+    """
+
+    form: RobustForm
+    gram: Gram
+    penalty: dict[str, float]
+    point: Parts
+    dual: Parts
+    low: Array
+    up: Array
+    left: Array
+    right: Array
+
+    @classmethod
+    def begin(
+        cls, form: RobustForm, start: Any, penalty: Mapping[str, float] | None = None
+    ) -> State:
+        """Start from zero or from a primal (and dual) point, with these penalties if given."""
+        n, d = form.X.shape
+        width = form.blocks
+        curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
+        mean = float(np.sum(np.square(form.X))) / n
+        sigma = 0.3 * curvature * np.sqrt(width)
+        first = {
+            "u": sigma * mean * n / d,
+            "t": sigma * n,
+            "slopes": 0.3 * curvature * mean,
+            "c": sigma,
+            "copies": 3.0 * sigma,
+        }
+        first |= penalty or {}
+        shapes = ((d, width), (width,), (n, d), (n, width), (n, width))
+        point, dual = (Parts(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
+        low, up, left, right = (np.zeros(shape) for shape in ((n,), (n,), (n, width), (n, width)))
+        state = cls(form, Gram(form), first, point, dual, low, up, left, right)
+        if start is not None:
+            state.resume(*start)
+        return state
+
+    def resume(self, primal: Neurons, dual: RobustDual | None) -> None:
+        """Start from a primal point, and a dual one if there is one."""
+        form = self.form
+        U = np.hstack([primal.V, primal.W])
+        t = form.reach(U.T)
+        copies = np.broadcast_to(t, self.point.copies.shape).copy()
+        self.point = Parts(U, t, self.gram.S @ U.T, form.X @ U, copies)
+        if dual is None or dual.left.shape != self.left.shape:
+            return  # multipliers guessed from the network make a slower start than none
+        self.low = dual.common + np.maximum(dual.mu, 0.0)
+        self.up = dual.common + np.maximum(-dual.mu, 0.0)
+        self.left, self.right = dual.left, dual.right
+        force, size = self.left - self.right, self.left + self.right
+        pull = (self.low - self.up)[:, None] * form.X
+        pull -= (self.low + self.up)[:, None] * dual.attack
+        held = form.X.T @ force + pull.T @ self.gram.S
+        multiplier = Parts(held, -size.sum(axis=0), -pull, -force, size)
+        for name in NAMES:
+            setattr(self.dual, name, getattr(multiplier, name) / self.penalty[name])
+
+    def points(self) -> tuple[Neurons, RobustDual]:
+        """Return the primal and the dual point at hand."""
+        form, added = self.form, self.form.added
+        U, mu = self.point.u, self.low - self.up
+        total = (self.low + self.up)[:, None]
+        pull = mu[:, None] * form.X + self.penalty["slopes"] * self.dual.slopes
+        attack = np.where(total > 0.0, pull / np.where(total > 0.0, total, 1.0), 0.0)
+        neurons = Neurons(U[:, :added].copy(), U[:, added:].copy(), np.zeros(len(U)))
+        common = np.minimum(self.low, self.up)
+        return neurons, RobustDual(mu, common, attack * form.moved, self.left, self.right)
+
+
+def warm_up(form: RobustForm) -> None:
+    """Run every kernel once, so that none is compiled while the clock runs."""
+    step(State.begin(form, None), RELAX)
+
+
+def run(
+    form: RobustForm,
+    chosen: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any = None,
+) -> Raw:
+    """Iterate until the reporter is satisfied.
+
+    Parameters
+    ----------
+    form : RobustForm
+    chosen : dict
+        ``relax``.
+    options : Options
+    reporter : Reporter
+    start : tuple of (Neurons, RobustDual or None), optional
+
+    Returns
+    -------
+    Raw
+    """
+    limit = options.max_iter or MAX_ITER
+    state, tuner = State.begin(form, start), Tuner()
+    check = float(FIRST_CHECK)
+    for k in range(1, limit + 1):
+        moves = step(state, chosen["relax"])
+        if k >= check or k == limit:
+            check = max(check * GROWTH, k + 1.0)
+            if not np.isfinite(state.point.u).all():
+                return Raw("failed", "The iterates are no longer finite.")
+            if reporter.report(k, *state.points()):
+                return Raw("stopped")
+        elif k % 8 == 0 and reporter.expired():
+            reporter.report(k, *state.points())
+            return Raw("stopped")
+        tuner.update(k, state, moves)
+    return Raw("max_iter")
+
+
+def step(state: State, relax: float) -> dict[str, float]:
+    """Advance the iterates by one step, in place.
+
+    Returns
+    -------
+    dict of str to float
+        Of each part, its relative primal residual over its relative dual one; nan where it stands.
+    """
+    form, penalty, point, dual = state.form, state.penalty, state.point, state.dual
+    target = Parts(*(getattr(point, name) - getattr(dual, name) for name in NAMES))
+    image = state.gram.solve(target, penalty)
+    raised = Parts(
+        *(
+            relax * getattr(image, name)
+            + (1.0 - relax) * getattr(point, name)
+            + getattr(dual, name)
+            for name in NAMES
+        )
+    )
+    rows = np.ascontiguousarray(raised.u.T)
+    u, t = prox_neurons(form, rows, raised.t, 1.0 / penalty["u"], 1.0 / penalty["t"])
+    steps = 1.0 / penalty["slopes"], 1.0 / penalty["c"], 1.0 / penalty["copies"]
+    found = prox_examples(
+        form, raised.slopes, raised.c, raised.copies, steps, (state.low, state.up)
+    )
+    state.low, state.up, state.left, state.right = found.p_low, found.p_up, found.left, found.right
+    fresh = Parts(u.T, t, found.q, found.c, found.t)
+    moves = {}
+    for name in NAMES:
+        new, old, of = getattr(fresh, name), getattr(point, name), getattr(image, name)
+        multiplier = getattr(raised, name) - new
+        primal = _ratio(_size(of - new), max(_size(of), _size(new)))
+        moves[name] = _ratio(primal, _ratio(_size(new - old), _size(multiplier)))
+        setattr(dual, name, multiplier)
+    state.point = fresh
+    return moves
+
+
+@dataclass
+class Tuner:
+    """Balances the relative primal and dual residuals of each part, ever more rarely."""
+
+    next: float = 10.0
+
+    def update(self, k: int, state: State, moves: dict[str, float]) -> None:
+        """Change the penalties that are out of balance."""
+        if k < self.next:
+            return
+        self.next = 1.6 * k
+        for name, move in moves.items():
+            if not move > 0.0:
+                continue
+            factor = min(max(move / BALANCE, 0.1), 10.0)
+            if not 1.0 / 1.2 <= factor <= 1.2:
+                state.penalty[name] *= factor
+                setattr(state.dual, name, getattr(state.dual, name) / factor)
+
+
+def _size(part: Array) -> float:
+    return float(np.linalg.norm(part))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else 0.0

@@ -1,0 +1,554 @@
+"""Primal-dual interior point for robust training: every example keeps its own unknowns.
+
+The program of a `RobustForm` with epigraphs of its norms, slacks ``u`` and worst arguments ``w``:
+
+    minimise    sum_k l(w_k) + beta sum_b t_b
+    where       t_b >= ||v_b||,   r_b >= radius ||v_b||_*,   s_k >= radius ||q_k||_*
+                u_kb >= S_kb (r_b - a_kb),   u_kb >= (1 - S_kb)(r_b + a_kb),   a = X v
+                w_k >= o x_k'q_k + s_k + sum_b u_kb + offset_k
+
+The last line is of ``up`` with o = 1 and the slacks of V, of ``low`` with o = -1 and those of W: a
+loss of margins needs one of the two for each example, one of residuals both. With cones there are
+no slacks, but ``(2 S_kb - 1) a_kb >= r_b``. A hinge has ``w_k >= 0`` as well.
+
+Steps are Mehrotra's predictor and corrector with Nesterov-Todd scaling. The unknowns ``(s, u, w)``
+of an example are eliminated by hand, its last line like a spring in series with theirs; what is
+left are the neurons and their reach, a dense positive definite matrix of side m (d + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsymv, dsyrk
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.memory import Size
+from convexnn.relu.forms import Neurons
+from convexnn.robust.forms import RobustDual, RobustForm
+from convexnn.solvers.robust.epigraphs import AGAINST, Epigraph, Euclidean, reach
+
+Index: TypeAlias = NDArray[np.intp]
+
+MAX_ITER = 200
+REPORTED = 0.1  # the gap falls by this factor from one report to the next
+PATIENCE = 10  # steps in a row that do not lower a gap that is small
+TINY = 1e-9  # gap from which rounding may rule
+EXHAUSTED = 1e-15  # own gap below which rounding rules
+STALLED = 1e-8  # a step this short leads nowhere
+RIDGE, HARDER, TRIES = 1e-15, 30.0, 6  # relative to the diagonal; the factors by which it grows
+REFINED = 1  # times a solution is improved
+LEAST = 0.02  # factor by which slopes to begin with are shrunk
+LEVEL = 0.01  # of the products to begin with, relative to a neuron's share of the loss
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return the bytes of each large allocation by its use."""
+    n, d, m = size.n, size.d, 2 * size.patterns
+    side = m * (d + 1)
+    pairs = size.patterns * (size.patterns + 1) / 2
+    return {
+        f"its {side:,} x {side:,} matrix and factor": 32.0 * side**2,
+        "the rows behind its matrix": 16.0 * n * side * (2 if size.smooth else 1),
+        "its products": 8.0 * n * (pairs + 1.5 * d * (d + 1)),
+        "its slacks": 300.0 * n * m,
+    }
+
+
+def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
+    """Step until the reporter is satisfied or no step helps."""
+    core = Interior(form)
+    shown, limit = np.inf, options.max_iter or MAX_ITER
+    least, fruitless = np.inf, 0
+    for k in range(1, limit + 1):
+        try:
+            going = core.step() > STALLED
+        except np.linalg.LinAlgError:
+            going = False
+        gap = core.gap()
+        fruitless = 0 if gap < least or gap > max(options.tol, TINY) else fruitless + 1
+        least = min(gap, least)
+        if not (np.isfinite(core.V).all() and np.isfinite(gap)):
+            return Raw("failed", "The iterates are no longer finite.")
+        ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
+        if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
+            shown = gap
+            network = core.primal(0.1 * options.tol)
+            if reporter.report(k, network, core.dual()) or reporter.expired():
+                return Raw("stopped")
+            if ends:
+                return Raw("finished", "No further step is possible at this accuracy.")
+    return Raw("max_iter")
+
+
+class Guard:
+    """Inequalities ``slack >= 0``, their multipliers and the changes of both."""
+
+    def __init__(self, slack: Array, dual: Array) -> None:
+        self.slack, self.dual, self.count = slack, dual, slack.size
+        self.dslack = self.ddual = self.right = slack
+
+    @property
+    def weight(self) -> Array:
+        """Return by how much a multiplier falls where its slack grows by one."""
+        result: Array = self.dual / self.slack
+        return result
+
+    def pull(self, target: float, second: bool) -> Array:
+        """Return the multipliers for products of `target` where slacks stay as they are.
+
+        With `second`, the products of the changes that `turn` kept last are taken off.
+        """
+        wanted = target - self.dslack * self.ddual if second else target
+        self.right = wanted / self.slack
+        return self.right
+
+    def turn(self, dslack: Array, force: Array) -> tuple[float, float]:
+        """Keep the changes, `force` being ``weight * dslack``; return how far they can go."""
+        self.dslack, self.ddual = dslack, self.right - self.dual - force
+        return reach(self.slack, self.dslack), reach(self.dual, self.ddual)
+
+    def go(self, step: float, dual: float) -> None:
+        """Take that share of the changes."""
+        self.slack = self.slack + step * self.dslack
+        self.dual = self.dual + dual * self.ddual
+
+    def products(self) -> float:
+        """Return the sum of the complementary products."""
+        return float(np.vdot(self.slack, self.dual))
+
+
+class Softplus:
+    """The worst arguments of ``log(1 + e^w)``: their slopes p and the limits 0 and 1 of these."""
+
+    def __init__(self, w: Array, p: Array, level: float) -> None:
+        self.w, self.dw, self.count = w, w, 2 * len(w)
+        self.low, self.high = Guard(p, level / p), Guard(1.0 - p, level / (1.0 - p))
+
+    @property
+    def dual(self) -> Array:
+        """Return the slopes."""
+        return self.low.slack
+
+    @property
+    def weight(self) -> Array:
+        """Return by how much a slope grows with its argument."""
+        low, high = self.low, self.high
+        result: Array = 1.0 / ((1.0 + low.dual) / low.slack + (1.0 + high.dual) / high.slack)
+        return result
+
+    def pull(self, target: float, second: bool) -> Array:
+        """Return the slopes for products of `target` where arguments stay as they are."""
+        p, rest = self.low.slack, self.high.slack
+        lack = self.w - np.log(p) + np.log(rest)
+        lack += self.low.pull(target, second) - self.high.pull(target, second)
+        self.right = p + self.weight * lack
+        return self.right
+
+    def turn(self, dslack: Array, force: Array) -> tuple[float, float]:
+        """Keep the changes, that of the arguments being ``-dslack``; return the room."""
+        self.dw, dp = -dslack, self.right - self.dual - force
+        low = self.low.turn(dp, self.low.weight * dp)
+        high = self.high.turn(-dp, -self.high.weight * dp)
+        return np.inf, min(*low, *high)
+
+    def go(self, step: float, dual: float) -> None:
+        """Take that share of the changes."""
+        self.w = self.w + step * self.dw
+        self.low.go(dual, dual)
+        self.high.go(dual, dual)
+
+    def products(self) -> float:
+        """Return the sum of the complementary products."""
+        return self.low.products() + self.high.products()
+
+
+class Side:
+    """One bound of the outputs: of which examples, with the slacks of which blocks."""
+
+    def __init__(self, form: RobustForm, rows: Index, o: float, offset: Array) -> None:
+        self.rows, self.o, self.offset = rows, o, offset
+        first, last = (0, form.added) if o > 0.0 else (form.added, form.blocks)
+        self.blocks = slice(first, first if form.cones else last)
+        self.X, self.S = form.X[rows], form.slopes[rows, self.blocks]
+        self.rest = 1.0 - self.S
+        self.turned = self.S - self.rest
+
+    def begin(self, mu: Array, reach_: Array, level: float) -> Array:
+        """Set slacks and multipliers at zero weights; return the slacks' sum for each example."""
+        r, half = reach_[self.blocks], 0.5 * mu[:, None] * np.ones(self.S.shape[1])
+        u = np.maximum(self.S, self.rest) * r + level / half
+        self.left = Guard(u - self.S * r, half)
+        self.right = Guard(u - self.rest * r, half.copy())
+        result: Array = np.sum(u, axis=1)
+        return result
+
+    def scale(self) -> None:
+        """Take the weights of the slacks."""
+        left, right = self.left.weight, self.right.weight
+        self.both = left + right
+        self.share = left / self.both
+        self.other = right / self.both
+        self.stiff = left * self.other
+        self.by_reach = self.share * self.S + self.other * self.rest
+        self.by_output = self.share * self.S - self.other * self.rest
+        self.give = 1.0 / self.worst.weight + np.sum(1.0 / self.both, axis=1)
+
+    worst: Guard | Softplus
+    free: Array
+
+
+class Interior:
+    """The iterate and its steps.
+
+    Parameters
+    ----------
+    form : RobustForm
+    """
+
+    def __init__(self, form: RobustForm) -> None:
+        self.form = form
+        (n, d), m = form.X.shape, form.blocks
+        self.n, self.d, self.m = n, d, m
+        self.moved = np.flatnonzero(form.moved & (form.radius > 0.0))
+        self.signed = form.slopes * form.signs
+        self.kinked = not np.isfinite(form.loss.curvature)
+        self.soft = form.loss.classification and not self.kinked
+        self.sides = list(self._sides())
+        self._precompute()
+        self._begin()
+
+    def _sides(self) -> Iterator[Side]:
+        form = self.form
+        y, every = form.y, np.arange(self.n)
+        for o in (1.0, -1.0):
+            rows = every[o * y <= 0.0] if form.loss.classification else every
+            offset = np.full(len(rows), float(self.kinked)) if form.loss.classification else -o * y
+            if len(rows):
+                yield Side(form, rows, o, offset)
+
+    def _precompute(self) -> None:
+        """Multiply columns and slopes by each other."""
+        form = self.form
+        self.upper = np.triu_indices(self.d)
+        self.products = form.X[:, self.upper[0]] * form.X[:, self.upper[1]]
+        distinct, self.which = np.unique(form.slopes, axis=1, return_inverse=True)
+        first, second = np.triu_indices(distinct.shape[1])
+        self.pairs = np.ascontiguousarray((distinct[:, first] * distinct[:, second]).T)
+        self.pair_of = _places(distinct.shape[1])
+        self.entry_of = _places(len(self.moved))
+
+    def _begin(self) -> None:
+        form, n, m, d = self.form, self.n, self.m, self.d
+        zero = np.zeros(n)
+        if form.loss.classification:
+            mu = np.full(n, 0.5)
+        else:
+            size = np.abs(form.y)
+            mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3))
+        if self.soft:  # towards slopes that balance beta
+            pull = self.signed.T @ ((form.y * mu)[:, None] * form.X)
+            share = form.beta / max(float(np.max(np.linalg.norm(pull, axis=1))), form.beta)
+            mu *= max(np.sqrt(share), LEAST)
+        loss = max(float(np.sum(form.loss.value(zero, form.y))), 1e-3)
+        level = LEVEL * loss / m
+        held = np.full((n, m), 0.0)
+        if form.cones:
+            length = float(np.sqrt(np.sum(np.square(form.X)) / n)) or 1.0
+            held[:] = form.beta / (length * np.sqrt(n))
+        else:
+            for side in self.sides:
+                held[side.rows, side.blocks] = 0.5 * mu[side.rows, None]
+        pulled = np.maximum(held.sum(axis=0), 1e-3 * form.beta)
+        total = np.zeros(n)
+        for side in self.sides:
+            total[side.rows] += mu[side.rows]
+        self.V = np.zeros((m, d))
+        r, s = level / pulled, level / total
+        self.norm = Euclidean(np.full(m, level / form.beta), np.full(m, form.beta), d, 1.0)
+        k = len(self.moved)
+        ball: type[Epigraph] = AGAINST[form.ball] if k else Euclidean  # of nothing
+        self.reach, self.spread = ball(r, pulled, k, form.radius), ball(s, total, k, form.radius)
+        sums = [side.begin(mu[side.rows], r, level) + side.offset for side in self.sides]
+        self.w = np.zeros(n)  # of a softplus its sides have their own
+        for side, lower in zip(self.sides, sums, strict=True):
+            e = lower + s[side.rows] + level / mu[side.rows]
+            self.w[side.rows] = np.maximum(self.w[side.rows], e)
+        for side, lower in zip(self.sides, sums, strict=True):
+            e, slopes = lower + s[side.rows], mu[side.rows].copy()
+            if self.soft:
+                side.worst = Softplus(e, slopes, level)
+            else:
+                side.worst = Guard(self.w[side.rows] - e, slopes)
+        self.guards: list[Guard | Softplus] = [side.worst for side in self.sides]
+        for side in self.sides:
+            self.guards += [side.left, side.right]
+        if self.kinked:
+            self.floor = Guard(self.w.copy(), 1.0 - mu)
+            self.guards.append(self.floor)
+        if form.cones:
+            self.facets = Guard(level / held, held)
+            self.guards.append(self.facets)
+            self.turned = 2.0 * form.slopes - 1.0
+            self.lacking = -r - self.facets.slack
+        self.cones = self.norm, self.reach, self.spread
+        self.count = sum(g.count for g in self.guards) + sum(c.count for c in self.cones)
+
+    # What is read from a point
+
+    def complementarity(self) -> float:
+        """Return the sum of all products: the duality gap of a point on all linear conditions."""
+        return sum(part.products() for part in (*self.guards, *self.cones))
+
+    def gap(self) -> float:
+        """Return the relative gap that the products suggest."""
+        value = self.form.beta * float(np.sum(self.norm.slack.head))
+        if self.soft:
+            worst = (side.worst for side in self.sides)
+            losses = (np.logaddexp(0.0, w.w) for w in worst if isinstance(w, Softplus))
+            value += sum(float(np.sum(part)) for part in losses)
+        else:
+            value += float(np.sum(self.w) if self.kinked else 0.5 * self.w @ self.w)
+        return self.complementarity() / max(1.0, value)
+
+    def primal(self, tol: float = 1.0) -> Neurons:
+        """Return the network, without the neurons that leave their cones by more."""
+        weights, added = self.V.T, self.form.added
+        if self.form.cones:
+            leaves = np.max(self.form.slacks(weights), axis=0)
+            largest = np.max(np.abs(self.form.X @ weights), initial=0.0)
+            weights = np.where(leaves <= tol * largest, weights, 0.0)
+        return Neurons(weights[:, :added].copy(), weights[:, added:].copy(), np.zeros(self.d))
+
+    def dual(self) -> RobustDual:
+        """Return the multipliers."""
+        form, (n, m) = self.form, (self.n, self.m)
+        p, q, attack = np.zeros(n), np.zeros(n), np.zeros((n, self.d))
+        left, right = np.zeros((n, m)), np.zeros((n, m))
+        for side in self.sides:
+            (q if side.o > 0.0 else p)[side.rows] = side.worst.dual
+            if not form.cones:
+                left[side.rows, side.blocks] = side.S * side.left.dual
+                right[side.rows, side.blocks] = side.rest * side.right.dual
+        if form.cones:
+            left, right = form.slopes * self.facets.dual, (1.0 - form.slopes) * self.facets.dual
+        attack[:, self.moved] = -self.spread.slopes() / (p + q)[:, None]
+        return RobustDual(p - q, np.minimum(p, q), attack, left, right)
+
+    # Steps
+
+    def step(self) -> float:
+        """Take one step and return its length."""
+        self._scale()
+        self._factor()
+        reached = 0.5 * sum(min(1.0, way) for way in self._direction(0.0, second=False))
+        mu = max((1.0 - reached) ** 3, 1e-6) * self.complementarity() / self.count
+        room = self._direction(mu, second=True)
+        share = 0.9 + 0.095 * reached
+        length, dual = (min(1.0, share * way) for way in room)
+        for part in (*self.guards, *self.cones):
+            part.go(length, dual)
+        self.V = self.V + length * self.dV
+        self.w = self.floor.slack if self.kinked else self.w + length * self.dw
+        if self.form.cones:
+            self.lacking = (1.0 - length) * self.lacking
+        return max(length, dual)
+
+    def _scale(self) -> None:
+        self.of_norm, self.of_reach, self.of_spread = (cone.scale() for cone in self.cones)
+        for side in self.sides:
+            side.scale()
+        if self.kinked:
+            self.curve, self.slope = self.floor.weight, np.ones(self.n)
+        elif self.soft:
+            self.curve, self.slope = np.full(self.n, np.inf), np.zeros(self.n)
+        else:
+            self.curve, self.slope = np.ones(self.n), self.w
+        self.common = 1.0 / self.curve + 1.0 / self.spread.head
+
+    def _factor(self) -> None:
+        """Assemble and factor the matrix of the neurons and their reach."""
+        n, d, m, form = self.n, self.d, self.m, self.form
+        H = np.zeros((m, d + 1, m, d + 1))
+        every = np.arange(m)
+        i, j = np.triu_indices(len(self.moved))
+        gram = self.pairs @ self.of_spread[:, i, j]
+        blocks = gram[self.pair_of[:, :, None, None], self.entry_of]
+        blocks = blocks[np.ix_(self.which, self.which)]
+        blocks *= np.multiply.outer(form.signs, form.signs)[:, :, None, None]
+        H[np.ix_(every, self.moved, every, self.moved)] = blocks.transpose(0, 2, 1, 3)
+        own = np.zeros((m, d + 1, d + 1))
+        own[:, :d, :d] = self.of_norm
+        touched = self.of_reach + (
+            self.reach.cross[:, :, None] * (self.reach.cross / self.reach.head[:, None])[:, None, :]
+        )
+        own[np.ix_(every, self.moved, self.moved)] += touched
+        own[:, self.moved, d] += self.reach.cross
+        own[:, d, self.moved] += self.reach.cross
+        own[:, d, d] += self.reach.head
+        for side in self.sides:
+            self._add(own, side.blocks, side.stiff, side.turned, side.rows)
+        if form.cones:
+            self._add(own, slice(0, m), self.facets.weight, self.turned, np.arange(n))
+        H[every, :, every, :] += own
+        self.springs = [self._springs(side) for side in self.sides]
+        rows = np.vstack(self._whitened())
+        count = m * (d + 1)
+        matrix = H.reshape(count, count).T  # symmetric so far; BLAS wants columns first
+        self.H = dsyrk(1.0, rows.T, 1.0, matrix, lower=1, overwrite_c=1)
+        diagonal = np.diag(self.H).copy()
+        ridge = RIDGE
+        for _ in range(TRIES):
+            tried = self.H.copy(order="F")
+            tried[np.diag_indices(count)] += ridge * diagonal
+            try:
+                self.factor = cho_factor(tried, lower=True, overwrite_a=True, check_finite=False)
+                return
+            except np.linalg.LinAlgError:
+                ridge *= HARDER
+        raise np.linalg.LinAlgError("the Newton system is singular to rounding")
+
+    def _add(self, own: Array, blocks: slice, stiff: Array, turned: Array, rows: Index) -> None:
+        """Add ``stiff ((2 S - 1) r - a)^2`` to the diagonal blocks."""
+        d = self.d
+        if blocks.stop == blocks.start:
+            return
+        i, j = self.upper
+        gram = stiff.T @ self.products[rows]
+        part = own[blocks]
+        part[:, i, j] += gram
+        part[:, j[i != j], i[i != j]] += gram[:, i != j]
+        both = -(stiff * turned).T @ self.form.X[rows]
+        part[:, :d, d] += both
+        part[:, d, :d] += both
+        part[:, d, d] += np.sum(stiff * np.square(turned), axis=0)
+
+    def _springs(self, side: Side) -> Array:
+        """Return the change of a side's last line by neurons and reach alone, (rows, m (d + 1))."""
+        d, rows = self.d, side.rows
+        along = side.o * side.X
+        along[:, self.moved] -= self.spread.cross[rows] / self.spread.head[rows, None]
+        F = np.zeros((len(rows), self.m, d + 1))
+        F[:, :, :d] = -self.signed[rows][:, :, None] * along[:, None, :]
+        F[:, side.blocks, :d] += side.by_output[:, :, None] * side.X[:, None, :]
+        F[:, side.blocks, d] = -side.by_reach
+        return F.reshape(len(rows), -1)
+
+    def _whitened(self) -> list[Array]:
+        """Return rows whose Gram matrix is that of the springs over their give."""
+        if self.form.loss.classification:
+            return [
+                F / np.sqrt(side.give + self.common[side.rows])[:, None]
+                for F, side in zip(self.springs, self.sides, strict=True)
+            ]
+        (first, second), k = self.springs, self.common
+        a, b = (side.give for side in self.sides)
+        det, rest = a * b + k * (a + b), b + k
+        return [
+            np.sqrt(rest / det)[:, None] * (first - (k / rest)[:, None] * second),
+            second / np.sqrt(rest)[:, None],
+        ]
+
+    def _forces(self, stretch: list[Array]) -> list[Array]:
+        """Return the forces on the sides' last lines that stretch them so."""
+        if self.form.loss.classification:
+            return [
+                part / (side.give + self.common[side.rows])
+                for part, side in zip(stretch, self.sides, strict=True)
+            ]
+        (first, second), k = stretch, self.common
+        a, b = (side.give for side in self.sides)
+        det = a * b + k * (a + b)
+        return [((b + k) * first - k * second) / det, ((a + k) * second - k * first) / det]
+
+    def _direction(self, target: float, *, second: bool) -> tuple[float, float]:
+        """Find the changes for products of `target`; return how far they can go."""
+        form, n, d, m = self.form, self.n, self.d, self.m
+        norm, reach_, spread = self.cones
+        rhs = np.zeros((m, d + 1))
+        t, pulled = norm.pull(target, second)
+        t = (t - form.beta) / norm.head
+        rhs[:, :d] = pulled - norm.cross * t[:, None]
+        rhs[:, d], pulled = reach_.pull(target, second)
+        rhs[:, self.moved] += pulled
+        s, pulled = spread.pull(target, second)
+        w = -self.slope + (self.floor.pull(target, second) if self.kinked else 0.0)
+        q = np.zeros((n, d))
+        for side in self.sides:
+            y = side.worst.pull(target, second)
+            s[side.rows] -= y
+            w[side.rows] += y
+            q[side.rows] -= (side.o * y)[:, None] * side.X
+            one, two = side.left.pull(target, second), side.right.pull(target, second)
+            u = one + two - y[:, None]
+            one, two = side.S * (side.share * u - one), side.rest * (side.other * u - two)
+            rhs[side.blocks, d] += np.sum(one + two, axis=0)
+            rhs[side.blocks, :d] += (two - one).T @ side.X
+            side.free = u / side.both
+        if form.cones:
+            y = self.facets.pull(target, second) - self.facets.weight * self.lacking
+            rhs[:, d] -= np.sum(y, axis=0)
+            rhs[:, :d] += (self.turned * y).T @ form.X
+        s, w = s / spread.head, w / self.curve
+        q[:, self.moved] += pulled - spread.cross * s[:, None]
+        rhs[:, :d] += self.signed.T @ q
+        loose = [(w - s)[side.rows] - np.sum(side.free, axis=1) for side in self.sides]
+        flat = rhs.ravel()
+        for F, force in zip(self.springs, self._forces(loose), strict=True):
+            flat -= force @ F
+        change = cho_solve(self.factor, flat, check_finite=False)
+        for _ in range(REFINED):
+            lack = flat - dsymv(1.0, self.H, change, lower=1)
+            change += cho_solve(self.factor, lack, check_finite=False)
+        return self._turn(change, loose, s, t, w)
+
+    def _turn(
+        self, change: Array, loose: list[Array], s: Array, t: Array, w: Array
+    ) -> tuple[float, float]:
+        """Find all changes from that of the neurons and their reach; return the room."""
+        d = self.d
+        stretch = [free + F @ change for free, F in zip(loose, self.springs, strict=True)]
+        forces = self._forces(stretch)
+        dV, dr = change.reshape(self.m, -1)[:, :d], change.reshape(self.m, -1)[:, d]
+        dq = (self.signed @ dV)[:, self.moved]
+        norm, reach_, spread = self.cones
+        s = s - np.einsum("ij,ij->i", spread.cross, dq) / spread.head
+        t = t - np.einsum("ij,ij->i", norm.cross, dV) / norm.head
+        w = w.copy()
+        room = []
+        for side, force in zip(self.sides, forces, strict=True):
+            s[side.rows] += force / spread.head[side.rows]
+            w[side.rows] -= force / self.curve[side.rows]
+            room.append(side.worst.turn(force / side.worst.weight, force))
+            da, own = side.X @ dV[side.blocks].T, dr[side.blocks]
+            apart = side.rest * (own + da) - side.S * (own - da)
+            u = side.free + force[:, None] / side.both
+            for guard, change_ in ((side.left, side.other), (side.right, -side.share)):
+                move = u + change_ * apart
+                room.append(guard.turn(move, guard.weight * move))
+        if self.form.cones:
+            move = self.turned * (self.form.X @ dV.T) - dr + self.lacking
+            room.append(self.facets.turn(move, self.facets.weight * move))
+        if self.kinked:
+            room.append(self.floor.turn(w, self.floor.weight * w))
+        room += [
+            norm.turn(t, dV),
+            reach_.turn(dr, dV[:, self.moved]),
+            spread.turn(s, dq),
+        ]
+        self.dV, self.dw = dV, w
+        primal, dual = zip(*room, strict=True)
+        return min(primal), min(dual)
+
+
+def _places(size: int) -> Index:
+    """Return where each pair of indices stands among the pairs with the first not above."""
+    places = np.zeros((size, size), np.intp)
+    i, j = np.triu_indices(size)
+    places[i, j] = places[j, i] = np.arange(len(i))
+    return places

@@ -1,0 +1,60 @@
+"""Local search against an adversary: Adam on examples that are attacked as a network learns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Reporter
+from convexnn.functions.norms import NORMS
+from convexnn.relu.forms import Neurons
+from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.solvers.relu.lbfgs import Layers
+
+STEPS = 1_000
+RATE = 0.1
+PUSH = 0.5  # of the radius: an attack's step
+PUSHES = 6  # of the attacks on a network that is reported
+
+
+def adversarial(
+    form: RobustNetworkForm, begin: Neurons, reporter: Reporter, steps: int = STEPS
+) -> Neurons:
+    """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
+    attack = np.zeros_like(form.X)
+    layers = Layers(form.attacked(attack), begin)
+    x = layers.pack(begin)
+    first, second = np.zeros_like(x), np.zeros_like(x)
+    for k in range(1, steps + 1):
+        attack = pushed(form.program, layers.unpack(x), attack)
+        layers.form = form.attacked(attack)
+        _, slope = layers.value(x, layers.form.loss)
+        first += 0.1 * (slope - first)
+        second += 0.001 * (np.square(slope) - second)
+        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
+        x = x - rate * first / (1.0 - 0.9**k) / (np.sqrt(second / (1.0 - 0.999**k)) + 1e-8)
+        if k % 20 == 0 and reporter.expired():
+            break
+    return layers.unpack(x)
+
+
+def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
+    """Move each example's attack up the loss by a step, and back into the ball."""
+    X = form.X + attack
+    hidden_v, hidden_w = X @ network.V, X @ network.W
+    z = np.maximum(hidden_v, 0.0).sum(axis=1) - np.maximum(hidden_w, 0.0).sum(axis=1)
+    slope = (hidden_v > 0.0) @ network.V.T - (hidden_w > 0.0) @ network.W.T
+    uphill = form.loss.gradient(z, form.y)[:, None] * slope * form.moved
+    step = PUSH * form.worst_attack(uphill)
+    return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
+
+
+def attacked_dual(form: RobustNetworkForm, network: Neurons) -> RobustDual:
+    """Return attacks on a network, and the multipliers of training on them."""
+    n, attack = len(form.X), np.zeros_like(form.X)
+    for _ in range(PUSHES):
+        attack = pushed(form.program, network, attack)
+    plain = form.attacked(attack)
+    none = np.zeros((n, 0))
+    mu = -plain.loss.gradient(plain.predict(network), plain.y)
+    return RobustDual(mu, np.zeros(n), attack, none, none)

@@ -1,0 +1,173 @@
+"""Robust training over all patterns: local adversarial training, then majorants that touch.
+
+Networks trained on examples that are attacked as they learn are where it begins. A majorant whose
+slopes touch the best network's bound on its own worst case can only improve on it; beside them it
+has the slopes of the other networks, of random neurons and of the best network's own ones moved a
+little, so that it may take from those what helps. Its solution is where the next one touches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.relu.forms import Neurons
+from convexnn.robust.forms import RobustNetworkForm
+from convexnn.solvers.relu.lbfgs import random_network
+from convexnn.solvers.relu.pattern_pool import alive
+from convexnn.solvers.robust import admm as robust
+from convexnn.solvers.robust.local_search import adversarial, attacked_dual
+
+EVERY = 20  # steps of ADMM between looks at the network
+PAYS = 1e-4  # relative fall of the objective from which a round has paid
+NEAR = 0.3  # of a neuron's length: how far its copies are moved
+SMALL = 0.01  # of the largest neuron's length: those that may be left out
+FEW, WARM_WIDTH = 8, 6  # examples and neurons that kernels are compiled on
+POOLED = 3  # local networks whose slopes join the first round
+PATIENCE = 2  # rounds that have not
+DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 6, "fresh": 10}
+
+
+class Rounds:
+    """One run: the best network so far, and the rounds that look for a better one.
+
+    Parameters
+    ----------
+    form : RobustNetworkForm
+    options : Options
+    reporter : Reporter
+    chosen : dict
+        Values for the names of ``DEFAULTS``.
+    """
+
+    def __init__(
+        self,
+        form: RobustNetworkForm,
+        options: Options,
+        reporter: Reporter,
+        chosen: dict[str, Any],
+    ) -> None:
+        self.form, self.options, self.reporter, self.chosen = form, options, reporter, chosen
+        self.rng = np.random.default_rng(options.seed)
+        d = form.X.shape[1]
+        self.best = Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
+        self.value = np.inf
+        self.beaten: list[tuple[float, Neurons]] = []
+        self.penalty: dict[str, float] = {}
+        self.iteration = 0
+
+    def show(self, network: Neurons) -> bool:
+        """Report a network, with attacks of its own; keep it if it is the best."""
+        self.iteration += 1
+        value = self.form.objective(network)
+        worse = (value, network)
+        if value < self.value:
+            worse = (self.value, self.best)
+            self.best, self.value = network, value
+        self.beaten.append(worse)
+        return self.reporter.report(self.iteration, network, attacked_dual(self.form, network))
+
+    def locally(self) -> bool:
+        """Train networks on attacked examples; True asks to stop."""
+        form = self.form
+        for _ in range(self.chosen["searches"]):
+            network = random_network(form.plain(), self.chosen["width"], self.rng)
+            network = adversarial(form, network, self.reporter)
+            if self.show(alive(form.plain(), network)) or self.reporter.expired():
+                return True
+        return False
+
+    def runners_up(self) -> list[Neurons]:
+        """Return the best networks beaten since the last call."""
+        ranked = sorted(self.beaten, key=lambda pair: pair[0])
+        self.beaten = []
+        return [network for _, network in ranked[: POOLED - 1]]
+
+    def majorant(self, begin: Neurons, others: list[Neurons], steps: int) -> Neurons:
+        """Solve the majorant that touches at a network, with the slopes of others beside it."""
+        programs = [self.form.touching(network) for network in (begin, *others)]
+        slopes_v = [program.slopes[:, : program.added] for program in programs]
+        slopes_w = [program.slopes[:, program.added :] for program in programs]
+        V = np.hstack([begin.V, *(np.zeros_like(network.V) for network in others)])
+        W = np.hstack([begin.W, *(np.zeros_like(network.W) for network in others)])
+        program = programs[0]._replace(slopes=np.hstack([*slopes_v, *slopes_w]), added=V.shape[1])
+        best = Neurons(V, W, begin.skip)
+        value = program.objective(best)
+        state = robust.State.begin(program, (best, None), self.penalty)
+        tuner = robust.Tuner()
+        for k in range(1, steps + 1):
+            tuner.update(k, state, robust.step(state, robust.RELAX))
+            if k % EVERY == 0:
+                network, _ = state.points()
+                met = program.objective(network)
+                if met < value:
+                    best, value = network, met
+                if self.reporter.expired():
+                    break
+        self.penalty = state.penalty
+        return self.lighter(alive(self.form.plain(), best))
+
+    def lighter(self, network: Neurons) -> Neurons:
+        """Return the network without its small neurons, if that costs next to nothing."""
+        size_v, size_w = (np.linalg.norm(part, axis=0) for part in (network.V, network.W))
+        level = SMALL * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
+        light = Neurons(network.V[:, size_v > level], network.W[:, size_w > level], network.skip)
+        room = 0.1 * PAYS * max(1.0, abs(self.value))
+        objective = self.form.objective
+        return light if objective(light) <= objective(network) + room else network
+
+    def fresh(self) -> Neurons:
+        """Return random neurons, of either sign."""
+        d = self.form.X.shape[1]
+        V, W = self.rng.standard_normal((2, d, self.chosen["fresh"]))
+        return Neurons(V, W, np.zeros(d))
+
+    def nearby(self) -> Neurons:
+        """Return the best network, each neuron moved by a share of its length."""
+        best = self.best
+        return Neurons(self._moved(best.V), self._moved(best.W), best.skip)
+
+    def _moved(self, weights: Array) -> Array:
+        length = np.linalg.norm(weights, axis=0) / np.sqrt(len(weights))
+        step: Array = NEAR * length * self.rng.standard_normal(weights.shape)
+        return weights + step
+
+
+def warm_up(form: RobustNetworkForm) -> None:
+    """Run every kernel once, on few examples, so that none is compiled while the clock runs."""
+    program = form.program
+    few = RobustNetworkForm(program._replace(X=program.X[:FEW].copy(), y=program.y[:FEW].copy()))
+    network = random_network(few.plain(), WARM_WIDTH, np.random.default_rng(0))
+    robust.warm_up(few.touching(network))
+    few.objective(network)
+    attacked_dual(few, network)
+
+
+def run(
+    form: RobustNetworkForm,
+    chosen: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any = None,
+) -> Raw:
+    """Train locally, then take majorants until they no longer lower the objective."""
+    rounds = Rounds(form, options, reporter, chosen)
+    if start is not None:
+        rounds.show(start[0])
+    elif rounds.locally():
+        return Raw("stopped")
+    since = 0
+    for _ in range(options.max_iter or chosen["refreshes"]):
+        before = rounds.value
+        others = rounds.runners_up()
+        steps = chosen["steps"] * 2**since  # a round in vain may have ended early
+        network = rounds.majorant(rounds.best, [*others, rounds.nearby(), rounds.fresh()], steps)
+        if rounds.show(network):
+            return Raw("stopped")
+        since = 0 if before - rounds.value > PAYS * max(1.0, abs(rounds.value)) else since + 1
+        if since == PATIENCE:
+            return Raw("finished", "More majorants do not lower the objective.")
+    return Raw("max_iter")

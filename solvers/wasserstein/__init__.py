@@ -1,0 +1,1 @@
+"""Engines of Wasserstein fits, of worst margins, weights and decisions."""
