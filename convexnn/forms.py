@@ -1,4 +1,10 @@
-"""Every canonical form and point, from its home."""
+"""Every canonical form and every point of one, each loaded from its home on first use.
 
-from convexnn.contract.program import CvxpyProgram as CvxpyProgram
-from convexnn.relu.forms import *  # noqa: F403
+>>> from convexnn import forms
+>>> forms.GroupForm.__module__
+'convexnn.relu.forms'
+"""
+
+from convexnn.contract.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

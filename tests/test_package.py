@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 import convexnn as cx
+from convexnn import forms
+from convexnn.bench.instances import FAMILIES, instance
 from convexnn.contract import backend as backends
 from convexnn.contract.backend import Options, Reporter
+from convexnn.contract.lazy import homes
 from convexnn.driver import solve as solving
 from convexnn.solvers.relu.admm import Admm
 
@@ -40,6 +43,19 @@ def test_import_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_index_of_forms_loads_what_is_asked_for(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from convexnn import forms\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
+        "forms.CvxpyProgram\n"
+        "print([m for m in sys.modules if m.startswith('convexnn.relu')])"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[]", "[]"]
+
+
 def test_solving_loads_no_optional_package(tmp_path: Path) -> None:
     code = (
         "import sys, convexnn as cx\n"
@@ -53,10 +69,10 @@ def test_solving_loads_no_optional_package(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", cx.__all__)
+@pytest.mark.parametrize("name", dir(cx))
 def test_public_name_resolves_and_is_documented(name: str) -> None:
     value = getattr(cx, name)
-    assert name in dir(cx)
+    assert name in vars(cx)["__all__"]
     if callable(value):
         assert value.__doc__, name
         assert value.__module__.startswith("convexnn."), name
@@ -64,12 +80,43 @@ def test_public_name_resolves_and_is_documented(name: str) -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'convexnn' has no attribute 'ReluTrainer'"):
-        cx.ReluTrainer  # noqa: B018
+        getattr(cx, "ReluTrainer")  # noqa: B009
 
 
-def test_public_names_are_listed_once() -> None:
-    assert len(set(cx.__all__)) == len(cx.__all__)
-    assert set(cx.PROBLEMS) <= set(cx.__all__)
+def test_public_name_is_looked_up_once() -> None:
+    vars(cx).pop("solve", None)
+    assert cx.solve is solving.solve
+    assert vars(cx)["solve"] is solving.solve
+
+
+def test_version_is_the_installed_one() -> None:
+    assert cx.__version__ == version("convexnn")
+
+
+def test_problems_are_public_names_of_problems() -> None:
+    kinds = {name: getattr(cx, name) for name in dir(cx)}
+    declared = {n for n, kind in kinds.items() if hasattr(kind, "certify")} - {"Problem"}
+    assert set(cx.PROBLEMS) == declared
+    assert all(cx.PROBLEMS[name] == kinds[name].__module__ for name in declared)
+
+
+def test_no_public_name_is_a_module_beside_it() -> None:
+    modules = {path.stem for path in (ROOT / "convexnn").iterdir()}
+    assert "forms" in modules
+    assert modules.isdisjoint(dir(cx))
+
+
+def test_forms_and_points_are_in_the_index_of_forms() -> None:
+    for index in range(3 * len(FAMILIES)):
+        problem = instance(0, index).problem
+        points = [point for point in problem.initial() if isinstance(point, tuple)]
+        for kind in {*problem.forms(), *map(type, points)}:
+            assert getattr(forms, kind.__name__) is kind, kind
+
+
+@pytest.mark.parametrize("name", dir(forms))
+def test_name_of_the_index_of_forms_lives_where_it_says(name: str) -> None:
+    assert getattr(forms, name).__module__ == homes(forms.__file__)[name]
 
 
 @pytest.mark.parametrize("folder", ["problems", "solvers"])

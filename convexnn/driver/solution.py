@@ -166,7 +166,7 @@ def load_solution(path: str | PathLike[str]) -> Solution:
     arrays, meta = read_npz(path, "Solution")
     try:
         return _graded(path, arrays, meta)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is a damaged Solution file: {error}") from None
 
 

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, is_dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from convexnn import forms
+from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import Loss, as_loss
 from convexnn.functions.terms import SAVED, Term
-from convexnn.median.consensus import Agents, Prices
-from convexnn.median.forms import Location, Sight
-from convexnn.median.linear_sum import Multipliers, Stacked
-from convexnn.median.network_lasso import Flows
-from convexnn.relu.cones import Facets
-from convexnn.relu.forms import Dual, Neurons
 from convexnn.relu.patterns import Patterns
-from convexnn.robust.forms import RobustDual
-from convexnn.wasserstein.forms import Linear, Slopes
-from convexnn.wasserstein.newsvendor import Order, Shift
-from convexnn.wasserstein.portfolio import Stress, Weights
-from convexnn.wasserstein.weight_balls import Adversary, Choice
-
-RECORDS: dict[str, type] = {
-    record.__name__: record
-    for record in (
-        *(Neurons, Dual, RobustDual, Facets),
-        *(Linear, Slopes, Weights, Stress),
-        *(Adversary, Choice),
-        *(Order, Shift),
-        *(Location, Sight),
-        *(Agents, Prices, Flows),
-        *(Stacked, Multipliers),
-    )
-}
 
 SPARSE = ("data", "indices", "indptr")
 
@@ -70,8 +49,6 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
 
 def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
     """Return the problem that `problem_to` wrote, validated as at its first construction."""
-    import convexnn
-
     values: dict[str, Any] = {}
     for name, value in meta["fields"].items():
         if isinstance(value, dict) and "slopes" in value:
@@ -97,9 +74,10 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
             values[stem] = Patterns(array, arrays.get(f"problem.{stem}.generators"))
         elif not name.endswith(".generators"):
             values[name] = array
-    if meta["type"] not in convexnn.PROBLEMS:
-        raise ValueError(f"unknown problem {meta['type']!r}")
-    return getattr(convexnn, meta["type"])(**values)
+    kind = meta["type"]
+    if kind not in PROBLEMS:
+        raise ValueError(f"unknown problem {kind!r}")
+    return getattr(import_module(PROBLEMS[kind]), kind)(**values)
 
 
 def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:
@@ -142,4 +120,7 @@ def record_from(arrays: dict[str, Any], meta: Any) -> Any:
     if isinstance(meta, str):
         return arrays[meta]
     parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
-    return RECORDS[meta["type"]](**parts)
+    kind = meta["type"]
+    if kind not in dir(forms):
+        raise KeyError(kind)
+    return getattr(forms, kind)(**parts)

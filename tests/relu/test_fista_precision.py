@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
+from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.relu import device_products as products
 from convexnn.solvers.relu import fista
@@ -274,7 +275,7 @@ def test_a_device_does_as_the_host_does(
     shift, turn = rows - here[1], rows - 0.5 * here[1]
     assert expected == pytest.approx((np.sum(shift**2), np.sum(shift * turn)), rel=1e-12)
     for name in ("l2", "l1", "linf"):
-        other = form._replace(norm=cx.norms.NORMS[name])
+        other = form._replace(norm=NORMS[name])
         prox = BlockProx(other)
         device, host = Device(other, prox, NUMPY, single), Host(other, prox, False)
         with np.errstate(divide="ignore"):  # as `solve` has it

@@ -1,0 +1,70 @@
+"""What is installed: every module in sdist and wheel, and a path that static tools can read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("convexnn", "problems", "solvers", "pyproject.toml", "README.md", "LICENSE")
+pytest.importorskip("setuptools", minversion="77", reason="an older one cannot build the project")
+
+
+def build(tree: Path, kind: str) -> Path:
+    """Build a distribution of a copy of the project as pip does, with the setuptools at hand."""
+    code = f"from setuptools import build_meta as b; print(b.build_{kind}('dist'))"
+    (tree / "dist").mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return tree / "dist" / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("project")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, to / name, symlinks=True, ignore=unwanted)
+        else:
+            shutil.copy(ROOT / name, to / name)
+    return to
+
+
+def modules(folder: Path) -> set[str]:
+    """Return the files of the package under a folder, through its links."""
+    found = (
+        Path(where, name).relative_to(folder)
+        for where, _, names in os.walk(folder / "convexnn", followlinks=True)
+        for name in names
+    )
+    return {p.as_posix() for p in found if p.suffix in (".py", ".pyi") or p.name == "py.typed"}
+
+
+def test_sdist_and_its_wheel_hold_every_module(tree: Path, tmp_path: Path) -> None:
+    expected = modules(tree)
+    assert {"convexnn/forms.pyi", "convexnn/py.typed"} <= expected
+    assert {"convexnn/solvers/relu/admm.py", "convexnn/problems/__init__.py"} <= expected
+    with tarfile.open(build(tree, "sdist")) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    assert modules(unpacked) == expected
+    with ZipFile(build(unpacked, "wheel")) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == expected
+
+
+def test_editable_install_is_a_path_and_no_import_hook(tree: Path) -> None:
+    with ZipFile(build(tree, "editable")) as wheel:
+        held = [name for name in wheel.namelist() if ".dist-info/" not in name]
+        assert held == ["__editable__.convexnn-0.1.0.pth"]
+        assert wheel.read(held[0]).decode().split() == [str(tree)]
