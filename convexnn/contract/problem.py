@@ -1,4 +1,4 @@
-"""What every problem promises, and the checks that its data pass once, at construction."""
+"""What every problem promises, and what its builders share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from typing import (
     runtime_checkable,
 )
 
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.program import CvxpyProgram
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convexnn.contract.certificate import Certificate
     from convexnn.driver.solution import Solution
 
@@ -62,6 +67,60 @@ class Problem(Protocol, Generic[Model]):
     def build_model(self, primal: Any) -> Model:
         """Return what the user receives: a network, weights, a point."""
         ...
+
+
+class Builder:
+    """Base of the builders: a table of their forms, and points that have no dead parts.
+
+    Attributes
+    ----------
+    FORMS : dict of type to str
+        Canonical forms that the problem can be written in for some data, the formula aside; by
+        each the attribute that holds it.
+    """
+
+    FORMS: ClassVar[Mapping[type, str]]
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # of a frozen dataclass, at construction
+
+    def forms(self) -> tuple[type, ...]:
+        """Return the forms of the table, and the formula."""
+        return (*self.FORMS, CvxpyProgram)
+
+    def withholds(self, form: type) -> str | None:
+        """Return why it cannot be written in a form that it offers for other data."""
+        return None
+
+    def canonical(self, form: type) -> Any:
+        """Return the problem in a form of the table, or as a `CvxpyProgram`.
+
+        Raises
+        ------
+        ProblemError
+            If the form is another, or withheld for these data.
+        """
+        if form is CvxpyProgram:
+            return self.to_cvxpy()
+        if form not in self.FORMS:
+            known = ", ".join(kind.__name__ for kind in (*self.FORMS, CvxpyProgram))
+            raise ProblemError(
+                f"{type(self).__name__} can be written as {known}, not as {form.__name__}"
+            )
+        held = getattr(self, self.FORMS[form])
+        if not isinstance(held, form):
+            raise ProblemError(
+                f"these data make the form {type(held).__name__}, not the form {form.__name__}"
+            )
+        return held
+
+    def to_cvxpy(self) -> CvxpyProgram:
+        """Return the formula in CVXPY."""
+        raise NotImplementedError
+
+    def prune(self, primal: Any) -> Any:
+        """Return the point itself."""
+        return primal
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
@@ -32,7 +33,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearlyConstrained:
+class LinearlyConstrained(Builder):
     """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``, x all the ``x_i`` one after another.
 
     The bound is the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at prices drawn towards
@@ -68,6 +69,7 @@ class LinearlyConstrained:
     array([2.])
     """
 
+    FORMS: ClassVar[dict[type, str]] = {LinearSum: "_form"}
     terms: Any
     A: Any
     b: Any
@@ -75,7 +77,7 @@ class LinearlyConstrained:
 
     def __post_init__(self) -> None:
         terms = as_terms("terms", self.terms)
-        object.__setattr__(self, "terms", terms)
+        self._set("terms", terms)
         A, b = _matrix("A", self.A), real_array("b", self.b, 1)
         n = sum(term.size for term in terms)
         if A.shape[1] != n:
@@ -85,8 +87,8 @@ class LinearlyConstrained:
             )
         if len(b) != A.shape[0]:
             raise ProblemError(f"b must have one entry per row of A ({A.shape[0]}), got {len(b)}")
-        object.__setattr__(self, "A", A)
-        object.__setattr__(self, "b", b)
+        self._set("A", A)
+        self._set("b", b)
 
     @cached_property
     def _form(self) -> LinearSum:
@@ -94,7 +96,7 @@ class LinearlyConstrained:
 
     def forms(self) -> tuple[type, ...]:
         """Return the sum itself, and its formula if every term has an atom."""
-        return (LinearSum, CvxpyProgram) if self._has_formula else (LinearSum,)
+        return super().forms() if self._has_formula else (LinearSum,)
 
     def withholds(self, form: type) -> str | None:
         """Return why there is no formula."""
@@ -105,10 +107,6 @@ class LinearlyConstrained:
     @property
     def _has_formula(self) -> bool:
         return all(type(term).cvxpy is not Term.cvxpy for term in self.terms)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `LinearSum` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the terms."""
@@ -158,10 +156,6 @@ class LinearlyConstrained:
         form = self._form
         bound = form.bound(dual.lam)
         return Certificate(form.value(primal.x), bound, form.violation(primal.x), "all x")
-
-    def prune(self, primal: Stacked) -> Stacked:
-        """Return the point itself."""
-        return primal
 
     def build_model(self, primal: Stacked) -> Split:
         """Return the variables of each term."""

@@ -11,6 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import as_edges
@@ -44,7 +45,7 @@ class LocalMedians:
 
 
 @dataclass(frozen=True, eq=False)
-class DistributedMedian:
+class DistributedMedian(Builder):
     """Minimise ``sum_i w_i ||x_i - b_i||`` subject to ``x_i = x_j`` over the edges of a graph.
 
     Agent i knows ``b_i``, ``w_i``, its neighbours, the spread of the data and the ends of the
@@ -82,6 +83,7 @@ class DistributedMedian:
     array([1., 1.])
     """
 
+    FORMS: ClassVar[dict[type, str]] = {ConsensusForm: "_form"}
     points: ArrayLike
     graph: Any
     _: KW_ONLY
@@ -113,9 +115,6 @@ class DistributedMedian:
             if not 0.0 < weights.sum() < np.inf:
                 raise ProblemError(f"weights must have a sum > 0 and finite, got {weights.sum()}")
         self._set("weights", weights)
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
 
     @property
     def _edges(self) -> NDArray[np.int64]:
@@ -150,14 +149,6 @@ class DistributedMedian:
         for array in (points, weights):
             frozen(array)
         return ConsensusForm(points, weights, self._edges)
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the agents' own form, and the formula."""
-        return (ConsensusForm, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `ConsensusForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
 
     def needs(self) -> frozenset[str]:
         """Return the cone of a Euclidean norm."""
@@ -212,10 +203,6 @@ class DistributedMedian:
         apart = float(lengths(primal.X - x).max())
         unit = length * weight
         return Certificate(self.objective(primal), unit * bound, apart, "all points")
-
-    def prune(self, primal: Agents) -> Agents:
-        """Return the points themselves."""
-        return primal
 
     def build_model(self, primal: Agents) -> LocalMedians:
         """Return the points in the user's coordinates."""

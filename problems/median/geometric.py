@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.memory import Size
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.median.forms import (
     LARGEST,
@@ -51,7 +52,7 @@ class Median:
 
 
 @dataclass(frozen=True, eq=False)
-class GeometricMedian:
+class GeometricMedian(Builder):
     """Minimise ``sum_i w_i ||x - b_i||_2`` over points x.
 
     The sum of distances, not of their squares: points that hold less than half of the weight
@@ -87,6 +88,7 @@ class GeometricMedian:
     (array([1., 1.]), 130.108)
     """
 
+    FORMS: ClassVar[dict[type, str]] = {MedianForm: "_form"}
     points: Any
     _: KW_ONLY
     weights: ArrayLike | None = None
@@ -97,10 +99,10 @@ class GeometricMedian:
         if max(float(rows.max()), -float(rows.min())) > LARGEST:
             raise ProblemError(f"points must be within {LARGEST:g} of the origin")
         frozen(rows)
-        object.__setattr__(self, "points", rows)
-        object.__setattr__(self, "shapes", found or _shapes(self.shapes, rows.shape[1]))
+        self._set("points", rows)
+        self._set("shapes", found or _shapes(self.shapes, rows.shape[1]))
         if self.weights is not None:
-            object.__setattr__(self, "weights", _weights(self.weights, len(rows)))
+            self._set("weights", _weights(self.weights, len(rows)))
 
     @cached_property
     def _form(self) -> MedianForm:
@@ -117,14 +119,6 @@ class GeometricMedian:
     @cached_property
     def _seen(self) -> dict[bytes, tuple[Array, View]]:
         return {}
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the points themselves, and the second-order cone program."""
-        return (MedianForm, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `MedianForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
 
     def size(self, form: type) -> Size:
         """Return the shape of the points; the cones hold each of them once."""
@@ -169,10 +163,6 @@ class GeometricMedian:
             if np.isfinite(seen.value):
                 bound = proof(self._form, offset, seen)
         return Certificate(self.objective(primal), bound, 0.0, "all points")
-
-    def prune(self, primal: Location) -> Location:
-        """Return the point itself."""
-        return primal
 
     def build_model(self, primal: Location) -> Median:
         """Return the point in the user's coordinates and shapes."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, positive
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.consensus import Agents
@@ -37,7 +38,7 @@ class LocalModels:
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkLasso:
+class NetworkLasso(Builder):
     """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) ||x_i - x_j||`` over the edges of a graph.
 
     Neighbours agree exactly where the penalty is large enough: it clusters the agents, and above
@@ -72,6 +73,7 @@ class NetworkLasso:
     array([0.35, 0.35, 4.5 ])
     """
 
+    FORMS: ClassVar[dict[type, str]] = {LassoForm: "_form"}
     terms: Any
     graph: Any
     _: KW_ONLY
@@ -79,7 +81,7 @@ class NetworkLasso:
 
     def __post_init__(self) -> None:
         terms = as_terms("terms", self.terms)
-        object.__setattr__(self, "terms", terms)
+        self._set("terms", terms)
         for i, term in enumerate(terms):
             if term.size != terms[0].size:
                 raise ProblemError(
@@ -88,8 +90,8 @@ class NetworkLasso:
                 )
         if len(terms) < 2:
             raise ProblemError("terms must be at least 2, got 1")
-        object.__setattr__(self, "graph", as_edges("graph", self.graph, len(terms)))
-        object.__setattr__(self, "penalty", positive("penalty", self.penalty))
+        self._set("graph", as_edges("graph", self.graph, len(terms)))
+        self._set("penalty", positive("penalty", self.penalty))
 
     @cached_property
     def _form(self) -> LassoForm:
@@ -98,11 +100,7 @@ class NetworkLasso:
     def forms(self) -> tuple[type, ...]:
         """Return the agents' own form, and its formula if every term has an atom."""
         known = all(type(term).cvxpy is not Term.cvxpy for term in self.terms)
-        return (LassoForm, CvxpyProgram) if known else (LassoForm,)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `LassoForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
+        return super().forms() if known else (LassoForm,)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the terms and of the norms."""
@@ -152,10 +150,6 @@ class NetworkLasso:
     def certify(self, primal: Agents, dual: Flows) -> Certificate:
         """Grade points, and prices of the edges, which may be any."""
         return Certificate(self.objective(primal), self._form.bound(dual.y), 0.0, "all points")
-
-    def prune(self, primal: Agents) -> Agents:
-        """Return the points themselves."""
-        return primal
 
     def build_model(self, primal: Agents) -> LocalModels:
         """Return the points."""

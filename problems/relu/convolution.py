@@ -39,6 +39,7 @@ FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
 class Convolution(VectorTraining):
     """Base of the builders for images: patches, shared patterns, the pooled program."""
 
+    FORMS: ClassVar[dict[type, str]] = {PooledForm: "_form"}
     cones: ClassVar[bool]
     penalties: ClassVar[tuple[str, ...]]
     held: ClassVar[float]  # bytes at the peak for each row and pattern, measured
@@ -80,10 +81,6 @@ class Convolution(VectorTraining):
         """The patterns of the program over all patches; never active ones are dropped."""
         return listed(self.patterns, self.data)
 
-    def forms(self) -> tuple[type, ...]:
-        """Return the pooled program and its formula."""
-        return (PooledForm, CvxpyProgram)
-
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound.
 
@@ -104,10 +101,6 @@ class Convolution(VectorTraining):
             return len(self.gates)
         return self.patterns if isinstance(self.patterns, int) else len(self.patterns)
 
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `PooledForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
-
     @cached_property
     def _form(self) -> PooledForm:
         raise NotImplementedError
@@ -115,10 +108,6 @@ class Convolution(VectorTraining):
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
         return self._loss.cones | self._norm.cones
-
-    def to_cvxpy(self) -> CvxpyProgram:
-        """Return the formula in CVXPY."""
-        raise NotImplementedError
 
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
@@ -283,6 +272,7 @@ class ConvReluTraining(Convolution):
     ('OPTIMAL', 'these patterns')
     """
 
+    FORMS: ClassVar[dict[type, str]] = {PooledNetworkForm: "_network_form", PooledForm: "_form"}
     cones: ClassVar[bool] = True
     penalties: ClassVar[tuple[str, ...]] = ("l2", "l1")
     held: ClassVar[float] = 25.0
@@ -301,10 +291,8 @@ class ConvReluTraining(Convolution):
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""
         if self.patterns is not None:
-            return super().forms()
-        return (
-            (PooledNetworkForm,) if self.matrix is None else (PooledNetworkForm, *super().forms())
-        )
+            return (PooledForm, CvxpyProgram)
+        return (PooledNetworkForm,) if self.matrix is None else super().forms()
 
     def withholds(self, form: type) -> str | None:
         """Return the number of patterns where they are meant to be listed, and too many."""
@@ -315,10 +303,6 @@ class ConvReluTraining(Convolution):
     @property
     def _count(self) -> int:
         return 0 if self.patterns is None and self.matrix is None else super()._count
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `PooledForm`, `PooledNetworkForm` or `CvxpyProgram`."""
-        return self._network_form if form is PooledNetworkForm else super().canonical(form)
 
     @cached_property
     def _network_form(self) -> PooledNetworkForm:

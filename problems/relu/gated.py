@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,7 @@ class GatedReluTraining(VectorTraining):
     'OPTIMAL'
     """
 
+    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     patterns: Any = None
     penalty: str = "l2"
@@ -124,10 +125,6 @@ class GatedReluTraining(VectorTraining):
         """The patterns of the program, (n, P)."""
         return self.gates.matrix
 
-    def forms(self) -> tuple[type, ...]:
-        """Return the group lasso and its formula."""
-        return (GroupForm, CvxpyProgram)
-
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""
         n, d = self.design.matrix.shape
@@ -139,10 +136,6 @@ class GatedReluTraining(VectorTraining):
         smooth = bool(np.isfinite(self._loss.curvature))
         k = self.outputs
         return Size(n, d, count, False, smooth, GRADING * n * count, outputs=k)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
 
     @cached_property
     def _group_form(self) -> GroupForm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class SampledReluTraining(Training):
     'OPTIMAL'
     """
 
+    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     neurons: int = 1000
     seed: int = 0
@@ -74,19 +75,11 @@ class SampledReluTraining(Training):
         directions: Array = draws / np.linalg.norm(draws, axis=0)
         return directions
 
-    def forms(self) -> tuple[type, ...]:
-        """Return the lasso, as groups of one, and its formula."""
-        return (GroupForm, CvxpyProgram)
-
     def size(self, form: type) -> Size:
         """Return the shapes of either form: each neuron is the slopes of a block of one."""
         n = len(self.X)
         smooth = bool(np.isfinite(self._loss.curvature))
         return Size(n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
 
     @cached_property
     def _group_form(self) -> GroupForm:

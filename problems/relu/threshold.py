@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from math import comb
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -91,6 +91,7 @@ class ThresholdTraining(Training):
     ('all patterns', array([0., 1., 1., 0.]))
     """
 
+    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     patterns: Any = None
 
@@ -160,10 +161,6 @@ class ThresholdTraining(Training):
         general = len(self._listed[0]) >= cell_count(*normals.shape)
         return scope if general else f"{scope}; cells thinner than 1e-11 aside"
 
-    def forms(self) -> tuple[type, ...]:
-        """Return the lasso, as groups of one, and its formula."""
-        return (GroupForm, CvxpyProgram)
-
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""
         n, count = len(self.X), self.patterns
@@ -173,10 +170,6 @@ class ThresholdTraining(Training):
             count = len(count)
         smooth = bool(np.isfinite(self._loss.curvature))
         return Size(n, 1, count, False, smooth, GRADING * n * count)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
 
     @cached_property
     def _group_form(self) -> GroupForm:

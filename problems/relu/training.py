@@ -26,6 +26,7 @@ from convexnn.contract.checks import (
     several_targets,
     whole,
 )
+from convexnn.contract.problem import Builder
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.relu.forms import outputs_of
@@ -94,7 +95,7 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class Training(Builder):
     """Base of the builders: examples, targets, loss and weight of the penalty."""
 
     vector: ClassVar[bool] = False  # whether it takes several outputs
@@ -117,9 +118,6 @@ class Training:
     def _examples(self) -> Array:
         """Return the examples, checked."""
         return real_array("X", self.X, 2)
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
 
     def at(self, beta: float) -> Self:
         """Return the same problem with another beta, sharing all that does not depend on it."""

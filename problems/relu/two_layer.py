@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -105,6 +105,11 @@ class ReluTraining(VectorTraining):
     ('OPTIMAL', True)
     """
 
+    FORMS: ClassVar[dict[type, str]] = {
+        NetworkForm: "_network_form",
+        GroupForm: "_group_form",
+        MajorantForm: "_majorant_form",
+    }
     _: KW_ONLY
     patterns: Any = None
     penalty: str = "l2"
@@ -176,16 +181,6 @@ class ReluTraining(VectorTraining):
         smooth = bool(np.isfinite(self._loss.curvature))
         coupled, k = form is not MajorantForm, self.outputs
         return Size(n, d, count, True, smooth, GRADING * n * count * k, coupled, k)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm`, `MajorantForm`, `NetworkForm` or `CvxpyProgram`."""
-        if form is CvxpyProgram:
-            return self.to_cvxpy()
-        if form is NetworkForm:
-            return self._network_form
-        if form is MajorantForm:
-            return self._majorant_form
-        return self._group_form
 
     @cached_property
     def _network_form(self) -> NetworkForm:

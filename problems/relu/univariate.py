@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import Labels, ProblemError, choice, labels, positive, positive_int
 from convexnn.contract.memory import Size
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
@@ -35,7 +36,7 @@ TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
 @dataclass(frozen=True, eq=False)
-class UnivariateReluTraining:
+class UnivariateReluTraining(Builder):
     """Train networks of one input, chains of single neurons side by side, to global optimality.
 
     Over any number m of chains, with L layers each and offsets that cost nothing,
@@ -99,6 +100,7 @@ class UnivariateReluTraining:
     ('all networks', array([2.]))
     """
 
+    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     x: Any
     y: Any
     _: KW_ONLY
@@ -116,9 +118,6 @@ class UnivariateReluTraining:
         self._set("y", checked_targets(self.y, self.labels, self._loss))
         self._check_points()
         self._check_layers()
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
 
     def _check_points(self) -> None:
         low, high = float(np.min(self.x)), float(np.max(self.x))
@@ -190,10 +189,6 @@ class UnivariateReluTraining:
         listed: Array = known.matrix()[self._distinct[1]] * known.scale**known.degree
         return listed
 
-    def forms(self) -> tuple[type, ...]:
-        """Return the lasso, as groups of one with a free constant, and its formula."""
-        return (GroupForm, CvxpyProgram)
-
     def size(self, form: type) -> Size:
         """Return the shapes of a form: a dense dictionary, or what the formula has of entries."""
         n, count = len(self.x), len(self.dictionary)
@@ -201,10 +196,6 @@ class UnivariateReluTraining:
         if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
             return Size(n, 1, SPARSE, False, smooth, COEFFICIENT * count)
         return Size(n, 1, count, False, smooth, GRADING * n * count)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `GroupForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._group_form
 
     @cached_property
     def _group_form(self) -> GroupForm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -105,6 +105,7 @@ class RobustReluTraining(Training):
     'OPTIMAL'
     """
 
+    FORMS: ClassVar[dict[type, str]] = {RobustNetworkForm: "_search", RobustForm: "_form"}
     _: KW_ONLY
     radius: float
     norm: str = "linf"
@@ -231,12 +232,6 @@ class RobustReluTraining(Training):
             count = len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
         return Size(n, d, count, True, smooth, GRADING * n * (count + d), coupled=False)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `RobustForm`, `RobustNetworkForm` or `CvxpyProgram`."""
-        if form is CvxpyProgram:
-            return self.to_cvxpy()
-        return self._search if form is RobustNetworkForm else self._form
 
     @cached_property
     def _form(self) -> RobustForm:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from convexnn.contract.certificate import Certificate
+from convexnn.contract.problem import Builder
 from convexnn.wasserstein.weight_balls import Adversary, Choice
 
 
-class AgainstBall:
+class AgainstBall(Builder):
     """Base of the builders whose form has ``upper``, ``lower``, ``feasible`` and ``idle``."""
 
     form: Any
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
 
     def needs(self) -> frozenset[str]:
         """Return nothing: the formula is a linear program."""
@@ -33,7 +31,3 @@ class AgainstBall:
     def _grade(self, primal: Adversary, dual: Choice, scope: str) -> Certificate:
         bound = self.form.lower(dual.choice)
         return Certificate(self.objective(primal), bound, 0.0, scope)
-
-    def prune(self, primal: Adversary) -> Adversary:
-        """Return the point itself."""
-        return primal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -94,6 +94,9 @@ class DivergenceReweighting(AgainstBall):
     array([0. , 0. , 0.5, 0.5])
     """
 
+    FORMS: ClassVar[dict[type, str]] = dict.fromkeys(
+        (Entropy, EntropyPenalty, ChiSquared, Tail, Variation, Transport), "form"
+    )
     losses: Array
     _: KW_ONLY
     ball: str = "kl"
@@ -160,10 +163,6 @@ class DivergenceReweighting(AgainstBall):
     def forms(self) -> tuple[type, ...]:
         """Return the form of the ball, and its formula."""
         return (type(self.form), CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem in the form of its ball or as a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self.form
 
     def needs(self) -> frozenset[str]:
         """Return the cone of the ball: "exp" for kl, "soc" for chi2, none for the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +25,7 @@ from convexnn.contract.checks import (
     probability,
     real_array,
 )
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
 from convexnn.functions.norms import DUAL
@@ -44,7 +45,7 @@ ORDERS = (1.0, 2.0, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
-class WassersteinLinear(ABC):
+class WassersteinLinear(Builder):
     """What linear classification and regression share; see those two.
 
     Parameters
@@ -58,6 +59,7 @@ class WassersteinLinear(ABC):
     intercept : bool
     """
 
+    FORMS: ClassVar[dict[type, str]] = {WassersteinForm: "form"}
     classification: ClassVar[bool]
 
     X: Array
@@ -72,9 +74,6 @@ class WassersteinLinear(ABC):
         self._set("radius", non_negative("radius", self.radius))
         self._set("norm", choice("norm", self.norm, list(DUAL)))
         self._set("intercept", flag("intercept", self.intercept))
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
 
     @cached_property
     def labels(self) -> Labels:
@@ -91,14 +90,6 @@ class WassersteinLinear(ABC):
         """Centred and scaled data."""
         rotates, plain = DUAL[self.norm].rotates, self.radius == 0.0
         return coordinates(self.X, rotates, self.intercept, plain)
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the canonical form and its formula."""
-        return (WassersteinForm, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `WassersteinForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self.form
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss, and of the norm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -108,6 +108,7 @@ class WorstCaseMargins(AgainstBall):
     1.0
     """
 
+    FORMS: ClassVar[dict[type, str]] = {Transport: "form"}
     margins: Array
     _: KW_ONLY
     radius: float
@@ -137,14 +138,6 @@ class WorstCaseMargins(AgainstBall):
         if isinstance(self.loss, tuple):
             check_curve(given, points)
         self.support  # noqa: B018  # validates the loss at infinity
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the transport of mass, and a linear program."""
-        return (Transport, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `Transport` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self.form
 
     @cached_property
     def piecewise(self) -> PiecewiseLinear | None:

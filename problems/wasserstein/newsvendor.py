@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, non_negative, positive, real_array
 from convexnn.contract.memory import Size
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.wasserstein.newsvendor import DemandForm, Order, Shift
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
@@ -42,7 +43,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, eq=False)
-class Newsvendor:
+class Newsvendor(Builder):
     """Minimise ``sup_Q E_Q[cost x - price min(x, xi)]`` over orders ``x >= 0``.
 
     Q ranges over the distributions of demand on the support ``[a, b]`` within a type-1
@@ -88,6 +89,7 @@ class Newsvendor:
     (50.0, -94.0)
     """
 
+    FORMS: ClassVar[dict[type, str]] = {DemandForm: "_form"}
     demand: ArrayLike
     _: KW_ONLY
     cost: float
@@ -112,9 +114,6 @@ class Newsvendor:
                 f"got {self._demand[where]:g} at index {where}"
             )
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
     @property
     def _demand(self) -> Array:
         assert isinstance(self.demand, np.ndarray)
@@ -127,14 +126,6 @@ class Newsvendor:
         frozen(ascending)
         low, high = self.support
         return DemandForm(ascending, order, self.cost, self.price, self.radius, low, high)
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the demands themselves, and the linear program."""
-        return (DemandForm, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `DemandForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self._form
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form: the linear program has 6 to 8 entries a demand."""
@@ -190,10 +181,6 @@ class Newsvendor:
         """Grade an order, and a distribution by the least cost that any order has under it."""
         _, bound = self._form.least(dual)
         return Certificate(self.objective(primal), bound, 0.0, "all orders")
-
-    def prune(self, primal: Order) -> Order:
-        """Return the order itself."""
-        return primal
 
     def build_model(self, primal: Order) -> Purchase:
         """Return the order with its worst distribution of demand."""

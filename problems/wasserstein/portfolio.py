@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, non_negative, probability, real_array
+from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import DUAL
 from convexnn.wasserstein.portfolio import PortfolioForm, Stress, Weights
@@ -44,7 +45,7 @@ class Portfolio:
 
 
 @dataclass(frozen=True, eq=False)
-class CvarPortfolio:
+class CvarPortfolio(Builder):
     """Minimise ``sup_Q E_Q[-x'r] + risk_aversion CVaR_Q(-x'r)`` over ``x >= 0``, ``sum x = 1``.
 
     Q ranges over the type-1 Wasserstein ball of `radius` around the n samples of returns; the CVaR
@@ -83,6 +84,7 @@ class CvarPortfolio:
     array([0.333, 0.333, 0.333])
     """
 
+    FORMS: ClassVar[dict[type, str]] = {PortfolioForm: "form"}
     returns: Array
     _: KW_ONLY
     radius: float
@@ -99,23 +101,12 @@ class CvarPortfolio:
         if not np.isfinite(np.square(self.returns)).all():
             raise ProblemError("returns must have finite squares")
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
     @cached_property
     def form(self) -> PortfolioForm:
         """The canonical form."""
         return PortfolioForm(
             self.returns, DUAL[self.norm], self.radius, self.level, self.risk_aversion
         )
-
-    def forms(self) -> tuple[type, ...]:
-        """Return the canonical form and its formula."""
-        return (PortfolioForm, CvxpyProgram)
-
-    def canonical(self, form: type) -> Any:
-        """Return the problem as a `PortfolioForm` or a `CvxpyProgram`."""
-        return self.to_cvxpy() if form is CvxpyProgram else self.form
 
     def needs(self) -> frozenset[str]:
         """Return the cone of the ground norm l2; else the program is linear."""
