@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -69,7 +70,7 @@ class Problem(Protocol, Generic[Model]):
         ...
 
 
-class Builder:
+class Builder(ABC):
     """Base of the builders: a table of their forms, and points that have no dead parts.
 
     Attributes
@@ -109,14 +110,13 @@ class Builder:
             )
         held = getattr(self, self.FORMS[form])
         if not isinstance(held, form):
-            raise ProblemError(
-                f"these data make the form {type(held).__name__}, not the form {form.__name__}"
-            )
+            made = type(held).__name__
+            raise ProblemError(f"these data make the form {made}, not the form {form.__name__}")
         return held
 
+    @abstractmethod
     def to_cvxpy(self) -> CvxpyProgram:
-        """Return the formula in CVXPY."""
-        raise NotImplementedError
+        """Return the formula in CVXPY, with named variables."""
 
     def prune(self, primal: Any) -> Any:
         """Return the point itself."""

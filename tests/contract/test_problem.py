@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import convexnn as cx
@@ -35,7 +36,7 @@ def test_a_builder_writes_its_forms_and_refuses_others(name: str) -> None:
 
 
 def test_a_builder_of_several_forms_refuses_those_of_other_data() -> None:
-    problem = cx.DivergenceReweighting([1.0, 2.0], ball="chi2", radius=0.1)
+    problem = cx.DivergenceReweighting(np.array([1.0, 2.0]), ball="chi2", radius=0.1)
     assert isinstance(problem.canonical(ChiSquared), ChiSquared)
     with pytest.raises(cx.ProblemError, match="form ChiSquared, not the form Entropy"):
         problem.canonical(Entropy)
