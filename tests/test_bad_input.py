@@ -396,7 +396,7 @@ def test_start_of_another_number_of_features(backend: str) -> None:
 
 def test_start_of_another_kind() -> None:
     with refused("start must be a Solution or Neurons, got ndarray"):
-        cx.solve(good(), start=np.zeros(3))
+        cx.solve(good(), start=np.zeros(3))  # type: ignore[arg-type]
 
 
 def test_start_from_an_answer_to_data_of_another_width() -> None:

@@ -1,4 +1,4 @@
-"""What is installed: every module in sdist and wheel, and a path that static tools can read."""
+"""What is installed: every module, in a way that mypy and pyright know it in a user's script."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,11 +15,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("convexnn", "problems", "solvers", "pyproject.toml", "README.md", "LICENSE")
-pytest.importorskip("setuptools", minversion="77", reason="an older one cannot build the project")
+SCRIPT = Path(__file__).with_name("typed_use.py")
+PLANTED = "\nsolution.model.forecast\n"
 
 
 def build(tree: Path, kind: str) -> Path:
-    """Build a distribution of a copy of the project as pip does, with the setuptools at hand."""
+    """Return an "sdist", "wheel" or "editable" wheel, built as pip does with what is at hand."""
+    pytest.importorskip("setuptools", minversion="77", reason="older ones cannot build the project")
     code = f"from setuptools import build_meta as b; print(b.build_{kind}('dist'))"
     (tree / "dist").mkdir(exist_ok=True)
     done = subprocess.run(
@@ -30,6 +33,7 @@ def build(tree: Path, kind: str) -> Path:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what a distribution is made of."""
     to = tmp_path_factory.mktemp("project")
     unwanted = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
     for name in SOURCES:
@@ -68,3 +72,44 @@ def test_editable_install_is_a_path_and_no_import_hook(tree: Path) -> None:
         held = [name for name in wheel.namelist() if ".dist-info/" not in name]
         assert held == ["__editable__.convexnn-0.1.0.pth"]
         assert wheel.read(held[0]).decode().split() == [str(tree)]
+
+
+@pytest.fixture(scope="module", params=["editable", "wheel"])
+def python(
+    request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the interpreter of an environment with convexnn installed and what it depends on."""
+    folder = tmp_path_factory.mktemp(request.param)
+    venv.create(folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    with ZipFile(build(tree, request.param)) as wheel:
+        wheel.extractall(site)
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "others.pth").write_text("\n".join(others))
+    return folder / "bin" / "python"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        pytest.param(("mypy", "--strict", "--python-executable"), marks=pytest.mark.slow),
+        ("pyright", "--pythonpath"),
+    ],
+    ids=lambda tool: str(tool[0]),
+)
+def test_tools_know_the_types_of_an_answer(
+    tool: tuple[str, ...], python: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(tool[0], reason="comes with the extra lint")
+    script = tmp_path / "script.py"
+    for text, errors in ((SCRIPT.read_text(), 0), (SCRIPT.read_text() + PLANTED, 1)):
+        script.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", *tool, str(python), script.name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == errors, done.stdout + done.stderr
+    assert '"forecast"' in done.stdout

@@ -111,6 +111,7 @@ def test_a_minority_far_off_on_every_graph(graph: str, kind: str) -> None:
     points = normal(12, 3)
     points[:3] += 50.0
     best = median(points).objective
+    solution: cx.Solution
     if kind == "lasso":
         solution = cx.solve(cx.NetworkLasso([Distance(row) for row in points], made, penalty=20.0))
     else:

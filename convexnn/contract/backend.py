@@ -104,7 +104,7 @@ class Backend(Protocol):
         """Return None, or the reason why it cannot run here."""
         ...
 
-    def refuses(self, problem: Problem[Any]) -> str | None:
+    def refuses(self, problem: Problem[object]) -> str | None:
         """Return None, or the reason why it cannot take a problem whose form it reads."""
         ...
 
@@ -191,7 +191,7 @@ def registry() -> dict[str, Backend]:
     return {**_discovered, **_registered}
 
 
-def common_form(backend: Backend, problem: Problem[Any]) -> type | None:
+def common_form(backend: Backend, problem: Problem[object]) -> type | None:
     """Return the form the backend prefers among those the problem can be written in.
 
     Examples
@@ -205,7 +205,7 @@ def common_form(backend: Backend, problem: Problem[Any]) -> type | None:
     return next((form for form in backend.capabilities.forms if form in offered), None)
 
 
-def obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
+def obstacle(backend: Backend, problem: Problem[object]) -> str | None:
     """Return why the backend cannot run this problem here, None if it can.
 
     One that raises when it is asked is no obstacle to the others.
@@ -216,7 +216,7 @@ def obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
         return f"raised {type(error).__name__}: {error}"
 
 
-def _obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
+def _obstacle(backend: Backend, problem: Problem[object]) -> str | None:
     reason = backend.available()
     if reason is not None:
         return reason
@@ -233,7 +233,7 @@ def _obstacle(backend: Backend, problem: Problem[Any]) -> str | None:
     return too_large(backend, problem) or backend.refuses(problem)
 
 
-def too_large(backend: Backend, problem: Problem[Any]) -> str | None:
+def too_large(backend: Backend, problem: Problem[object]) -> str | None:
     """Return by how much the backend would exceed the memory limit, None if it does not.
 
     Backends and problems that estimate nothing are taken to fit.

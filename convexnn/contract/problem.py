@@ -9,7 +9,6 @@ from typing import (
     ClassVar,
     Generic,
     Protocol,
-    TypeVar,
     runtime_checkable,
 )
 
@@ -20,10 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convexnn.contract.certificate import Certificate
+    from convexnn.contract.program import CvxpyProgram
     from convexnn.driver.solution import Solution
 
+# What a problem builds. Static tools read Solution without a model as Solution[Any]; the runtime
+# learns of such defaults in Python 3.13 only.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-Model = TypeVar("Model", covariant=True)
+    Model = TypeVar("Model", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    Model = TypeVar("Model", covariant=True)
 
 
 @runtime_checkable
@@ -45,7 +53,7 @@ class Problem(Protocol, Generic[Model]):
         """Return what a CVXPY solver must know: some of "qp", "soc", "exp", "sdp"."""
         ...
 
-    def to_cvxpy(self) -> Any:
+    def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula, readable, with named variables."""
         ...
 
@@ -136,7 +144,7 @@ class Remarks(Protocol):
 class Adopts(Protocol):
     """A problem that can start from a solution of another one."""
 
-    def adopt(self, start: Solution) -> tuple[Any, Any]:
+    def adopt(self, start: Solution[object]) -> tuple[Any, Any]:
         """Return that solution's points in this problem's shapes."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from convexnn.contract.backend import (
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import choice
 from convexnn.contract.optional import need
-from convexnn.contract.problem import Problem
+from convexnn.contract.problem import Model, Problem
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, compile
 from convexnn.driver.solve import backends as list_backends
@@ -87,7 +87,7 @@ def contrary(a: Status, b: Status) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Generic[Model]):
     """Solutions of one problem, side by side.
 
     Prints as a table: in a terminal through rich, in a notebook as HTML. Its last line names the
@@ -107,14 +107,14 @@ class Comparison:
         What the scores are called.
     """
 
-    runs: tuple[tuple[Solution, ...], ...]
+    runs: tuple[tuple[Solution[Model], ...], ...]
     tol: float = 1e-6
     scores: tuple[float, ...] | None = None
     skipped: dict[str, str] | None = None
     measure: str = "score"
 
     @property
-    def solutions(self) -> tuple[Solution, ...]:
+    def solutions(self) -> tuple[Solution[Model], ...]:
         """Return the first repeat of each backend, that of seed 0."""
         return tuple(repeats[0] for repeats in self.runs)
 
@@ -217,7 +217,7 @@ class Comparison:
         return [*several, *failed, *skipped, *([self._verdict] if len(self.runs) > 1 else [])]
 
     @property
-    def _failed(self) -> list[Solution]:
+    def _failed(self) -> list[Solution[Model]]:
         return [run for r in self.runs for run in r if run.status is Status.FAILED]
 
     @property
@@ -280,17 +280,17 @@ class Comparison:
 
 
 def compare(
-    problem: Problem[Any],
+    problem: Problem[Model],
     backends: Sequence[str | Backend] | None = None,
     *,
     tol: float = 1e-6,
     repeats: int = 1,
     time_limit: float | None = None,
     progress: bool = False,
-    score: Callable[[Any], float] | None = None,
+    score: Callable[[Model], float] | None = None,
     measure: str = "score",
-    reference: Sequence[Solution] = (),
-) -> Comparison:
+    reference: Sequence[Solution[Model]] = (),
+) -> Comparison[Model]:
     """Solve a problem with several backends and grade them by the same certificate.
 
     A backend that raises gets a row with the status FAILED. Ctrl-C ends the comparison with
@@ -348,9 +348,9 @@ def compare(
         suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
         skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
     ready = [_compiled(problem, backend) for backend in backends]
-    runs: list[tuple[Solution, ...]] = [(solution,) for solution in reference]
+    runs: list[tuple[Solution[Model], ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):
-        done: list[Solution] = []
+        done: list[Solution[Model]] = []
         try:
             for seed in range(repeats):
                 done.append(
@@ -370,7 +370,7 @@ def compare(
     return Comparison(tuple(runs), tol, scores, skipped, measure)
 
 
-def _compiled(problem: Problem[Any], backend: str | Backend) -> Compiled:
+def _compiled(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
     """Compile; a run is to survive whatever the engine raises, then and in its preparation."""
     try:
         return replace(compile(problem, backend), survives=(Exception,))
@@ -392,7 +392,7 @@ class _Broken:
     def available(self) -> str | None:
         return None
 
-    def refuses(self, problem: Problem[Any]) -> str | None:
+    def refuses(self, problem: Problem[object]) -> str | None:
         return None
 
     def prepare(self, form: Any) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
 from convexnn.contract.files import read_npz, to_json, write_npz
+from convexnn.contract.problem import Model
 
 if TYPE_CHECKING:
     from os import PathLike
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(Generic[Model]):
     """The best certified answer of one solve.
 
     Attributes
@@ -41,7 +42,7 @@ class Solution:
 
     status: Status
     certificate: Certificate
-    model: Any
+    model: Model
     primal: Any
     dual: Any
     history: tuple[Step, ...]
@@ -79,7 +80,7 @@ class Solution:
             f"bound={self.bound:.6g}, gap={self.gap:.2e}, scope={self.certificate.scope!r})"
         )
 
-    def raise_for_status(self) -> Solution:
+    def raise_for_status(self) -> Solution[Model]:
         """Return the solution itself if it is OPTIMAL.
 
         Raises
@@ -106,7 +107,7 @@ class Solution:
         save_solution(self, path)
 
 
-def load(path: str | PathLike[str]) -> Solution:
+def load(path: str | PathLike[str]) -> Solution[Any]:
     """Read a solution that `Solution.save` wrote, and certify it again.
 
     Parameters
@@ -138,7 +139,7 @@ def load(path: str | PathLike[str]) -> Solution:
     return load_solution(path)
 
 
-def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
+def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None:
     """Write a solution; see `Solution.save`."""
     from convexnn.driver.store import problem_to, record_to
 
@@ -161,7 +162,7 @@ def save_solution(solution: Solution, path: str | PathLike[str]) -> None:
     write_npz(path, {**arrays, "meta": np.array(to_json(meta))})
 
 
-def load_solution(path: str | PathLike[str]) -> Solution:
+def load_solution(path: str | PathLike[str]) -> Solution[Any]:
     """Read a solution; see `convexnn.load`."""
     arrays, meta = read_npz(path, "Solution")
     try:
@@ -170,7 +171,9 @@ def load_solution(path: str | PathLike[str]) -> Solution:
         raise ValueError(f"{path} is a damaged Solution file: {error}") from None
 
 
-def _graded(path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]) -> Solution:
+def _graded(
+    path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]
+) -> Solution[Any]:
     from convexnn.driver.store import problem_from, record_from
 
     problem = problem_from(arrays, meta["problem"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
 import numpy as np
 
@@ -27,13 +27,16 @@ from convexnn.contract.backend import (
 )
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
-from convexnn.contract.problem import Adopts, Problem, Remarks
+from convexnn.contract.problem import Adopts, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.monitor import Callback, Monitor
 from convexnn.driver.policy import preferred
 from convexnn.driver.solution import Solution
 from convexnn.relu.forms import GroupForm, NetworkForm, Neurons, outputs_of
 from convexnn.robust.forms import RobustNetworkForm
+
+# A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
+Start: TypeAlias = "Solution[object] | tuple[object, ...]"
 
 UNPROVEN = ("finished", "max_iter", "failed")  # outcomes after which another engine may go on
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
@@ -42,19 +45,19 @@ VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
 def solve(
-    problem: Problem[Any],
+    problem: Problem[Model],
     backend: str | Backend = "auto",
     *,
     tol: float = 1e-6,
     max_iter: int | None = None,
     time_limit: float | None = None,
-    start: Any = None,
+    start: Start | None = None,
     callback: Callback | None = None,
     progress: bool = False,
     threads: int = 1,
     seed: int = 0,
-    **options: Any,
-) -> Solution:
+    **options: object,
+) -> Solution[Model]:
     """Solve a problem and return the best answer with its certificate.
 
     Parameters
@@ -116,7 +119,7 @@ def solve(
     )
 
 
-def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
+def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compiled[Model]:
     """Write a problem in the form that a backend reads, ready to run many times.
 
     Parameters
@@ -156,7 +159,7 @@ def compile(problem: Problem[Any], backend: str | Backend = "auto") -> Compiled:
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
+class Compiled(Generic[Model]):
     """A problem in the form that its backend reads.
 
     Attributes
@@ -173,7 +176,7 @@ class Compiled:
         Name of the backend that goes on where this one ends without proof.
     """
 
-    problem: Problem[Any]
+    problem: Problem[Model]
     backend: Backend
     form: Any
     compile_s: float
@@ -187,13 +190,13 @@ class Compiled:
         tol: float = 1e-6,
         max_iter: int | None = None,
         time_limit: float | None = None,
-        start: Any = None,
+        start: Start | None = None,
         callback: Callback | None = None,
         progress: bool = False,
         threads: int = 1,
         seed: int = 0,
-        **options: Any,
-    ) -> Solution:
+        **options: object,
+    ) -> Solution[Model]:
         """Solve; the parameters are those of `convexnn.solve`."""
         _positive("tol", tol)
         if max_iter is not None:
@@ -214,12 +217,12 @@ class Compiled:
         tol: float,
         max_iter: int | None,
         time_limit: float | None,
-        start: Any,
+        start: Start | None,
         callback: Callback | None,
         threads: int,
         seed: int,
-        extra: dict[str, Any],
-    ) -> Solution:
+        extra: dict[str, object],
+    ) -> Solution[Model]:
         points = _start_points(self.problem, self.form, start)
         monitor = Monitor(self.problem, tol, time_limit, callback)
         asked = Options(tol, max_iter, seed, extra)
@@ -315,7 +318,7 @@ def _ending(raw: Any) -> Raw:
     return raw
 
 
-def _remark(problem: Problem[Any]) -> str:
+def _remark(problem: Problem[object]) -> str:
     return problem.remark() if isinstance(problem, Remarks) else ""
 
 
@@ -360,7 +363,7 @@ class BackendTable:
     __repr__ = __str__
 
 
-def backends(problem: Problem[Any] | None = None) -> BackendTable:
+def backends(problem: Problem[object] | None = None) -> BackendTable:
     """Return every backend and, for each that cannot run, the reason.
 
     Parameters
@@ -384,7 +387,7 @@ def backends(problem: Problem[Any] | None = None) -> BackendTable:
     return BackendTable({name: obstacle(backend, problem) for name, backend in found.items()})
 
 
-def automatic(problem: Problem[Any]) -> str:
+def automatic(problem: Problem[object]) -> str:
     """Return the name of the backend that "auto" stands for: see `policy.preferred`.
 
     Where the first choice would exceed the memory limit or refuses, the next takes its place.
@@ -392,7 +395,7 @@ def automatic(problem: Problem[Any]) -> str:
     return next(_able(problem), preferred(problem)[0])
 
 
-def relief(problem: Problem[Any], backend: str | Backend, form: Any) -> str | None:
+def relief(problem: Problem[object], backend: str | Backend, form: Any) -> str | None:
     """Return the backend that goes on where "auto" ends without proof, None if there is none.
 
     None for a backend that was named, and in searches, which prove what they can.
@@ -404,13 +407,13 @@ def relief(problem: Problem[Any], backend: str | Backend, form: Any) -> str | No
     return next(able, None)
 
 
-def _able(problem: Problem[Any]) -> Iterator[str]:
+def _able(problem: Problem[object]) -> Iterator[str]:
     """Yield the backends that "auto" may take, the best first."""
     found = registry()
     return (name for name in preferred(problem) if obstacle(found[name], problem) is None)
 
 
-def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
+def _find(backend: str | Backend, problem: Problem[object]) -> Backend:
     if isinstance(backend, str):
         name = automatic(problem) if backend == "auto" else backend
         found = registry()
@@ -433,7 +436,7 @@ def _find(backend: str | Backend, problem: Problem[Any]) -> Backend:
     return chosen
 
 
-def _start_points(problem: Problem[Any], form: Any, start: Any) -> Any:
+def _start_points(problem: Problem[object], form: Any, start: Start | None) -> Any:
     if start is None or isinstance(form, CvxpyProgram):
         return None  # CVXPY's solvers take no start
     kind = type(problem.initial()[0])

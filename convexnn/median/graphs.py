@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.checks import ProblemError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+
+@runtime_checkable
+class Network(Protocol):
+    """What is asked of a graph of networkx."""
+
+    @property
+    def nodes(self) -> Iterable[Hashable]:
+        """Return the labels."""
+        ...
+
+    @property
+    def edges(self) -> Iterable[Sequence[Hashable]]:
+        """Return the pairs of labels."""
+        ...
+
+    def is_directed(self) -> bool:
+        """Tell whether edges have a direction."""
+        ...
+
+    def number_of_nodes(self) -> int:
+        """Return how many labels there are."""
+        ...
 
 
-def as_edges(name: str, graph: Any, n: int) -> NDArray[np.int64]:
+Graph: TypeAlias = Network | ArrayLike
+Edges: TypeAlias = NDArray[np.int64]
+
+
+def as_edges(name: str, graph: Graph, n: int) -> Edges:
     """Return the edges of a connected graph on n nodes, ``i < j`` in each row, rows ascending.
 
     Parameters
@@ -61,7 +86,7 @@ def as_edges(name: str, graph: Any, n: int) -> NDArray[np.int64]:
     return edges
 
 
-def adjacency(edges: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def adjacency(edges: Edges, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return ``indptr`` and the neighbours of each node, ascending.
 
     Examples
@@ -76,8 +101,8 @@ def adjacency(edges: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDAr
     return indptr.astype(np.int64), head[order]
 
 
-def _pairs(name: str, graph: Any, n: int) -> NDArray[np.int64]:
-    if hasattr(graph, "nodes") and hasattr(graph, "edges"):
+def _pairs(name: str, graph: Graph, n: int) -> Edges:
+    if isinstance(graph, Network):
         if graph.is_directed():
             raise ProblemError(f"{name} must be undirected, got a {type(graph).__name__}")
         if graph.number_of_nodes() != n:
@@ -85,8 +110,8 @@ def _pairs(name: str, graph: Any, n: int) -> NDArray[np.int64]:
                 f"{name} must have one node for each row of data ({n}), "
                 f"got {graph.number_of_nodes()}"
             )
-        place: dict[Hashable, int] = {label: i for i, label in enumerate(graph.nodes())}
-        listed = [(place[edge[0]], place[edge[1]]) for edge in graph.edges()]
+        place: dict[Hashable, int] = {label: i for i, label in enumerate(graph.nodes)}
+        listed = [(place[edge[0]], place[edge[1]]) for edge in graph.edges]
         return np.array(listed, dtype=np.int64).reshape(-1, 2)
     try:
         raw = np.asarray(graph)
@@ -102,7 +127,7 @@ def _pairs(name: str, graph: Any, n: int) -> NDArray[np.int64]:
     return raw.astype(np.int64)
 
 
-def _require_connected(name: str, edges: NDArray[np.int64], n: int) -> None:
+def _require_connected(name: str, edges: Edges, n: int) -> None:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import as_edges
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from convexnn.median.graphs import Edges, Graph
 
 NARROW = 1e-3  # of the mean distance: a median distance below it is no unit of length
 
@@ -44,7 +47,7 @@ class LocalMedians:
     messages: int
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class DistributedMedian(Builder):
     """Minimise ``sum_i w_i ||x_i - b_i||`` subject to ``x_i = x_j`` over the edges of a graph.
 
@@ -84,10 +87,10 @@ class DistributedMedian(Builder):
     """
 
     FORMS: ClassVar[dict[type, str]] = {ConsensusForm: "_form"}
-    points: ArrayLike
-    graph: Any
+    points: Converted[ArrayLike, Array]
+    graph: Converted[Graph, Edges]
     _: KW_ONLY
-    weights: ArrayLike | None = None
+    weights: Converted[ArrayLike | None, Array | None] = default(None)
     strict: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -116,39 +119,32 @@ class DistributedMedian(Builder):
                 raise ProblemError(f"weights must have a sum > 0 and finite, got {weights.sum()}")
         self._set("weights", weights)
 
-    @property
-    def _edges(self) -> NDArray[np.int64]:
-        edges: NDArray[np.int64] = self.graph
-        return edges
-
     @cached_property
     def _centre(self) -> Array:
         """Return the weighted mean: the sum of distances from it is at most twice the least."""
-        points = np.asarray(self.points)
-        middle: Array = points.mean(axis=0)
+        middle: Array = self.points.mean(axis=0)
         if self.weights is not None:
-            weights = np.asarray(self.weights)
-            middle = middle + (weights / weights.sum()) @ (points - middle)
+            middle = middle + (self.weights / self.weights.sum()) @ (self.points - middle)
         return middle
 
     @cached_property
     def _units(self) -> tuple[float, float]:
         """Return the units of length and of weight."""
-        r = lengths(np.asarray(self.points) - self._centre)
+        r = lengths(self.points - self._centre)
         middle, mean = float(np.median(r)), float(r.mean())
         length = middle if middle > NARROW * mean else mean
-        weight = 1.0 if self.weights is None else float(np.asarray(self.weights).mean())
+        weight = 1.0 if self.weights is None else float(self.weights.mean())
         return length or 1.0, weight
 
     @cached_property
     def _form(self) -> ConsensusForm:
         length, weight = self._units
-        points = (np.asarray(self.points) - self._centre) / length
+        points = (self.points - self._centre) / length
         n = len(points)
-        weights = np.ones(n) if self.weights is None else np.asarray(self.weights) / weight
+        weights = np.ones(n) if self.weights is None else self.weights / weight
         for array in (points, weights):
             frozen(array)
-        return ConsensusForm(points, weights, self._edges)
+        return ConsensusForm(points, weights, self.graph)
 
     def needs(self) -> frozenset[str]:
         """Return the cone of a Euclidean norm."""
@@ -183,7 +179,7 @@ class DistributedMedian(Builder):
     def objective(self, primal: Agents) -> float:
         """Return the weighted sum of distances to the point as its model holds it, in float64."""
         length, weight = self._units
-        away = (np.asarray(self.points) - self._located(self._chosen(primal))) / length
+        away = (self.points - self._located(self._chosen(primal))) / length
         return length * weight * float(self._form.weights @ lengths(away))
 
     def _located(self, x: Array) -> Array:

@@ -1,0 +1,45 @@
+"""Dataclasses whose constructors take more than they keep, in a way that static tools follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, dataclass_transform
+
+Given = TypeVar("Given", contravariant=True)
+Kept = TypeVar("Kept", covariant=True)
+Kind = TypeVar("Kind")
+
+
+class Converted(Protocol[Given, Kept]):
+    """Annotates a field that is given as one type and kept as another by ``__post_init__``.
+
+    To static tools it is a descriptor: the constructor takes what ``__set__`` takes, the attribute
+    is what ``__get__`` returns. At run time there is only the attribute.
+    """
+
+    def __get__(self, holder: object, owner: Any = None, /) -> Kept: ...
+    def __set__(self, holder: object, value: Given, /) -> None: ...
+
+
+def default(value: Any) -> Any:
+    """Return the default of a `Converted` field, which is of the type that is given."""
+    return value
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
+def declaration(kind: type[Kind]) -> type[Kind]:
+    """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @declaration
+    ... class Point:
+    ...     x: "Converted[ArrayLike, Array]"
+    ...
+    ...     def __post_init__(self):
+    ...         object.__setattr__(self, "x", np.asarray(self.x))
+    >>> Point([1.0, 2.0]).x
+    array([1., 2.])
+    """
+    return dataclass(frozen=True, eq=False)(kind)
