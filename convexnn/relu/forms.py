@@ -454,7 +454,7 @@ def worst_prediction(loss: Loss, y: Array, low: Array, up: Array) -> Array:
 
     Examples
     --------
-    >>> from convexnn.losses import LOSSES
+    >>> from convexnn.functions.losses import LOSSES
     >>> worst_prediction(LOSSES["squared"], np.zeros(1), np.array([-3.0]), np.array([2.0]))
     array([3.])
     """

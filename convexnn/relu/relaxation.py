@@ -224,8 +224,8 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
 
     Examples
     --------
-    >>> from convexnn.losses import Squared
-    >>> from convexnn.norms import L2
+    >>> from convexnn.functions.losses import Squared
+    >>> from convexnn.functions.norms import L2
     >>> X = np.random.default_rng(0).standard_normal((40, 3))
     >>> form = NetworkForm(X, np.abs(X[:, 0]), Squared(), L2(), 1.0, 0.0, False, None)
     >>> bool(relaxed_bound(form, improve(form, form.y)) > relaxed_bound(form, form.y))

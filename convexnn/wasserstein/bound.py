@@ -53,8 +53,8 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
 
     Examples
     --------
-    >>> from convexnn.losses import Hinge
-    >>> from convexnn.norms import L2
+    >>> from convexnn.functions.losses import Hinge
+    >>> from convexnn.functions.norms import L2
     >>> from convexnn.wasserstein import Linear, WassersteinForm, slopes_at
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, Hinge(), 1.0, L2(), 2.0, 1.0, np.inf, 0.0, True)

@@ -193,8 +193,8 @@ def slopes_at(form: WassersteinForm, point: Linear) -> Slopes:
 
     Examples
     --------
-    >>> from convexnn.losses import Hinge
-    >>> from convexnn.norms import L2
+    >>> from convexnn.functions.losses import Hinge
+    >>> from convexnn.functions.norms import L2
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, Hinge(), 1.0, L2(), 0.1, 1.0, np.inf, 0.0, True)
     >>> slopes_at(form, Linear(np.zeros(1), np.zeros(1))).own

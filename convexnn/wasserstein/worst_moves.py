@@ -44,7 +44,7 @@ def steepest(norm: Norm, b: Array) -> Array:
 
     Examples
     --------
-    >>> from convexnn.norms import Linf
+    >>> from convexnn.functions.norms import Linf
     >>> steepest(Linf(), np.array([1.0, -3.0]))
     array([ 0., -1.])
     """

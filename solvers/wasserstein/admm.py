@@ -50,7 +50,7 @@ def project_epigraph(norm: Norm, b: Array, lam: float, floor: float) -> tuple[Ar
 
     Examples
     --------
-    >>> from convexnn.norms import L1
+    >>> from convexnn.functions.norms import L1
     >>> project_epigraph(L1(), np.array([3.0, 0.0]), 1.0, 0.0)
     (array([2., 0.]), 2.0)
     """

@@ -333,7 +333,7 @@ def test_facets_that_do_not_exist_do_no_harm() -> None:
     code = """
 import numpy as np
 import convexnn as cx
-from convexnn.cones import Facets
+from convexnn.relu.cones import Facets
 from convexnn.forms import Dual
 X = np.random.default_rng(0).standard_normal((9, 2))
 problem = cx.ReluTraining(X, X[:, 0], beta=0.4, patterns=6, penalty="l1")
