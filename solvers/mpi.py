@@ -1,6 +1,6 @@
-"""Engines in several processes, over a graph or over the data: the launcher, and its backends.
+"""Engines in several processes, over a graph or over the data: the launcher.
 
-Nothing here imports MPI. Started plainly, a backend writes the form to a folder of its own, starts
+Nothing here imports MPI. Started plainly, an engine writes the form to a folder of its own, starts
 ``mpiexec -n processes python -m convexnn.solvers.mpi_worker FOLDER`` and grades the points that
 the first process sends through a socket, while the others wait. Started under mpiexec, every
 process solves the same problem and takes its own block of the agents or of the data.
@@ -17,102 +17,109 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache, partial
+from importlib import import_module
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.contract.processes import mpiexec, rank
 from convexnn.functions.terms import SAVED
-from convexnn.solvers.exchange import Serial
-from convexnn.solvers.mpi_methods import METHODS
-from convexnn.solvers.options import unpack
-from convexnn.solvers.rounds import OWN
+from convexnn.solvers.engine import Method
+from convexnn.solvers.exchange import Serial, Transport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
 
 
-class Mpi:
-    """One method in several processes, each with a block of the agents or of the data.
+class Shareable(Protocol):
+    """A module whose engine runs in several processes, each with a part of the problem."""
+
+    DEFAULTS: dict[str, Any]
+
+    def warm_up(self, form: Any) -> None:
+        """Compile the kernels, into the cache that the processes read."""
+
+    def crowd(self, form: Any, own: dict[str, Any]) -> tuple[NDArray[np.int64], int, str]:
+        """Return the edges between the parts, how many parts there are, and their name."""
+
+    def share(
+        self,
+        talk: Transport,
+        form: Any,
+        own: dict[str, Any],
+        options: Options,
+        reporter: Reporter,
+        start: Any,
+    ) -> Raw:
+        """Run this process's part."""
+
+
+@cache
+def spread(module: str) -> Method:
+    """Return what runs a module's engine in several processes.
 
     The processes are started by the mpiexec that the environment variable ``CONVEXNN_MPIEXEC``
     names, else by that beside this Python, else by the first on the path; it must be of the MPI
-    that mpi4py loads, MPICH or Open MPI.
+    that mpi4py loads, MPICH or Open MPI. To the engine's options, with which the iterates are the
+    same for any number of processes, to the last bit, comes
 
-    Options
-    -------
     processes : int, default 2
         How many to start, one being this process; under mpiexec there are as many as it started.
-    checkpoint : path, optional
-        Where the state is kept, and resumed from by a run of the same problem and options.
-    every : int, default 100
-        Rounds between checkpoints.
-    **options
-        Those of the method; the iterates are the same for any number of processes, to the last
-        bit.
     """
+    engine: Shareable = import_module(module)
+    return Method(
+        run=partial(run, module),
+        warm_up=engine.warm_up,
+        refusal=refusal,
+        memory=memory,
+        DEFAULTS={"processes": 2, **engine.DEFAULTS},
+    )
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.capabilities = Capabilities(forms=tuple(METHODS[name]), warm_start=True)
 
-    def available(self) -> str | None:
-        """Return what is missing of mpi4py and mpiexec."""
-        from importlib.util import find_spec
-
-        if find_spec("mpi4py") is None:
-            return "mpi4py is not installed; it comes with: pip install 'convexnn[mpi]'"
-        if rank() is None and mpiexec() is None:
-            return "there is no mpiexec; it comes with: pip install 'convexnn[mpi]'"
+def refusal(form: Any) -> str | None:
+    """Return why a term cannot go to processes that are started from here."""
+    foreign = (t for t in getattr(form, "terms", ()) if type(t) not in SAVED.values())
+    own = next(foreign, None)
+    if own is None or rank() is not None:
         return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return why a term cannot go to processes that are started from here."""
-        own = next(
-            (t for t in getattr(problem, "terms", ()) if type(t) not in SAVED.values()), None
-        )
-        if own is None or rank() is not None:
-            return None
-        return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return 80 bytes a weight, and what two processes and the way there take for the data."""
-        data = 8.0 * size.n * (size.d + size.patterns)
-        return {"its blocks": 80.0 * size.weights, "copies of the data": 3.0 * data}
-
-    def prepare(self, form: Any) -> None:
-        """Compile the kernels, into the cache that the processes read."""
-        METHODS[self.name][type(form)].prepare(form)
-
-    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
-        """Take part in the run under mpiexec, or start one."""
-        method = METHODS[self.name][type(form)]
-        chosen = unpack(self.name, options.extra, processes=2, **OWN, **method.defaults)
-        positive_int("processes", chosen["processes"])
-        if rank() is not None:
-            from convexnn.solvers.mpi_worker import take_part
-
-            return take_part(self.name, form, options, chosen, reporter, start)
-        if chosen["processes"] == 1:
-            edges, n, _ = method.crowd(form, chosen)
-            return method.run(Serial(edges, n), form, chosen, options, reporter, start)
-        return launch(self.name, form, options, chosen, reporter, start)
+    return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
 
 
-def backends() -> list[Mpi]:
-    """Return the backends."""
-    return [Mpi(name) for name in METHODS]
+def memory(size: Size) -> dict[str, float]:
+    """Return 80 bytes a weight, and what two processes and the way there take for the data."""
+    data = 8.0 * size.n * (size.d + size.patterns)
+    return {"its blocks": 80.0 * size.weights, "copies of the data": 3.0 * data}
+
+
+def run(
+    module: str, form: Any, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Take part in the run under mpiexec, or start one."""
+    positive_int("processes", own["processes"])
+    if rank() is not None:
+        from convexnn.solvers.mpi_worker import take_part
+
+        return take_part(module, form, own, options, reporter, start)
+    if own["processes"] == 1:
+        engine: Shareable = import_module(module)
+        edges, n, _ = engine.crowd(form, own)
+        return engine.share(Serial(edges, n), form, own, options, reporter, start)
+    return launch(module, form, own, options, reporter, start)
 
 
 def launch(
-    engine: str,
+    module: str,
     form: Any,
+    own: dict[str, Any],
     options: Options,
-    chosen: dict[str, Any],
     reporter: Reporter,
     start: Any = None,
 ) -> Raw:
@@ -120,12 +127,12 @@ def launch(
 
     Parameters
     ----------
-    engine : str
-        A name from `METHODS`.
-    form : ConsensusForm, LassoForm or GroupForm
-    options : Options
-    chosen : dict
+    module : str
+        Of the engine, `Shareable`.
+    form : NamedTuple
+    own : dict
         Every option of the engine.
+    options : Options
     reporter : Reporter
     start : tuple of a primal and a dual point, optional
 
@@ -136,9 +143,9 @@ def launch(
     with tempfile.TemporaryDirectory(prefix="convexnn-") as name:
         folder = Path(name)
         key = secrets.token_hex(16)
-        told = (engine, form, options, chosen, start, key)
+        told = (module, form, own, options, start, key)
         (folder / "job").write_bytes(pickle.dumps(told))
-        command = [mpiexec() or "mpiexec", *as_root(), "-n", str(chosen["processes"])]
+        command = [mpiexec() or "mpiexec", *as_root(), "-n", str(own["processes"])]
         command += [sys.executable, "-m", "convexnn.solvers.mpi_worker", name]
         with (
             Listener(str(folder / "socket"), "AF_UNIX", authkey=key.encode()) as door,
@@ -153,7 +160,7 @@ def launch(
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
             try:
-                return _attend(job, door, folder / "log", chosen, reporter)
+                return _attend(job, door, folder / "log", own, reporter)
             finally:
                 _end(job)
 
@@ -174,18 +181,18 @@ def _attend(
     job: subprocess.Popen[bytes],
     door: Listener,
     log: Path,
-    chosen: dict[str, Any],
+    own: dict[str, Any],
     reporter: Reporter,
 ) -> Raw:
     line = _accept(job, door)
     if line is None:
-        return _lost(job, log, chosen)
+        return _lost(job, log, own)
     with line:
         try:
             while True:
                 if not line.poll(0.5):
                     if job.poll() is not None:
-                        return _lost(job, log, chosen)
+                        return _lost(job, log, own)
                     continue
                 kind, *rest = line.recv()
                 if kind == "report":
@@ -197,7 +204,7 @@ def _attend(
                 else:
                     return Raw(*rest)
         except (EOFError, ConnectionError):
-            return _lost(job, log, chosen)
+            return _lost(job, log, own)
 
 
 def _accept(job: subprocess.Popen[bytes], door: Listener) -> Connection | None:
@@ -216,7 +223,7 @@ def _accept(job: subprocess.Popen[bytes], door: Listener) -> Connection | None:
     return None
 
 
-def _lost(job: subprocess.Popen[bytes], log: Path, chosen: dict[str, Any]) -> Raw:
+def _lost(job: subprocess.Popen[bytes], log: Path, own: dict[str, Any]) -> Raw:
     try:
         code: int | None = job.wait(GRACE)
     except subprocess.TimeoutExpired:
@@ -227,12 +234,12 @@ def _lost(job: subprocess.Popen[bytes], log: Path, chosen: dict[str, Any]) -> Ra
     found = ([text for text in words if re.search(sign, text)] for sign in telling)
     last = f" Last words: {next(filter(None, found))[-1][:200]}" if words else ""
     again = ""
-    if chosen["checkpoint"] is not None and Path(chosen["checkpoint"]).exists():
-        again = f" The same call resumes from {chosen['checkpoint']}."
+    if own["checkpoint"] is not None and Path(own["checkpoint"]).exists():
+        again = f" The same call resumes from {own['checkpoint']}."
     ended = "does not answer" if code is None else f"ended with exit code {code}"
     return Raw(
         "failed",
-        f"A process of the {chosen['processes']} died and the MPI job {ended}.{again}{last}",
+        f"A process of the {own['processes']} died and the MPI job {ended}.{again}{last}",
     )
 
 

@@ -6,6 +6,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.optional import need
 from convexnn.contract.processes import mpiexec, rank, world
 from convexnn.solvers.exchange import split, total
-from convexnn.solvers.mpi_methods import METHODS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from convexnn.solvers.mpi import Shareable
 
 
 class MpiTransport:
@@ -116,14 +118,14 @@ class MpiTransport:
 
 
 def take_part(
-    engine: str,
+    module: str,
     form: Any,
+    own: dict[str, Any],
     options: Options,
-    chosen: dict[str, Any],
     reporter: Reporter,
     start: Any,
 ) -> Raw:
-    """Run this process's share of the engine; if it breaks down alone, end the whole job.
+    """Run this process's share of a module's engine; if it breaks down alone, end the whole job.
 
     Raises
     ------
@@ -139,10 +141,10 @@ def take_part(
             f"each finds {comm.Get_size()}. Put the right one beside Python or in CONVEXNN_MPIEXEC "
             f"(now {mpiexec()}), or choose the library with MPI4PY_MPIABI"
         )
-    method = METHODS[engine][type(form)]
-    talk = MpiTransport(comm, *method.crowd(form, chosen))
+    engine: Shareable = import_module(module)
+    talk = MpiTransport(comm, *engine.crowd(form, own))
     try:
-        return method.run(talk, form, chosen, options, reporter, start)
+        return engine.share(talk, form, own, options, reporter, start)
     except ValueError:
         raise
     except BaseException:
@@ -197,13 +199,13 @@ class Silent:
 def main(folder: Path) -> None:
     """Read the form, run, and tell the launcher how it ended."""
     told = pickle.loads((folder / "job").read_bytes())
-    engine, form, options, chosen, start, key = told
+    module, form, own, options, start, key = told
     line: Any = None
     if rank() == 0:
         line = Client(str(folder / "socket"), "AF_UNIX", authkey=key.encode())
     reporter: Reporter = Silent() if line is None else Remote(line)
     try:
-        raw = take_part(engine, form, options, chosen, reporter, start)
+        raw = take_part(module, form, own, options, reporter, start)
     except ValueError as error:  # every process comes to it alike
         if line is not None:
             line.send(("error", str(error)))

@@ -6,9 +6,8 @@ the same process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numba import njit
@@ -18,8 +17,7 @@ from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
-from convexnn.solvers.exchange import Block, Serial, Transport
-from convexnn.solvers.options import unpack
+from convexnn.solvers.exchange import Serial, Transport
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,65 +59,14 @@ class Method(Protocol):
         ...
 
 
-Maker = Callable[[Any, Block, dict[str, Any]], Method]
+def crowd(form: Any, own: dict[str, Any]) -> tuple[NDArray[np.int64], int, str]:
+    """Return the edges between agents, how many agents there are, and what they are called."""
+    return form.edges, form.agents, "agents"
 
 
-class Spread(NamedTuple):
-    """A method that runs over a transport.
-
-    Attributes
-    ----------
-    defaults : dict
-        Its options.
-    crowd : callable
-        Takes the form and the options; returns the edges between the parts of the problem that
-        are given out to processes, how many parts there are, and what they are called.
-    run : callable
-        Takes the transport, the form, the engine's options, the run's options, a reporter and a
-        start; returns a `Raw`.
-    prepare : callable
-        Compiles the kernels for a form.
-    """
-
-    defaults: dict[str, Any]
-    crowd: Callable[[Any, dict[str, Any]], tuple[NDArray[np.int64], int, str]]
-    run: Callable[[Transport, Any, dict[str, Any], Options, Reporter, Any], Raw]
-    prepare: Callable[[Any], None]
-
-
-def over_graph(engine: str, maker: Maker, defaults: dict[str, Any]) -> Spread:
-    """Return a method of agents on a graph as one to be spread."""
-
-    def run(
-        talk: Transport,
-        form: Any,
-        chosen: dict[str, Any],
-        options: Options,
-        reporter: Reporter,
-        start: Any,
-    ) -> Raw:
-        method = maker(form, talk.block, chosen)
-        return drive(engine, method, talk, form, chosen, options, reporter, start)
-
-    return Spread(
-        defaults, lambda form, _: (form.edges, form.agents, "agents"), run, lambda _: warm_up()
-    )
-
-
-def serial(
-    engine: str,
-    maker: Maker,
-    form: Any,
-    options: Options,
-    reporter: Reporter,
-    start: Any,
-    **defaults: Any,
-) -> Raw:
-    """Run a method with every agent in this process."""
-    chosen = unpack(engine, options.extra, **OWN, **defaults)
-    talk = Serial(form.edges, form.agents)
-    method = over_graph(engine, maker, defaults)
-    return method.run(talk, form, chosen, options, reporter, start)
+def alone(form: Any) -> Serial:
+    """Return the transport of a process that has every agent."""
+    return Serial(form.edges, form.agents)
 
 
 def drive(
@@ -227,8 +174,8 @@ def slopes(x: Array, b: Array, w: Array, out: Array) -> None:
             out[i, c] = scale * (x[i, c] - b[i, c])
 
 
-def warm_up() -> None:
-    """Compile the kernels."""
+def warm_up(form: Any) -> None:
+    """Compile the kernels, which are the same for every form."""
     one, v = np.ones((1, 1)), np.ones(1)
     none = np.zeros(0, dtype=np.int64)
     differences(np.zeros(2, dtype=np.int64), none, np.zeros(0), one, one.copy())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexnn.solvers import mpi
+from convexnn.contract.processes import mpi_missing
 
 LIMIT = 120.0  # seconds for any job
 
@@ -43,7 +43,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("MPI4PY_MPIABI", "openmpi")
         paths = [str(prefix / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
         monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(filter(None, paths)))
-    missing = mpi.Mpi("mpi:admm").available()
+    missing = mpi_missing()
     if missing is not None:
         pytest.skip(missing)
     return name

@@ -16,6 +16,7 @@ from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
+from convexnn.contract import processes
 from convexnn.contract.processes import mpiexec
 from convexnn.functions.terms import (
     Ball,
@@ -228,5 +229,5 @@ def test_callback_and_time_limit_stop_all_processes() -> None:
 
 
 def test_absent_mpiexec_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpi, "mpiexec", lambda: None)
+    monkeypatch.setattr(processes, "mpiexec", lambda: None)
     assert "there is no mpiexec" in cx.backends(problem()).reasons["mpi:admm"]  # type: ignore[operator]

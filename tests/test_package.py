@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from engines import Admm
 
 import convexnn as cx
 from convexnn import forms
@@ -20,7 +22,6 @@ from convexnn.contract import backend as backends
 from convexnn.contract.backend import Options, Reporter
 from convexnn.contract.lazy import homes
 from convexnn.driver import solve as solving
-from convexnn.solvers.relu.admm import Admm
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("numba", "cvxpy", "torch", "matplotlib", "pandas", "scipy", "sklearn", "typer", "rich")
@@ -172,6 +173,7 @@ class Twice(Admm):
     name = "twice"
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs = 0
 
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
@@ -291,20 +293,75 @@ def test_later_backend_of_a_name_replaces_the_first(registered: tuple[Twice, Boa
     assert (registered[0].runs, second.runs) == (0, 1)
 
 
-def test_broken_plugin_does_not_leave_half_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Entry:
-        name = "zzz"
+FOREIGN = """
+import convexnn as cx
+from convexnn.contract.backend import registry
 
-        def load(self) -> Any:
-            raise RuntimeError("broken plugin")
+inner = registry()["admm"]
 
-    found = list(entry_points(group="convexnn.backends"))
-    monkeypatch.setattr(backends, "_discovered", {})
-    monkeypatch.setattr(backends, "entry_points", lambda group: [*found, Entry()])
-    outcomes = []
-    for _ in range(2):
-        try:
-            outcomes.append("admm" in backends.registry())
-        except RuntimeError:
-            outcomes.append(False)
-    assert outcomes[0] == outcomes[1]
+
+class Good:
+    name = "good"
+    capabilities = inner.capabilities
+    available, refuses, prepare, run = inner.available, inner.refuses, inner.prepare, inner.run
+
+
+def several():
+    yield Good()
+    raise OSError("half of it")
+
+
+def taken():
+    Good.name = "admm"
+    return [Good()]
+"""
+
+
+@pytest.fixture
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package with entry points that fail in every way, and one that does not."""
+    (tmp_path / "foreign_engines.py").write_text(FOREIGN)
+    (tmp_path / "broken_engines.py").write_text("raise RuntimeError('no licence')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    named = {
+        "a-broken": "broken_engines:Engine",
+        "absent": "foreign_engines:Absent",
+        "good": "foreign_engines:several",
+        "number": "builtins:int",
+        "taken": "foreign_engines:taken",
+    }
+    found = [EntryPoint(name, to, backends.GROUP) for name, to in named.items()]
+    installed = entry_points(group=backends.GROUP)
+    monkeypatch.setattr(backends, "entry_points", lambda group: [*found, *installed])
+    monkeypatch.setattr(backends, "_registry", backends.Registry())
+    yield
+    for name in ("foreign_engines", "broken_engines"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("foreign")
+def test_foreign_backend_that_fails_is_unavailable_with_its_reason() -> None:
+    reasons = cx.backends().reasons
+    assert reasons["good"] is None
+    assert reasons["admm"] is None
+    for name, said in {
+        "a-broken": "RuntimeError: no licence",
+        "absent": "AttributeError: .*Absent",
+        "number": "TypeError",
+        "taken": "another package brings a backend 'admm'",
+        "good (foreign_engines:several)": "OSError: half of it",
+    }.items():
+        assert re.search(f"entry point .* failed with .*{said}", str(reasons[name])), name
+    assert cx.solve(small(), "good").status is cx.Status.OPTIMAL
+    assert cx.solve(small()).status is cx.Status.OPTIMAL
+    with pytest.raises(cx.BackendError, match=r"'a-broken' is not there: .* no licence"):
+        cx.solve(small(), "a-broken")
+    assert {"a-broken", "absent"}.isdisjoint(backends.registry())
+
+
+@pytest.mark.usefixtures("foreign")
+def test_what_is_not_asked_for_is_not_loaded() -> None:
+    cx.solve(small(), "admm")
+    assert "foreign_engines" not in sys.modules
+    assert "good" in backends.registry()
+    assert "foreign_engines" in sys.modules

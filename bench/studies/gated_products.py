@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from convexnn.contract.backend import Options
 from convexnn.relu.forms import GroupForm
 from convexnn.relu.products import adjoint, forward
-from convexnn.solvers.relu.fista import Fista
+from convexnn.solvers.relu import fista
 
 SQUARE = 1_500  # rows of the plain product
 FROM, TO = 60, 200  # iterations that are timed
@@ -55,7 +55,7 @@ def fastest(work: Callable[[], Any], repeats: int) -> float:
 def per_iteration(form: GroupForm, dtype: str) -> float:
     """Return the least processor seconds of an iteration, over stretches between two reports."""
     clock = Clock()
-    Fista().run(form, Options(0.0, TO, 0, {"dtype": dtype}), clock)
+    fista.run(form, fista.DEFAULTS | {"dtype": dtype}, Options(0.0, TO, 0, {}), clock, None)
     late = [mark for mark in clock.marks if mark[0] >= FROM]
     return min((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(late))
 

@@ -31,14 +31,16 @@ from convexnn.bench import peers
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import task
 from convexnn.contract.arrays import Array
-from convexnn.contract.processes import mpiexec
+from convexnn.contract.processes import mpi_missing, mpiexec
 from convexnn.median.consensus import ConsensusForm
 from convexnn.median.forms import MedianForm, view
 from convexnn.solvers.exchange import Serial
 from convexnn.solvers.median import admm as distributed_admm
 from convexnn.solvers.median import homotopy as median_homotopy
-from convexnn.solvers.median.first_order import LARGEST, METHODS
-from convexnn.solvers.mpi import Mpi, as_root
+from convexnn.solvers.median.extra import Extra
+from convexnn.solvers.median.pg_extra import PgExtra
+from convexnn.solvers.median.subgradient import Subgradient
+from convexnn.solvers.mpi import as_root
 
 PEER_LIMIT_S = 300.0
 TORCH_MOST = 10_000  # points from which its tensors, one a point, are hopeless
@@ -273,9 +275,9 @@ ENGINES: dict[str, Any] = {
     "homotopy, paper": partial(
         median_homotopy.MedianHomotopy, chosen=median_homotopy.DEFAULTS | {"scheme": "paper"}
     ),
-} | {
-    name: partial(kind, chosen={"step": None}, largest=LARGEST[name])
-    for name, kind in METHODS.items()
+    "pg-extra": partial(PgExtra, chosen={"step": None}),
+    "extra": partial(Extra, chosen={"step": None}),
+    "subgradient": partial(Subgradient, chosen={"step": None}),
 }
 
 
@@ -364,7 +366,7 @@ def bench_mpi(quick: bool) -> Table:
     """Measure rounds a second of admm in several processes, and the share spent exchanging."""
     columns = ("agents", "d", "edges", "processes", "rounds_s", "exchange", "times_serial", "note")
     table = Table("mpi", columns, quick, "median")
-    missing = Mpi("mpi:admm").available() or _fails()
+    missing = mpi_missing() or _fails()
     for n, d, edges, rounds in ((50, 100, 159, 4_000), (400, 1_000, 1_600, 100))[: 2 - quick]:
         rates: dict[int, list[tuple[float, float]]] = {count: [] for count in PROCESSES}
         for _ in range(TURNS):

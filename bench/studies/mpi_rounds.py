@@ -59,7 +59,7 @@ def main(n: int, d: int, edges: int, rounds: int) -> None:
     points = np.random.default_rng(0).random((n, d))
     graph = nx.connected_watts_strogatz_graph(n, 2 * edges // n, 0.5, seed=0)
     form: ConsensusForm = cx.DistributedMedian(points, graph).canonical(ConsensusForm)
-    warm_up()
+    warm_up(form)
     talk: Any = Timed(transport(form))
     method = DecentralisedAdmm(form, talk.block, DEFAULTS)
     state = method.start(talk, None)

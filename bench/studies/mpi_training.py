@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness import HERE, Size, Table, exact, gated, instance
 
 from convexnn.contract.backend import Options
-from convexnn.contract.processes import mpiexec, rank
+from convexnn.contract.processes import mpi_missing, mpiexec, rank
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.exchange import Serial
-from convexnn.solvers.mpi import Mpi, as_root
-from convexnn.solvers.relu.fista import Fista, iterate
-from convexnn.solvers.relu.sharded_fista import NO_EDGES, SHARDS, Sharded, prepare
+from convexnn.solvers.mpi import as_root
+from convexnn.solvers.relu import fista
+from convexnn.solvers.relu.fista import iterate
+from convexnn.solvers.relu.sharded_fista import NO_EDGES, SHARDS, Sharded, warm_up
 
 if TYPE_CHECKING:
     from convexnn.solvers.exchange import Transport
@@ -98,11 +99,11 @@ def measure(kind: str, size: Size, steps: int) -> None:
     """Run so many steps, and print what the clocks say between the first report and the last."""
     data = instance(size)
     form: GroupForm = (gated if kind == "gated" else exact)(data).canonical(GroupForm)
-    prepare(form)
+    warm_up(form)
     talk: Any = Timed(transport())
     watch, options = Watch(talk), Options(0.0, steps, 0, {})
     if PLAIN in os.environ:
-        Fista().run(form, options, watch)
+        fista.run(form, fista.DEFAULTS, options, watch, None)
     else:
         products = Sharded(form, talk, SHARDS)
         iterate(form, lambda _: products, products, "float64", options, watch, None, talk)
@@ -116,7 +117,7 @@ def scaling(quick: bool) -> Table:
     """Measure each case in turns, and keep the best of each."""
     columns = ("program", "size", "processes", "step_ms", "exchange", "speedup", "note")
     table = Table("training", columns, quick, "mpi")
-    missing = Mpi("mpi:fista").available()
+    missing = mpi_missing()
     for kind, size, steps in CASES:
         found: dict[int, list[tuple[float, float]]] = {count: [] for count in (0, *PROCESSES)}
         for _ in range(1 if quick else TURNS):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from convexnn.contract.memory import Size, shortage
@@ -19,18 +20,32 @@ class Capabilities:
 
     Attributes
     ----------
-    forms : tuple of type
-        Canonical forms it reads, the preferred one first.
+    forms : tuple of (type or str)
+        Canonical forms it reads, the preferred one first: the type, or its `home`, which loads
+        nothing.
     warm_start, callback, gives_dual : bool
     best_tol : float
         Smallest certified gap it can be expected to reach.
     """
 
-    forms: tuple[type, ...]
+    forms: tuple[type | str, ...]
     warm_start: bool = False
     callback: bool = True
     gives_dual: bool = True
     best_tol: float = 1e-9
+
+
+def home(form: type | str) -> str:
+    """Return where a form is defined, as ``"module:Name"``.
+
+    Examples
+    --------
+    >>> home(Raw)
+    'convexnn.contract.backend:Raw'
+    >>> home("convexnn.relu.forms:GroupForm")
+    'convexnn.relu.forms:GroupForm'
+    """
+    return form if isinstance(form, str) else f"{form.__module__}:{form.__qualname__}"
 
 
 @dataclass(frozen=True)
@@ -121,8 +136,11 @@ class Backend(Protocol):
 class Estimates(Protocol):
     """A backend that tells its memory beforehand; one that does not is never refused for it."""
 
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return the bytes it allocates at its peak, the problem's own left out, by their use."""
+    def memory(self, size: Size) -> dict[str, float] | None:
+        """Return the bytes it allocates at its peak, the problem's own left out, by their use.
+
+        None says that it does not tell.
+        """
         ...
 
 
@@ -152,8 +170,10 @@ class MemoryLimitError(BackendError):
     """The backend would need more memory than `convexnn.memory_limit` allows."""
 
 
+GROUP = "convexnn.backends"  # of entry points
+OWN = "convexnn."  # how those of this package begin
+
 _registered: dict[str, Backend] = {}
-_discovered: dict[str, Backend] = {}
 
 
 def register(backend: Backend) -> None:
@@ -164,31 +184,83 @@ def register(backend: Backend) -> None:
 
     Examples
     --------
-    >>> from convexnn.solvers.relu.admm import Admm
-    >>> register(Admm())
+    >>> register(registry()["admm"])
     """
     if not isinstance(backend, Backend) or isinstance(backend, type):
         raise BackendError(f"a backend must implement convexnn.backend.Backend, got {backend!r}")
     _registered[backend.name] = backend
 
 
-def registry() -> dict[str, Backend]:
-    """Return every backend by name, installed ones first found through entry points.
+class Registry(Mapping[str, Backend]):
+    """Every backend by name: those registered in this process, and those that packages bring.
+
+    Packages are asked one after the other, this one first, until one brings the name that is
+    looked for: the others are not loaded. One that fails is no obstacle to the others.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, Backend] = {}
+        self._broken: dict[str, str] = {}
+        self._coming = self._discover()
+
+    def __getitem__(self, name: str) -> Backend:
+        if name in _registered:
+            return _registered[name]
+        while name not in self._found:
+            if next(self._coming, None) is None:
+                raise KeyError(name)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for _ in self._coming:
+            pass
+        return iter({**self._found, **_registered})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Return why an entry point brings nothing, or not all that it should, by its name."""
+        for _ in self._coming:
+            pass
+        return dict(self._broken)
+
+    def _discover(self) -> Iterator[Backend]:
+        """Yield each backend as it is found."""
+        entries = entry_points(group=GROUP)
+        for entry in sorted(entries, key=lambda e: (not e.value.startswith(OWN), e.name)):
+            try:
+                maker: Callable[[], Backend | Iterable[Backend]] = entry.load()
+                made = maker()
+                for backend in [made] if isinstance(made, Backend) else made:
+                    yield self._add(backend)
+            except Exception as error:
+                label = f"{entry.name} ({entry.value})" if entry.name in self._found else entry.name
+                said = f"{type(error).__name__}: {error}"
+                self._broken[label] = f"entry point {entry.value} failed with {said}"
+
+    def _add(self, backend: Backend) -> Backend:
+        if not isinstance(backend, Backend):
+            raise BackendError(f"it must bring backends, got {backend!r}")
+        if backend.name in self._found:
+            raise BackendError(f"another package brings a backend {backend.name!r}")
+        self._found[backend.name] = backend
+        return backend
+
+
+_registry = Registry()
+
+
+def registry() -> Registry:
+    """Return every backend by name; packages load as far as they are asked for.
 
     Examples
     --------
     >>> "admm" in registry()
     True
     """
-    if not _discovered:
-        found: dict[str, Backend] = {}
-        for entry in sorted(entry_points(group="convexnn.backends"), key=lambda e: e.name):
-            maker: Callable[[], Backend | Iterable[Backend]] = entry.load()
-            made = maker()
-            for backend in [made] if isinstance(made, Backend) else made:
-                found[backend.name] = backend
-        _discovered.update(found)  # all or none: a plugin that fails leaves no half registry
-    return {**_discovered, **_registered}
+    return _registry
 
 
 def common_form(backend: Backend, problem: Problem[object]) -> type | None:
@@ -202,7 +274,22 @@ def common_form(backend: Backend, problem: Problem[object]) -> type | None:
     'GroupForm'
     """
     offered = problem.forms()
-    return next((form for form in backend.capabilities.forms if form in offered), None)
+    for read in backend.capabilities.forms:
+        for form in offered:
+            if form is read or home(form) == read:
+                return form
+    return None
+
+
+def unavailable(backend: Backend) -> str | None:
+    """Return why the backend cannot run anything here, None if it can.
+
+    One that raises when it is asked is no obstacle to the others.
+    """
+    try:
+        return backend.available()
+    except Exception as error:
+        return f"raised {type(error).__name__}: {error}"
 
 
 def obstacle(backend: Backend, problem: Problem[object]) -> str | None:
@@ -210,21 +297,22 @@ def obstacle(backend: Backend, problem: Problem[object]) -> str | None:
 
     One that raises when it is asked is no obstacle to the others.
     """
+    reason = unavailable(backend)
+    if reason is not None:
+        return reason
     try:
-        return _obstacle(backend, problem)
+        return _refusal(backend, problem)
     except Exception as error:
         return f"raised {type(error).__name__}: {error}"
 
 
-def _obstacle(backend: Backend, problem: Problem[object]) -> str | None:
-    reason = backend.available()
-    if reason is not None:
-        return reason
+def _refusal(backend: Backend, problem: Problem[object]) -> str | None:
     if common_form(backend, problem) is None:
-        forms = ", ".join(form.__name__ for form in backend.capabilities.forms)
+        names = (home(form).rpartition(":")[2] for form in backend.capabilities.forms)
+        forms = ", ".join(names)
         if isinstance(problem, Withholds):
             for form in backend.capabilities.forms:
-                why = problem.withholds(form)
+                why = problem.withholds(resolve_name(form) if isinstance(form, str) else form)
                 if why is not None:
                     return f"reads {forms}; {why}"
         return f"reads {forms}; {type(problem).__name__} offers " + ", ".join(
@@ -248,4 +336,7 @@ def too_large(backend: Backend, problem: Problem[object]) -> str | None:
     if form is None or not isinstance(backend, Estimates) or not isinstance(problem, Sized):
         return None
     size = problem.size(form)
-    return shortage({"the patterns and their grading": size.own, **backend.memory(size)})
+    parts = backend.memory(size)
+    if parts is None:
+        return None
+    return shortage({"the patterns and their grading": size.own, **parts})

@@ -18,6 +18,8 @@ class Size(NamedTuple):
 
     Attributes
     ----------
+    form : type
+        The canonical form.
     n, d : int
         Examples of the form, and columns of the data that it works on.
     patterns : int
@@ -28,22 +30,19 @@ class Size(NamedTuple):
         Whether the curvature of the loss is bounded.
     own : float
         Bytes at the peak of what the problem itself allocates: patterns, form, grading.
-    coupled : bool, default True
-        Whether a linear solve couples all examples or all weights; without, each has its own copy
-        of every neuron's output.
     outputs : int, default 1
         Outputs, each with neurons of its own.
     bag : int, default 1
         Rows of the data that each example has: the data have n of these.
     """
 
+    form: type
     n: int
     d: int
     patterns: int
     cones: bool
     smooth: bool
     own: float
-    coupled: bool = True
     outputs: int = 1
     bag: int = 1
 

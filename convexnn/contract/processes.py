@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
@@ -30,3 +31,12 @@ def mpiexec() -> str | None:
         return shutil.which(asked)
     beside = Path(sys.executable).with_name("mpiexec")
     return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def mpi_missing() -> str | None:
+    """Return what several processes lack of mpi4py and mpiexec, None if nothing."""
+    if find_spec("mpi4py") is None:
+        return "mpi4py is not installed; it comes with: pip install 'convexnn[mpi]'"
+    if rank() is None and mpiexec() is None:
+        return "there is no mpiexec; it comes with: pip install 'convexnn[mpi]'"
+    return None

@@ -189,4 +189,6 @@ def _share(form: GroupForm) -> float:
 def _size(form: GroupForm) -> Size:
     (n, d), smooth = form.X.shape, bool(np.isfinite(form.loss.curvature))
     patterns = form.slopes.shape[1]
-    return Size(n, d, patterns, form.signs is not None, smooth, 0.0, outputs=form.outputs)
+    return Size(
+        GroupForm, n, d, patterns, form.signs is not None, smooth, 0.0, outputs=form.outputs
+    )

@@ -24,6 +24,7 @@ from convexnn.contract.backend import (
     obstacle,
     registry,
     too_large,
+    unavailable,
 )
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
@@ -382,9 +383,11 @@ def backends(problem: Problem[object] | None = None) -> BackendTable:
     """
     found = registry()
     if problem is None:
-        return BackendTable({name: backend.available() for name, backend in found.items()})
-    _declared(problem)
-    return BackendTable({name: obstacle(backend, problem) for name, backend in found.items()})
+        reasons = {name: unavailable(backend) for name, backend in found.items()}
+    else:
+        _declared(problem)
+        reasons = {name: obstacle(backend, problem) for name, backend in found.items()}
+    return BackendTable({**reasons, **found.broken})
 
 
 def automatic(problem: Problem[object]) -> str:
@@ -418,6 +421,8 @@ def _find(backend: str | Backend, problem: Problem[object]) -> Backend:
         name = automatic(problem) if backend == "auto" else backend
         found = registry()
         if name not in found:
+            if name in found.broken:
+                raise BackendError(f"backend {name!r} is not there: {found.broken[name]}")
             raise BackendError(f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}")
         chosen = found[name]
     elif isinstance(backend, Backend) and not isinstance(backend, type):

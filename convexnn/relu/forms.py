@@ -112,6 +112,11 @@ class GroupForm(NamedTuple):
         return self.outputs * int(self.slopes.shape[1]) * (1 if self.signs is None else 2)
 
     @property
+    def bag(self) -> int:
+        """Return the number of rows of `X` that an example has."""
+        return 1
+
+    @property
     def separable(self) -> bool:
         """Tell whether the program is one for each output."""
         return self.outputs == 1 or (self.loss.separable and self.norm.separable)
@@ -142,6 +147,28 @@ class GroupForm(NamedTuple):
     def block(self, p: int) -> Array:
         """Return the block of a pattern, ``S_p * X``."""
         return self.slopes[:, p, None] * self.X
+
+    def column_square(self) -> float:
+        """Return the mean square length of a column of the blocks."""
+        squares = np.sum(np.square(self.X)) / self.X.shape[1] * np.mean(np.square(self.slopes))
+        return float(squares)
+
+    def gram(self) -> Array:
+        """Return ``A A'``, (n, n), for the blocks side by side, ``A = [S_1 * X, ..., S_P * X]``."""
+        products = self.slopes @ self.slopes.T
+        products *= self.X @ self.X.T
+        return products
+
+    def normal(self, entries: int) -> Array:
+        """Return ``A'A``, (d P, d P); of the rows of A, so many entries are held at a time."""
+        (n, d), P = self.X.shape, self.slopes.shape[1]
+        products = np.zeros((P * d, P * d))
+        rows = max(1, entries // (P * d))
+        for i in range(0, n, rows):
+            part = self.slopes[i : i + rows, :, None] * self.X[i : i + rows, None, :]
+            flat = part.reshape(-1, P * d)
+            products += flat.T @ flat
+        return products
 
     def gathered(self, hidden: Array) -> Array:
         """Return the output of hidden values: of each row of `X` a row, of each block a column."""
@@ -194,7 +221,7 @@ class PooledForm(GroupForm):
 
     @property
     def bag(self) -> int:
-        """Return the number of rows of an example, K."""
+        """Return the number of rows of `X` that an example has, K."""
         return len(self.X) // len(self.y)
 
     @cached_property
@@ -228,6 +255,18 @@ class PooledForm(GroupForm):
         """Return the pooled block of a pattern."""
         d = self.X.shape[1]
         return self.features[:, p * d : (p + 1) * d]
+
+    def column_square(self) -> float:
+        """Return the mean square length of a column of the blocks."""
+        return float(np.sum(np.square(self.features)) / self.features.shape[1])
+
+    def gram(self) -> Array:
+        """Return ``A A'``, (n, n)."""
+        return self.features @ self.features.T
+
+    def normal(self, entries: int) -> Array:
+        """Return ``A'A``, (d P, d P); all of A is at hand."""
+        return self.features.T @ self.features
 
     def gathered(self, hidden: Array) -> Array:
         """Return the output of hidden values, the mean over the rows of each example."""
@@ -392,7 +431,7 @@ class PooledNetworkForm(NetworkForm):
 
     @property
     def bag(self) -> int:
-        """Return the number of rows of an example, K."""
+        """Return the number of rows of `X` that an example has, K."""
         return len(self.X) // len(self.y)
 
     def pooled(self, values: Array) -> Array:

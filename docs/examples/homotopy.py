@@ -45,8 +45,9 @@ from convexnn.median.consensus import ConsensusForm
 from convexnn.solvers.exchange import Serial
 from convexnn.solvers.median import admm as distributed_admm
 from convexnn.solvers.median import homotopy as median_homotopy
-from convexnn.solvers.median.first_order import LARGEST, Extra, Subgradient
+from convexnn.solvers.median.extra import Extra
 from convexnn.solvers.median.homotopy import MedianHomotopy
+from convexnn.solvers.median.subgradient import Subgradient
 
 GRAPHS = {20: 28, 50: 159, 100: 495}  # agents: edges
 D = 100
@@ -81,8 +82,8 @@ def smoothing(kind: Callable[..., Any] = MedianHomotopy, **chosen: Any) -> Calla
 
 
 METHODS: dict[str, Callable[..., Any]] = {
-    "DSM": partial(Subgradient, chosen={"step": None}, largest=LARGEST["subgradient"]),
-    "EXTRA": partial(Extra, chosen={"step": None}, largest=LARGEST["extra"]),
+    "DSM": partial(Subgradient, chosen={"step": None}),
+    "EXTRA": partial(Extra, chosen={"step": None}),
     "D-ADMM": partial(distributed_admm.DecentralisedAdmm, chosen=distributed_admm.DEFAULTS),
     "plain smoothing": smoothing(Plain, scheme="paper", smoothing=0.05),
     "PDHS, A = I - W": smoothing(scheme="paper", splitting="laplacian"),

@@ -123,7 +123,7 @@ class GeometricMedian(Builder):
     def size(self, form: type) -> Size:
         """Return the shape of the points; the cones hold each of them once."""
         n, d = self.points.shape
-        return Size(n, d, 1, False, False, 2.0 * self.points.nbytes)
+        return Size(form, n, d, 1, False, False, 2.0 * self.points.nbytes)
 
     def needs(self) -> frozenset[str]:
         """Return second-order cones."""

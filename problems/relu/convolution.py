@@ -89,10 +89,10 @@ class Convolution(VectorTraining):
         (N, d), n, k = self.design.matrix.shape, len(self.X), self.outputs
         smooth, count = bool(np.isfinite(self._loss.curvature)), self._count
         if form is PooledNetworkForm:
-            return Size(n, d, 0, True, smooth, 0.0, outputs=k, bag=N // n)
+            return Size(form, n, d, 0, True, smooth, 0.0, outputs=k, bag=N // n)
         examples = N if self.cones and form is CvxpyProgram else n
         own = self.held * N * count + FEATURES * n * d * count
-        return Size(examples, d, count, self.cones, smooth, own, outputs=k)
+        return Size(form, examples, d, count, self.cones, smooth, own, outputs=k)
 
     @property
     def _count(self) -> int:

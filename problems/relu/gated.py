@@ -135,7 +135,7 @@ class GatedReluTraining(VectorTraining):
             count = len(count)
         smooth = bool(np.isfinite(self._loss.curvature))
         k = self.outputs
-        return Size(n, d, count, False, smooth, GRADING * n * count, outputs=k)
+        return Size(form, n, d, count, False, smooth, GRADING * n * count, outputs=k)
 
     @cached_property
     def _group_form(self) -> GroupForm:

@@ -79,7 +79,7 @@ class SampledReluTraining(Training):
         """Return the shapes of either form: each neuron is the slopes of a block of one."""
         n = len(self.X)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
+        return Size(form, n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
 
     @cached_property
     def _group_form(self) -> GroupForm:

@@ -169,7 +169,7 @@ class ThresholdTraining(Training):
         elif not isinstance(count, int):
             count = len(count)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, 1, count, False, smooth, GRADING * n * count)
+        return Size(form, n, 1, count, False, smooth, GRADING * n * count)
 
     @cached_property
     def _group_form(self) -> GroupForm:

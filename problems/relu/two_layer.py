@@ -179,8 +179,8 @@ class ReluTraining(VectorTraining):
         else:
             count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
-        coupled, k = form is not MajorantForm, self.outputs
-        return Size(n, d, count, True, smooth, GRADING * n * count * k, coupled, k)
+        k = self.outputs
+        return Size(form, n, d, count, True, smooth, GRADING * n * count * k, outputs=k)
 
     @cached_property
     def _network_form(self) -> NetworkForm:

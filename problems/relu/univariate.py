@@ -194,8 +194,8 @@ class UnivariateReluTraining(Builder):
         n, count = len(self.x), len(self.dictionary)
         smooth = bool(np.isfinite(self._loss.curvature))
         if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
-            return Size(n, 1, SPARSE, False, smooth, COEFFICIENT * count)
-        return Size(n, 1, count, False, smooth, GRADING * n * count)
+            return Size(form, n, 1, SPARSE, False, smooth, COEFFICIENT * count)
+        return Size(form, n, 1, count, False, smooth, GRADING * n * count)
 
     @cached_property
     def _group_form(self) -> GroupForm:

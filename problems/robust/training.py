@@ -231,7 +231,7 @@ class RobustReluTraining(Training):
         if isinstance(self.patterns, Patterns):
             count = len(self.patterns)
         smooth = bool(np.isfinite(self._loss.curvature))
-        return Size(n, d, count, True, smooth, GRADING * n * (count + d), coupled=False)
+        return Size(form, n, d, count, True, smooth, GRADING * n * (count + d))
 
     @cached_property
     def _form(self) -> RobustForm:

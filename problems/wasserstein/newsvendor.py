@@ -130,7 +130,7 @@ class Newsvendor(Builder):
     def size(self, form: type) -> Size:
         """Return the shapes of either form: the linear program has 6 to 8 entries a demand."""
         n = len(self._demand)
-        return Size(n, 2, 1, form is CvxpyProgram, False, GRADING * n)
+        return Size(form, n, 2, 1, form is CvxpyProgram, False, GRADING * n)
 
     def needs(self) -> frozenset[str]:
         """Return nothing: it is a linear program."""

@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.median.consensus import ConsensusForm
 from convexnn.solvers.exchange import Block, Transport
-from convexnn.solvers.rounds import State, differences, nearer
+from convexnn.solvers.rounds import OWN, State, alone, differences, drive, nearer
+from convexnn.solvers.rounds import crowd as crowd
+from convexnn.solvers.rounds import warm_up as warm_up
 from convexnn.solvers.spectrum import of_block, spectrum
 
 PENALTY = 0.65  # times weight over spread, over the geometric mean of the spectrum's ends; by trial
-DEFAULTS = {"penalty": None}
+DEFAULTS = {**OWN, "penalty": None}
 
 
 class DecentralisedAdmm:
@@ -63,3 +66,34 @@ def automatic(form: ConsensusForm) -> float:
     """Return the penalty that balances the graph's slowest and fastest modes."""
     ends = spectrum(form.edges, len(form.points), np.ones(len(form.edges)))
     return float(PENALTY / np.sqrt(ends.least * ends.largest))
+
+
+def share(
+    talk: Transport,
+    form: ConsensusForm,
+    own: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+) -> Raw:
+    """Make the rounds of this process's agents.
+
+    Options
+    -------
+    penalty : float, optional
+        Of the consensus, in units of mean weight over spread; by default from the graph's
+        spectrum.
+    checkpoint : path, optional
+        Where the state is kept and resumed from.
+    every : int, default 100
+        Rounds between checkpoints.
+    """
+    method = DecentralisedAdmm(form, talk.block, own)
+    return drive("admm", method, talk, form, own, options, reporter, start)
+
+
+def run(
+    form: ConsensusForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Make the rounds of all agents, in this process."""
+    return share(alone(form), form, own, options, reporter, start)

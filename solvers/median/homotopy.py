@@ -18,10 +18,22 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import choice, positive
 from convexnn.median.consensus import ConsensusForm
 from convexnn.solvers.exchange import Block, Transport
-from convexnn.solvers.rounds import State, differences, nearer, products, tensions
+from convexnn.solvers.rounds import (
+    OWN,
+    State,
+    alone,
+    differences,
+    drive,
+    nearer,
+    products,
+    tensions,
+)
+from convexnn.solvers.rounds import crowd as crowd
+from convexnn.solvers.rounds import warm_up as warm_up
 from convexnn.solvers.spectrum import degrees, mixing, of_block, spectrum
 
 SMOOTHING = {"adaptive": 1.5, "paper": 1.0}  # first mu, in units of weight over spread
@@ -29,7 +41,7 @@ FIRST_STAGE = 20.0  # rounds
 LONGER = 2.0**0.8  # a stage than the one before, as mu is halved
 ENOUGH = 0.7  # drop of ||A x|| after which the adaptive scheme re-centres
 PATIENCE = 200  # rounds after which it re-centres all the same: ||A x|| may be rounding alone
-DEFAULTS = {"scheme": "adaptive", "splitting": "root", "smoothing": None}
+DEFAULTS = {**OWN, "scheme": "adaptive", "splitting": "root", "smoothing": None}
 
 
 class MedianHomotopy:
@@ -128,3 +140,39 @@ class MedianHomotopy:
     def points(self, state: State) -> tuple[Array, Array]:
         """Return the last points and prices."""
         return state["X"], state["Nu"]
+
+
+def share(
+    talk: Transport,
+    form: ConsensusForm,
+    own: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+) -> Raw:
+    """Make the rounds of this process's agents.
+
+    Options
+    -------
+    scheme : "adaptive" or "paper", default "adaptive"
+        Re-centre the smoothing when the constraints' residual has dropped; or halve it on the
+        paper's schedule and restart from averages. ``solution.stages`` tells mu, iterations and
+        gap of each stage: of each mu in the paper's scheme, of each centre in the adaptive one.
+    splitting : "root" or "laplacian", default "root"
+        One exchange a round with ``A'A = I - W``, or two with ``A = I - W``.
+    smoothing : float, optional
+        The first mu, in units of mean weight over spread.
+    checkpoint : path, optional
+        Where the state is kept and resumed from.
+    every : int, default 100
+        Rounds between checkpoints.
+    """
+    method = MedianHomotopy(form, talk.block, own)
+    return drive("homotopy", method, talk, form, own, options, reporter, start)
+
+
+def run(
+    form: ConsensusForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Make the rounds of all agents, in this process."""
+    return share(alone(form), form, own, options, reporter, start)

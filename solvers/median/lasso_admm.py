@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.median.network_lasso import LassoForm
 from convexnn.solvers.exchange import Block, Transport
-from convexnn.solvers.rounds import State
+from convexnn.solvers.rounds import OWN, State, alone, drive
+from convexnn.solvers.rounds import crowd as crowd
+from convexnn.solvers.rounds import warm_up as warm_up
 from convexnn.solvers.spectrum import degrees
 
-DEFAULTS = {"rho": None}
+DEFAULTS = {**OWN, "rho": None}
 TUNING = 10  # rounds to the first change of rho; then twice as many, and so on
 BALANCE = 2.0  # ratio of residuals beyond which rho changes
 FASTEST = 10.0  # change of rho
@@ -98,3 +101,33 @@ class LassoAdmm:
         """Return the points, and the price of each edge as its two copies have it in the mean."""
         both = 0.5 * float(state["rho"][0]) * (state["U"] - state["Other"])
         return state["X"], both[self.forward]
+
+
+def share(
+    talk: Transport,
+    form: LassoForm,
+    own: dict[str, Any],
+    options: Options,
+    reporter: Reporter,
+    start: Any,
+) -> Raw:
+    """Make the rounds of this process's agents.
+
+    Options
+    -------
+    rho : float, optional
+        Penalty of the copies; tuned on the way if left out.
+    checkpoint : path, optional
+        Where the state is kept and resumed from.
+    every : int, default 100
+        Rounds between checkpoints.
+    """
+    method = LassoAdmm(form, talk.block, own)
+    return drive("admm", method, talk, form, own, options, reporter, start)
+
+
+def run(
+    form: LassoForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Make the rounds of all agents, in this process."""
+    return share(alone(form), form, own, options, reporter, start)

@@ -20,7 +20,6 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import choice, positive
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, row_lengths
-from convexnn.solvers.options import unpack
 
 MAX_ITER = 50_000
 FIRST_CHECK = 10
@@ -37,11 +36,22 @@ SOLVABLE = 1e-9  # relative residual of the best x, above which there is no solu
 DEFAULTS = {"scheme": "adaptive", "smoothing": None}
 
 
-def run(form: LinearSum, options: Options, reporter: Reporter, start: Any) -> Raw:
-    """Iterate until the reporter is satisfied, or the equations prove to have no solution."""
-    chosen = unpack("homotopy", options.extra, **DEFAULTS)
-    adaptive = choice("scheme", chosen["scheme"], ["adaptive", "paper"]) == "adaptive"
-    given = chosen["smoothing"]
+def run(
+    form: LinearSum, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Iterate until the reporter is satisfied, or the equations prove to have no solution.
+
+    Options
+    -------
+    scheme : "adaptive" or "paper", default "adaptive"
+        Re-centre the smoothing when the residual has dropped; or halve it on the paper's schedule
+        and restart from averages. ``solution.stages`` tells mu, iterations and gap of each stage:
+        of each mu in the paper's scheme, of each centre in the adaptive one.
+    smoothing : float, optional
+        The only mu if given; else it starts at 1 and is turned on the way.
+    """
+    adaptive = choice("scheme", own["scheme"], ["adaptive", "paper"]) == "adaptive"
+    given = own["smoothing"]
     mu = 1.0 if given is None else positive("smoothing", given)
     anchor = np.concatenate([f.anchor for f in form.terms])
     x = form.prox(anchor, 1.0) if start is None else start[0].x

@@ -54,7 +54,9 @@ TOGETHER = 4096  # columns whose inner products are summed at a time
 Done = Callable[[int, Array, bool], bool]
 
 
-def run(form: MedianForm, options: Options, reporter: Reporter, start: Any) -> Raw:
+def run(
+    form: MedianForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
     """Find the median, and report it with the certificate in mind."""
     limit = options.max_iter or MAX_ITER
 
@@ -77,12 +79,12 @@ def run(form: MedianForm, options: Options, reporter: Reporter, start: Any) -> R
     return Descent(form, x, curvature).run(options.tol, limit, done)
 
 
-def prepare(form: MedianForm) -> None:
+def warm_up(form: MedianForm) -> None:
     """Compile the kernels for points stored in this way."""
     few = median_form(form.points[:2].copy(), form.weights[:2].copy(), form.centre)
     proof(few, few.mean, view(few, few.mean))
     if 2 * len(form.points) <= form.points.shape[1]:  # their span is stored in the other way
-        prepare(median_form(np.eye(2), few.weights.copy(), np.zeros(2)))
+        warm_up(median_form(np.eye(2), few.weights.copy(), np.zeros(2)))
 
 
 def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature | None]:

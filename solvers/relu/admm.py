@@ -16,161 +16,73 @@ feasible and sparse at every step and its certificate is that of a feasible netw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
-from convexnn.contract.checks import positive
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.functions.losses import Squared
-from convexnn.median.consensus import ConsensusForm
-from convexnn.median.network_lasso import LassoForm
-from convexnn.relu.forms import GroupForm, MajorantForm, PooledForm
-from convexnn.robust.forms import RobustForm
-from convexnn.solvers import rounds
-from convexnn.solvers.median import admm as distributed_admm
-from convexnn.solvers.median import lasso_admm
-from convexnn.solvers.options import unpack
-from convexnn.solvers.relu import majorant_admm as majorant
-from convexnn.solvers.relu.block_prox import BlockProx, warm_up
-from convexnn.solvers.relu.interval_prox import refusal
-from convexnn.solvers.robust import admm as robust
-from convexnn.solvers.wasserstein import admm as joint
-from convexnn.wasserstein.forms import WassersteinForm
+from convexnn.relu.forms import GroupForm
+from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
+from convexnn.solvers.penalties import checked
+from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.block_prox import warm_up as warm_up
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
 GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
-COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
-Form: TypeAlias = (
-    GroupForm | MajorantForm | RobustForm | WassersteinForm | ConsensusForm | LassoForm
-)
+
+def memory(size: Size) -> dict[str, float]:
+    """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight."""
+    unknowns = size.d * size.patterns
+    few = 2 * unknowns <= size.n
+    side = unknowns if few else size.n
+    parts = {f"its {side:,} x {side:,} matrix and factors": 32.0 * side**2}
+    if few:
+        parts["the rows behind its matrix"] = 8.0 * min(size.n * unknowns, GRAM_ENTRIES)
+    return parts | {"its blocks": 80.0 * size.weights}
 
 
-class Admm:
-    """Structured ADMM; for a majorant and a Wasserstein ball, those of `majorant` and `joint`.
-
-    For agents on a graph it is that of `distributed_admm`, with options of its own: `penalty` of
-    the consensus in units of mean weight over spread, by default from the graph's spectrum;
-    `checkpoint`, a path where the state is kept and resumed from, `every` so many rounds. For a
-    network lasso that of `lasso_admm`, with `rho`, tuned on the way if left out.
+def run(
+    form: GroupForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Iterate until the reporter is satisfied.
 
     Options
     -------
     rho, sigma : float, optional
         Penalties of ``u = v`` and of ``F u + X s = z`` (unused for a squared loss). Tuned
-        while the run goes on if neither is given, else kept; for a majorant each by itself;
-        for a Wasserstein ball those of ``z = X b + c`` and of the norm's copy.
+        while the run goes on if neither is given, else kept.
     relax : float, default 1.6
-        Over-relaxation, in [1, 2); the majorant of a linear program has its own.
+        Over-relaxation, in [1, 2).
     """
-
-    name = "admm"
-    capabilities = Capabilities(
-        forms=(
-            *(GroupForm, PooledForm, MajorantForm, RobustForm),
-            *(WassersteinForm, ConsensusForm, LassoForm),
-        ),
-        warm_start=True,
-        best_tol=1e-10,
-    )
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None for every `GroupForm`; for others, what their loss or order lacks."""
-        if WassersteinForm in problem.forms():
-            return joint.refusal(problem.canonical(WassersteinForm))
-        if GroupForm in problem.forms() or MajorantForm not in problem.forms():
-            return None
-        return refusal(problem.canonical(MajorantForm).loss)
-
-    def prepare(self, form: Form) -> None:
-        """Compile the kernels."""
-        if isinstance(form, ConsensusForm | LassoForm):
-            rounds.warm_up()
-        elif isinstance(form, MajorantForm):
-            majorant.warm_up(form)
-        elif isinstance(form, RobustForm):
-            robust.warm_up(form)
-        elif isinstance(form, WassersteinForm):
-            joint.warm_up(form)
-        else:
-            warm_up(form)
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return ``32 m^2`` for the matrix, ``m = dP`` if ``2 dP <= n`` else n; 80 a weight.
-
-        For programs whose examples are split from the neurons, 200 bytes an output instead.
-        """
-        if not size.coupled:
-            return {
-                "its copies of the neurons' outputs": COPIES * size.n * (size.patterns + size.d)
-            }
-        unknowns = size.d * size.patterns
-        few = 2 * unknowns <= size.n
-        side = unknowns if few else size.n
-        parts = {f"its {side:,} x {side:,} matrix and factors": 32.0 * side**2}
-        if few:
-            parts["the rows behind its matrix"] = 8.0 * min(size.n * unknowns, GRAM_ENTRIES)
-        return parts | {"its blocks": 80.0 * size.weights}
-
-    def run(
-        self,
-        form: Form,
-        options: Options,
-        reporter: Reporter,
-        start: Any = None,
-    ) -> Raw:
-        """Iterate until the reporter is satisfied."""
-        if isinstance(form, ConsensusForm):
-            maker, own = distributed_admm.DecentralisedAdmm, distributed_admm.DEFAULTS
-            return rounds.serial("admm", maker, form, options, reporter, start, **own)
-        if isinstance(form, LassoForm):
-            edges, own = lasso_admm.LassoAdmm, lasso_admm.DEFAULTS
-            return rounds.serial("admm", edges, form, options, reporter, start, **own)
-        if isinstance(form, RobustForm):
-            own = unpack("admm", options.extra, relax=robust.RELAX)
-            return robust.run(form, own, options, reporter, start)
-        chosen = unpack("admm", options.extra, rho=None, sigma=None, relax=1.6)
-        for name in ("rho", "sigma"):
-            if chosen[name] is not None:
-                positive(name, chosen[name])
-        if not 1.0 <= chosen["relax"] < 2.0:
-            raise ValueError(f"relax must be in [1, 2), got {chosen['relax']!r}")
-        if isinstance(form, MajorantForm):
-            return majorant.run(form, chosen, options, reporter, start)
-        if isinstance(form, WassersteinForm):
-            return joint.run(form, chosen, options, reporter, start)
-        limit = options.max_iter or MAX_ITER
-        state = State.begin(form, chosen["rho"], chosen["sigma"], start)
-        linear = LinearSolve(form, state.rho / state.sigma)
-        tuner = Tuner(chosen["rho"] is None and chosen["sigma"] is None)
-        check = float(FIRST_CHECK)
-        for k in range(1, limit + 1):
-            move = step(form, state, linear, chosen["relax"])
-            if k >= check or k == limit:
-                check = max(check * GROWTH, k + 1.0)
-                if not np.isfinite(move.primal_u):
-                    return Raw("failed", "The iterates are no longer finite.")
-                if reporter.report(k, *state.points()):
-                    return Raw("stopped")
-            elif k % 8 == 0 and reporter.expired():
-                reporter.report(k, *state.points())
+    checked(own)
+    limit = options.max_iter or MAX_ITER
+    state = State.begin(form, own["rho"], own["sigma"], start)
+    linear = LinearSolve(form, state.rho / state.sigma)
+    tuner = Tuner(own["rho"] is None and own["sigma"] is None)
+    check = float(FIRST_CHECK)
+    for k in range(1, limit + 1):
+        move = step(form, state, linear, own["relax"])
+        if k >= check or k == limit:
+            check = max(check * GROWTH, k + 1.0)
+            if not np.isfinite(move.primal_u):
+                return Raw("failed", "The iterates are no longer finite.")
+            if reporter.report(k, *state.points()):
                 return Raw("stopped")
-            if tuner.update(k, state, move):
-                linear.refactor(state.rho / state.sigma)
-        return Raw("max_iter")
+        elif k % 8 == 0 and reporter.expired():
+            reporter.report(k, *state.points())
+            return Raw("stopped")
+        if tuner.update(k, state, move):
+            linear.refactor(state.rho / state.sigma)
+    return Raw("max_iter")
 
 
 @dataclass
@@ -196,7 +108,7 @@ class State:
         direct = isinstance(form.loss, Squared)
         curvature = form.loss.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
-        scale = _scale(form)
+        scale = form.column_square()
         rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
         v = np.zeros((form.blocks, d))
         state = cls(
@@ -280,32 +192,8 @@ class LinearSolve:
         self.copies = 1.0 if form.signs is None else 2.0
         self.half = form if form.signs is None else form._replace(signs=None)
         self.few = 2 * form.X.shape[1] * form.slopes.shape[1] <= len(form.y)
-        self.gram = self._small_gram() if self.few else self._large_gram()
+        self.gram = form.normal(GRAM_ENTRIES) if self.few else self.copies * form.gram()
         self.refactor(kappa)
-
-    def _large_gram(self) -> Array:
-        form = self.form
-        if isinstance(form, PooledForm):
-            return self.copies * (form.features @ form.features.T)
-        gram = form.slopes @ form.slopes.T
-        gram *= form.X @ form.X.T
-        gram *= self.copies
-        return gram
-
-    def _small_gram(self) -> Array:
-        """``A'A`` for the n x dP matrix A of products S_p * X, a block of rows at a time."""
-        form = self.form
-        if isinstance(form, PooledForm):
-            return form.features.T @ form.features
-        n, d = form.X.shape
-        P = form.slopes.shape[1]
-        gram = np.zeros((P * d, P * d))
-        rows = max(1, GRAM_ENTRIES // (P * d))
-        for i in range(0, n, rows):
-            part = form.slopes[i : i + rows, :, None] * form.X[i : i + rows, None, :]
-            flat = part.reshape(-1, P * d)
-            gram += flat.T @ flat
-        return gram
 
     def refactor(self, kappa: float) -> None:
         """Factor for another ratio of the penalties."""
@@ -375,15 +263,6 @@ class Tuner:
             state.sigma *= factor
             state.zeta /= factor
         return state.direct
-
-
-def _scale(form: GroupForm) -> float:
-    """Return the mean square of a column of the matrix of all blocks."""
-    if isinstance(form, PooledForm):
-        squares = np.sum(np.square(form.features)) / form.features.shape[1]
-    else:
-        squares = np.sum(np.square(form.X)) / form.X.shape[1] * np.mean(np.square(form.slopes))
-    return float(squares)
 
 
 def _size(a: Array) -> float:

@@ -17,30 +17,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.relu.bound import lower_bound, repaired, scaled_value
 from convexnn.relu.forms import (
     Dual,
     GroupForm,
     NetworkForm,
     Neurons,
-    PooledForm,
-    PooledNetworkForm,
     outputs_of,
 )
 from convexnn.relu.patterns import active_patterns
 from convexnn.relu.pricing import price
 from convexnn.relu.pricing_bound import Bracket, bracket
 from convexnn.relu.relaxation import improve
-from convexnn.solvers.options import unpack
-from convexnn.solvers.relu.admm import Admm
-from convexnn.solvers.relu.ipm import Ipm, points, together
-from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, Lbfgs, descend, search, slope_dual
+from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
+from convexnn.solvers.relu.ipm import points, together
+from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
-from convexnn.solvers.relu.semismooth import Semismooth
 
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
@@ -65,10 +60,41 @@ PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, GROWTH = 2_000, 4  # cones of that search at first, and how fast they grow
 HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
 MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
+DEFAULTS = {"starts": STARTS, "width": WIDTH, "pooled": POOLED, "probes": PROBES}
 
 
-class CellWalk:
-    """Local search for patterns, convex solves on them, pricing over all.
+def warm_up(form: NetworkForm) -> None:
+    """Compile the kernels of every part."""
+    lbfgs.warm_up(form)
+    single = form.over(np.ones((len(form.X), 1), np.bool_))
+    (ipm if by_newton(single) else admm).warm_up(single)
+    if outputs_of(form.y) > 1 and single.bag == 1:
+        semismooth.warm_up(single)
+    lower_bound(single, Dual(np.zeros_like(form.y)))
+    price(form, next(sides(form, form.y)), form.X[:1])
+    if provable(form):
+        mixed = np.array([1.0, -1.0])
+        bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return the search's and the convex solves', with the patterns of a few rounds."""
+    found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
+    work = size.outputs * newton_work(size.n, size.d, found.patterns)
+    inner = ipm.memory if work <= NEWTON_WORK and size.bag == 1 else admm.memory
+    parts = lbfgs.memory(size) | inner(found)
+    parts["the patterns it finds"] = 62.0 * size.n * size.bag * found.patterns
+    if size.bag > 1:
+        parts["their pooled features"] = 24.0 * size.n * size.d * found.patterns
+    elif size.outputs > 1 and size.smooth:  # it starts from the neurons of a network
+        parts = semismooth.memory(size._replace(patterns=WIDTH)) | parts
+    return parts
+
+
+def run(
+    form: NetworkForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Search, then rounds of solving and pricing, then the proof.
 
     ``max_iter`` counts the rounds of pricing.
 
@@ -83,60 +109,13 @@ class CellWalk:
     probes : int, default 300
         Random starts of each pricing.
     """
-
-    name = "cell-walk"
-    capabilities = Capabilities(
-        forms=(NetworkForm, PooledNetworkForm), warm_start=True, best_tol=1e-9
-    )
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `NetworkForm`."""
-        return None
-
-    def prepare(self, form: NetworkForm) -> None:
-        """Compile the kernels of every part."""
-        Lbfgs().prepare(form)
-        single = form.over(np.ones((len(form.X), 1), np.bool_))
-        (Ipm() if by_newton(single) else Admm()).prepare(single)
-        if outputs_of(form.y) > 1 and not isinstance(single, PooledForm):
-            Semismooth().prepare(single)
-        lower_bound(single, Dual(np.zeros_like(form.y)))
-        price(form, next(sides(form, form.y)), form.X[:1])
-        if provable(form):
-            mixed = np.array([1.0, -1.0])
-            bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return the search's and the convex solves', with the patterns of a few rounds."""
-        found = size._replace(patterns=size.outputs * (POOLED * WIDTH + 2 * ADDED))
-        work = size.outputs * newton_work(size.n, size.d, found.patterns)
-        inner = Ipm() if work <= NEWTON_WORK and size.bag == 1 else Admm()
-        parts = Lbfgs().memory(size) | inner.memory(found)
-        parts["the patterns it finds"] = 62.0 * size.n * size.bag * found.patterns
-        if size.bag > 1:
-            parts["their pooled features"] = 24.0 * size.n * size.d * found.patterns
-        elif size.outputs > 1 and size.smooth:  # it starts from the neurons of a network
-            parts = Semismooth().memory(size._replace(patterns=WIDTH)) | parts
-        return parts
-
-    def run(
-        self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
-    ) -> Raw:
-        """Search, then rounds of solving and pricing, then the proof."""
-        chosen = unpack(
-            "cell-walk", options.extra, starts=STARTS, width=WIDTH, pooled=POOLED, probes=PROBES
-        )
-        for name in ("pooled", "probes"):
-            positive_int(name, chosen[name])
-        walk = Walk(form, options, reporter, chosen["probes"])
-        try:
-            return Raw("finished", walk.run(chosen, None if start is None else start[0]))
-        except Ended:
-            return Raw("stopped")
+    for name in ("pooled", "probes"):
+        positive_int(name, own[name])
+    walk = Walk(form, options, reporter, own["probes"])
+    try:
+        return Raw("finished", walk.run(own, None if start is None else start[0]))
+    except Ended:
+        return Raw("stopped")
 
 
 class Ended(Exception):
@@ -305,18 +284,19 @@ class Walk:
                     raise Ended  # a point half-way is no use
             primal, dual = points(group, front)
             inner = Inner(group, self.reporter, tol)
-            Admm().run(group, Options(tol, MENDING_ITER, 0, {}), inner, (primal, dual))
+            asked = Options(tol, MENDING_ITER, 0, {})
+            admm.run(group, admm.DEFAULTS, asked, inner, (primal, dual))
             return self.found(matrix, min(primal, inner.last[0], key=form.objective), dual)
         small = work <= NEWTON_WORK  # there sharpness is cheap
         tol = tol if small else max(tol, 1e-4)
         inner = Inner(group, self.reporter, tol)
         known = gathered(form, begin, matrix)
-        pooled = isinstance(group, PooledForm)
-        if group.outputs > 1 and np.isfinite(form.loss.curvature) and not pooled:
-            Semismooth().run(group, Options(tol, NEWTON_ITER, 0, {}), inner, (known, None))
+        if group.outputs > 1 and np.isfinite(form.loss.curvature) and group.bag == 1:
+            asked = Options(tol, NEWTON_ITER, 0, {})
+            semismooth.run(group, semismooth.DEFAULTS, asked, inner, (known, None))
         else:
-            steps = MENDING_ITER if small else CONVEX_ITER
-            Admm().run(group, Options(tol, steps, 0, {}), inner, (known, None))
+            asked = Options(tol, MENDING_ITER if small else CONVEX_ITER, 0, {})
+            admm.run(group, admm.DEFAULTS, asked, inner, (known, None))
         primal, dual = inner.last
         return self.found(matrix, min(primal, known, key=form.objective), dual)
 
@@ -424,7 +404,7 @@ class Inner:
 
 def by_newton(group: GroupForm) -> bool:
     """Tell whether interior point takes a convex program."""
-    return group.separable and not isinstance(group, PooledForm)
+    return group.separable and group.bag == 1
 
 
 def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:

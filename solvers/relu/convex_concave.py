@@ -13,31 +13,53 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import flag, positive_int
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.relu.forms import NetworkForm, Neurons
 from convexnn.relu.patterns import active_patterns
-from convexnn.robust.forms import RobustNetworkForm
-from convexnn.solvers.options import unpack
+from convexnn.solvers.relu import lbfgs
 from convexnn.solvers.relu import majorant_admm as majorant
-from convexnn.solvers.relu.interval_prox import refusal
-from convexnn.solvers.relu.lbfgs import WIDTH, Lbfgs, search, slope_dual
+from convexnn.solvers.relu.interval_prox import unknown
+from convexnn.solvers.relu.lbfgs import WIDTH, search, slope_dual
 from convexnn.solvers.relu.pattern_pool import distinct, gathered
-from convexnn.solvers.robust import touching as robust_rounds
 
 REFRESHES = 20
 PATTERNS = 50
 STEPS = 300
 EVERY = 20  # steps of ADMM between looks at the network
 RELAX = 1.6
+DEFAULTS = {
+    "refreshes": REFRESHES,
+    "patterns": PATTERNS,
+    "steps": STEPS,
+    "local": True,
+    "width": WIDTH,
+}
 
 
-class ConvexConcave:
-    """Majorants at the network's own patterns, one after the other, each by ADMM.
+def refusal(form: NetworkForm) -> str | None:
+    """Return why the majorants' prox cannot take the loss, None if it can."""
+    return unknown(form.loss)
 
-    Every network reported is at least as good as the one before.
+
+def warm_up(form: NetworkForm) -> None:
+    """Compile the kernels."""
+    majorant.warm_up(form.majorant(np.ones((len(form.y), 1), np.bool_)))
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return ``8 w (5 n + 50 d)`` for the search and 80 for each entry of its products."""
+    return lbfgs.memory(size) | {"its products": 160.0 * size.n * max(PATTERNS, WIDTH)}
+
+
+def run(
+    form: NetworkForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Refresh until the objective stops falling.
+
+    Majorants come one after the other, each by ADMM; every network reported is at least as good
+    as the one before.
 
     Options
     -------
@@ -52,93 +74,39 @@ class ConvexConcave:
         Without a start, begin at one local search; if False, at zero with random patterns.
     width : int, default 50
         Hidden neurons of the local search.
-
-    For robust training `robust_rounds` says what happens; its options are `refreshes`, `steps`
-    (600), `width` (50), `searches`, local networks trained on attacked examples (6), and
-    `fresh`, random neurons of either sign that join each majorant (10).
     """
-
-    name = "convex-concave"
-    capabilities = Capabilities(
-        forms=(NetworkForm, RobustNetworkForm), warm_start=True, best_tol=np.inf
-    )
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return what the loss lacks."""
-        if NetworkForm not in problem.forms():
-            return None
-        return refusal(problem.canonical(NetworkForm).loss)
-
-    def prepare(self, form: NetworkForm | RobustNetworkForm) -> None:
-        """Compile the kernels."""
-        if isinstance(form, RobustNetworkForm):
-            robust_rounds.warm_up(form)
-            return
-        majorant.warm_up(form.majorant(np.ones((len(form.y), 1), np.bool_)))
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return ``8 w (5 n + 50 d)`` for the search and 80 for each entry of its products."""
-        majorants = {"its products": 160.0 * size.n * max(PATTERNS, WIDTH)}
-        return Lbfgs().memory(size) | majorants
-
-    def run(
-        self,
-        form: NetworkForm | RobustNetworkForm,
-        options: Options,
-        reporter: Reporter,
-        start: Any = None,
-    ) -> Raw:
-        """Refresh until the objective stops falling."""
-        if isinstance(form, RobustNetworkForm):
-            own = unpack("convex-concave", options.extra, **robust_rounds.DEFAULTS)
-            for name in own:
-                positive_int(name, own[name])
-            return robust_rounds.run(form, own, options, reporter, start)
-        chosen = unpack(
-            "convex-concave",
-            options.extra,
-            refreshes=REFRESHES,
-            patterns=PATTERNS,
-            steps=STEPS,
-            local=True,
-            width=WIDTH,
-        )
-        for name in ("refreshes", "patterns", "steps", "width"):
-            positive_int(name, chosen[name])
-        flag("local", chosen["local"])
-        rng = np.random.default_rng(options.seed)
-        network = first_network(form, options, reporter, chosen, start)
-        value = form.objective(network)
-        if reporter.report(1, network, slope_dual(form, network)):
+    for name in ("refreshes", "patterns", "steps", "width"):
+        positive_int(name, own[name])
+    flag("local", own["local"])
+    rng = np.random.default_rng(options.seed)
+    network = first_network(form, options, reporter, own, start)
+    value = form.objective(network)
+    if reporter.report(1, network, slope_dual(form, network)):
+        return Raw("stopped")
+    descent = Descent(form, own["steps"], reporter)
+    for k in range(1, (options.max_iter or own["refreshes"]) + 1):
+        before = value
+        matrix = columns(form, network, own["patterns"], rng)
+        network, value = descent(network, value, matrix)
+        if reporter.report(k + 1, network, slope_dual(form, network)):
             return Raw("stopped")
-        descent = Descent(form, chosen["steps"], reporter)
-        for k in range(1, (options.max_iter or chosen["refreshes"]) + 1):
-            before = value
-            matrix = columns(form, network, chosen["patterns"], rng)
-            network, value = descent(network, value, matrix)
-            if reporter.report(k + 1, network, slope_dual(form, network)):
-                return Raw("stopped")
-            if before - value <= options.tol * max(1.0, abs(value)):
-                return Raw("finished", "One more majorant does not lower the objective.")
-        return Raw("max_iter")
+        if before - value <= options.tol * max(1.0, abs(value)):
+            return Raw("finished", "One more majorant does not lower the objective.")
+    return Raw("max_iter")
 
 
 def first_network(
-    form: NetworkForm, options: Options, reporter: Reporter, chosen: dict[str, Any], start: Any
+    form: NetworkForm, options: Options, reporter: Reporter, own: dict[str, Any], start: Any
 ) -> Neurons:
     """Return the network to begin at."""
     d = form.X.shape[1]
     if start is not None:
         given: Neurons = start[0]
         return given
-    if not chosen["local"]:
+    if not own["local"]:
         return Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
     plain = Options(options.tol, None, options.seed, {})
-    return next(search(form, 1, chosen["width"], plain, reporter))
+    return next(search(form, 1, own["width"], plain, reporter))
 
 
 def columns(form: NetworkForm, network: Neurons, count: int, rng: np.random.Generator) -> BoolArray:

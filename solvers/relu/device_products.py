@@ -15,7 +15,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import BackendError
 from convexnn.contract.optional import need
-from convexnn.relu.forms import GroupForm, PooledForm
+from convexnn.relu.forms import GroupForm
 from convexnn.solvers.relu.block_prox import BlockProx
 
 PRECISIONS = ("float64", "float32")
@@ -234,7 +234,7 @@ def workplace(
         return lambda precision: Host(form, prox, precision == "float32")
     if form.signs is not None:
         raise ValueError("array='torch' takes programs without cones, such as GatedReluTraining")
-    if isinstance(form, PooledForm):
+    if form.bag > 1:
         raise ValueError("array='torch' takes no convolutions")
     library = torch_library("cuda" if device is None else device)
     return lambda precision: Device(form, prox, library, precision == "float32")

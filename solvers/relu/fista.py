@@ -19,16 +19,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.relu.cones import Facets
-from convexnn.relu.forms import Dual, GroupForm, PooledForm
+from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.exchange import Serial, Transport
-from convexnn.solvers.options import unpack
-from convexnn.solvers.relu.block_prox import BlockProx, warm_up
+from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.block_prox import warm_up as warm_up
 from convexnn.solvers.relu.device_products import Products, workplace
 
 MAX_ITER = 50_000
@@ -38,6 +37,7 @@ WIDTH = 1.0  # of the envelope of a loss with kinks
 RECENTRE = 150  # steps between moves of the envelope's centre
 SINGLE = float(np.finfo(np.float32).eps)
 HIDDEN = 8.0  # steps below so many times the rounding errors of the predictions are lost in them
+DEFAULTS = {"dtype": "float64", "array": "numpy", "device": None}
 ALONE = Serial(np.empty((0, 2), dtype=np.int64), 1)  # the transport of one process
 
 
@@ -55,39 +55,29 @@ class Smooth(Protocol):
         """Return the derivative at each example."""
 
 
-class Fista:
-    """Accelerated proximal gradient with restart.
+def memory(size: Size) -> dict[str, float]:
+    """Return 80 bytes a weight: ten arrays of blocks."""
+    return {"its blocks": 80.0 * size.weights}
 
-    Options: ``dtype`` ("float64", or "float32": products in single precision as long as they
-    help; certificates are in double always), ``array`` ("numpy" or "torch"), ``device`` (of
-    torch: "cpu", "cuda", "cuda:1"; None is "cuda"). torch takes programs without cones.
+
+def run(
+    form: GroupForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Iterate until the reporter is satisfied.
+
+    Options
+    -------
+    dtype : {"float64", "float32"}
+        In "float32", products are in single precision as long as that helps; certificates are
+        in double always.
+    array : {"numpy", "torch"}
+        torch takes programs without cones.
+    device : str, optional
+        Of torch: "cpu", "cuda" (the default), "cuda:1", ...
     """
-
-    name = "fista"
-    capabilities = Capabilities(forms=(GroupForm, PooledForm), warm_start=True, best_tol=1e-9)
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every form it names."""
-        return None
-
-    def prepare(self, form: GroupForm) -> None:
-        """Compile the kernels."""
-        warm_up(form)
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return 80 bytes a weight: ten arrays of blocks."""
-        return {"its blocks": 80.0 * size.weights}
-
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
-        """Iterate until the reporter is satisfied."""
-        asked = unpack("fista", options.extra, dtype="float64", array="numpy", device=None)
-        prox = BlockProx(form)
-        place = workplace(form, prox, **asked)
-        return iterate(form, place, prox, asked["dtype"], options, reporter, start, ALONE)
+    prox = BlockProx(form)
+    place = workplace(form, prox, **own)
+    return iterate(form, place, prox, own["dtype"], options, reporter, start, ALONE)
 
 
 class Warm(Protocol):

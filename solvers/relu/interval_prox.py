@@ -17,7 +17,7 @@ from convexnn.relu.forms import MajorantForm
 TAKEN = (Squared, Huber, Hinge, Logistic)
 
 
-def refusal(loss: Loss) -> str | None:
+def unknown(loss: Loss) -> str | None:
     """Return why the prox cannot take a loss, None if it can."""
     if isinstance(loss, TAKEN):
         return None

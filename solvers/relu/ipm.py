@@ -26,16 +26,12 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, Neurons
-from convexnn.robust.forms import RobustForm
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
-from convexnn.solvers.options import unpack
-from convexnn.solvers.relu.block_prox import warm_up
-from convexnn.solvers.robust import ipm as robust_ipm
+from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 
 MAX_ITER = 200
@@ -49,76 +45,52 @@ APART = 1e8  # weight, relative to the rest of its block, from which a facet is 
 FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may be kept
 
 
-class Ipm:
-    """Structured primal-dual interior point: few dear steps, whatever the position of the data.
+def refusal(form: GroupForm) -> str | None:
+    """Return None for every form that is a program for each output by itself."""
+    return None if form.separable else "its loss or its norm couples the outputs"
 
-    Robust programs have steps of their own, in `convexnn.solvers.robust.ipm`.
-    """
 
-    name = "ipm"
-    capabilities = Capabilities(forms=(GroupForm, RobustForm), best_tol=1e-8)
+def warm_up(form: GroupForm) -> None:
+    """Compile the kernels."""
+    warm_up_prox(form)
+    one = np.ones((1, 1, 1))
+    factor_blocks(one.copy())
+    add_rows(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
+    solve_blocks(one, np.ones((1, 1)))
+    invert_blocks(one)
 
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
 
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None for every form that is a program for each output by itself."""
-        if RobustForm in problem.forms():
-            return None
-        form: GroupForm = problem.canonical(GroupForm)
-        return None if form.separable else "its loss or its norm couples the outputs"
+def memory(size: Size) -> dict[str, float]:
+    """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
+    n, unknowns = size.n, size.d * size.patterns
+    side = unknowns if 2 * unknowns <= n else n
+    parts = {
+        f"its {side:,} x {side:,} matrix": 16.0 * side**2,
+        "the rows behind its matrix": 16.0 * n * unknowns,
+        "its blocks": 48.0 * size.weights / size.outputs * size.d,
+    }
+    if size.cones:
+        parts["its facets"] = 320.0 * n * size.patterns
+        parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
+    return {use: size.outputs * count for use, count in parts.items()}
 
-    def prepare(self, form: GroupForm | RobustForm) -> None:
-        """Compile the kernels; robust programs have none."""
-        if isinstance(form, RobustForm):
-            return
-        warm_up(form)
-        one = np.ones((1, 1, 1))
-        factor_blocks(one.copy())
-        add_rows(one.copy(), np.ones((1, 1)), one, np.ones((1, 1)), np.ones((1, 1), np.bool_))
-        solve_blocks(one, np.ones((1, 1)))
-        invert_blocks(one)
 
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
-        if not size.coupled:
-            return robust_ipm.memory(size)
-        n, unknowns = size.n, size.d * size.patterns
-        side = unknowns if 2 * unknowns <= n else n
-        parts = {
-            f"its {side:,} x {side:,} matrix": 16.0 * side**2,
-            "the rows behind its matrix": 16.0 * n * unknowns,
-            "its blocks": 48.0 * size.weights / size.outputs * size.d,
-        }
-        if size.cones:
-            parts["its facets"] = 320.0 * n * size.patterns
-            parts["its products"] = 8.0 * min(n * size.d * (size.d + 1) / 2, FEATURES)
-        return {use: size.outputs * count for use, count in parts.items()}
-
-    def run(
-        self,
-        form: GroupForm | RobustForm,
-        options: Options,
-        reporter: Reporter,
-        start: Any = None,
-    ) -> Raw:
-        """Step until the reporter is satisfied or no step helps."""
-        unpack("ipm", options.extra)
-        if isinstance(form, RobustForm):
-            return robust_ipm.run(form, options, reporter)
-        shown, limit = np.inf, options.max_iter or MAX_ITER
-        for k, front in enumerate(together(form), start=1):
-            gap = max(newton.gap(state) for newton, state in front)
-            due = gap <= REPORTED * shown or gap <= options.tol or k == limit
-            if due or reporter.expired():
-                shown = gap
-                if reporter.report(k, *points(form, front)) or reporter.expired():
-                    return Raw("stopped")
-            if k == limit:
-                return Raw("max_iter")
-        reporter.report(k, *points(form, front))
-        return Raw("finished", "No further step is possible at this accuracy.")
+def run(
+    form: GroupForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Step until the reporter is satisfied or no step helps."""
+    shown, limit = np.inf, options.max_iter or MAX_ITER
+    for k, front in enumerate(together(form), start=1):
+        gap = max(newton.gap(state) for newton, state in front)
+        due = gap <= REPORTED * shown or gap <= options.tol or k == limit
+        if due or reporter.expired():
+            shown = gap
+            if reporter.report(k, *points(form, front)) or reporter.expired():
+                return Raw("stopped")
+        if k == limit:
+            return Raw("max_iter")
+    reporter.report(k, *points(form, front))
+    return Raw("finished", "No further step is possible at this accuracy.")
 
 
 def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:

@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
-from convexnn.relu.forms import Dual, NetworkForm, Neurons, PooledNetworkForm, outputs_of
+from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
 from convexnn.solvers.envelope import Envelope
-from convexnn.solvers.options import unpack
 from convexnn.solvers.relu.pattern_pool import owners, regrouped
 
 STARTS = 6
@@ -32,10 +30,24 @@ WIDTH = 50
 MAX_ITER = 1_000
 WARM, RATE = 500, 0.1  # steps of Adam before every other descent of a mixed search, and their size
 ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
+DEFAULTS = {"starts": STARTS, "width": WIDTH}
 
 
-class Lbfgs:
-    """Multi-start L-BFGS.
+def warm_up(form: NetworkForm) -> None:
+    """Import SciPy's optimiser."""
+    import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history."""
+    neurons = size.outputs * WIDTH
+    return {"its hidden layers": 8.0 * neurons * (5 * size.n * size.bag + 50 * size.d)}
+
+
+def run(
+    form: NetworkForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Search from every start and report each network found.
 
     Options
     -------
@@ -44,40 +56,12 @@ class Lbfgs:
     width : int, default 50
         Hidden neurons of each, for every output.
     """
-
-    name = "lbfgs"
-    capabilities = Capabilities(
-        forms=(NetworkForm, PooledNetworkForm), warm_start=True, best_tol=np.inf
-    )
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every `NetworkForm`."""
-        return None
-
-    def prepare(self, form: NetworkForm) -> None:
-        """Import SciPy's optimiser."""
-        import scipy.optimize  # noqa: F401  # imported here so that no run pays for it
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history."""
-        neurons = size.outputs * WIDTH
-        return {"its hidden layers": 8.0 * neurons * (5 * size.n * size.bag + 50 * size.d)}
-
-    def run(
-        self, form: NetworkForm, options: Options, reporter: Reporter, start: Any = None
-    ) -> Raw:
-        """Search from every start and report each network found."""
-        chosen = unpack("lbfgs", options.extra, starts=STARTS, width=WIDTH)
-        first = None if start is None else start[0]
-        networks = search(form, chosen["starts"], chosen["width"], options, reporter, first)
-        for k, neurons in enumerate(networks, start=1):
-            if reporter.report(k, neurons, slope_dual(form, neurons)):
-                return Raw("stopped")
-        return Raw("finished", "Local search does not close the gap by itself.")
+    first = None if start is None else start[0]
+    networks = search(form, own["starts"], own["width"], options, reporter, first)
+    for k, neurons in enumerate(networks, start=1):
+        if reporter.report(k, neurons, slope_dual(form, neurons)):
+            return Raw("stopped")
+    return Raw("finished", "Local search does not close the gap by itself.")
 
 
 def slope_dual(form: NetworkForm, neurons: Neurons) -> Dual:

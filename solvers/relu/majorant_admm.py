@@ -26,13 +26,22 @@ from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.memory import Size
 from convexnn.relu.forms import Dual, MajorantForm, Neurons
-from convexnn.solvers.relu.interval_prox import prox
+from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
+from convexnn.solvers.penalties import checked
+from convexnn.solvers.relu.interval_prox import prox, unknown
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
 REFLECT = 1.9  # over-relaxation of anchored steps
+
+
+def refusal(form: MajorantForm) -> str | None:
+    """Return why the prox cannot take the loss, None if it can."""
+    return unknown(form.loss)
 
 
 def warm_up(form: MajorantForm) -> None:
@@ -40,34 +49,31 @@ def warm_up(form: MajorantForm) -> None:
     step(form, State.begin(form, None, None, None), 1.0)
 
 
+def memory(size: Size) -> dict[str, float]:
+    """Return 200 bytes for each pattern and column at each example."""
+    return {"its copies of the neurons' outputs": COPIES * size.n * (size.patterns + size.d)}
+
+
 def run(
-    form: MajorantForm,
-    chosen: dict[str, Any],
-    options: Options,
-    reporter: Reporter,
-    start: Any = None,
+    form: MajorantForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
     """Iterate until the reporter is satisfied.
 
-    Parameters
-    ----------
-    form : MajorantForm
-    chosen : dict
-        ``rho``, ``sigma`` and ``relax``.
-    options : Options
-    reporter : Reporter
-    start : tuple of (Neurons, Dual or None), optional
-
-    Returns
+    Options
     -------
-    Raw
+    rho, sigma : float, optional
+        Penalties of the copies of the neurons and of the examples' parts, each tuned while the
+        run goes on if it is not given.
+    relax : float, default 1.6
+        Over-relaxation, in [1, 2); a linear program has its own.
     """
+    checked(own)
     limit = options.max_iter or MAX_ITER
-    state = State.begin(form, chosen["rho"], chosen["sigma"], start)
-    tuner = Tuner(chosen["rho"] is None, chosen["sigma"] is None)
+    state = State.begin(form, own["rho"], own["sigma"], start)
+    tuner = Tuner(own["rho"] is None, own["sigma"] is None)
     check = float(FIRST_CHECK)
     for k in range(1, limit + 1):
-        move = step(form, state, chosen["relax"])
+        move = step(form, state, own["relax"])
         if k >= check or k == limit:
             check = max(check * GROWTH, k + 1.0)
             if not np.isfinite(move.primal_u):

@@ -39,14 +39,13 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Problem
 from convexnn.functions.losses import Softmax
 from convexnn.relu.forms import GroupForm, Neurons
-from convexnn.solvers.options import unpack
-from convexnn.solvers.relu.block_prox import BlockProx, warm_up
+from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,70 +69,64 @@ CROWDED = 0.7  # weights in use, as a share of the examples, from which these ar
 DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
 DEPENDENT_COLUMNS = 1e-13  # a direction of the data this short, relative to the longest, is none
 FLAT = 1e-300  # smallest second derivative that is told from 0
+DEFAULTS = {"sigma": None}
 
 
-class Semismooth:
-    """Semismooth Newton, for losses without kinks.
+def refusal(form: GroupForm) -> str | None:
+    """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
+    if not np.isfinite(form.loss.curvature):
+        return f"the {form.loss.name} loss has kinks"
+    if not form.norm.separable:
+        return f"the {form.norm.name} norm couples the outputs"
+    if not (form.loss.separable or isinstance(form.loss, Softmax)):
+        return f"the {form.loss.name} loss couples the outputs"
+    return None
+
+
+def warm_up(form: GroupForm) -> None:
+    """Compile the kernels."""
+    warm_up_prox(form)
+    d = form.X.shape[1]
+    _conic(form.X, np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))  # writable
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return ``24 m^2`` for the matrix, m the fewer of examples and weights, and its rows."""
+    unknowns = size.weights
+    side = min(size.n, unknowns)
+    return {
+        f"its {side:,} x {side:,} matrix and factor": 24.0 * side**2,
+        "the rows behind its matrix": 24.0 * size.n * unknowns,
+        "its blocks": 80.0 * size.weights,
+    }
+
+
+def run(
+    form: GroupForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Step until the reporter is satisfied or no step helps.
 
     Options
     -------
     sigma : float, optional
         First weight of the proximal point method; from the data if left out.
     """
-
-    name = "semismooth"
-    capabilities = Capabilities(forms=(GroupForm,), warm_start=True, best_tol=1e-9)
-
-    def available(self) -> str | None:
-        """Return None: it is always there."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
-        form = problem.canonical(GroupForm)
-        if not np.isfinite(form.loss.curvature):
-            return f"the {form.loss.name} loss has kinks"
-        if not form.norm.separable:
-            return f"the {form.norm.name} norm couples the outputs"
-        if not (form.loss.separable or isinstance(form.loss, Softmax)):
-            return f"the {form.loss.name} loss couples the outputs"
-        return None
-
-    def prepare(self, form: GroupForm) -> None:
-        """Compile the kernels."""
-        warm_up(form)
-        d = form.X.shape[1]
-        _conic(form.X, np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))  # writable
-
-    def memory(self, size: Size) -> dict[str, float]:
-        """Return ``24 m^2`` for the matrix, m the fewer of examples and weights, and its rows."""
-        unknowns = size.weights
-        side = min(size.n, unknowns)
-        return {
-            f"its {side:,} x {side:,} matrix and factor": 24.0 * side**2,
-            "the rows behind its matrix": 24.0 * size.n * unknowns,
-            "its blocks": 80.0 * size.weights,
-        }
-
-    def run(self, form: GroupForm, options: Options, reporter: Reporter, start: Any = None) -> Raw:
-        """Step until the reporter is satisfied or no step helps."""
-        chosen = unpack("semismooth", options.extra, sigma=None)
-        if chosen["sigma"] is not None:
-            positive("sigma", chosen["sigma"])
-        newton = Newton(form, chosen["sigma"], start)
-        limit, shown = options.max_iter or MAX_ITER, np.inf
-        for k in range(1, limit + 1):
-            moved = newton.step()
-            gap = newton.gap()
-            late = reporter.expired()
-            if gap <= max(REPORTED * shown, options.tol) or not moved or late or k == limit:
-                shown = gap
-                if reporter.report(k, *newton.points()) or late:
-                    return Raw("stopped")
-            if not moved and not newton.retreat():
-                return Raw("finished", "No further step is possible at this accuracy.")
-            newton.advance()
-        return Raw("max_iter")
+    if own["sigma"] is not None:
+        positive("sigma", own["sigma"])
+    newton = Newton(form, own["sigma"], start)
+    limit, shown = options.max_iter or MAX_ITER, np.inf
+    for k in range(1, limit + 1):
+        moved = newton.step()
+        gap = newton.gap()
+        late = reporter.expired()
+        if gap <= max(REPORTED * shown, options.tol) or not moved or late or k == limit:
+            shown = gap
+            if reporter.report(k, *newton.points()) or late:
+                return Raw("stopped")
+        if not moved and not newton.retreat():
+            return Raw("finished", "No further step is possible at this accuracy.")
+        newton.advance()
+    return Raw("max_iter")
 
 
 @dataclass(frozen=True)

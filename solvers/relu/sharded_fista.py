@@ -24,14 +24,17 @@ from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.exchange import Serial, Transport, cut
-from convexnn.solvers.relu.block_prox import BlockProx, warm_up
+from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.relu.fista import Saved, iterate
-from convexnn.solvers.rounds import Spread
+from convexnn.solvers.rounds import OWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARDS = 16  # or as many as there are examples, if fewer
+NO_EDGES = np.empty((0, 2), dtype=np.int64)
+DEFAULTS = {**OWN, "shards": None}
 
 
 class Sharded:
@@ -203,47 +206,56 @@ def along_tree(low: int, high: int, known: Callable[[int, int], Array | None]) -
     return along_tree(low, middle, known) + along_tree(middle, high, known)
 
 
-def shards_of(form: GroupForm, chosen: dict[str, Any]) -> tuple[NDArray[np.int64], int, str]:
+def crowd(form: GroupForm, own: dict[str, Any]) -> tuple[NDArray[np.int64], int, str]:
     """Return no edges, the number of shards, and their name."""
     n = len(form.X)
-    if chosen["shards"] is None:
+    if own["shards"] is None:
         return NO_EDGES, min(SHARDS, n), "shards"
-    shards = positive_int("shards", chosen["shards"])
+    shards = positive_int("shards", own["shards"])
     if shards > n:
         raise ValueError(f"shards must be at most the number of examples {n}, got {shards}")
     return NO_EDGES, shards, "shards"
 
 
-def run(
+def share(
     talk: Transport,
     form: GroupForm,
-    chosen: dict[str, Any],
+    own: dict[str, Any],
     options: Options,
     reporter: Reporter,
     start: Any,
 ) -> Raw:
     """Iterate until the first process's reporter is satisfied, from a checkpoint if there is one.
 
+    Options
+    -------
+    checkpoint : path, optional
+        Where the state is kept and resumed from.
+    every : int, default 100
+        Steps between checkpoints.
+    shards : int, optional
+        Parts that the examples are cut into: 16, or as many as there are examples, if left out.
+
     Raises
     ------
     ValueError
         If an option is wrong, or the checkpoint of another run.
     """
-    every = positive_int("every", chosen["every"])
-    shards = shards_of(form, chosen)[1]
+    every = positive_int("every", own["every"])
+    shards = crowd(form, own)[1]
     products = Sharded(form, talk, shards)
     saved = None
-    if chosen["checkpoint"] is not None:
-        told = {**chosen, "shards": shards}
+    if own["checkpoint"] is not None:
+        told = {**own, "shards": shards}
         saved = Saved(Checkpoint(Path(told["checkpoint"]), "mpi:fista", form, told), every)
     return iterate(
         form, lambda _: products, products, "float64", options, reporter, start, talk, saved
     )
 
 
-def prepare(form: GroupForm) -> None:
+def warm_up(form: GroupForm) -> None:
     """Compile the kernels, for a form as it is here and as it comes from the launcher."""
-    warm_up(form)
+    warm_up_prox(form)
     products = Sharded(form, Serial(NO_EDGES, 1), 1)
     products.predict(products.correlate(np.zeros_like(form.y)))
 
@@ -253,7 +265,3 @@ def _read_only(array: Array) -> Array:
     view = array.view()
     view.setflags(write=False)
     return view
-
-
-NO_EDGES = np.empty((0, 2), dtype=np.int64)
-SHARDED_FISTA = Spread({"shards": None}, shards_of, run, prepare)

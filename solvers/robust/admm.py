@@ -23,15 +23,19 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
+from convexnn.solvers.penalties import checked
 from convexnn.solvers.robust.admm_prox import prox_examples, prox_neurons
 
 MAX_ITER = 20_000
 FIRST_CHECK = 10
 GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
+COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
 RELAX = 1.8
 BALANCE = 3.0  # primal residual over dual one, both relative: the bound needs the dual
+DEFAULTS = {"relax": RELAX}
 
 
 @dataclass
@@ -158,33 +162,27 @@ def warm_up(form: RobustForm) -> None:
     step(State.begin(form, None), RELAX)
 
 
+def memory(size: Size) -> dict[str, float]:
+    """Return 200 bytes for each pattern and column at each example."""
+    return {"its copies of the neurons' outputs": COPIES * size.n * (size.patterns + size.d)}
+
+
 def run(
-    form: RobustForm,
-    chosen: dict[str, Any],
-    options: Options,
-    reporter: Reporter,
-    start: Any = None,
+    form: RobustForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
     """Iterate until the reporter is satisfied.
 
-    Parameters
-    ----------
-    form : RobustForm
-    chosen : dict
-        ``relax``.
-    options : Options
-    reporter : Reporter
-    start : tuple of (Neurons, RobustDual or None), optional
-
-    Returns
+    Options
     -------
-    Raw
+    relax : float, default 1.8
+        Over-relaxation, in [1, 2).
     """
+    checked(own)
     limit = options.max_iter or MAX_ITER
     state, tuner = State.begin(form, start), Tuner()
     check = float(FIRST_CHECK)
     for k in range(1, limit + 1):
-        moves = step(state, chosen["relax"])
+        moves = step(state, own["relax"])
         if k >= check or k == limit:
             check = max(check * GROWTH, k + 1.0)
             if not np.isfinite(state.point.u).all():

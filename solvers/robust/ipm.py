@@ -19,7 +19,7 @@ left are the neurons and their reach, a dense positive definite matrix of side m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,9 @@ def memory(size: Size) -> dict[str, float]:
     }
 
 
-def run(form: RobustForm, options: Options, reporter: Reporter) -> Raw:
+def run(
+    form: RobustForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
     """Step until the reporter is satisfied or no step helps."""
     core = Interior(form)
     shown, limit = np.inf, options.max_iter or MAX_ITER

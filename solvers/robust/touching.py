@@ -14,9 +14,12 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.checks import positive_int
+from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustNetworkForm
-from convexnn.solvers.relu.lbfgs import random_network
+from convexnn.solvers.relu import lbfgs
+from convexnn.solvers.relu.lbfgs import WIDTH, random_network
 from convexnn.solvers.relu.pattern_pool import alive
 from convexnn.solvers.robust import admm as robust
 from convexnn.solvers.robust.local_search import adversarial, attacked_dual
@@ -28,7 +31,7 @@ SMALL = 0.01  # of the largest neuron's length: those that may be left out
 FEW, WARM_WIDTH = 8, 6  # examples and neurons that kernels are compiled on
 POOLED = 3  # local networks whose slopes join the first round
 PATIENCE = 2  # rounds that have not
-DEFAULTS = {"refreshes": 20, "steps": 600, "width": 50, "searches": 6, "fresh": 10}
+DEFAULTS = {"refreshes": 20, "steps": 600, "width": WIDTH, "searches": 6, "fresh": 10}
 
 
 class Rounds:
@@ -146,24 +149,41 @@ def warm_up(form: RobustNetworkForm) -> None:
     attacked_dual(few, network)
 
 
+def memory(size: Size) -> dict[str, float]:
+    """Return ``8 w (5 n + 50 d)`` for the search and 160 for each entry of its products."""
+    return lbfgs.memory(size) | {"its products": 160.0 * size.n * WIDTH}
+
+
 def run(
-    form: RobustNetworkForm,
-    chosen: dict[str, Any],
-    options: Options,
-    reporter: Reporter,
-    start: Any = None,
+    form: RobustNetworkForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
-    """Train locally, then take majorants until they no longer lower the objective."""
-    rounds = Rounds(form, options, reporter, chosen)
+    """Train locally, then take majorants until they no longer lower the objective.
+
+    Options
+    -------
+    refreshes : int, default 20
+        Majorants at most; `max_iter` takes its place if given.
+    steps : int, default 600
+        ADMM steps on each.
+    width : int, default 50
+        Hidden neurons of the local searches.
+    searches : int, default 6
+        Local networks trained on attacked examples.
+    fresh : int, default 10
+        Random neurons of either sign that join each majorant.
+    """
+    for name in own:
+        positive_int(name, own[name])
+    rounds = Rounds(form, options, reporter, own)
     if start is not None:
         rounds.show(start[0])
     elif rounds.locally():
         return Raw("stopped")
     since = 0
-    for _ in range(options.max_iter or chosen["refreshes"]):
+    for _ in range(options.max_iter or own["refreshes"]):
         before = rounds.value
         others = rounds.runners_up()
-        steps = chosen["steps"] * 2**since  # a round in vain may have ended early
+        steps = own["steps"] * 2**since  # a round in vain may have ended early
         network = rounds.majorant(rounds.best, [*others, rounds.nearby(), rounds.fresh()], steps)
         if rounds.show(network):
             return Raw("stopped")

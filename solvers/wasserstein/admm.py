@@ -20,6 +20,8 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.functions.losses import Logistic
 from convexnn.functions.norms import Norm
+from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
+from convexnn.solvers.penalties import checked
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm
 
 MAX_ITER = 50_000
@@ -170,19 +172,29 @@ def _pair_prox(
 
 
 def run(
-    form: WassersteinForm, chosen: dict[str, Any], options: Options, reporter: Reporter, start: Any
+    form: WassersteinForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
-    """Iterate until the reporter is satisfied."""
+    """Iterate until the reporter is satisfied.
+
+    Options
+    -------
+    rho, sigma : float, optional
+        Penalties of ``z = X b + c`` and of the norm's copy, tuned while the run goes on if
+        neither is given.
+    relax : float, default 1.6
+        Over-relaxation, in [1, 2).
+    """
+    checked(own)
     n, d = form.X.shape
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
-    k, relax = X.shape[1], chosen["relax"]
+    k, relax = X.shape[1], own["relax"]
     gram = X.T @ X
     flips, ball = form.flips, form.radius > 0.0
     price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
     # the fit is penalised by rho, the norm's copy by sigma, as both weigh about the same
-    rho = chosen["rho"] or 1.0 / n
-    sigma = chosen["sigma"] or NORM * rho * float(np.trace(gram)) / k
-    tune = chosen["rho"] is None and chosen["sigma"] is None
+    rho = own["rho"] or 1.0 / n
+    sigma = own["sigma"] or NORM * rho * float(np.trace(gram)) / k
+    tune = own["rho"] is None and own["sigma"] is None
     tau2 = COPY * float(np.trace(gram)) / (n * k)  # weight of a copy of lam against one of z
     w, lam = np.zeros(k), 1.0
     if start is not None:
@@ -239,8 +251,8 @@ def run(
             point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
             total = zeta / step
             other = np.maximum(-slope_lam / form.flip, 0.0) if flips else np.zeros(n)
-            own = total - form.y * other if flips else total
-            if reporter.report(t, point, Slopes(own, other)):
+            pull = total - form.y * other if flips else total
+            if reporter.report(t, point, Slopes(pull, other)):
                 return Raw("stopped")
         if tune and t >= tuned:
             primal = np.sqrt(rho * np.sum((fit - z) ** 2) + sigma * np.sum((w[:d] - b) ** 2) * ball)

@@ -12,9 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
-from convexnn.contract.problem import Problem
-from convexnn.solvers.options import unpack
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.wasserstein.weight_balls import (
     Adversary,
     ChiSquared,
@@ -33,33 +31,11 @@ STEPS = 400  # of the search for a temperature: far more than bisection needs
 TIGHT = 1e-14  # relative error of the temperature at which it stops
 
 
-class Exact:
-    """The worst weights of every ball in `convexnn.wasserstein.weight_balls`, to rounding."""
-
-    name = "exact"
-    capabilities = Capabilities(
-        forms=(Entropy, EntropyPenalty, ChiSquared, Tail, Variation),
-        callback=False,
-        best_tol=1e-14,
-    )
-
-    def available(self) -> str | None:
-        """Return None: it needs nothing that may be missing."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every ball of these."""
-        return None
-
-    def prepare(self, form: Any) -> None:
-        """Do nothing: there is nothing to compile."""
-
-    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
-        """Solve, and report once."""
-        unpack(self.name, options.extra)
-        multiplier, weights = METHODS[type(form)](form)
-        reporter.report(1, Adversary(np.array([multiplier]), weights), Choice(weights))
-        return Raw("finished")
+def run(form: Any, own: dict[str, Any], options: Options, reporter: Reporter, start: Any) -> Raw:
+    """Find the worst weights of a ball to rounding, and report once."""
+    multiplier, weights = METHODS[type(form)](form)
+    reporter.report(1, Adversary(np.array([multiplier]), weights), Choice(weights))
+    return Raw("finished")
 
 
 def tilt(form: Entropy) -> Answer:

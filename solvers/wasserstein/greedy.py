@@ -16,39 +16,25 @@ import numpy as np
 from numba import njit
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
-from convexnn.contract.problem import Problem
-from convexnn.solvers.options import unpack
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
 
-class Greedy:
-    """Exact, without iterations."""
+def warm_up(form: Transport) -> None:
+    """Compile the kernels."""
+    one = np.zeros((1, 1))
+    frozen(one)  # compiled versions differ by what may be written
+    solve(Transport(np.zeros(1), one, one, 0.0, np.array([0, 1]), 0.0))
 
-    name = "greedy"
-    capabilities = Capabilities(forms=(Transport,), callback=False, best_tol=1e-14)
 
-    def available(self) -> str | None:
-        """Return None: it needs nothing that may be missing."""
-        return None
-
-    def refuses(self, problem: Problem[Any]) -> str | None:
-        """Return None: it takes every transport."""
-        return None
-
-    def prepare(self, form: Transport) -> None:
-        """Compile the kernels."""
-        one = np.zeros((1, 1))
-        frozen(one)  # compiled versions differ by what may be written
-        solve(Transport(np.zeros(1), one, one, 0.0, np.array([0, 1]), 0.0))
-
-    def run(self, form: Transport, options: Options, reporter: Reporter, start: Any = None) -> Raw:
-        """Solve, and report once."""
-        unpack(self.name, options.extra)
-        multiplier, shares = solve(form)
-        reporter.report(1, Adversary(multiplier, shares), Choice(shares))
-        return Raw("finished")
+def run(
+    form: Transport, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
+) -> Raw:
+    """Solve exactly, without iterations, and report once."""
+    multiplier, shares = solve(form)
+    reporter.report(1, Adversary(multiplier, shares), Choice(shares))
+    return Raw("finished")
 
 
 def solve(form: Transport) -> tuple[Array, Array]:

@@ -22,13 +22,6 @@ from convexnn.wasserstein.portfolio import PortfolioForm, Stress, Weights
 DENSE = 40_000  # entries up to which a dense matrix of inequalities is the faster one
 
 
-def layout(
-    form: WassersteinForm | PortfolioForm, start: tuple[Any, Any] | None = None
-) -> LinearPlan | PortfolioPlan:
-    """Write a form as a program; `start` is a primal and a dual point near the optimum."""
-    return portfolio(form) if isinstance(form, PortfolioForm) else linear(form, start)
-
-
 class PortfolioPlan(NamedTuple):
     """A program of a `PortfolioForm`, and how to read its iterates."""
 

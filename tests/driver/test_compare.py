@@ -12,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from engines import Admm
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -22,7 +23,6 @@ from convexnn.contract import backend as registered
 from convexnn.contract.backend import Options, Reporter
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.driver.compare import excess
-from convexnn.solvers.relu.admm import Admm
 
 mpl.use("Agg")
 TOL = 1e-6
@@ -34,6 +34,7 @@ class Own(Admm):
     name = "own"
 
     def __init__(self) -> None:
+        super().__init__()
         self.seeds: list[int] = []
 
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:

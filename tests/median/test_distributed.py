@@ -18,8 +18,9 @@ from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import adjacency, as_edges
 from convexnn.solvers.exchange import Serial, split
 from convexnn.solvers.median.admm import DecentralisedAdmm
-from convexnn.solvers.median.first_order import LARGEST, Extra, PgExtra
+from convexnn.solvers.median.extra import Extra
 from convexnn.solvers.median.homotopy import MedianHomotopy
+from convexnn.solvers.median.pg_extra import PgExtra
 from convexnn.solvers.rounds import differences, nearer, products, slopes, tensions
 from convexnn.solvers.spectrum import spectrum
 
@@ -268,9 +269,9 @@ def method(engine: str, form: ConsensusForm, talk: Serial) -> Any:
     if engine == "admm":
         return DecentralisedAdmm(form, talk.block, {"penalty": None})
     if engine == "pg-extra":
-        return PgExtra(form, talk.block, {"step": None}, LARGEST[engine])
+        return PgExtra(form, talk.block, {"step": None})
     if engine == "extra":
-        return Extra(form, talk.block, {"step": None}, LARGEST[engine])
+        return Extra(form, talk.block, {"step": None})
     chosen = {"scheme": engine, "splitting": "root", "smoothing": None}
     return MedianHomotopy(form, talk.block, chosen)
 
