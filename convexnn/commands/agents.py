@@ -80,9 +80,17 @@ def only_random(dimension: int | None) -> None:
 
 
 def engine(
-    backend: str, processes: int | None, checkpoint: Path | None, every: int | None
+    backend: str,
+    *,
+    distributed: Distributed = False,
+    processes: Processes = None,
+    checkpoint: Checkpoint = None,
+    every: Every = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the backend's name and its options."""
+    """Return the backend's name and its options, which only agents have."""
+    if not distributed:
+        only_distributed(processes=processes, checkpoint=checkpoint, every=every)
+        return backend, {}
     name = "admm" if backend == "auto" else backend
     chosen: dict[str, Any] = {}
     if (processes or 1) > 1 or rank() is not None:

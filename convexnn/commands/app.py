@@ -10,14 +10,15 @@ from typer.core import TyperGroup
 from convexnn.commands import bench as sweeps
 from convexnn.commands import bench_check, median, path, relu, robust, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
+from convexnn.commands import family as commands_of
 from convexnn.contract.checks import choice
 from convexnn.driver.solve import backends as list_backends
 
-FAMILIES: dict[str, Any] = {
-    "relu": relu,
-    "robust": robust,
-    "wasserstein": wasserstein,
-    "median": median,
+FAMILIES = {
+    "relu": relu.FAMILY,
+    "robust": robust.FAMILY,
+    "wasserstein": wasserstein.FAMILY,
+    "median": median.FAMILY,
 }
 
 
@@ -44,10 +45,10 @@ compare = typer.Typer(
 bench = typer.Typer(
     cls=Families, no_args_is_help=True, help="Hold every backend and peer against the others."
 )
-for family, module in FAMILIES.items():
-    solve.command(family)(module.solve)
-    compare.command(family)(module.compare)
-    bench.command(family)(sweeps.of(family))
+for name, family in FAMILIES.items():
+    solve.command(name)(commands_of.solve(family))
+    compare.command(name)(commands_of.compare(family))
+    bench.command(name)(sweeps.of(name))
 bench.command("report")(sweeps.report)
 bench.command("peers")(peers_of_bench.peers)
 bench.command("check")(bench_check.check)

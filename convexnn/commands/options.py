@@ -13,6 +13,7 @@ Data = Annotated[str, Option(help=f"{', '.join(NAMES)}, or a .npz or .csv file")
 Backend = Annotated[str, Option(help="a name from: convexnn backends")]
 Backends = Annotated[str, Option(help="names, separated by commas; all capable ones if left out")]
 Tol = Annotated[float, Option(help="certified relative gap to reach")]
+MaxIter = Annotated[int | None, Option("--max-iter", help="iterations at most", min=1)]
 Limit = Annotated[float, Option("--time-limit", help="seconds for each backend")]
 Seed = Annotated[int, Option(help="of the split and of the engine", min=0)]
 Save = Annotated[Path | None, Option(help="write the solution to this .npz file")]

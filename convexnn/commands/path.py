@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from convexnn.commands import options
-from convexnn.commands.report import measured, score, terminal
+from convexnn.commands.report import measured, scorer, terminal
 from convexnn.contract.checks import choice
 from convexnn.contract.optional import need
 from convexnn.datasets import NAMES, Split, load_data
@@ -88,7 +88,7 @@ def path(
 
 def show(found: path_result.Path, split: Split, console: Console | None = None) -> None:
     """Print a line for each point, and what there is to say of the path."""
-    grade, rows = score(split), []
+    grade, rows = scorer(split), []
     held = None if found.validation is None else found.validation.mean
     for k, (solution, counts) in enumerate(zip(found.solutions, found.counts, strict=True)):
         row = {

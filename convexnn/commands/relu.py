@@ -1,18 +1,16 @@
-"""``convexnn solve relu`` and ``convexnn compare relu``."""
+"""ReLU networks on the command line: ``convexnn solve relu`` and ``convexnn compare relu``."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from typer import Option
 
-from convexnn.commands import options
-from convexnn.commands.report import alone, close, compare_all, show
+from convexnn.commands.family import Family
 from convexnn.datasets import Split, load_data
-from convexnn.driver.solve import solve as run_one
+from convexnn.driver.solution import Solution
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.workflows.local_patterns import local_patterns
 
@@ -23,58 +21,9 @@ Loss = Annotated[
 Count = Annotated[int, Option(help="patterns taken from local search at most", min=1)]
 
 
-def solve(
-    data: options.Data = "breast_cancer",
-    backend: options.Backend = "auto",
-    beta: Beta = 1.0,
-    loss: Loss = "",
-    tol: options.Tol = 1e-4,
-    time_limit: options.Limit = 60.0,
-    seed: options.Seed = 0,
-    save: options.Save = None,
-    plot: options.Plot = None,
-) -> None:
-    """Train over all patterns: local search, then a convex solve; print the certificate."""
-    split, declared = declare(data, beta, loss, seed)
-    solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-    show(alone(solution, split))
-    close(solution, split, save, plot)
-
-
-def compare(
-    data: options.Data = "breast_cancer",
-    backends: options.Backends = "",
-    beta: Beta = 1.0,
-    loss: Loss = "",
-    patterns: Count = 20,
-    tol: options.Tol = 1e-4,
-    time_limit: options.Limit = 60.0,
-    seed: options.Seed = 0,
-    save: options.Save = None,
-    plot: options.Plot = Path("convergence.png"),
-) -> None:
-    """Solve over all patterns, then over some of local search with every backend; compare."""
-    split, whole = declare(data, beta, loss, seed)
-    over_all = [
-        run_one(whole, name, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-        for name in ("lbfgs", "cell-walk")
-    ]
-    found = local_patterns(whole, seed=seed, limit=patterns)
-    n, d = split.X.shape
-    compare_all(
-        f"{split.name}: {n} examples, {d} features, {len(found)} patterns of local search",
-        dataclasses.replace(whole, patterns=found),
-        split,
-        backends,
-        tol=tol,
-        time_limit=time_limit,
-        save=save,
-        plot=plot,
-        reference=over_all,
-    )
-
-
-def declare(data: str, beta: float, loss: str, seed: int) -> tuple[Split, ReluTraining]:
+def declare(
+    data: str, seed: int, *, beta: Beta = 1.0, loss: Loss = ""
+) -> tuple[Split, ReluTraining]:
     """Load the data and declare training over all patterns.
 
     Of more than two classes the loss is "softmax"; "logistic" and "hinge" are one against the rest.
@@ -84,3 +33,32 @@ def declare(data: str, beta: float, loss: str, seed: int) -> tuple[Split, ReluTr
     kind = loss or (("softmax" if many else "logistic") if split.classification else "squared")
     rest = "one-vs-rest" if many and kind != "softmax" else None
     return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=True, multiclass=rest)
+
+
+def listed(problem: ReluTraining, seed: int, *, patterns: Count = 20) -> ReluTraining:
+    """Return training over the patterns of some networks that local search finds."""
+    found = local_patterns(problem, seed=seed, limit=patterns)
+    return dataclasses.replace(problem, patterns=found)
+
+
+def title(split: Split, problem: ReluTraining) -> str:
+    """Return the size of the data and the number of patterns."""
+    n, d = split.X.shape
+    kept = len(problem.patterns)
+    return f"{split.name}: {n} examples, {d} features, {kept} patterns of local search"
+
+
+def tell(solution: Solution, split: Split) -> None:
+    """Say nothing: the table has all that there is to say."""
+
+
+FAMILY = Family(
+    solves="Train over all patterns: local search, then a convex solve; print the certificate.",
+    compares="Solve over all patterns, then over some of local search with every backend; compare.",
+    declare=declare,
+    title=title,
+    tell=tell,
+    tol=1e-4,
+    listed=listed,
+    over_all=("lbfgs", "cell-walk"),
+)

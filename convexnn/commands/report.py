@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from convexnn.commands import options
 from convexnn.contract.optional import need
-from convexnn.contract.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison
-from convexnn.driver.compare import compare as run_all
 from convexnn.driver.solution import Solution
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 
 
-def score(split: Split) -> Callable[[Any], float]:
-    """Return the test score of a model: accuracy, or R^2 for real targets."""
+def scorer(split: Split) -> Callable[[Any], float]:
+    """Return what grades a model by its test score: accuracy, or R^2 for real targets."""
 
     def grade(model: Any) -> float:
         output = model.predict(split.X_test)
@@ -49,7 +46,7 @@ def terminal(console: Console | None = None) -> Console:
 
 def alone(solution: Solution, split: Split, *, scored: bool = True) -> Comparison:
     """Return the table of a single solution; models that are no predictors have no scores."""
-    scores = (score(split)(solution.model),) if scored else None
+    scores = (scorer(split)(solution.model),) if scored else None
     return Comparison(((solution,),), scores=scores, measure=measured(split))
 
 
@@ -58,68 +55,13 @@ def measured(split: Split) -> str:
     return f"test {'accuracy' if split.classification else 'R^2'}"
 
 
-def draw(result: Comparison, path: Path, split: Split) -> None:
-    """Save the convergence figure."""
+def convergence(result: Solution | Comparison, split: Split, path: Path) -> None:
+    """Save the figure of the gap against time."""
+    if isinstance(result, Solution):
+        result = alone(result, split, scored=False)
     need("matplotlib", "plot").use("Agg")
     ax = result.plot()
     ax.set_title(f"{split.name}: certified gap against time")
     ax.figure.tight_layout()
     ax.figure.savefig(path, dpi=150)
     print(f"figure saved to {path}")
-
-
-def close(solution: Solution, split: Split, save: Path | None, plot: Path | None) -> None:
-    """Say how a solve ended, write what was asked for."""
-    print(f"{solution.status.value} {solution.message}".rstrip())
-    if save is not None:
-        solution.save(save)
-        print(f"solution saved to {save}")
-    if plot is not None:
-        draw(alone(solution, split, scored=False), plot, split)
-
-
-def compare_all(
-    title: str,
-    declared: Any,
-    split: Split,
-    backends: str,
-    *,
-    tol: float,
-    time_limit: float,
-    save: Path | None,
-    plot: Path | None,
-    scored: bool = True,
-    reference: Sequence[Solution] = (),
-) -> Solution | None:
-    """Run the backends, print their table, write what was asked for; return the best solution.
-
-    Of many processes only the first speaks; the others return None.
-    """
-    speaks = not rank()
-    if speaks:
-        print(title)
-    result = run_all(
-        declared,
-        options.listed(backends),
-        tol=tol,
-        time_limit=time_limit,
-        progress=speaks,
-        score=score(split) if scored else None,
-        measure=measured(split),
-        reference=reference,
-    )
-    if not speaks:
-        return None
-    best = leader(result)
-    show(result)
-    if save is not None:
-        best.save(save)
-        print(f"best solution, by {best.backend}, saved to {save}")
-    if plot is not None:
-        draw(result, plot, split)
-    return best
-
-
-def leader(result: Comparison) -> Solution:
-    """Return the solution of the lowest objective."""
-    return min(result.solutions, key=lambda s: s.objective)

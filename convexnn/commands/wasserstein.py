@@ -1,21 +1,18 @@
-"""``convexnn solve wasserstein`` and ``convexnn compare wasserstein``."""
+"""Wasserstein balls on the command line: ``convexnn solve | compare wasserstein``."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from typer import Option
 
 import convexnn as cx
-from convexnn.commands import options
-from convexnn.commands.report import alone, close, compare_all, show
+from convexnn.commands.family import Family
 from convexnn.contract.checks import ProblemError, choice
 from convexnn.datasets import Split, load_data
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import solve as run_one
 
 ORDERS = {"1": 1, "2": 2, "inf": math.inf}
 
@@ -33,70 +30,16 @@ Loss = Annotated[
 Order = Annotated[str, Option(help="of the Wasserstein distance: 1, 2 or inf")]
 
 
-def solve(
-    data: options.Data = "breast_cancer",
-    backend: options.Backend = "auto",
-    radius: Radius = 0.1,
-    flip_cost: Flip = math.inf,
-    target_cost: Target = math.inf,
-    norm: Norm = "l2",
-    loss: Loss = "",
-    order: Order = "1",
-    tol: options.Tol = 1e-4,
-    time_limit: options.Limit = 60.0,
-    seed: options.Seed = 0,
-    save: options.Save = None,
-    plot: options.Plot = None,
-) -> None:
-    """Fit a linear model against a ball of distributions; print the certificate."""
-    split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
-    solution = run_one(declared, backend, tol=tol, time_limit=time_limit, seed=seed, progress=True)
-    show(alone(solution, split))
-    tell(solution, split)
-    close(solution, split, save, plot)
-
-
-def compare(
-    data: options.Data = "breast_cancer",
-    backends: options.Backends = "",
-    radius: Radius = 0.1,
-    flip_cost: Flip = math.inf,
-    target_cost: Target = math.inf,
-    norm: Norm = "l2",
-    loss: Loss = "",
-    order: Order = "1",
-    tol: options.Tol = 1e-4,
-    time_limit: options.Limit = 60.0,
-    seed: options.Seed = 0,
-    save: options.Save = None,
-    plot: options.Plot = Path("convergence.png"),
-) -> None:
-    """Fit the linear model with every backend that can; compare."""
-    split, declared = declare(data, radius, flip_cost, target_cost, norm, loss, order, seed)
-    n, d = split.X.shape
-    best = compare_all(
-        f"{split.name}: {n} examples, {d} features, ball of radius {radius:g}",
-        declared,
-        split,
-        backends,
-        tol=tol,
-        time_limit=time_limit,
-        save=save,
-        plot=plot,
-    )
-    if best is not None:
-        tell(best, split)
-
-
 def declare(
     data: str,
-    radius: float,
-    flip_cost: float,
-    target_cost: float,
-    norm: str,
-    loss: str,
-    order: str,
     seed: int,
+    *,
+    radius: Radius = 0.1,
+    flip_cost: Flip = math.inf,
+    target_cost: Target = math.inf,
+    norm: Norm = "l2",
+    loss: Loss = "",
+    order: Order = "1",
 ) -> tuple[Split, Any]:
     """Load the data and declare the fit: of a classifier if the target has two values."""
     split = load_data(data, seed=seed)
@@ -116,6 +59,12 @@ def declare(
     )
 
 
+def title(split: Split, problem: Any) -> str:
+    """Return the size of the data and the radius."""
+    n, d = split.X.shape
+    return f"{split.name}: {n} examples, {d} features, ball of radius {problem.radius:g}"
+
+
 def tell(solution: Solution, split: Split) -> None:
     """Print what the adversary makes of the model."""
     worst = solution.model.worst_case
@@ -129,3 +78,13 @@ def tell(solution: Solution, split: Split) -> None:
         f"multiplier of the radius {worst.multiplier:.4g}, supremum "
         f"{'attained' if worst.attained else 'not attained'}"
     )
+
+
+FAMILY = Family(
+    solves="Fit a linear model against a ball of distributions; print the certificate.",
+    compares="Fit the linear model with every backend that can; compare.",
+    declare=declare,
+    title=title,
+    tell=tell,
+    tol=1e-4,
+)

@@ -20,7 +20,7 @@ from convexnn.contract.backend import (
     registry,
 )
 from convexnn.contract.certificate import Certificate, Status
-from convexnn.contract.checks import choice
+from convexnn.contract.checks import choice, seed_of
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model, Problem
 from convexnn.driver.solution import Solution
@@ -115,7 +115,7 @@ class Comparison(Generic[Model]):
 
     @property
     def solutions(self) -> tuple[Solution[Model], ...]:
-        """Return the first repeat of each backend, that of seed 0."""
+        """Return the first repeat of each backend, that of the first seed."""
         return tuple(repeats[0] for repeats in self.runs)
 
     @property
@@ -286,6 +286,7 @@ def compare(
     tol: float = 1e-6,
     repeats: int = 1,
     time_limit: float | None = None,
+    seed: int = 0,
     progress: bool = False,
     score: Callable[[Model], float] | None = None,
     measure: str = "score",
@@ -303,9 +304,11 @@ def compare(
         If None, all that can take the problem except ``mpi:*``, which start processes.
     tol : float, default 1e-6
     repeats : int, default 1
-        Runs of each, with the seeds 0, 1, ...; the table shows the median times.
+        Runs of each; the table shows the median times.
     time_limit : float, optional
         Seconds for each run.
+    seed : int, default 0
+        Of the first run of each; those that repeat it count on from it.
     progress : bool, default False
         Show a live line (extra: cli).
     score : callable, optional
@@ -336,6 +339,7 @@ def compare(
     """
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise ValueError(f"repeats must be an integer >= 1, got {repeats!r}")
+    seed_of(seed)
     skipped: dict[str, str] = {}
     if isinstance(backends, str):
         raise BackendError(f"backends must be a list of names or backends, got {backends!r}")
@@ -352,9 +356,9 @@ def compare(
     for i, compiled in enumerate(ready):
         done: list[Solution[Model]] = []
         try:
-            for seed in range(repeats):
+            for k in range(repeats):
                 done.append(
-                    compiled.run(tol=tol, time_limit=time_limit, progress=progress, seed=seed)
+                    compiled.run(tol=tol, time_limit=time_limit, progress=progress, seed=seed + k)
                 )
                 if done[-1].status is Status.STOPPED:  # by Ctrl-C: there is no callback
                     raise KeyboardInterrupt

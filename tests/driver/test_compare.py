@@ -423,3 +423,11 @@ def test_repeats_of_one_backend_are_named_only_where_they_contradict() -> None:
     contrary = cx.Comparison(((one, lies), (two, two)), tol=TOL)
     assert worst(contrary) == ("one", "one", pytest.approx(0.1))
     assert not contrary.agree(0.05)
+
+
+def test_repeats_count_their_seeds_on_from_the_first() -> None:
+    problem = cx.GeometricMedian(np.random.default_rng(0).standard_normal((9, 2)))
+    result = cx.compare(problem, ["newton"], repeats=3, seed=4)
+    assert [run.options["seed"] for run in result.runs[0]] == [4, 5, 6]
+    with pytest.raises(cx.ProblemError, match="seed must be an integer >= 0"):
+        cx.compare(problem, ["newton"], seed=-1)
