@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convexnn.contract.certificate import Certificate
-    from convexnn.contract.program import CvxpyProgram
     from convexnn.driver.solution import Solution
 
-# What a problem builds. Static tools read Solution without a model as Solution[Any]; the runtime
-# learns of such defaults in Python 3.13 only.
+# Model is what a problem builds. Static tools read Solution without one as Solution[Any]; such
+# defaults are known to Python itself from 3.13 on only.
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
@@ -32,6 +31,8 @@ else:
     from typing import TypeVar
 
     Model = TypeVar("Model", covariant=True)
+
+Form = TypeVar("Form")
 
 
 @runtime_checkable
@@ -45,7 +46,7 @@ class Problem(Protocol, Generic[Model]):
         """Return the canonical forms this problem can be written in."""
         ...
 
-    def canonical(self, form: type) -> Any:
+    def canonical(self, form: type[Form]) -> Form:
         """Return the problem in one of its `forms`."""
         ...
 
@@ -101,7 +102,7 @@ class Builder(ABC):
         """Return why it cannot be written in a form that it offers for other data."""
         return None
 
-    def canonical(self, form: type) -> Any:
+    def canonical(self, form: type[Form]) -> Form:
         """Return the problem in a form of the table, or as a `CvxpyProgram`.
 
         Raises
@@ -109,14 +110,12 @@ class Builder(ABC):
         ProblemError
             If the form is another, or withheld for these data.
         """
-        if form is CvxpyProgram:
-            return self.to_cvxpy()
-        if form not in self.FORMS:
+        if form is not CvxpyProgram and form not in self.FORMS:
             known = ", ".join(kind.__name__ for kind in (*self.FORMS, CvxpyProgram))
             raise ProblemError(
                 f"{type(self).__name__} can be written as {known}, not as {form.__name__}"
             )
-        held = getattr(self, self.FORMS[form])
+        held = self.to_cvxpy() if form is CvxpyProgram else getattr(self, self.FORMS[form])
         if not isinstance(held, form):
             made = type(held).__name__
             raise ProblemError(f"these data make the form {made}, not the form {form.__name__}")

@@ -152,7 +152,7 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
     chosen = _find(backend, problem)
     form_type = common_form(chosen, problem)
     assert form_type is not None
-    form = problem.canonical(form_type)
+    form: object = problem.canonical(form_type)
     chosen.prepare(form)
     problem.certify(*problem.initial())  # compiles its kernels and fills its caches
     spent = time.perf_counter() - begin
@@ -286,7 +286,7 @@ class Compiled(Generic[Model]):
         engine = registry()[name]
         kind = common_form(engine, self.problem)
         assert kind is not None
-        form = self.problem.canonical(kind)
+        form: object = self.problem.canonical(kind)
         engine.prepare(form)
         monitor.go_on()
         raw = self._attempt(engine, form, asked, monitor, None)

@@ -132,7 +132,7 @@ def test_value_touches_the_network_at_its_own_patterns(loss: str, variant: dict[
         absent = np.zeros((d, 6))
         V, W = absent.copy(), absent.copy()
         V[:, :3], W[:, 3:] = weights[:, :3], weights[:, 3:]
-        skip = rng.standard_normal(d) if network.skip else np.zeros(d)
+        skip = rng.standard_normal((d,)) if network.skip else np.zeros(d)
         neurons = Neurons(V, W, skip)
         touching = network.majorant(matrix).objective(neurons)
         assert touching == pytest.approx(network.objective(neurons), rel=1e-10)

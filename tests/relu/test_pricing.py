@@ -39,7 +39,7 @@ def make_form(kind: str, n: int, d: int, seed: int, **changes: Any) -> NetworkFo
     if not X.any():
         X[0, 0] = 1.0
     problem = cx.ReluTraining(X, np.ones(len(X)), **({"beta": 0.5} | changes))
-    return problem.canonical(NetworkForm)  # type: ignore[no-any-return]
+    return problem.canonical(NetworkForm)
 
 
 def searching(form: NetworkForm) -> NetworkForm:
