@@ -428,7 +428,7 @@ def test_data_are_copied_and_locked() -> None:
     with pytest.raises(ValueError, match="read-only"):
         problem.X[0, 0] = 99.0
     with pytest.raises(AttributeError):
-        problem.beta = 2.0  # type: ignore[misc]  # the point of the test
+        problem.beta = 2.0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from convexnn.commands.family import Family
 from convexnn.datasets import Split, load_data
 from convexnn.driver.solution import Solution
 from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.patterns import Patterns
 from convexnn.workflows.local_patterns import local_patterns
 
 Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
@@ -44,6 +45,7 @@ def listed(problem: ReluTraining, seed: int, *, patterns: Count = 20) -> ReluTra
 def title(split: Split, problem: ReluTraining) -> str:
     """Return the size of the data and the number of patterns."""
     n, d = split.X.shape
+    assert isinstance(problem.patterns, Patterns)  # as `listed` leaves them
     kept = len(problem.patterns)
     return f"{split.name}: {n} examples, {d} features, {kept} patterns of local search"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 IndexArray: TypeAlias = NDArray[np.intp]
 IntArray: TypeAlias = NDArray[np.int32]
 SignArray: TypeAlias = NDArray[np.int8]
+LabelArray: TypeAlias = NDArray[Any]  # numbers or text: targets, or the user's own labels
 
 
 def frozen(array: NDArray[np.generic]) -> None:

@@ -26,7 +26,9 @@ def default(value: Any) -> Any:
     return value
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
+# Not frozen in the eyes of static tools: mypy takes what is inherited by a class it knows to be
+# frozen for what the constructor takes.
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
 def declaration(kind: type[Kind]) -> type[Kind]:
     """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.
 

@@ -8,7 +8,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convexnn.contract.arrays import frozen
@@ -20,6 +19,7 @@ from convexnn.contract.checks import (
     real_array,
     seed_of,
 )
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.relu.forms import Neurons
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
 DRAWS_PER_PATTERN = 50  # sampling gives up after this many draws per pattern asked for
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Patterns:
     """A set of distinct activation patterns, one a column.
 
@@ -69,8 +69,8 @@ class Patterns:
     2
     """
 
-    matrix: BoolArray
-    generators: Array | None = None
+    matrix: Converted[ArrayLike, BoolArray]
+    generators: Converted[ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
         raw = np.asarray(self.matrix)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, positive_int
+from convexnn.contract.fields import declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
@@ -18,6 +19,7 @@ from convexnn.problems.relu.formulas import conic_formula, group_lasso_formula
 from convexnn.problems.relu.gated import shared_layers
 from convexnn.problems.relu.listing import (
     LISTED,
+    PatternsField,
     checked_patterns,
     generators_of,
     listed,
@@ -35,7 +37,7 @@ from convexnn.relu.search_bound import near_found, searched_bound
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Convolution(VectorTraining):
     """Base of the builders for images: patches, shared patterns, the pooled program."""
 
@@ -46,7 +48,7 @@ class Convolution(VectorTraining):
     _: KW_ONLY
     filter_size: int = 3
     stride: int = 1
-    patterns: Any = None
+    patterns: PatternsField = default(None)
     penalty: str = "l2"
 
     def __post_init__(self) -> None:
@@ -135,7 +137,7 @@ class Convolution(VectorTraining):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class ConvGatedReluTraining(Convolution):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||^2 + ||alpha||^2)``, gated and convolutional.
 
@@ -229,7 +231,7 @@ class ConvGatedReluTraining(Convolution):
         return self._filters(first.T, second, gates[:, p])
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class ConvReluTraining(Convolution):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||^2 + ||alpha||^2)`` over convolutions.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IndexArray
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice
+from convexnn.contract.fields import declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
@@ -22,6 +23,7 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons, cone_arrays, summed
 from convexnn.relu.patterns import Patterns
 
 if TYPE_CHECKING:
+    from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import TwoLayerNetwork
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.listing import generators_of, listed, scope_of
@@ -48,7 +50,7 @@ class Decomposition(NamedTuple):
     neurons: Neurons
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class GatedReluTraining(VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over gated networks.
 
@@ -96,7 +98,7 @@ class GatedReluTraining(VectorTraining):
 
     FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
-    patterns: Any = None
+    patterns: PatternsField = default(None)
     penalty: str = "l2"
 
     def __post_init__(self) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.fields import Converted
 from convexnn.relu.cones import least_distance
 from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
 from convexnn.relu.patterns import Patterns, sample_patterns
+
+# None or "all" for all patterns, a count to draw, patterns or the matrix of some.
+Declared: TypeAlias = Patterns | ArrayLike | None
+PatternsField: TypeAlias = Converted[Declared, Patterns | int | None]
 
 SAMPLED = 200  # gates drawn where all are meant but too many to list
 
@@ -61,7 +67,7 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
-def checked_patterns(patterns: Any, n: int, each: str = "row of X") -> int | Patterns | None:
+def checked_patterns(patterns: Declared, n: int, each: str = "row of X") -> int | Patterns | None:
     """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
 
     Raises

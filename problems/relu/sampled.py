@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import positive_int, seed_of
+from convexnn.contract.fields import declaration
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.problems.relu.formulas import group_lasso_formula
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 GRADING = 17.0  # bytes an entry of the features takes when a network is graded, measured
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class SampledReluTraining(Training):
     """Minimise ``sum_i l(z_i; y_i) + beta ||a||_1``, ``z = sum_j a_j relu(X u_j)``, ``u_j`` drawn.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
 from math import comb
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.fields import declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import L1
@@ -36,6 +37,7 @@ from convexnn.relu.patterns import Patterns, sample_patterns
 
 if TYPE_CHECKING:
     from convexnn.functions.norms import Norm
+    from convexnn.problems.relu.listing import PatternsField
 
 GRADING = 17.0  # bytes an entry of the patterns takes when a network is graded, measured
 NOISE = 1e-14  # singular values this small, as shares of the largest, are rounding
@@ -43,7 +45,7 @@ THIN = 1e-8  # those below this are too small for patterns to be listed along th
 SAME = 1e-15  # unit examples nearer than this, up to sign, are one but for rounding
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class ThresholdTraining(Training):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 sum_j (s_j^2 + alpha_j^2)`` over threshold networks.
 
@@ -93,7 +95,7 @@ class ThresholdTraining(Training):
 
     FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
-    patterns: Any = None
+    patterns: PatternsField = default(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.linalg import qr
@@ -26,6 +26,7 @@ from convexnn.contract.checks import (
     several_targets,
     whole,
 )
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.problem import Builder
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from convexnn.contract.arrays import LabelArray
     from convexnn.relu.forms import Neurons
 
 SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
@@ -94,16 +96,16 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
     return Design(matrix, basis, scale, slack)
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Training(Builder):
     """Base of the builders: examples, targets, loss and weight of the penalty."""
 
     vector: ClassVar[bool] = False  # whether it takes several outputs
-    X: Array
-    y: Any
+    X: Converted[ArrayLike, Array]
+    y: Converted[ArrayLike, LabelArray]
     _: KW_ONLY
     beta: float
-    loss: str | Loss = "squared"
+    loss: Converted[str | Loss, Loss] = default("squared")
     bias: bool = False
 
     def __post_init__(self) -> None:
@@ -157,7 +159,7 @@ class Training(Builder):
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
 
-    def holdout(self, model: Network, X: ArrayLike, y: Any) -> float:
+    def holdout(self, model: Network, X: ArrayLike, y: ArrayLike) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
         Of several outputs, it is the mean of the sum of their losses.
@@ -266,7 +268,7 @@ def checked_loss(loss: str | Loss, vector: bool) -> Loss:
     return found
 
 
-def checked_targets(y: Any, found: Labels, loss: Loss) -> Any:
+def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
     """Return targets, or the user's own labels, read-only.
 
     Raises
@@ -325,7 +327,7 @@ def sizes(norm: Norm, weights: Array) -> Array:
     return np.tile(size, weights.shape[1] // max(len(size), 1))
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class VectorTraining(Training):
     """Training that takes several outputs: several targets, or more than two classes."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, flag, non_negative
+from convexnn.contract.fields import declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm
@@ -23,6 +24,7 @@ from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.patterns import sample_patterns
 
 if TYPE_CHECKING:
+    from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import TwoLayerNetwork
 from convexnn.problems.relu.formulas import conic_formula
 from convexnn.problems.relu.listing import LISTED, checked_patterns, too_many
@@ -32,7 +34,7 @@ GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded,
 FORMULATIONS = ("cones", "majorant")
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class ReluTraining(VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over two-layer networks.
 
@@ -111,7 +113,7 @@ class ReluTraining(VectorTraining):
         MajorantForm: "_majorant_form",
     }
     _: KW_ONLY
-    patterns: Any = None
+    patterns: PatternsField = default(None)
     penalty: str = "l2"
     leak: float = 0.0
     skip: bool = False

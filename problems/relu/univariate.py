@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, LabelArray
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import Labels, ProblemError, choice, labels, positive, positive_int
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
@@ -35,7 +37,7 @@ MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network t
 TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class UnivariateReluTraining(Builder):
     """Train networks of one input, chains of single neurons side by side, to global optimality.
 
@@ -101,11 +103,11 @@ class UnivariateReluTraining(Builder):
     """
 
     FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
-    x: Any
-    y: Any
+    x: Converted[ArrayLike, Array]
+    y: Converted[ArrayLike, LabelArray]
     _: KW_ONLY
     beta: float
-    loss: str | Loss = "squared"
+    loss: Converted[str | Loss, Loss] = default("squared")
     layers: int = 2
     activation: str = "relu"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from convexnn.contract.arrays import BoolArray, frozen
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, non_negative
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS
@@ -28,8 +29,12 @@ from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.robust.pattern_radii import Separation
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from convexnn.contract.arrays import Array
     from convexnn.driver.solution import Solution
+    from convexnn.functions.losses import Loss
+    from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import TwoLayerNetwork
 
 GRADING = 80.0  # bytes an entry of the patterns takes when a network is graded
@@ -37,7 +42,7 @@ LOSSES = ("hinge", "logistic", "squared")
 FEW = 2  # examples, of which every column has two values at most
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class RobustReluTraining(Training):
     """Minimise a bound on ``sum_i max l(f(x_i + r_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)``.
 
@@ -109,13 +114,14 @@ class RobustReluTraining(Training):
     _: KW_ONLY
     radius: float
     norm: str = "linf"
-    loss: Any = "hinge"
-    patterns: Any = None
+    loss: Converted[str | Loss, Loss] = default("hinge")
+    patterns: PatternsField = default(None)
     formulation: str = "majorant"
-    perturbed: Any = None
+    perturbed: Converted[ArrayLike | None, BoolArray] = default(None)
 
     def __post_init__(self) -> None:
-        choice("loss", getattr(self.loss, "name", self.loss), LOSSES)
+        given: Any = self.loss
+        choice("loss", getattr(given, "name", given), LOSSES)
         super().__post_init__()
         self._set("radius", non_negative("radius", self.radius))
         choice("norm", self.norm, tuple(NORMS))

@@ -65,7 +65,7 @@ def test_solve_npz_saves_the_solution_and_the_figure(npz: Path, tmp_path: Path) 
     assert solution.problem.X.shape == (30, 3)
     assert solution.backend == "cell-walk"
     assert f"{solution.objective:.6g}" in done.stdout
-    assert solution.problem.loss.name == "logistic"  # type: ignore[union-attr]  # a Loss by now
+    assert solution.problem.loss.name == "logistic"
     assert figure.read_bytes().startswith(PNG)
 
 

@@ -57,7 +57,7 @@ def objective_by_hand(problem: cx.ThresholdTraining, model: cx.TwoLayerNetwork) 
     assert not model.U.any()
     z = (gates >= 0.0) @ (model.bias * model.alpha[:, 0])
     size = 0.5 * float(np.sum(model.bias**2) + np.sum(model.alpha**2))
-    return float(np.sum(problem.loss.value(z, y))) + problem.beta * size  # type: ignore[union-attr]
+    return float(np.sum(problem.loss.value(z, y))) + problem.beta * size
 
 
 @settings(max_examples=25, deadline=None)

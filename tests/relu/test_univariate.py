@@ -181,7 +181,7 @@ def test_norm_of_a_fit_is_the_least_over_the_dictionary(
 
 def objective_by_hand(problem: cx.UnivariateReluTraining, model: cx.NarrowNetwork) -> float:
     z = model.decision_function(problem.x)
-    loss = float(np.sum(problem.loss.value(z, problem.labels.targets)))  # type: ignore[union-attr]
+    loss = float(np.sum(problem.loss.value(z, problem.labels.targets)))
     if model.amplitude is not None:
         size = 0.5 * float(np.sum(model.amplitude**2) + np.sum(model.weights[-1] ** 2))
     else:
