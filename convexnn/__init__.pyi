@@ -14,13 +14,13 @@ from convexnn.contract.checks import ProblemError as ProblemError
 from convexnn.contract.memory import memory_limit as memory_limit
 from convexnn.contract.problem import Problem as Problem
 from convexnn.contract.version import __version__ as __version__
+from convexnn.driver.choice import backends as backends
 from convexnn.driver.compare import Comparison as Comparison
 from convexnn.driver.compare import compare as compare
 from convexnn.driver.problems import PROBLEMS as PROBLEMS
 from convexnn.driver.solution import Solution as Solution
 from convexnn.driver.solution import load as load
 from convexnn.driver.solve import Compiled as Compiled
-from convexnn.driver.solve import backends as backends
 from convexnn.driver.solve import compile as compile
 from convexnn.driver.solve import solve as solve
 from convexnn.functions.curves import PiecewiseLinear as PiecewiseLinear

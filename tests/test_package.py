@@ -20,7 +20,9 @@ from convexnn import forms
 from convexnn.bench.instances import FAMILIES, instance
 from convexnn.contract import backend as backends
 from convexnn.contract.backend import Options, Reporter
+from convexnn.contract.form import Engines
 from convexnn.contract.lazy import homes
+from convexnn.driver import choice
 from convexnn.driver import solve as solving
 
 ROOT = Path(__file__).parents[1]
@@ -238,7 +240,8 @@ def test_engine_never_grades_itself(registered: tuple[Twice, Boastful]) -> None:
 
 @pytest.fixture
 def doubtful(registered: tuple[Twice, Boastful], monkeypatch: pytest.MonkeyPatch) -> Boastful:
-    monkeypatch.setattr(solving, "preferred", lambda problem: ("boastful", "admm", "fista"))
+    doubted = Engines(("boastful", "admm", "fista"))
+    monkeypatch.setattr(choice, "preferred", lambda problem: doubted)
     return registered[1]
 
 

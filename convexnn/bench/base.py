@@ -11,7 +11,7 @@ from convexnn.bench.cases.case import Case, built, cases
 from convexnn.bench.grading import grade
 from convexnn.bench.worker import worker
 from convexnn.contract.problem import Problem
-from convexnn.driver.solve import backends
+from convexnn.driver.choice import backends
 
 TOL, LIMIT = 1e-6, 20.0
 

@@ -27,8 +27,8 @@ from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import ProblemError, choice, positive, positive_int, seed_of
 from convexnn.contract.optional import need
+from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.compare import EXACT, INTERRUPTED, compare, contrary, excess
-from convexnn.driver.solve import backends as list_backends
 
 if TYPE_CHECKING:
     import pandas as pd

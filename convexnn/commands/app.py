@@ -12,7 +12,7 @@ from convexnn.commands import bench_check, median, path, relu, robust, wasserste
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
 from convexnn.contract.checks import choice
-from convexnn.driver.solve import backends as list_backends
+from convexnn.driver.choice import backends as list_backends
 
 FAMILIES = {
     "relu": relu.FAMILY,

@@ -23,9 +23,10 @@ from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import choice, seed_of
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model, Problem
+from convexnn.driver.choice import NAMED
+from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, compile
-from convexnn.driver.solve import backends as list_backends
 from convexnn.driver.tables import BRIEF, as_text, fitting, plain
 
 if TYPE_CHECKING:
@@ -346,7 +347,7 @@ def compare(
     if backends is None:
         reasons = list_backends(problem).reasons
         for name in reasons:
-            if name.startswith("mpi:"):
+            if name.startswith(NAMED):
                 reasons[name] = reasons[name] or "starts processes, so it has to be named"
         backends = [name for name, reason in reasons.items() if reason is None]
         suited = {n for n, b in registry().items() if common_form(b, problem) is not None}

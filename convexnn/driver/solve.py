@@ -1,11 +1,10 @@
-"""Solving: compile(), solve(), backends(), from a declaration to a graded answer."""
+"""Solving: compile() and solve(), from a declaration to a graded answer."""
 
 from __future__ import annotations
 
 import platform
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -17,24 +16,19 @@ from convexnn.contract.backend import (
     OUTCOMES,
     Backend,
     BackendError,
-    MemoryLimitError,
     Options,
     Raw,
     common_form,
-    obstacle,
     registry,
-    too_large,
-    unavailable,
 )
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
+from convexnn.contract.form import Admits
 from convexnn.contract.problem import Adopts, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
+from convexnn.driver.choice import choose
 from convexnn.driver.monitor import Callback, Monitor
-from convexnn.driver.policy import preferred
 from convexnn.driver.solution import Solution
-from convexnn.relu.forms import GroupForm, NetworkForm, Neurons, outputs_of
-from convexnn.robust.forms import RobustNetworkForm
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
 Start: TypeAlias = "Solution[object] | tuple[object, ...]"
@@ -147,16 +141,13 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
     >>> ready.run(start=first, tol=1e-6).status.name
     'OPTIMAL'
     """
-    _declared(problem)
     begin = time.perf_counter()
-    chosen = _find(backend, problem)
-    form_type = common_form(chosen, problem)
-    assert form_type is not None
-    form: object = problem.canonical(form_type)
-    chosen.prepare(form)
+    chosen = choose(problem, backend)
+    form: object = problem.canonical(chosen.form)
+    chosen.backend.prepare(form)
     problem.certify(*problem.initial())  # compiles its kernels and fills its caches
     spent = time.perf_counter() - begin
-    return Compiled(problem, chosen, form, spent, relief=relief(problem, backend, form))
+    return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief)
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,13 +296,6 @@ def joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _declared(problem: Any) -> None:
-    if not isinstance(problem, Problem):
-        raise BackendError(
-            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
-        )
-
-
 def _ending(raw: Any) -> Raw:
     """Return how an engine ended, or say that it did not tell."""
     if not isinstance(raw, Raw) or raw.outcome not in OUTCOMES:
@@ -337,142 +321,30 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {v: version(v) for v in VERSIONS}
 
 
-@dataclass(frozen=True)
-class BackendTable:
-    """Backends and what stands in their way; prints as a table.
-
-    Attributes
-    ----------
-    reasons : dict of str to (str or None)
-        By name, why the backend cannot run; None if it can.
-    """
-
-    reasons: dict[str, str | None]
-
-    @property
-    def names(self) -> list[str]:
-        """Return the names of the backends that can run."""
-        return [name for name, reason in self.reasons.items() if reason is None]
-
-    def __str__(self) -> str:
-        width = max(len(name) for name in self.reasons)
-        return "\n".join(
-            f"{name:<{width}}  {'ready' if reason is None else 'no: ' + reason}"
-            for name, reason in self.reasons.items()
-        )
-
-    __repr__ = __str__
-
-
-def backends(problem: Problem[object] | None = None) -> BackendTable:
-    """Return every backend and, for each that cannot run, the reason.
-
-    Parameters
-    ----------
-    problem : Problem, optional
-        If given, also tell which can take this problem.
-
-    Returns
-    -------
-    BackendTable
-
-    Examples
-    --------
-    >>> "admm" in backends().names
-    True
-    """
-    found = registry()
-    if problem is None:
-        reasons = {name: unavailable(backend) for name, backend in found.items()}
-    else:
-        _declared(problem)
-        reasons = {name: obstacle(backend, problem) for name, backend in found.items()}
-    return BackendTable({**reasons, **found.broken})
-
-
-def automatic(problem: Problem[object]) -> str:
-    """Return the name of the backend that "auto" stands for: see `policy.preferred`.
-
-    Where the first choice would exceed the memory limit or refuses, the next takes its place.
-    """
-    return next(_able(problem), preferred(problem)[0])
-
-
-def relief(problem: Problem[object], backend: str | Backend, form: Any) -> str | None:
-    """Return the backend that goes on where "auto" ends without proof, None if there is none.
-
-    None for a backend that was named, and in searches, which prove what they can.
-    """
-    if backend != "auto" or isinstance(form, NetworkForm):
-        return None
-    able = _able(problem)
-    next(able, None)
-    return next(able, None)
-
-
-def _able(problem: Problem[object]) -> Iterator[str]:
-    """Yield the backends that "auto" may take, the best first."""
-    found = registry()
-    return (name for name in preferred(problem) if obstacle(found[name], problem) is None)
-
-
-def _find(backend: str | Backend, problem: Problem[object]) -> Backend:
-    if isinstance(backend, str):
-        name = automatic(problem) if backend == "auto" else backend
-        found = registry()
-        if name not in found:
-            if name in found.broken:
-                raise BackendError(f"backend {name!r} is not there: {found.broken[name]}")
-            raise BackendError(f"backend must be 'auto' or one of {', '.join(found)}, got {name!r}")
-        chosen = found[name]
-    elif isinstance(backend, Backend) and not isinstance(backend, type):
-        chosen = backend
-    else:
-        raise BackendError(
-            f"backend must be a name or implement convexnn.backend.Backend, got {backend!r}"
-        )
-    reason = obstacle(chosen, problem)
-    if reason is not None:
-        able = ", ".join(backends(problem).names) or "none"
-        said = f"backend {chosen.name!r} cannot run this problem: {reason}. Able: {able}"
-        if chosen.available() is None and too_large(chosen, problem) is not None:
-            raise MemoryLimitError(f"{said}. Or raise the limit: convexnn.memory_limit(gib)")
-        raise BackendError(said)
-    return chosen
-
-
 def _start_points(problem: Problem[object], form: Any, start: Start | None) -> Any:
+    """Return the primal and the dual point that an engine starts from, None if it is not to."""
     if start is None or isinstance(form, CvxpyProgram):
         return None  # CVXPY's solvers take no start
-    kind = type(problem.initial()[0])
+    own = problem.initial()[0]
     if isinstance(start, Solution) and isinstance(problem, Adopts):
         start = problem.adopt(start)
     elif isinstance(start, Solution):
         start = (start.primal, start.dual)
-    elif not isinstance(start, tuple) or isinstance(start, kind):
+    elif not isinstance(start, tuple) or isinstance(start, type(own)):
         start = (start, None)
     primal = start[0]
-    if not isinstance(primal, kind):
+    if not isinstance(primal, type(own)):
         raise ProblemError(
-            f"start must be a Solution or {kind.__name__}, got {type(primal).__name__}"
+            f"start must be a Solution or {type(own).__name__}, got {type(primal).__name__}"
         )
-    if isinstance(primal, Neurons):
-        d = form.X.shape[1]
-        if primal.V.shape[0] != d or primal.W.shape[0] != d:
-            raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
-        columns = primal.V.shape[1] + primal.W.shape[1]
-        outputs = outputs_of(form.y) if isinstance(form, GroupForm | NetworkForm) else 1
-        if any(part.shape[1] % outputs for part in (primal.V, primal.W)):
-            raise ProblemError(f"start must have as many neurons for each output, got {columns}")
-        searched = isinstance(form, NetworkForm | RobustNetworkForm)
-        if not searched and columns != form.blocks:
-            raise ProblemError(f"start must have {form.blocks} neurons, got {columns}")
-    else:
-        for name, mine, own in zip(kind._fields, primal, problem.initial()[0], strict=True):
-            if np.shape(mine) != np.shape(own):
-                raise ProblemError(
-                    f"start must have {name} of shape {np.shape(own)}, got {np.shape(mine)}"
-                )
+    if isinstance(form, Admits):
+        form.admit(primal)
+        return start
+    for name, mine, expected in zip(own._fields, primal, own, strict=True):
+        if np.shape(mine) != np.shape(expected):
+            raise ProblemError(
+                f"start must have {name} of shape {np.shape(expected)}, got {np.shape(mine)}"
+            )
     return start
 
 

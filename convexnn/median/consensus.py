@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from convexnn.contract.form import Engines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convexnn.contract.arrays import Array
+    from convexnn.contract.problem import Problem
 
 ROUNDING = 2.0**-50  # four times that of one operation
+FEW_COORDINATES = 3  # of a point up to which PG-EXTRA's rounds cost less, and are no more
+CROWD = 500  # agents from which that shows
+HUB = 10  # times as many neighbours as the mean from which PG-EXTRA's step is too short
 
 
 class Agents(NamedTuple):
@@ -61,6 +67,19 @@ class ConsensusForm(NamedTuple):
     points: Array
     weights: Array
     edges: NDArray[np.int64]
+
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines:
+        """Return ADMM, which takes the fewest rounds, or PG-EXTRA where its rounds cost less.
+
+        That is of many agents with few coordinates, where no agent has most of the neighbours.
+        """
+        form: ConsensusForm = problem.canonical(cls)
+        if form.agents >= CROWD and form.points.shape[1] <= FEW_COORDINATES:
+            degrees = np.bincount(form.edges.ravel(), minlength=form.agents)
+            if degrees.max() <= HUB * degrees.mean():
+                return Engines(("pg-extra", "admm"))
+        return Engines(("admm", "pg-extra"))
 
     @property
     def agents(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from convexnn.contract.arrays import frozen
+from convexnn.contract.form import solved_by
 
 if TYPE_CHECKING:
     from typing import Any
@@ -52,6 +53,7 @@ class Sight(NamedTuple):
     offset: Array
 
 
+@solved_by("newton")
 class MedianForm(NamedTuple):
     """Minimise ``sum_i w_i ||x - b_i||`` over x.
 

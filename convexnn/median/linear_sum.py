@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.form import solved_by
 from convexnn.functions.terms import ROUNDING, conjugates
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def linear_sum(terms: tuple[Term, ...], A: Any, b: Array) -> LinearSum:
     return LinearSum(terms, A, b, (rest.astype(np.float64), blur.astype(np.float64)))
 
 
+@solved_by("homotopy")
 class LinearSum(NamedTuple):
     """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.form import solved_by
 from convexnn.functions.terms import ROUNDING, conjugates
 from convexnn.median.consensus import lengths
 
@@ -28,6 +29,7 @@ class Flows(NamedTuple):
     y: Array
 
 
+@solved_by("admm")
 class LassoForm(NamedTuple):
     """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) ||x_i - x_j||`` over a graph.
 

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.form import Engines, solved_by
+from convexnn.relu import preference
 from convexnn.relu.cones import Facets
 from convexnn.relu.products import adjoint, forward
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray, SignArray
+    from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.functions.norms import Norm
 
@@ -100,6 +104,15 @@ class GroupForm(NamedTuple):
     norm: Norm
     beta: float
     skip: bool
+
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines:
+        """Return the engines by shapes, loss and penalty."""
+        return preference.grouped(problem, cls)
+
+    def admit(self, primal: Neurons) -> None:
+        """Check the number of neurons and their length."""
+        check_neurons(primal, self.X.shape[1], self.outputs, self.blocks)
 
     @property
     def outputs(self) -> int:
@@ -219,6 +232,11 @@ class PooledForm(GroupForm):
     There is no free linear part.
     """
 
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines:
+        """Return the engines by shapes and loss."""
+        return preference.pooled(problem, cls)
+
     @property
     def bag(self) -> int:
         """Return the number of rows of `X` that an example has, K."""
@@ -273,6 +291,7 @@ class PooledForm(GroupForm):
         return means(summed(hidden, self.y), self.bag)
 
 
+@solved_by("admm")
 class MajorantForm(NamedTuple):
     """Minimise ``sum_k h(low_k, up_k; y_k) + beta sum_p (||v_p|| + ||w_p||)``, no constraints.
 
@@ -311,6 +330,10 @@ class MajorantForm(NamedTuple):
     def blocks(self) -> int:
         """Return the number of penalised blocks, 2 P."""
         return 2 * int(self.slopes.shape[1])
+
+    def admit(self, primal: Neurons) -> None:
+        """Check the number of neurons and their length."""
+        check_neurons(primal, self.X.shape[1], 1, self.blocks)
 
     def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
         """Return ``low`` and ``up``."""
@@ -368,6 +391,15 @@ class NetworkForm(NamedTuple):
     leak: float
     skip: bool
     cells: BoolArray | None
+
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines | None:
+        """Return the engines that search, unless few patterns are listed."""
+        return preference.searching(problem, GroupForm)
+
+    def admit(self, primal: Neurons) -> None:
+        """Check the length of the neurons; there may be any number of them."""
+        check_neurons(primal, self.X.shape[1], outputs_of(self.y))
 
     @property
     def separable(self) -> bool:
@@ -445,6 +477,27 @@ class PooledNetworkForm(NetworkForm):
     def over(self, matrix: BoolArray) -> PooledForm:
         """Return the convex program over these patterns."""
         return PooledForm(*super().over(matrix))
+
+
+def check_neurons(primal: Neurons, d: int, outputs: int = 1, blocks: int | None = None) -> None:
+    """Check that neurons have length d, and that there are `blocks` of them if that is given.
+
+    Raises
+    ------
+    ProblemError
+        If not, or if some outputs have more than others.
+
+    Examples
+    --------
+    >>> check_neurons(Neurons(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(2)), 2, blocks=6)
+    """
+    if primal.V.shape[0] != d or primal.W.shape[0] != d:
+        raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
+    columns = primal.V.shape[1] + primal.W.shape[1]
+    if any(part.shape[1] % outputs for part in (primal.V, primal.W)):
+        raise ProblemError(f"start must have as many neurons for each output, got {columns}")
+    if blocks is not None and columns != blocks:
+        raise ProblemError(f"start must have {blocks} neurons, got {columns}")
 
 
 def outputs_of(y: Array) -> int:

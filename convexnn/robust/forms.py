@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from convexnn.contract.backend import Sized
+from convexnn.contract.form import Engines, solved_by
 from convexnn.functions.norms import DUAL, NORMS, Norm
-from convexnn.relu.forms import NetworkForm, worst_prediction
+from convexnn.relu.forms import NetworkForm, check_neurons, worst_prediction
 from convexnn.robust.ball_kernels import CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins
 from convexnn.robust.rectified import inside
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
+    from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.relu.forms import Neurons
 
 INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
 SWEEPS = 3  # over the slopes of an example
 HALVINGS = 40  # of an interval of slopes
+STEP_WORK = 1e10  # multiplications of an interior-point step up to which it leads: about a second
 
 
 class RobustDual(NamedTuple):
@@ -96,6 +100,23 @@ class RobustForm(NamedTuple):
         """Return the number m of penalised blocks."""
         return int(self.slopes.shape[1])
 
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines:
+        """Return interior point, some thirty steps, where a step is cheap; else ADMM alone.
+
+        ADMM has no factor larger than d x d or P x P.
+        """
+        if not isinstance(problem, Sized):
+            return Engines(("admm",))
+        size = problem.size(cls)
+        side = 2 * size.patterns * (size.d + 1)
+        work = side**2 * (size.n + side / 3)
+        return Engines(("ipm", "admm") if work <= STEP_WORK else ("admm",))
+
+    def admit(self, primal: Neurons) -> None:
+        """Check the number of neurons and their length."""
+        check_neurons(primal, self.X.shape[1], blocks=self.blocks)
+
     @property
     def norm(self) -> Norm:
         """Return the norm of the penalty."""
@@ -163,6 +184,7 @@ class RobustForm(NamedTuple):
         return worst / largest if worst > 0.0 and largest > 0.0 else float(worst > 0.0)
 
 
+@solved_by("convex-concave")
 class RobustNetworkForm(NamedTuple):
     """The robust training problem of networks of any width: the engine finds the slopes.
 
@@ -173,6 +195,10 @@ class RobustNetworkForm(NamedTuple):
     """
 
     program: RobustForm
+
+    def admit(self, primal: Neurons) -> None:
+        """Check the length of the neurons; there may be any number of them."""
+        check_neurons(primal, self.X.shape[1])
 
     @property
     def X(self) -> Array:

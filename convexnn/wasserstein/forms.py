@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.form import solved_by
 from convexnn.functions.losses import Absolute, Hinge, Logistic, Quantile
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Slopes(NamedTuple):
     other: Array
 
 
+@solved_by("newton")
 class WassersteinForm(NamedTuple):
     """Minimise the worst case of ``mean_i l(x_i'b + c; y_i)`` over a Wasserstein ball.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.form import solved_by
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -35,6 +37,7 @@ class Shift(NamedTuple):
     share: Array
 
 
+@solved_by("quantile")
 class DemandForm(NamedTuple):
     """Minimise over x the largest ``E[cost x - price min(x, xi)]`` in a ball around the demands.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.form import solved_by
 from convexnn.wasserstein.forms import ROUNDING
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Stress(NamedTuple):
     push: Array
 
 
+@solved_by("newton")
 class PortfolioForm(NamedTuple):
     """Minimise ``-mean'x + a CVaR_alpha(-R x) + eps (1 + a / alpha) ||x||_*`` over the simplex.
 

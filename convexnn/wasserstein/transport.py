@@ -22,9 +22,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.form import solved_by
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
 
+@solved_by("greedy")
 class Transport(NamedTuple):
     """Minimise over ``lam`` the dual of the transport above.
 

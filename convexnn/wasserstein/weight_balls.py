@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.form import solved_by
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -55,6 +56,7 @@ class Choice(NamedTuple):
     choice: Array
 
 
+@solved_by("exact")
 class Entropy(NamedTuple):
     """``KL(w, 1/n) = sum_i w_i log(n w_i) <= radius``; the multiplier is ``lam``.
 
@@ -106,6 +108,7 @@ class Entropy(NamedTuple):
         return _idle(self.losses, np.inf)
 
 
+@solved_by("exact")
 class EntropyPenalty(NamedTuple):
     """``max_w w'l - penalty KL(w, 1/n) = penalty log mean exp(l / penalty)``: the softmax.
 
@@ -147,6 +150,7 @@ class EntropyPenalty(NamedTuple):
         return _idle(self.losses, np.inf)
 
 
+@solved_by("exact")
 class ChiSquared(NamedTuple):
     """``mean (n w)^2 - 1 <= radius``; the multiplier is the threshold ``eta``.
 
@@ -211,6 +215,7 @@ class ChiSquared(NamedTuple):
         return _idle(self.losses, -np.inf)
 
 
+@solved_by("exact")
 class Tail(NamedTuple):
     """``w <= 1 / (level n)``: conditional value at risk; the multiplier is the threshold ``eta``.
 
@@ -259,6 +264,7 @@ class Tail(NamedTuple):
         return _idle(self.losses, np.inf)
 
 
+@solved_by("exact")
 class Variation(NamedTuple):
     """``sum |w - 1/n| / 2 <= radius``, the total variation; the multiplier is ``eta``.
 

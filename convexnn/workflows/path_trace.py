@@ -9,8 +9,9 @@ import numpy as np
 
 from convexnn.contract.backend import Backend, obstacle, registry
 from convexnn.contract.certificate import Status, Step
+from convexnn.driver.choice import automatic
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import INTERRUPTED, Compiled, automatic, compile
+from convexnn.driver.solve import INTERRUPTED, Compiled, compile
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.workflows.path_result import Counts
 from convexnn.workflows.path_start import listed_form

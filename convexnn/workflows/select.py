@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.backend import Backend, registry
+from convexnn.contract.backend import Backend
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
 from convexnn.contract.optional import need
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import automatic, solve
+from convexnn.driver.solve import compile, solve
 from convexnn.relu.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -128,8 +128,6 @@ def select(
     seed_of(seed)
     points = _grid(problem, grid)
     measure = score if score is not None else _default_score(problem)
-    able = registry()
-    name = backend if isinstance(backend, str) else backend.name
     scores = np.zeros((len(points), folds))
     gaps = np.zeros_like(scores)
     inner = len(list(grid.values())[-1])
@@ -139,11 +137,9 @@ def select(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
                 part = part_of(problem, train, values)
-            engine = automatic(part) if name == "auto" else name
-            warm = before if k % inner and engine in able else None
-            if warm is not None and not able[engine].capabilities.warm_start:
-                warm = None
-            before = solve(part, backend, tol=tol, time_limit=time_limit, start=warm)
+            ready = compile(part, backend)
+            warm = before if k % inner and ready.backend.capabilities.warm_start else None
+            before = ready.run(tol=tol, time_limit=time_limit, start=warm)
             scores[k, f] = measure(before.model, problem.X[test], problem.y[test])
             gaps[k, f] = before.gap
     best = points[int(np.argmax(scores.mean(axis=1)))]

@@ -13,7 +13,7 @@ from convexnn.bench.report import measures
 from convexnn.bench.report.frame import read
 from convexnn.bench.report.standing import kept
 from convexnn.contract.arrays import Array
-from convexnn.driver.solve import automatic
+from convexnn.driver.choice import automatic
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
 TARGET = 1e-6

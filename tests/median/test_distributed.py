@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.driver.solve import automatic
+from convexnn.driver.choice import automatic
 from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import adjacency, as_edges
 from convexnn.solvers.exchange import Serial, split

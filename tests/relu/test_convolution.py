@@ -17,7 +17,7 @@ import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, registry
 from convexnn.contract.program import CvxpyProgram
-from convexnn.driver.solve import automatic
+from convexnn.driver.choice import automatic
 from convexnn.relu.bound import lower_bound, network_bound
 from convexnn.relu.convolution import patches
 from convexnn.relu.forms import Dual, NetworkForm, PooledForm, PooledNetworkForm

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.driver.solve import automatic
+from convexnn.driver.choice import automatic
 from convexnn.functions.losses import Softmax
 from convexnn.functions.norms import Nuclear
 from convexnn.relu.bound import lower_bound, network_bound

@@ -17,7 +17,7 @@ from scipy.optimize import linprog, minimize
 import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.contract.program import CvxpyProgram
-from convexnn.driver.solve import automatic
+from convexnn.driver.choice import automatic
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.dictionaries import Folds, Shaped, dictionary, normals
 from convexnn.relu.forms import Dual, GroupForm

@@ -1,0 +1,191 @@
+"""Which backend runs a problem, by name or by what its forms say suits it, and which cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from convexnn.contract.backend import (
+    Backend,
+    BackendError,
+    MemoryLimitError,
+    common_form,
+    obstacle,
+    registry,
+    too_large,
+    unavailable,
+)
+from convexnn.contract.form import Engines, Suits
+from convexnn.contract.problem import Builder, Problem
+
+NAMED = "mpi:"  # how the names of backends begin that start processes, so they have to be named
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend that runs a problem, and what was found out on the way to it.
+
+    Attributes
+    ----------
+    backend : Backend
+    form : type
+        The canonical form of the problem that it reads.
+    relief : str or None
+        Name of the backend that goes on where this one ends without proof.
+    """
+
+    backend: Backend
+    form: type
+    relief: str | None = None
+
+
+def choose(problem: Problem[object], backend: str | Backend = "auto") -> Choice:
+    """Choose the backend that runs a problem.
+
+    "auto" takes the first of `preferred` that can; the next one that can is its relief. A backend
+    that was named has none.
+
+    Raises
+    ------
+    BackendError
+        If the backend does not exist, is not installed or cannot take the problem;
+        `MemoryLimitError` if it would need more memory than the limit.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> chosen = choose(cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]]))
+    >>> chosen.backend.name, chosen.form.__name__, chosen.relief
+    ('semismooth', 'GroupForm', 'ipm')
+    """
+    declared(problem)
+    if backend != "auto":
+        named = _named(backend)
+        return _chosen(named, problem, obstacle(named, problem))
+    found = registry()
+    names, relieve = preferred(problem)
+    able = (name for name in names if obstacle(found[name], problem) is None)
+    first = next(able, None)
+    if first is None:
+        refused = found[names[0]]
+        return _chosen(refused, problem, obstacle(refused, problem))
+    return _chosen(found[first], problem, None, next(able, None) if relieve else None)
+
+
+def preferred(problem: Problem[object]) -> Engines:
+    """Return what "auto" stands for: engines that suit the first form that knows any.
+
+    Where no form does, they are all that read one, but those that start processes.
+    """
+    offered = problem.forms()
+    for form in offered:
+        suited = form.suited(problem) if isinstance(form, Suits) else None
+        if suited is not None:
+            return suited
+    reads = {name: common_form(engine, problem) for name, engine in registry().items()}
+    names = [name for name, form in reads.items() if form and not name.startswith(NAMED)]
+    if not names:
+        raise BackendError(f"no backend reads {', '.join(form.__name__ for form in offered)}")
+    return Engines(tuple(sorted(names, key=lambda name: offered.index(reads[name]))))
+
+
+def automatic(problem: Problem[object]) -> str:
+    """Return the name of the backend that "auto" stands for; the errors are those of `choose`."""
+    return choose(problem).backend.name
+
+
+def declared(problem: Any) -> None:
+    """Check that a problem is one.
+
+    Raises
+    ------
+    BackendError
+        Otherwise.
+    """
+    if not isinstance(problem, Builder) and not isinstance(problem, Problem):
+        raise BackendError(
+            f"problem must be one of convexnn's problems, got {type(problem).__name__}"
+        )
+
+
+def _named(backend: str | Backend) -> Backend:
+    if isinstance(backend, str):
+        found = registry()
+        if backend not in found:
+            if backend in found.broken:
+                raise BackendError(f"backend {backend!r} is not there: {found.broken[backend]}")
+            known = ", ".join(found)
+            raise BackendError(f"backend must be 'auto' or one of {known}, got {backend!r}")
+        return found[backend]
+    if isinstance(backend, Backend) and not isinstance(backend, type):
+        return backend
+    raise BackendError(
+        f"backend must be a name or implement convexnn.backend.Backend, got {backend!r}"
+    )
+
+
+def _chosen(
+    backend: Backend, problem: Problem[object], reason: str | None, relief: str | None = None
+) -> Choice:
+    """Return the choice, or say why the backend cannot run the problem."""
+    form = common_form(backend, problem)
+    if reason is None and form is not None:
+        return Choice(backend, form, relief)
+    able = ", ".join(backends(problem).names) or "none"
+    said = f"backend {backend.name!r} cannot run this problem: {reason}. Able: {able}"
+    if backend.available() is None and too_large(backend, problem) is not None:
+        raise MemoryLimitError(f"{said}. Or raise the limit: convexnn.memory_limit(gib)")
+    raise BackendError(said)
+
+
+@dataclass(frozen=True)
+class BackendTable:
+    """Backends and what stands in their way; prints as a table.
+
+    Attributes
+    ----------
+    reasons : dict of str to (str or None)
+        By name, why the backend cannot run; None if it can.
+    """
+
+    reasons: dict[str, str | None]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the backends that can run."""
+        return [name for name, reason in self.reasons.items() if reason is None]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.reasons)
+        return "\n".join(
+            f"{name:<{width}}  {'ready' if reason is None else 'no: ' + reason}"
+            for name, reason in self.reasons.items()
+        )
+
+    __repr__ = __str__
+
+
+def backends(problem: Problem[object] | None = None) -> BackendTable:
+    """Return every backend and, for each that cannot run, the reason.
+
+    Parameters
+    ----------
+    problem : Problem, optional
+        If given, also tell which can take this problem.
+
+    Returns
+    -------
+    BackendTable
+
+    Examples
+    --------
+    >>> "admm" in backends().names
+    True
+    """
+    found = registry()
+    if problem is None:
+        reasons = {name: unavailable(backend) for name, backend in found.items()}
+    else:
+        declared(problem)
+        reasons = {name: obstacle(backend, problem) for name, backend in found.items()}
+    return BackendTable({**reasons, **found.broken})

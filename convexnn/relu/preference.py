@@ -1,0 +1,146 @@
+"""Which engines suit ReLU training: a table by shapes and data, drawn from the benchmarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.backend import Sized
+from convexnn.contract.form import Engines
+from convexnn.contract.memory import Size, shortage
+from convexnn.contract.program import CvxpyProgram
+
+if TYPE_CHECKING:
+    from convexnn.contract.problem import Problem
+    from convexnn.relu.forms import GroupForm, PooledForm
+
+FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
+THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
+WIDE = 10  # features for each example from which a lasso goes to interior point
+NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
+SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
+FAINT = 50.0  # the same, times n, below which fista's steps without cones cost more than a factor
+SMALL_BLOCK = 40  # weights of a neuron up to which that pays
+CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
+OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
+FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
+
+
+def searching(problem: Problem[Any], listed: type[GroupForm]) -> Engines | None:
+    """Return the engines that find the patterns themselves; None where few are listed.
+
+    They are the choice over all patterns of a network, of a convolution whatever their number,
+    and where more than 700 are listed.
+    """
+    if listed in problem.forms() and isinstance(problem, Sized):
+        size = problem.size(listed)
+        if size.outputs == 1 and size.patterns <= FEW_CELLS:
+            return None
+    return Engines(("cell-walk", "lbfgs"), relieve=False)
+
+
+def pooled(problem: Problem[Any], kind: type[PooledForm]) -> Engines:
+    """Return the engines for convolutions over listed patterns.
+
+    ================================  ==========  ================================
+    program                           first       why
+    ================================  ==========  ================================
+    softmax, d P > n                  fista       separable data: admm crawls
+    n <= 4,000, or hinge loss         admm        one factor, few iterations
+    larger                            fista       no factor
+    ================================  ==========  ================================
+    """
+    size = problem.size(kind) if isinstance(problem, Sized) else _size(problem.canonical(kind))
+    factored = size.n <= FACTOR_ROWS[True] or not size.smooth
+    separates = size.outputs > 1 and size.d * size.patterns > size.n
+    if factored and separates and shortage({"its form": size.own}) is None:
+        factored = problem.canonical(kind).loss.separable
+    return Engines(("admm", "fista") if factored else ("fista", "admm"))
+
+
+def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
+    """Return the engines for a program over listed patterns, gates or features.
+
+    ==================================  ===============  ====================================
+    program                             first            why
+    ==================================  ===============  ====================================
+    formula far thinner than form       cvxpy:clarabel   one input: no dictionary
+    lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
+    hinge loss, cones, n <= 2,500       ipm              first-order methods crawl at kinks
+    hinge loss, others                  admm             fista would have to smooth the loss
+    examples 100 x as long, n <= 1,000  ipm              the others crawl where one outweighs all
+    cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
+    cones, many in use, n <= 1,000      ipm              first-order methods crawl
+    cones, others, n <= 4,000           admm             one n x n factor
+    gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
+    gates, others, n <= 1,500           admm             one n x n factor, few iterations
+    the same, tiny beta, n <= 4,000     admm             fista needs thousands of steps
+    softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
+    several separable, few in use       semismooth       the same, for blocks of any size
+    gates, several, n <= 4,000          admm             one factor serves them all
+    larger                              fista            no factor, memory O(nP)
+    ==================================  ===============  ====================================
+
+    Few neurons are in use where beta is at least 0.5 % of that of a zero network without
+    cones, 10 % for l1 neurons; below 50 / n of it beta is tiny.
+    """
+    if not isinstance(problem, Sized):
+        return Engines(_by_size(problem, kind, _size(problem.canonical(kind))))
+    size = problem.size(kind)
+    if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
+        return Engines(("cvxpy:clarabel", "ipm", "admm", "fista"))
+    return Engines(_by_size(problem, kind, size))
+
+
+def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[str, ...]:
+    n = size.n
+    if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
+        return "ipm", "admm", "fista"
+    if not size.smooth:
+        pays = (size.cones or size.d == 1) and n <= NEWTON_ROWS
+        return ("ipm", "admm", "fista") if pays else ("admm", "fista")
+    factored = n <= FACTOR_ROWS[size.cones or size.outputs > 1]
+    first_order = ("admm", "fista") if factored else ("fista", "admm")
+    several = size.outputs > 1
+    if several and not size.cones:
+        return first_order
+    others = ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
+    listed = shortage({"its form": size.own}) is None
+    if several and listed and not problem.canonical(kind).separable:
+        return ("semismooth", *first_order) if factored else first_order
+    if listed and n <= CROWDED_ROWS and _outlying(problem.canonical(kind)):
+        return others
+    if not size.cones:
+        wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
+        if FACTOR_ROWS[False] < n <= FACTOR_ROWS[True] and listed:
+            slow = n * _share(problem.canonical(kind)) < FAINT
+            return ("admm", "fista") if slow else first_order
+        return ("semismooth", *others) if wide else first_order
+    if not listed:
+        return first_order
+    form = problem.canonical(kind)
+    if _share(form) >= SPARSE[form.norm.name]:
+        paying = size.d <= SMALL_BLOCK or (several and factored)
+        return ("semismooth", *others) if paying else first_order
+    return others
+
+
+def _outlying(form: GroupForm) -> bool:
+    """Tell whether an example is far longer than most."""
+    length = np.linalg.norm(form.X, axis=1)
+    return bool(length.max() >= OUTLYING * np.median(length[length > 0.0]))
+
+
+def _share(form: GroupForm) -> float:
+    """Return beta as a share of the least one whose program without cones has a zero solution."""
+    slope = form.loss.gradient(np.zeros_like(form.y), form.y)
+    critical = float(form.norm.dual(form.correlate(slope)).max())
+    return form.beta / critical if critical > 0.0 else np.inf
+
+
+def _size(form: GroupForm) -> Size:
+    n, d, patterns = len(form.y), form.X.shape[1], form.slopes.shape[1]
+    smooth = bool(np.isfinite(form.loss.curvature))
+    cones = form.signs is not None
+    return Size(type(form), n, d, patterns, cones, smooth, 0.0, outputs=form.outputs)
