@@ -55,7 +55,7 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     --------
     >>> from convexnn.functions.losses import Hinge
     >>> from convexnn.functions.norms import L2
-    >>> from convexnn.wasserstein import Linear, WassersteinForm, slopes_at
+    >>> from convexnn.wasserstein.forms import Linear, WassersteinForm, slopes_at
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, Hinge(), 1.0, L2(), 2.0, 1.0, np.inf, 0.0, True)
     >>> zero = Linear(np.zeros(1), np.zeros(1))
