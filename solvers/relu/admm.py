@@ -15,7 +15,7 @@ feasible and sparse at every step and its certificate is that of a feasible netw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,13 @@ from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
+from convexnn.solvers.residuals import Move, ratio, size
+from convexnn.solvers.schedule import Tuner, iterate
 
 MAX_ITER = 20_000
-FIRST_CHECK = 10
 COSTLY_ROWS = 2_000  # examples from which a new factor costs as much as many steps
 GRAM_ENTRIES = 4_000_000  # of the rows of A that are held at a time to form A'A
 FREE = 0.25  # first penalty of blocks without cones, as a share of that with cones
-GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 
 
 def memory(size: Size) -> dict[str, float]:
@@ -64,25 +64,18 @@ def run(
         Over-relaxation, in [1, 2).
     """
     checked(own)
-    limit = options.max_iter or MAX_ITER
     state = State.begin(form, own["rho"], own["sigma"], start)
     linear = LinearSolve(form, state.rho / state.sigma)
-    tuner = Tuner(own["rho"] is None and own["sigma"] is None)
-    check = float(FIRST_CHECK)
-    for k in range(1, limit + 1):
-        move = step(form, state, linear, own["relax"])
-        if k >= check or k == limit:
-            check = max(check * GROWTH, k + 1.0)
-            if not np.isfinite(move.primal_u):
-                return Raw("failed", "The iterates are no longer finite.")
-            if reporter.report(k, *state.points()):
-                return Raw("stopped")
-        elif k % 8 == 0 and reporter.expired():
-            reporter.report(k, *state.points())
-            return Raw("stopped")
-        if tuner.update(k, state, move):
-            linear.refactor(state.rho / state.sigma)
-    return Raw("max_iter")
+    costly = state.direct and len(form.y) > COSTLY_ROWS
+    free = own["rho"] is None and own["sigma"] is None
+    tuner = Tuner(free, tolerated=3.0 if costly else 1.2)
+    return iterate(
+        lambda k: step(form, state, linear, own["relax"]),
+        state.points,
+        reporter,
+        options.max_iter or MAX_ITER,
+        after=lambda k: balance(state, linear, tuner, k),
+    )
 
 
 @dataclass
@@ -100,6 +93,7 @@ class State:
     zeta: Array
     skip: Array
     mu: Array
+    move: Move = field(default_factory=Move)
 
     @classmethod
     def begin(cls, form: GroupForm, rho: float | None, sigma: float | None, start: Any) -> State:
@@ -141,18 +135,8 @@ class State:
         return neurons, self.prox.dual(self.mu, 1.0 / self.rho)
 
 
-@dataclass
-class Move:
-    """Relative residuals of one step: primal and dual, for ``u = v`` and for ``F u = z``."""
-
-    primal_u: float
-    dual_u: float
-    primal_z: float
-    dual_z: float
-
-
-def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> Move:
-    """Advance the iterates by one step, in place, and return the residuals."""
+def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> None:
+    """Advance the iterates by one step, in place, and keep its residuals."""
     rho, sigma = state.rho, state.sigma
     base = state.v - state.lam
     target = form.y if state.direct else state.z - state.zeta
@@ -162,19 +146,19 @@ def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> Mo
     shifted = relax * u + (1.0 - relax) * state.v + state.lam
     v = state.prox(shifted, 1.0 / rho)
     lam = shifted - v
-    move = Move(_ratio(u - v, max(_size(u), _size(v))), _ratio(v - state.v, _size(lam)), 0.0, 0.0)
+    primal = ratio(size(u - v), max(size(u), size(v)))
+    dual = ratio(size(v - state.v), size(lam))
     state.v, state.lam = v, lam
     if state.direct:
-        state.mu = -rho * q
-        return move
+        state.mu, state.move = -rho * q, Move(primal, dual)
+        return
     raised = relax * fit + (1.0 - relax) * state.z + state.zeta
     z = form.loss.prox(raised, form.y, 1.0 / sigma)
     zeta = raised - z
-    move.primal_z = _ratio(fit - z, max(_size(fit), _size(z)))
-    move.dual_z = _ratio(z - state.z, _size(zeta))
+    primal_z = ratio(size(fit - z), max(size(fit), size(z)))
+    dual_z = ratio(size(z - state.z), size(zeta))
     state.z, state.zeta = z, zeta
-    state.mu = -sigma * zeta
-    return move
+    state.mu, state.move = -sigma * zeta, Move(primal, dual, primal_z, dual_z)
 
 
 class LinearSolve:
@@ -226,48 +210,23 @@ class LinearSolve:
         return q + self.inverse_X @ s, s
 
 
-@dataclass
-class Tuner:
-    """Balances the relative primal and dual residuals by scaling the penalties, ever more rarely.
+def balance(state: State, linear: LinearSolve, tuner: Tuner, k: int) -> None:
+    """Change both penalties by one factor if the residuals after step k are out of balance.
 
-    Both penalties move by one factor, so that, but for a squared loss whose sigma is fixed,
-    the linear solve keeps its factor.
-
-    Attributes
-    ----------
-    active : bool
-        Whether the user left the penalties free.
+    So the linear solve keeps its factor, but for a squared loss, whose sigma is fixed.
     """
-
-    active: bool
-    next: float = 10.0
-
-    def update(self, k: int, state: State, move: Move) -> bool:
-        """Change the penalties if they are out of balance; True if the factor must follow."""
-        if k < self.next or not self.active:
-            return False
-        self.next = 1.6 * k
-        primal, dual = move.primal_u + move.primal_z, move.dual_u + move.dual_z
-        if not (primal > 0.0 and dual > 0.0):
-            return False
-        factor = min(max(primal / dual, 0.1), 10.0)
-        costly = state.direct and len(state.z) > COSTLY_ROWS
-        tolerated = 3.0 if costly else 1.2
-        if 1.0 / tolerated <= factor <= tolerated:
-            return False
-        state.rho *= factor
-        state.lam /= factor
-        if state.prox.facets is not None:
-            state.prox.facets.value[...] /= factor
-        if not state.direct:
-            state.sigma *= factor
-            state.zeta /= factor
-        return state.direct
-
-
-def _size(a: Array) -> float:
-    return float(np.linalg.norm(a))
-
-
-def _ratio(a: Array, size: float) -> float:
-    return _size(a) / size if size > 0.0 else 0.0
+    if not tuner.due(k):
+        return
+    move = state.move
+    factor = tuner.factor(move.primal_u + move.primal_z, move.dual_u + move.dual_z)
+    if factor == 1.0:
+        return
+    state.rho *= factor
+    state.lam /= factor
+    if state.prox.facets is not None:
+        state.prox.facets.value[...] /= factor
+    if state.direct:
+        linear.refactor(state.rho / state.sigma)
+    else:
+        state.sigma *= factor
+        state.zeta /= factor

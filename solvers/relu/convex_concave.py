@@ -23,6 +23,7 @@ from convexnn.solvers.relu import majorant_admm as majorant
 from convexnn.solvers.relu.interval_prox import unknown
 from convexnn.solvers.relu.lbfgs import WIDTH, search, slope_dual
 from convexnn.solvers.relu.pattern_pool import distinct, gathered
+from convexnn.solvers.schedule import Best, Tuner, iterate
 
 REFRESHES = 20
 PATTERNS = 50
@@ -79,20 +80,26 @@ def run(
         positive_int(name, own[name])
     flag("local", own["local"])
     rng = np.random.default_rng(options.seed)
-    network = first_network(form, options, reporter, own, start)
-    value = form.objective(network)
-    if reporter.report(1, network, slope_dual(form, network)):
-        return Raw("stopped")
-    descent = Descent(form, own["steps"], reporter)
-    for k in range(1, (options.max_iter or own["refreshes"]) + 1):
-        before = value
-        matrix = columns(form, network, own["patterns"], rng)
-        network, value = descent(network, value, matrix)
-        if reporter.report(k + 1, network, slope_dual(form, network)):
-            return Raw("stopped")
-        if before - value <= options.tol * max(1.0, abs(value)):
+    descent = Descent(
+        form, first_network(form, options, reporter, own, start), own["steps"], reporter
+    )
+
+    def step(k: int) -> Raw | None:
+        if k == 1:  # the first network is reported as it is
+            return None
+        before = descent.value
+        descent.over(columns(form, descent.network, own["patterns"], rng))
+        if before - descent.value <= options.tol * max(1.0, abs(descent.value)):
             return Raw("finished", "One more majorant does not lower the objective.")
-    return Raw("max_iter")
+        return None
+
+    return iterate(
+        step,
+        lambda: (descent.network, slope_dual(form, descent.network)),
+        reporter,
+        1 + (options.max_iter or own["refreshes"]),
+        due=lambda k: True,
+    )
 
 
 def first_network(
@@ -122,31 +129,38 @@ class Descent:
     Parameters
     ----------
     form : NetworkForm
+    network : Neurons
+        Where to begin.
     steps : int
+        Of ADMM on each majorant.
     reporter : Reporter
         Asked for the time.
+
+    Attributes
+    ----------
+    network, value
+        The best network met and its objective.
     """
 
-    def __init__(self, form: NetworkForm, steps: int, reporter: Reporter) -> None:
+    def __init__(self, form: NetworkForm, network: Neurons, steps: int, reporter: Reporter) -> None:
         self.form, self.steps, self.reporter = form, steps, reporter
+        self.network, self.value = network, form.objective(network)
         self.rho: float | None = None
         self.sigma: float | None = None
 
-    def __call__(self, network: Neurons, value: float, matrix: BoolArray) -> tuple[Neurons, float]:
-        """Return the best network met, the given one if there is none better, and its value."""
+    def over(self, matrix: BoolArray) -> None:
+        """Look for a better network by the majorant over these patterns."""
         program = self.form.majorant(matrix)
-        begin = gathered(self.form, network, matrix)
+        begin = gathered(self.form, self.network, matrix)
         state = majorant.State.begin(program, self.rho, self.sigma, (begin, None))
-        tuner = majorant.Tuner(True, True)
-        for k in range(1, self.steps + 1):
-            move = majorant.step(program, state, RELAX)
-            if k % EVERY == 0 or k == self.steps:
-                met, _ = state.points()
-                objective = self.form.objective(met)
-                if objective < value:
-                    network, value = met, objective
-                if self.reporter.expired():
-                    break
-            tuner.update(k, state, move)
+        best, tuner = Best(self.form.objective, self.network, self.reporter), Tuner()
+        iterate(
+            lambda k: majorant.step(program, state, RELAX),
+            state.points,
+            best,
+            self.steps,
+            due=lambda k: k % EVERY == 0,
+            after=lambda k: majorant.balance(state, tuner, k),
+        )
         self.rho, self.sigma = state.rho, state.sigma
-        return network, value
+        self.network, self.value = best.point, best.value

@@ -18,7 +18,7 @@ point where the run last restarted (Halpern's iteration, with the restarts of Lu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,12 @@ from convexnn.relu.forms import Dual, MajorantForm, Neurons
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.relu.interval_prox import prox, unknown
+from convexnn.solvers.residuals import Move, ratio, size
+from convexnn.solvers.schedule import Tuner, iterate
 
 MAX_ITER = 20_000
-FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
+STANDING = 1e-300  # dual residual of a copy that stands still: its penalty rises all the same
 REFLECT = 1.9  # over-relaxation of anchored steps
 
 
@@ -68,23 +69,16 @@ def run(
         Over-relaxation, in [1, 2); a linear program has its own.
     """
     checked(own)
-    limit = options.max_iter or MAX_ITER
     state = State.begin(form, own["rho"], own["sigma"], start)
-    tuner = Tuner(own["rho"] is None, own["sigma"] is None)
-    check = float(FIRST_CHECK)
-    for k in range(1, limit + 1):
-        move = step(form, state, own["relax"])
-        if k >= check or k == limit:
-            check = max(check * GROWTH, k + 1.0)
-            if not np.isfinite(move.primal_u):
-                return Raw("failed", "The iterates are no longer finite.")
-            if reporter.report(k, *state.points()):
-                return Raw("stopped")
-        elif k % 8 == 0 and reporter.expired():
-            reporter.report(k, *state.points())
-            return Raw("stopped")
-        tuner.update(k, state, move)
-    return Raw("max_iter")
+    free = own["rho"] is None, own["sigma"] is None
+    tuner = Tuner(any(free))
+    return iterate(
+        lambda k: step(form, state, own["relax"]),
+        state.points,
+        reporter,
+        options.max_iter or MAX_ITER,
+        after=lambda k: balance(state, tuner, k, *free),
+    )
 
 
 @dataclass
@@ -109,6 +103,7 @@ class State:
     factor: Any = None
     size_u: float = 0.0
     size_z: float = 0.0
+    move: Move = field(default_factory=Move)
 
     @classmethod
     def begin(cls, form: MajorantForm, rho: float | None, sigma: float | None, start: Any) -> State:
@@ -182,16 +177,6 @@ class State:
 
 
 @dataclass
-class Move:
-    """Residuals of one step relative to the run's sizes: for ``U = T``, for ``X U, X s = C, c``."""
-
-    primal_u: float
-    dual_u: float
-    primal_z: float
-    dual_z: float
-
-
-@dataclass
 class Anchor:
     """Where the iteration last restarted, and what its residual was there.
 
@@ -225,8 +210,11 @@ class Anchor:
             new += share * (old - new)
 
 
-def step(form: MajorantForm, state: State, relax: float) -> Move:
-    """Advance the iterates by one step, in place, and return the residuals."""
+def step(form: MajorantForm, state: State, relax: float) -> None:
+    """Advance the iterates by one step, in place, and keep its residuals.
+
+    Those of ``U = T`` and of ``X U, X s = C, c`` are relative to the run's sizes.
+    """
     rho, sigma = state.rho, state.sigma
     right = sigma * (form.X.T @ (state.C - state.Lambda)) + rho * (state.T - state.lam)
     U = cho_solve(state.factor, right, overwrite_b=True, check_finite=False)
@@ -240,70 +228,40 @@ def step(form: MajorantForm, state: State, relax: float) -> Move:
     raised = state.C + state.Lambda + relax * apart_z
     free = state.c + state.gamma + relax * apart_free
     if state.anchor is not None:
-        square = rho * _size(apart_u) ** 2 + sigma * _size(apart_z, apart_free) ** 2
+        square = rho * size(apart_u) ** 2 + sigma * size(apart_z, apart_free) ** 2
         held = (state.T + state.lam, state.C + state.Lambda, state.c + state.gamma)
         state.anchor.pull(held, (shifted, raised, free), float(np.sqrt(square)))
     T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
     lam = shifted - T
     C, c = prox(form, raised, free, sigma, state.p, state.q)
     Lambda = raised - C
-    state.size_u = max(state.size_u, _size(U), _size(T))
-    state.size_z = max(state.size_z, _size(C, c), _size(image, apart_free + state.c))
-    move = Move(
-        _ratio(_size(U - T), state.size_u),
-        _ratio(_size(T - state.T), _size(lam)),
-        _ratio(_size(image - C, apart_free + state.c - c), state.size_z),
-        _ratio(_size(C - state.C, c - state.c), _size(Lambda, free - c)),
+    state.size_u = max(state.size_u, size(U), size(T))
+    state.size_z = max(state.size_z, size(C, c), size(image, apart_free + state.c))
+    state.move = Move(
+        ratio(size(U - T), state.size_u),
+        ratio(size(T - state.T), size(lam)),
+        ratio(size(image - C, apart_free + state.c - c), state.size_z),
+        ratio(size(C - state.C, c - state.c), size(Lambda, free - c)),
     )
     state.T, state.lam, state.C, state.Lambda = T, lam, C, Lambda
     if form.skip:
         state.c, state.gamma = c, free - c
-    return move
 
 
-@dataclass
-class Tuner:
-    """Balances the relative primal and dual residuals of each split, ever more rarely.
-
-    Attributes
-    ----------
-    rho, sigma : bool
-        Whether the user left the penalty free.
-    """
-
-    rho: bool
-    sigma: bool
-    next: float = 10.0
-
-    def update(self, k: int, state: State, move: Move) -> None:
-        """Change the penalties that are out of balance."""
-        if k < self.next or not (self.rho or self.sigma):
-            return
-        self.next = 1.6 * k
-        by_u, by_z = _balance(move.primal_u, move.dual_u), _balance(move.primal_z, move.dual_z)
-        if self.rho:
-            state.rho *= by_u
-            state.lam /= by_u
-        if self.sigma:
-            state.sigma *= by_z
-            state.Lambda /= by_z
-            state.gamma /= by_z
-        if state.anchor is not None:
-            state.anchor.points = ()
-        state.refactor()
-
-
-def _balance(primal: float, dual: float) -> float:
-    """Return the factor that a penalty should move by."""
-    if not primal > 0.0:
-        return 1.0
-    factor = min(max(primal / dual, 0.1), 10.0) if dual > 0.0 else 10.0
-    return 1.0 if 1.0 / 1.2 <= factor <= 1.2 else factor
-
-
-def _size(*parts: Array) -> float:
-    return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole > 0.0 else 0.0
+def balance(state: State, tuner: Tuner, k: int, rho: bool = True, sigma: bool = True) -> None:
+    """Change the free penalties whose residuals after step k are out of balance."""
+    if not tuner.due(k):
+        return
+    move = state.move
+    if rho:
+        by = tuner.factor(move.primal_u, max(move.dual_u, STANDING))
+        state.rho *= by
+        state.lam /= by
+    if sigma:
+        by = tuner.factor(move.primal_z, max(move.dual_z, STANDING))
+        state.sigma *= by
+        state.Lambda /= by
+        state.gamma /= by
+    if state.anchor is not None:
+        state.anchor.points = ()
+    state.refactor()

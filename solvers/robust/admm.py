@@ -16,7 +16,7 @@ diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,11 @@ from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
 from convexnn.solvers.penalties import checked
+from convexnn.solvers.residuals import ratio, size
 from convexnn.solvers.robust.admm_prox import prox_examples, prox_neurons
+from convexnn.solvers.schedule import Tuner, iterate
 
 MAX_ITER = 20_000
-FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically: a stop comes at most this factor late
 COPIES = 200.0  # bytes for each pattern's or column's copy at an example, both neurons together
 RELAX = 1.8
 BALANCE = 3.0  # primal residual over dual one, both relative: the bound needs the dual
@@ -87,6 +87,8 @@ class State:
         The proximal point and the scaled multipliers.
     low, up, left, right : array
         Multipliers of the examples' bounds and of the sides of their slacks.
+    moves : dict of str to (float, float)
+        Relative primal and dual residual of each part in the last step.
     """
 
     form: RobustForm
@@ -98,6 +100,7 @@ class State:
     up: Array
     left: Array
     right: Array
+    moves: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -178,32 +181,18 @@ def run(
         Over-relaxation, in [1, 2).
     """
     checked(own)
-    limit = options.max_iter or MAX_ITER
     state, tuner = State.begin(form, start), Tuner()
-    check = float(FIRST_CHECK)
-    for k in range(1, limit + 1):
-        moves = step(state, own["relax"])
-        if k >= check or k == limit:
-            check = max(check * GROWTH, k + 1.0)
-            if not np.isfinite(state.point.u).all():
-                return Raw("failed", "The iterates are no longer finite.")
-            if reporter.report(k, *state.points()):
-                return Raw("stopped")
-        elif k % 8 == 0 and reporter.expired():
-            reporter.report(k, *state.points())
-            return Raw("stopped")
-        tuner.update(k, state, moves)
-    return Raw("max_iter")
+    return iterate(
+        lambda k: step(state, own["relax"]),
+        state.points,
+        reporter,
+        options.max_iter or MAX_ITER,
+        after=lambda k: balance(state, tuner, k),
+    )
 
 
-def step(state: State, relax: float) -> dict[str, float]:
-    """Advance the iterates by one step, in place.
-
-    Returns
-    -------
-    dict of str to float
-        Of each part, its relative primal residual over its relative dual one; nan where it stands.
-    """
+def step(state: State, relax: float) -> None:
+    """Advance the iterates by one step, in place, and keep each part's residuals."""
     form, penalty, point, dual = state.form, state.penalty, state.point, state.dual
     target = Parts(*(getattr(point, name) - getattr(dual, name) for name in NAMES))
     image = state.gram.solve(target, penalty)
@@ -223,40 +212,21 @@ def step(state: State, relax: float) -> dict[str, float]:
     )
     state.low, state.up, state.left, state.right = found.p_low, found.p_up, found.left, found.right
     fresh = Parts(u.T, t, found.q, found.c, found.t)
-    moves = {}
     for name in NAMES:
         new, old, of = getattr(fresh, name), getattr(point, name), getattr(image, name)
         multiplier = getattr(raised, name) - new
-        primal = _ratio(_size(of - new), max(_size(of), _size(new)))
-        moves[name] = _ratio(primal, _ratio(_size(new - old), _size(multiplier)))
+        primal = ratio(size(of - new), max(size(of), size(new)))
+        state.moves[name] = primal, ratio(size(new - old), size(multiplier))
         setattr(dual, name, multiplier)
     state.point = fresh
-    return moves
 
 
-@dataclass
-class Tuner:
-    """Balances the relative primal and dual residuals of each part, ever more rarely."""
-
-    next: float = 10.0
-
-    def update(self, k: int, state: State, moves: dict[str, float]) -> None:
-        """Change the penalties that are out of balance."""
-        if k < self.next:
-            return
-        self.next = 1.6 * k
-        for name, move in moves.items():
-            if not move > 0.0:
-                continue
-            factor = min(max(move / BALANCE, 0.1), 10.0)
-            if not 1.0 / 1.2 <= factor <= 1.2:
-                state.penalty[name] *= factor
-                setattr(state.dual, name, getattr(state.dual, name) / factor)
-
-
-def _size(part: Array) -> float:
-    return float(np.linalg.norm(part))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole > 0.0 else 0.0
+def balance(state: State, tuner: Tuner, k: int) -> None:
+    """Change the penalties of the parts whose residuals after step k are out of balance."""
+    if not tuner.due(k):
+        return
+    for name, (primal, dual) in state.moves.items():
+        by = tuner.factor(primal, BALANCE * dual)
+        if by != 1.0:
+            state.penalty[name] *= by
+            setattr(state.dual, name, getattr(state.dual, name) / by)

@@ -17,12 +17,13 @@ from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
-from convexnn.robust.forms import RobustNetworkForm
+from convexnn.robust.forms import RobustDual, RobustNetworkForm
 from convexnn.solvers.relu import lbfgs
 from convexnn.solvers.relu.lbfgs import WIDTH, random_network
 from convexnn.solvers.relu.pattern_pool import alive
 from convexnn.solvers.robust import admm as robust
 from convexnn.solvers.robust.local_search import adversarial, attacked_dual
+from convexnn.solvers.schedule import Best, Tuner, iterate
 
 EVERY = 20  # steps of ADMM between looks at the network
 PAYS = 1e-4  # relative fall of the objective from which a round has paid
@@ -44,6 +45,8 @@ class Rounds:
     reporter : Reporter
     chosen : dict
         Values for the names of ``DEFAULTS``.
+    start : Neurons, optional
+        Takes the place of the local searches.
     """
 
     def __init__(
@@ -52,36 +55,53 @@ class Rounds:
         options: Options,
         reporter: Reporter,
         chosen: dict[str, Any],
+        start: Neurons | None,
     ) -> None:
         self.form, self.options, self.reporter, self.chosen = form, options, reporter, chosen
+        self.given = start
+        self.searches: int = chosen["searches"] if start is None else 1
         self.rng = np.random.default_rng(options.seed)
         d = form.X.shape[1]
-        self.best = Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
+        self.network = self.best = Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
         self.value = np.inf
         self.beaten: list[tuple[float, Neurons]] = []
         self.penalty: dict[str, float] = {}
-        self.iteration = 0
+        self.since = 0
 
-    def show(self, network: Neurons) -> bool:
-        """Report a network, with attacks of its own; keep it if it is the best."""
-        self.iteration += 1
-        value = self.form.objective(network)
-        worse = (value, network)
+    def step(self, k: int) -> Raw | None:
+        """Find the next network: the first ones by local training, the others by majorants."""
+        before, local = self.value, k <= self.searches
+        if local:
+            self.network = self.locally() if self.given is None else self.given
+        else:
+            others = [*self.runners_up(), self.nearby(), self.fresh()]
+            steps = self.chosen["steps"] * 2**self.since  # a round in vain may have ended early
+            self.network = self.majorant(self.best, others, steps)
+        self.keep()
+        paid = local or before - self.value > PAYS * max(1.0, abs(self.value))
+        self.since = 0 if paid else self.since + 1
+        if self.since == PATIENCE:
+            return Raw("finished", "More majorants do not lower the objective.")
+        return None
+
+    def points(self) -> tuple[Neurons, RobustDual]:
+        """Return the network at hand, with attacks of its own."""
+        return self.network, attacked_dual(self.form, self.network)
+
+    def keep(self) -> None:
+        """Keep the network at hand if it is the best."""
+        value = self.form.objective(self.network)
+        worse = (value, self.network)
         if value < self.value:
             worse = (self.value, self.best)
-            self.best, self.value = network, value
+            self.best, self.value = self.network, value
         self.beaten.append(worse)
-        return self.reporter.report(self.iteration, network, attacked_dual(self.form, network))
 
-    def locally(self) -> bool:
-        """Train networks on attacked examples; True asks to stop."""
-        form = self.form
-        for _ in range(self.chosen["searches"]):
-            network = random_network(form.plain(), self.chosen["width"], self.rng)
-            network = adversarial(form, network, self.reporter)
-            if self.show(alive(form.plain(), network)) or self.reporter.expired():
-                return True
-        return False
+    def locally(self) -> Neurons:
+        """Train a random network on attacked examples."""
+        plain = self.form.plain()
+        network = random_network(plain, self.chosen["width"], self.rng)
+        return alive(plain, adversarial(self.form, network, self.reporter))
 
     def runners_up(self) -> list[Neurons]:
         """Return the best networks beaten since the last call."""
@@ -97,21 +117,19 @@ class Rounds:
         V = np.hstack([begin.V, *(np.zeros_like(network.V) for network in others)])
         W = np.hstack([begin.W, *(np.zeros_like(network.W) for network in others)])
         program = programs[0]._replace(slopes=np.hstack([*slopes_v, *slopes_w]), added=V.shape[1])
-        best = Neurons(V, W, begin.skip)
-        value = program.objective(best)
-        state = robust.State.begin(program, (best, None), self.penalty)
-        tuner = robust.Tuner()
-        for k in range(1, steps + 1):
-            tuner.update(k, state, robust.step(state, robust.RELAX))
-            if k % EVERY == 0:
-                network, _ = state.points()
-                met = program.objective(network)
-                if met < value:
-                    best, value = network, met
-                if self.reporter.expired():
-                    break
+        begin = Neurons(V, W, begin.skip)
+        state = robust.State.begin(program, (begin, None), self.penalty)
+        best, tuner = Best(program.objective, begin, self.reporter), Tuner()
+        iterate(
+            lambda k: robust.step(state, robust.RELAX),
+            state.points,
+            best,
+            steps,
+            due=lambda k: k % EVERY == 0,
+            after=lambda k: robust.balance(state, tuner, k),
+        )
         self.penalty = state.penalty
-        return self.lighter(alive(self.form.plain(), best))
+        return self.lighter(alive(self.form.plain(), best.point))
 
     def lighter(self, network: Neurons) -> Neurons:
         """Return the network without its small neurons, if that costs next to nothing."""
@@ -174,20 +192,6 @@ def run(
     """
     for name in own:
         positive_int(name, own[name])
-    rounds = Rounds(form, options, reporter, own)
-    if start is not None:
-        rounds.show(start[0])
-    elif rounds.locally():
-        return Raw("stopped")
-    since = 0
-    for _ in range(options.max_iter or own["refreshes"]):
-        before = rounds.value
-        others = rounds.runners_up()
-        steps = own["steps"] * 2**since  # a round in vain may have ended early
-        network = rounds.majorant(rounds.best, [*others, rounds.nearby(), rounds.fresh()], steps)
-        if rounds.show(network):
-            return Raw("stopped")
-        since = 0 if before - rounds.value > PAYS * max(1.0, abs(rounds.value)) else since + 1
-        if since == PATIENCE:
-            return Raw("finished", "More majorants do not lower the objective.")
-    return Raw("max_iter")
+    rounds = Rounds(form, options, reporter, own, None if start is None else start[0])
+    limit = rounds.searches + (options.max_iter or own["refreshes"])
+    return iterate(rounds.step, rounds.points, reporter, limit, due=lambda k: True)
