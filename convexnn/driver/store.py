@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+import convexnn
 from convexnn import forms
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import Loss, as_loss
 from convexnn.functions.terms import SAVED, Term
-from convexnn.relu.patterns import Patterns
 
 SPARSE = ("data", "indices", "indptr")
 
@@ -27,7 +27,7 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
         value = getattr(problem, f.name)
         if isinstance(value, np.ndarray):
             arrays[f"problem.{f.name}"] = value
-        elif isinstance(value, Patterns):
+        elif isinstance(value, convexnn.Patterns):
             arrays[f"problem.{f.name}.matrix"] = value.matrix
             if value.generators is not None:
                 arrays[f"problem.{f.name}.generators"] = value.generators
@@ -71,7 +71,7 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
         name = key.removeprefix("problem.")
         if name.endswith(".matrix"):
             stem = name.removesuffix(".matrix")
-            values[stem] = Patterns(array, arrays.get(f"problem.{stem}.generators"))
+            values[stem] = convexnn.Patterns(array, arrays.get(f"problem.{stem}.generators"))
         elif not name.endswith(".generators"):
             values[name] = array
     kind = meta["type"]
@@ -107,10 +107,13 @@ def record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         arrays[prefix] = value
         return prefix
+    kind = type(value).__name__
+    if kind not in dir(forms):
+        raise TypeError(f"a point that holds a {kind} cannot be saved")
     parts = {
         name: record_to(arrays, f"{prefix}.{name}", part) for name, part in value._asdict().items()
     }
-    return {"type": type(value).__name__, "parts": parts}
+    return {"type": kind, "parts": parts}
 
 
 def record_from(arrays: dict[str, Any], meta: Any) -> Any:

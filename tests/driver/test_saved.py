@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -84,6 +86,16 @@ def test_a_solution_of_an_earlier_version_loads(name: str, tmp_path: Path) -> No
     solution.save(tmp_path / "again.npz")
     again = cx.load(tmp_path / "again.npz")
     assert again.certificate == solution.certificate
+
+
+def test_a_point_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    class Foreign(NamedTuple):
+        x: float
+
+    solution = replace(cx.load(SAVED / "median.npz"), primal=Foreign(1.0))
+    with pytest.raises(TypeError, match="a point that holds a Foreign cannot be saved"):
+        solution.save(tmp_path / "s.npz")
+    assert not (tmp_path / "s.npz").exists()
 
 
 def test_a_network_of_an_earlier_version_loads() -> None:
