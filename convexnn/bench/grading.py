@@ -23,9 +23,8 @@ from convexnn.relu.forms import (
 )
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.solvers.robust.local_search import attacked_dual
-from convexnn.wasserstein.forms import WassersteinForm, slopes_at
+from convexnn.wasserstein.forms import WassersteinForm
 from convexnn.wasserstein.portfolio import PortfolioForm, Stress
-from convexnn.wasserstein.worst_moves import steepest
 
 RESULTS = ("objective", "bound", "gap", "violation")
 CLOCKS = ("seconds", "cpu", "compile", "certify")
@@ -126,10 +125,10 @@ def suggested(problem: Problem[Any], primal: Any) -> Any:
     if RobustForm in offered:
         return _robust(problem.canonical(RobustForm), primal)
     if WassersteinForm in offered:
-        return slopes_at(problem.canonical(WassersteinForm), primal)
+        return problem.canonical(WassersteinForm).slopes(primal)
     if PortfolioForm in offered:
         portfolio = problem.canonical(PortfolioForm)
-        return Stress(portfolio.tail(primal.x), steepest(portfolio.norm, primal.x))
+        return Stress(portfolio.tail(primal.x), portfolio.norm.steepest(primal.x))
     if MedianForm in offered:
         return Sight(primal.offset)
     if ConsensusForm in offered:

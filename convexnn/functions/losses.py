@@ -91,8 +91,62 @@ class Loss(ABC):
         return np.clip(s, *self.domain(y))
 
 
+class ScalarLoss(Loss):
+    """A loss of one output."""
+
+    def constant(self, y: Array) -> float:
+        """Return the constant prediction of least total loss.
+
+        By bisection between the least and the largest target, unless a subclass knows better.
+        """
+        low, high = float(np.min(y)), float(np.max(y))
+        for _ in range(200):  # to rounding
+            c = 0.5 * (low + high)
+            if float(self.gradient(np.full_like(y, c), y).sum()) > 0.0:
+                high = c
+            else:
+                low = c
+        return 0.5 * (low + high)
+
+
+class LipschitzLoss(ScalarLoss):
+    """A loss of one output whose slope is bounded."""
+
+    @property
+    def slope(self) -> float:
+        """Return the largest slope, the same for each target; 1 unless a subclass knows better."""
+        return 1.0
+
+    @abstractmethod
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return the side, -1 or 1, on which the loss grows fastest, and what it lacks on the way.
+
+        That is the limit of ``slope t - (l(z + side t; y) - l(z; y))`` for a growing ``t``, and 0
+        where the loss grows at its largest slope from z on.
+        """
+
+
+class BinaryLoss(LipschitzLoss):
+    """A loss of labels -1 and +1 that grows towards the wrong side, at the slope 1 at most."""
+
+    classification: ClassVar[bool] = True
+
+    @abstractmethod
+    def level(self, share: float) -> float:
+        """Return the best constant where a share of the labels, at least a half, is +1."""
+
+    def constant(self, y: Array, spoilt: float = 0.0) -> float:
+        """Return the best constant once a share of the labels was flipped against it."""
+        positive = float(np.mean(y > 0.0))
+        share = max(positive, 1.0 - positive)
+        if spoilt > 0.0:
+            share = max(share - spoilt, 0.5)
+        level = self.level(share)
+        return level if positive >= 0.5 else 0.0 - level
+
+
 @dataclass(frozen=True)
-class Squared(Loss):
+class Squared(ScalarLoss):
     """``l(z; y) = (z - y)^2 / 2``.
 
     Examples
@@ -130,6 +184,10 @@ class Squared(Loss):
         """Return the whole line."""
         return -np.inf, np.inf
 
+    def constant(self, y: Array) -> float:
+        """Return the mean."""
+        return float(np.mean(y))
+
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return ``sum_squares(z - y) / 2``."""
         import cvxpy as cp
@@ -138,7 +196,7 @@ class Squared(Loss):
 
 
 @dataclass(frozen=True)
-class Huber(Loss):
+class Huber(LipschitzLoss):
     """``l(z; y) = r^2 / 2`` where ``r = |z - y| <= delta``, and ``delta r - delta^2 / 2`` beyond.
 
     Parameters
@@ -189,6 +247,17 @@ class Huber(Loss):
         """Return ``(-delta, delta)``."""
         return -self.delta, self.delta
 
+    @property
+    def slope(self) -> float:
+        """Return delta."""
+        return self.delta
+
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return the side of the residual and ``(delta - |r|)_+^2 / 2``."""
+        r = z - y
+        short = np.maximum(self.delta - np.abs(r), 0.0)
+        return np.where(r >= 0.0, 1.0, -1.0), 0.5 * np.square(short)
+
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return ``sum(huber(z - y, delta)) / 2``, CVXPY's atom being twice this loss."""
         import cvxpy as cp
@@ -197,7 +266,7 @@ class Huber(Loss):
 
 
 @dataclass(frozen=True)
-class Logistic(Loss):
+class Logistic(BinaryLoss):
     """``l(z; y) = log(1 + exp(-y z))``, labels -1 and +1.
 
     Examples
@@ -207,7 +276,6 @@ class Logistic(Loss):
     """
 
     name: ClassVar[str] = "logistic"
-    classification: ClassVar[bool] = True
     curvature: ClassVar[float] = 0.25
     dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]] = frozenset({"exp"})
@@ -252,6 +320,14 @@ class Logistic(Loss):
         """Return ``-y s`` in [0, 1]."""
         return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
 
+    def level(self, share: float) -> float:
+        """Return the logarithm of the odds."""
+        return float(np.log(share / (1.0 - share)))
+
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return ``-y`` and ``log(1 + exp(y z))``: the slope 1 is reached at infinity only."""
+        return -y, np.maximum(np.logaddexp(0.0, y * z), np.finfo(np.float64).tiny)
+
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return ``sum(logistic(-y z))``."""
         import cvxpy as cp
@@ -260,7 +336,7 @@ class Logistic(Loss):
 
 
 @dataclass(frozen=True)
-class Hinge(Loss):
+class Hinge(BinaryLoss):
     """``l(z; y) = max(0, 1 - y z)``, labels -1 and +1.
 
     Examples
@@ -270,7 +346,6 @@ class Hinge(Loss):
     """
 
     name: ClassVar[str] = "hinge"
-    classification: ClassVar[bool] = True
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
@@ -301,6 +376,14 @@ class Hinge(Loss):
         """Return ``-y s`` in [0, 1]."""
         return np.minimum(-y, 0.0), np.maximum(-y, 0.0)
 
+    def level(self, share: float) -> float:
+        """Return 1, or 0 where the labels are even."""
+        return 1.0 if share > 0.5 else 0.0
+
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return ``-y`` and ``(y z - 1)_+``."""
+        return -y, np.maximum(y * z - 1.0, 0.0)
+
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return ``sum(pos(1 - y z))``."""
         import cvxpy as cp
@@ -309,7 +392,7 @@ class Hinge(Loss):
 
 
 @dataclass(frozen=True)
-class Quantile(Loss):
+class Quantile(LipschitzLoss):
     """``l(z; y) = max(tau r, (tau - 1) r)`` with ``r = y - z``: the pinball loss of regression.
 
     Parameters
@@ -362,6 +445,23 @@ class Quantile(Loss):
         """Return ``(-tau, 1 - tau)``."""
         return -self.tau, 1.0 - self.tau
 
+    @property
+    def slope(self) -> float:
+        """Return the larger of tau and ``1 - tau``."""
+        return max(self.tau, 1.0 - self.tau)
+
+    def constant(self, y: Array) -> float:
+        """Return the quantile of the targets."""
+        return float(np.quantile(y, self.tau, method="inverted_cdf"))
+
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return the side of the steeper line, and by how much z lies on the other."""
+        r = z - y
+        if self.tau == 0.5:
+            return np.where(r >= 0.0, 1.0, -1.0), np.zeros_like(r)
+        side = -1.0 if self.tau > 0.5 else 1.0
+        return np.full_like(r, side), np.maximum(-side * r, 0.0)
+
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return the sum of the larger of the two lines."""
         import cvxpy as cp
@@ -370,7 +470,7 @@ class Quantile(Loss):
 
 
 @dataclass(frozen=True)
-class Absolute(Loss):
+class Absolute(LipschitzLoss):
     """``l(z; y) = |z - y|``.
 
     Examples
@@ -408,6 +508,14 @@ class Absolute(Loss):
     def domain(self, y: Array) -> tuple[Array | float, Array | float]:
         """Return ``(-1, 1)``."""
         return -1.0, 1.0
+
+    def constant(self, y: Array) -> float:
+        """Return the median of the targets."""
+        return float(np.median(y))
+
+    def recession(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Return the side of the residual, and zeros."""
+        return np.where(z >= y, 1.0, -1.0), np.zeros_like(z)
 
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return ``sum(abs(z - y))``."""

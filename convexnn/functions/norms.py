@@ -59,7 +59,33 @@ class Norm(ABC):
         """Return the sum over the columns of a matrix of their norms."""
 
 
-class L2(Norm):
+class VectorNorm(Norm):
+    """A norm of vectors: a row has a norm of its own, and the dual norm is another of these.
+
+    Attributes
+    ----------
+    exponent : float
+        The p of ``(sum |u|^p)^(1/p)``.
+    sparse : bool
+        Whether its prox sets single entries to 0.
+    """
+
+    exponent: ClassVar[float]
+    sparse: ClassVar[bool] = False
+
+    @abstractmethod
+    def steepest(self, u: Array) -> Array:
+        """Return the v of dual norm 1 with ``u'v = ||u||``; zeros for ``u = 0``."""
+
+    @abstractmethod
+    def epigraph(self, u: Array, level: float) -> float:
+        """Return the level of the nearest point of the epigraph ``||u'|| <= level'``.
+
+        The point itself is ``(project(u, level'), level')``; a level below 0 stands for the apex.
+        """
+
+
+class L2(VectorNorm):
     """The Euclidean norm, its own dual.
 
     Examples
@@ -69,6 +95,7 @@ class L2(Norm):
     """
 
     name: ClassVar[str] = "l2"
+    exponent: ClassVar[float] = 2.0
     cones: ClassVar[frozenset[str]] = frozenset({"soc"})
     rotates: ClassVar[bool] = True
 
@@ -96,6 +123,19 @@ class L2(Norm):
         kept = np.where(length > radius, radius / np.where(length > 0.0, length, 1.0), 1.0)
         return kept[:, None] * rows
 
+    def steepest(self, u: Array) -> Array:
+        """Return ``u / ||u||``."""
+        if not u.any():
+            return np.zeros_like(u)
+        scaled = u / np.max(np.abs(u))
+        unit: Array = scaled / np.linalg.norm(scaled)
+        return unit
+
+    def epigraph(self, u: Array, level: float) -> float:
+        """Return the mean of length and level, unless the point is inside."""
+        length = float(self.value(u[None, :])[0])
+        return level if length <= level else 0.5 * (length + level)
+
     def cvxpy(self, columns: cp.Expression) -> cp.Expression:
         """Return ``sum(norm(columns, 2, axis=0))``."""
         import cvxpy as cp
@@ -103,7 +143,7 @@ class L2(Norm):
         return cp.sum(cp.norm(columns, 2, axis=0))
 
 
-class L1(Norm):
+class L1(VectorNorm):
     """The sum of absolute values; its dual is the largest absolute value.
 
     Examples
@@ -113,6 +153,8 @@ class L1(Norm):
     """
 
     name: ClassVar[str] = "l1"
+    exponent: ClassVar[float] = 1.0
+    sparse: ClassVar[bool] = True
     cones: ClassVar[frozenset[str]] = frozenset()
     rotates: ClassVar[bool] = False
 
@@ -143,6 +185,18 @@ class L1(Norm):
         nearest: Array = np.sign(rows) * np.maximum(size - theta[:, None], 0.0)
         return nearest
 
+    def steepest(self, u: Array) -> Array:
+        """Return the signs."""
+        return np.sign(u)
+
+    def epigraph(self, u: Array, level: float) -> float:
+        """Return ``level + theta`` with ``sum (|u| - theta)_+ = level + theta``."""
+        size = np.abs(u)
+        if size.sum() <= level:
+            return level
+        theta = (np.cumsum(np.sort(size)[::-1]) - level) / (np.arange(len(u)) + 2.0)
+        return level + max(float(np.max(theta)), 0.0)
+
     def cvxpy(self, columns: cp.Expression) -> cp.Expression:
         """Return ``sum(abs(columns))``."""
         import cvxpy as cp
@@ -150,7 +204,7 @@ class L1(Norm):
         return cp.sum(cp.abs(columns))
 
 
-class Linf(Norm):
+class Linf(VectorNorm):
     """The largest absolute value; its dual is the sum of absolute values.
 
     Examples
@@ -160,6 +214,7 @@ class Linf(Norm):
     """
 
     name: ClassVar[str] = "linf"
+    exponent: ClassVar[float] = np.inf
     cones: ClassVar[frozenset[str]] = frozenset()
     rotates: ClassVar[bool] = False
 
@@ -178,6 +233,22 @@ class Linf(Norm):
     def project(self, rows: Array, radius: float) -> Array:
         """Clip every entry to ``[-radius, radius]``."""
         return np.clip(rows, -radius, radius)
+
+    def steepest(self, u: Array) -> Array:
+        """Return the sign of the first largest entry, in its place."""
+        v = np.zeros_like(u)
+        if u.any():
+            j = int(np.argmax(np.abs(u)))
+            v[j] = np.sign(u[j])
+        return v
+
+    def epigraph(self, u: Array, level: float) -> float:
+        """Return the l with ``sum (|u| - l)_+ = l - level``."""
+        order = np.sort(np.abs(u))[::-1]
+        if order[0] <= level:
+            return level
+        levels = (np.cumsum(order) + level) / (np.arange(len(u)) + 2.0)
+        return max(float(np.max(levels)), level)
 
     def cvxpy(self, columns: cp.Expression) -> cp.Expression:
         """Return ``sum(max(abs(columns), axis=0))``."""
@@ -246,5 +317,5 @@ class Nuclear(Norm):
         return cp.sum([cp.normNuc(columns[:, p::m]) for p in range(m)])
 
 
-NORMS: dict[str, Norm] = {norm.name: norm for norm in (L2(), L1(), Linf())}
-DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # by the name of the other
+NORMS: dict[str, VectorNorm] = {norm.name: norm for norm in (L2(), L1(), Linf())}
+DUAL: dict[str, VectorNorm] = {"l2": L2(), "l1": Linf(), "linf": L1()}  # by the name of the other

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from convexnn.functions.losses import Hinge
-from convexnn.wasserstein.forms import ROUNDING, Slopes, fitted, total
+from convexnn.wasserstein.forms import ROUNDING, Slopes
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
@@ -55,87 +54,63 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     --------
     >>> from convexnn.functions.losses import Hinge
     >>> from convexnn.functions.norms import L2
-    >>> from convexnn.wasserstein.forms import Linear, WassersteinForm, slopes_at
+    >>> from convexnn.wasserstein.forms import Linear, WassersteinForm
+    >>> from convexnn.wasserstein.table import ball
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
-    >>> form = WassersteinForm(X, y, Hinge(), 1.0, L2(), 2.0, 1.0, np.inf, 0.0, True)
+    >>> form = WassersteinForm(X, y, ball(Hinge(), 1.0, radius=2.0), L2(), True)
     >>> zero = Linear(np.zeros(1), np.zeros(1))
-    >>> round(lower_bound(form, slopes_at(form, zero), zero, 1.0), 9)
+    >>> round(lower_bound(form, form.slopes(zero), zero, 1.0), 9)
     1.0
     """
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
         return 0.0
-    slopes = balanced(form, fitted(form, slopes))
+    ball = form.ball
+    slopes = balanced(form, ball.fitted(slopes, form.y))
     slack = _models(form, point)
     best = max(0.0, _feasible_value(form, slopes, slack))  # no loss is negative
-    length, room = _length(form, slopes), allowed(form, slopes)
+    length, room = _length(form, slopes), ball.allowed(slopes)
     excess = length - room
     if excess <= 0.0:
         return best
-    if form.order == 1.0 and form.radius > 0.0:
-        price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
-        best = max(best, worth(form, slopes) - excess * risk / price)
-    value = worth(form, slopes)
-    root = form.order == 2.0 and form.squared and form.radius > 0.0
-    lost = (max(value, 0.0) ** 2 if root else value) - best
+    if ball.price > 0.0:
+        best = max(best, worth(form, slopes) - excess * risk / ball.price)
+    lost = ball.achieved(worth(form, slopes)) - best
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
-        better = balanced(form, better) if form.radius > 0.0 else better
+        better = balanced(form, better) if ball.radius > 0.0 else better
         best = max(best, _feasible_value(form, better, slack))
-        if np.isinf(form.order) and form.radius > 0.0:
+        if ball.homogeneous:
             best = max(best, _feasible_value(form, mixed(form, slopes, excess), slack))
     return float(best)
 
 
 def worth(form: WassersteinForm, slopes: Slopes) -> float:
     """Return the dual objective, less what its own rounding may amount to."""
-    own, other, y = slopes.own, slopes.other, form.y
-    if form.squared:
-        if form.order == 2.0 and form.radius > 0.0:
-            terms = -own * y
-        else:
-            size = own if form.radius == 0.0 else other
-            terms = -own * y - 0.25 * size**2
-    else:
-        terms = -form.loss.conjugate(own, y)
-        if form.flips and isinstance(form.loss, Hinge):
-            terms = terms + other
-    slack = ROUNDING * float(np.mean(np.abs(terms)))
-    value = float(np.mean(terms)) - slack
-    if form.floor > 0.0 and form.radius > 0.0:
-        value += (allowed(form, slopes) - _length(form, slopes)) * form.floor
+    ball = form.ball
+    terms = ball.terms(slopes, form.y)
+    value = float(np.mean(terms)) - ROUNDING * float(np.mean(np.abs(terms)))
+    if ball.floor > 0.0:
+        value += (ball.allowed(slopes) - _length(form, slopes)) * ball.floor
     return value
-
-
-def allowed(form: WassersteinForm, slopes: Slopes) -> float:
-    """Return T, how long ``u`` may be."""
-    if form.radius == 0.0:
-        return 0.0
-    size = np.abs(slopes.own)
-    if form.order == 1.0:
-        if form.flips:
-            return form.radius - form.flip * float(np.mean(slopes.other))
-        return form.radius * (1.0 if form.loss.classification else form.lipschitz)
-    if form.order == 2.0:
-        return form.radius * (float(np.sqrt(np.mean(size))) if form.loss.classification else 1.0)
-    return form.radius * float(np.mean(slopes.other if form.squared else size))
 
 
 def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
     """Return slopes whose total is 0, by shrinking what pulls to the heavier side."""
     if not form.intercept:
         return slopes
-    excess = float(total(form, slopes).sum())
+    ball = form.ball
+    excess = float(ball.total(slopes, form.y).sum())
     if excess == 0.0:
         return slopes
     side = np.sign(excess)
     pulls, flips = slopes.own * side > 0.0, form.y * side > 0.0
     pull = float(np.abs(slopes.own[pulls]).sum())
-    if form.flips:
+    if ball.flips:
         pull += float(slopes.other[flips].sum())
     shrink = max(1.0 - abs(excess) / pull, 0.0)
     own = np.where(pulls, shrink * slopes.own, slopes.own)
     return Slopes(
-        own, np.where(flips, shrink * slopes.other, slopes.other) if form.flips else slopes.other
+        own, np.where(flips, shrink * slopes.other, slopes.other) if ball.flips else slopes.other
     )
 
 
@@ -146,13 +121,13 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
     """
     even = balanced(form, Slopes(-0.5 * form.y, np.zeros_like(form.y)))
     anchor = balanced(form, corrected(form, even, 0.0))
-    spare = allowed(form, anchor) - _length(form, anchor)
+    spare = form.ball.allowed(anchor) - _length(form, anchor)
     if spare <= 0.0:
         return slopes
     share = excess / (excess + spare) * (1.0 + 1e-9) + ROUNDING
     own = (1.0 - share) * slopes.own + share * anchor.own
     other = (1.0 - share) * slopes.other + share * anchor.other
-    return balanced(form, fitted(form, Slopes(own, other)))
+    return balanced(form, form.ball.fitted(Slopes(own, other), form.y))
 
 
 def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slopes:
@@ -160,36 +135,27 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
 
     Flips are first made to leave a T in which the rounding of ``u`` can be told from an excess.
     """
-    n = len(form.y)
-    if form.flips:
-        rounding = ROUNDING * _sizes(form, slopes)
-        most = form.radius - min(0.5 * form.radius, rounding)
-        used = form.flip * float(np.mean(slopes.other))
-        if used > most:
-            slopes = slopes._replace(other=slopes.other * (most / used))
+    n, d = form.X.shape
+    ball = form.ball
+    if ball.flips:
+        slopes = ball.spared(slopes, ROUNDING * _sizes(form, slopes))
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
-    grows = np.isinf(form.order) and form.loss.classification and target > 0.0
+    grows = ball.lifts and target > 0.0
     if grows:  # T is a mean of the slopes: it may be raised where u cannot be shortened
-        X = np.column_stack([X, -form.radius * form.y])
+        X = np.column_stack([X, -ball.radius * form.y])
     for _ in range(CORRECTIONS):
-        g = total(form, slopes)
+        g = ball.total(slopes, form.y)
         u = g @ X / n
-        length = float(form.norm.dual(u[None, : form.X.shape[1]])[0])
-        room = target * max(allowed(form, slopes), 0.0)
+        length = float(form.norm.dual(u[None, :d])[0])
+        room = target * max(ball.allowed(slopes), 0.0)
         if 0.0 < length <= room and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
             break
         room *= 1.0 - 1e-13
         change = -u
-        change[: form.X.shape[1]] *= max(1.0 - room / length, 0.0) if length > 0.0 else 1.0
+        change[:d] *= max(1.0 - room / length, 0.0) if length > 0.0 else 1.0
         if grows:
             change[-1] = 0.0
-        low, high = form.loss.domain(form.y)
-        with np.errstate(invalid="ignore"):
-            give = np.minimum(slopes.own - low, high - slopes.own)
-        if form.squared or not np.isfinite(give).all():
-            give = np.ones(n)
-        elif form.flips and isinstance(form.loss, Hinge):
-            give = np.minimum(give, np.maximum(1.0 - np.abs(slopes.own) - slopes.other, 0.0))
+        give = ball.give(slopes, form.y)
         if not give.any():
             return slopes
         gram = (X * give[:, None]).T @ X / n
@@ -201,8 +167,7 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
             step = give * (X @ cho_solve(factor, change))
         except np.linalg.LinAlgError:
             return slopes
-        moved = Slopes(slopes.own + step, slopes.other + (np.abs(step) if form.squared else 0.0))
-        slopes = fitted(form, moved)
+        slopes = ball.fitted(ball.moved(slopes, step), form.y)
     return slopes
 
 
@@ -228,42 +193,25 @@ def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float) -> floa
     `slack` bounds the models of interest where the radius is 0: there ``u`` must vanish, and is
     charged at that length for what rounding leaves of it.
     """
-    if form.radius == 0.0:
-        u = np.concatenate([total(form, slopes) @ form.X, [total(form, slopes).sum()]])
-        u /= len(form.y)
+    ball = form.ball
+    if ball.radius == 0.0:
+        g = ball.total(slopes, form.y)
+        u = np.concatenate([g @ form.X, [g.sum()]]) / len(g)
         residue = float(np.abs(u[:-1]).sum() + (abs(u[-1]) if form.intercept else 0.0))
-        g = np.abs(total(form, slopes))
+        g = np.abs(g)
         rounding = SUMS * ROUNDING * float((g @ np.abs(form.X)).sum() + g.sum()) / len(g)
         return worth(form, slopes) - slack * residue if residue <= rounding else 0.0
-    length, room = _length(form, slopes), allowed(form, slopes)
-    if form.order == 2.0 and form.squared:
-        root = float(np.sqrt(np.mean(slopes.own**2)))
-        scale = 1.0 / max(1.0, root, length / room)
-        return max(worth(form, _times(slopes, scale)), 0.0) ** 2
-    if length <= room:
-        return worth(form, slopes)
-    if np.isinf(form.order):
-        if form.squared:
-            lifted = slopes.other + (length - room) * (1.0 + ROUNDING) / form.radius
-            return worth(form, Slopes(slopes.own, lifted))
-        return 0.0
-    if form.order == 2.0:
-        return worth(form, _times(slopes, (room / length) ** 2))
-    price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
-    return worth(form, _times(slopes, price / (length + price - room)))
-
-
-def _times(slopes: Slopes, scale: float) -> Slopes:
-    return Slopes(slopes.own * scale, slopes.other * scale)
+    found = ball.feasible(slopes, _length(form, slopes), ball.allowed(slopes))
+    return ball.achieved(worth(form, found)) if found is not None else 0.0
 
 
 def _length(form: WassersteinForm, slopes: Slopes) -> float:
-    return form.correlate(total(form, slopes))
+    return form.correlate(form.ball.total(slopes, form.y))
 
 
 def _sizes(form: WassersteinForm, slopes: Slopes) -> float:
     """Return the ground norm of ``mean_i |g_i| |x_i|``, of which rounding takes a share."""
-    sizes = np.abs(total(form, slopes)) @ np.abs(form.X)
+    sizes = np.abs(form.ball.total(slopes, form.y)) @ np.abs(form.X)
     return float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
 
 

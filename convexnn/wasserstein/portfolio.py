@@ -21,7 +21,7 @@ from convexnn.wasserstein.forms import ROUNDING
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
-    from convexnn.functions.norms import Norm
+    from convexnn.functions.norms import VectorNorm
 
 
 class Weights(NamedTuple):
@@ -44,14 +44,14 @@ class PortfolioForm(NamedTuple):
     Attributes
     ----------
     returns : array of shape (n, d)
-    norm : Norm
+    norm : VectorNorm
         Of x: the dual of the ground norm.
     radius, level, aversion : float
         eps, alpha and a.
     """
 
     returns: Array
-    norm: Norm
+    norm: VectorNorm
     radius: float
     level: float
     aversion: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,21 +28,29 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
-from convexnn.functions.losses import Absolute, Hinge, Huber, Logistic, Loss, Quantile, Squared
+from convexnn.functions.losses import (
+    Absolute,
+    Hinge,
+    Huber,
+    Logistic,
+    Quantile,
+    ScalarLoss,
+    Squared,
+)
 from convexnn.functions.norms import DUAL
 from convexnn.problems.wasserstein.linear_formula import formula
 from convexnn.wasserstein.bound import lower_bound
 from convexnn.wasserstein.coordinates import Coordinates, coordinates
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm, constant_model
 from convexnn.wasserstein.linear_model import LinearModel
+from convexnn.wasserstein.table import ball, orders
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
-from convexnn.wasserstein.worst_moves import envelope, rate, steepest, worst_moves
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+LABELS: dict[str, ScalarLoss] = {"logistic": Logistic(), "hinge": Hinge()}
 DEAD = 1e-9  # coefficients below this share of the largest may be dropped under an l1 norm
-ORDERS = (1.0, 2.0, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +89,18 @@ class WassersteinLinear(Builder):
         """Targets as the losses want them."""
         return labels("y", self.y, len(self.X), classification=self.classification)
 
-    @property
+    @cached_property
     @abstractmethod
     def form(self) -> WassersteinForm:
         """The canonical form."""
+
+    def _form(self, loss: ScalarLoss, order: float, flip: float, target: float) -> WassersteinForm:
+        """Return the canonical form for the costs of a flip and of a unit of the target."""
+        where = self.coordinates
+        row = ball(loss, order, self.radius / where.scale, flip / where.scale, where.scale / target)
+        return WassersteinForm(
+            where.matrix, self.labels.targets, row, DUAL[self.norm], self.intercept
+        )
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -92,14 +109,9 @@ class WassersteinLinear(Builder):
         return coordinates(self.X, rotates, self.intercept, plain)
 
     def needs(self) -> frozenset[str]:
-        """Return the cones of the loss, and of the norm."""
+        """Return the cones of the ball, and of the norm."""
         form = self.form
-        cones: frozenset[str] = form.loss.cones
-        if form.radius == 0.0:
-            return cones
-        if form.order == 2.0 or form.norm.name == "l2":
-            cones = cones | {"soc"}
-        return cones
+        return form.ball.cones | (form.norm.cones if form.ball.radius > 0.0 else frozenset())
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables b, c, z and lam in `coordinates`."""
@@ -127,7 +139,7 @@ class WassersteinLinear(Builder):
         zero = self._zero[0]
         if self.form.risk(zero) <= self.form.risk(primal):
             return zero
-        if self.form.norm.name != "l1" or self.form.radius == 0.0:
+        if not self.form.norm.sparse or self.form.ball.radius == 0.0:
             return primal
         size = np.abs(primal.coef)
         return primal._replace(coef=np.where(size > DEAD * size.max(), primal.coef, 0.0))
@@ -162,11 +174,11 @@ class WassersteinLinear(Builder):
         form, classes = self.form, self.labels.classes
         if classes is None:
             target = labels("y", y, len(z), classification=False).targets
-            return (2.0 if form.squared else 1.0) * form.loss.value(z, target)
+            return form.ball.values(z, target)
         found = np.asarray(y)
         if found.shape != z.shape or not np.isin(found, classes).all():
             raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
-        return form.loss.value(z, np.where(found == classes[1], 1.0, -1.0))
+        return form.ball.values(z, np.where(found == classes[1], 1.0, -1.0))
 
     def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
         """Return the mean of `losses`."""
@@ -193,32 +205,31 @@ class WassersteinLinear(Builder):
             Locations are rows of features; `Atoms.target` holds the labels or targets.
         """
         form, where = self.form, self.coordinates
-        moves = worst_moves(form, primal)
-        v = steepest(form.norm, primal.coef)
+        moves = form.moves(primal)
+        v = form.norm.steepest(primal.coef)
         if where.basis is not None:
             v = where.basis @ v
         y = np.asarray(self.y)[moves.source]
         location, cost = self.X[moves.source], np.abs(moves.distance) * where.scale
-        if form.loss.classification:
-            classes = self.labels.classes
-            assert classes is not None
+        classes = self.labels.classes
+        if classes is not None:
             target = np.where(moves.flipped, np.where(y == classes[0], classes[1], classes[0]), y)
             cost = cost + np.where(moves.flipped, self._flip_cost, 0.0)
         else:
             target = y.astype(np.float64)
-        if form.floor > form.length(primal):  # moving the target is the cheaper way
-            target = target - moves.distance * form.floor
+        if form.ball.floor > form.length(primal):  # moving the target is the cheaper way
+            target = target - moves.distance * form.ball.floor
         else:
             location = location + np.outer(moves.distance * where.scale, v)
-        gradient, weights = envelope(form, primal)
+        gradient, weights = form.envelope(primal)
         length = float(form.norm.value(where.coef(primal.coef)[None, :])[0]) * where.scale
-        power = form.order if np.isfinite(form.order) else 1.0
+        rate = form.ball.rate(form.predict(primal), form.y, length)
         return WorstCase(
             value=form.risk(primal),
             atoms=Atoms(moves.source, location, moves.mass, cost, target),
             weights=weights,
             gradient=gradient,
-            multiplier=rate(form, primal, length) / where.scale**power,
+            multiplier=rate / where.scale**form.ball.power,
             attained=moves.attained,
             ray=None if moves.attained else v * np.sign(moves.distance[-1]),
         )
@@ -288,14 +299,15 @@ class WassersteinClassification(WassersteinLinear):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("loss", choice("loss", self.loss, ["logistic", "hinge"]))
+        self._set("loss", choice("loss", self.loss, list(LABELS)))
         self._set("flip_cost", positive_or_inf("flip_cost", self.flip_cost))
-        self._set("order", _order(self.order, (1.0, np.inf) if self.loss == "logistic" else ORDERS))
+        self._set("order", _order(self.order, orders(LABELS[self.loss])))
         assert self.labels.classes is not None  # validates
         raw = np.array(given_labels(self.y))
         raw.setflags(write=False)
         self._set("y", raw)
-        if np.isfinite(self.flip_cost) and self.order != 1.0:
+        flips = orders(LABELS[self.loss], flips=True)
+        if np.isfinite(self.flip_cost) and self.order not in flips:
             raise ProblemError(
                 f"flip_cost must be inf for order {self.order:g}, got {self.flip_cost!r}"
             )
@@ -309,20 +321,7 @@ class WassersteinClassification(WassersteinLinear):
     @cached_property
     def form(self) -> WassersteinForm:
         """The canonical form."""
-        where = self.coordinates
-        loss: Loss = Logistic() if self.loss == "logistic" else Hinge()
-        return WassersteinForm(
-            X=where.matrix,
-            y=self.labels.targets,
-            loss=loss,
-            lipschitz=1.0,
-            norm=DUAL[self.norm],
-            radius=self.radius / where.scale,
-            order=self.order,
-            flip=self.flip_cost / where.scale,
-            floor=0.0,
-            intercept=self.intercept,
-        )
+        return self._form(LABELS[self.loss], self.order, self.flip_cost, np.inf)
 
     @property
     def _flip_cost(self) -> float:
@@ -388,40 +387,32 @@ class WassersteinRegression(WassersteinLinear):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("loss", choice("loss", self.loss, ["squared", "absolute", "huber", "quantile"]))
+        self._set("loss", choice("loss", self.loss, list(RESIDUALS)))
         self._set("target_cost", positive_or_inf("target_cost", self.target_cost))
         self._set("quantile", probability("quantile", self.quantile))
         self._set("delta", positive("delta", self.delta))
-        squared = self.loss == "squared"
-        allowed = (2.0, np.inf) if squared else (1.0,)
+        allowed = orders(self._loss)
         order = allowed[0] if self.order is None else self.order
         self._set("order", _order(order, allowed))
         self._set("y", self.labels.targets)
 
+    @property
+    def _loss(self) -> ScalarLoss:
+        return RESIDUALS[self.loss](self)
+
     @cached_property
     def form(self) -> WassersteinForm:
         """The canonical form."""
-        where = self.coordinates
-        losses: dict[str, tuple[Loss, float]] = {
-            "squared": (Squared(), np.inf),
-            "absolute": (Absolute(), 1.0),
-            "huber": (Huber(self.delta), self.delta),
-            "quantile": (Quantile(self.quantile), max(self.quantile, 1.0 - self.quantile)),
-        }
-        loss, lipschitz = losses[self.loss]
         assert self.order is not None
-        return WassersteinForm(
-            X=where.matrix,
-            y=self.labels.targets,
-            loss=loss,
-            lipschitz=lipschitz,
-            norm=DUAL[self.norm],
-            radius=self.radius / where.scale,
-            order=self.order,
-            flip=np.inf,
-            floor=where.scale / self.target_cost,
-            intercept=self.intercept,
-        )
+        return self._form(self._loss, self.order, np.inf, self.target_cost)
+
+
+RESIDUALS: dict[str, Callable[[WassersteinRegression], ScalarLoss]] = {
+    "squared": lambda problem: Squared(),
+    "absolute": lambda problem: Absolute(),
+    "huber": lambda problem: Huber(problem.delta),
+    "quantile": lambda problem: Quantile(problem.quantile),
+}
 
 
 def _order(value: float, allowed: tuple[float, ...]) -> float:

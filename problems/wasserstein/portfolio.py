@@ -16,7 +16,6 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import DUAL
 from convexnn.wasserstein.portfolio import PortfolioForm, Stress, Weights
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
-from convexnn.wasserstein.worst_moves import steepest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +108,8 @@ class CvarPortfolio(Builder):
         )
 
     def needs(self) -> frozenset[str]:
-        """Return the cone of the ground norm l2; else the program is linear."""
-        return frozenset({"soc"}) if self.norm == "l2" else frozenset()
+        """Return the cone of the norm; else the program is linear."""
+        return self.form.norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables x, tau, excess and lam."""
@@ -119,16 +118,14 @@ class CvarPortfolio(Builder):
         form, (n, d) = self.form, self.returns.shape
         x, tau = cp.Variable(d, nonneg=True, name="x"), cp.Variable(name="tau")
         excess, lam = cp.Variable(n, nonneg=True, name="excess"), cp.Variable(name="lam")
-        size = {"l1": 1, "l2": 2, "linf": "inf"}[form.norm.name]
         tail = excess >= -self.returns @ x - tau
         cvar = tau + cp.sum(excess) / (self.level * n)
         cost = -self.returns.mean(axis=0) @ x + self.risk_aversion * cvar + form.price * lam
         # x = share + 0 gives the direction of the norm as a multiplier
         share = cp.Variable(d, name="share")
         same = x == share
-        problem = cp.Problem(
-            cp.Minimize(cost), [tail, same, cp.norm(share, size) <= lam, cp.sum(x) == 1.0]
-        )
+        bounded = cp.norm(share, form.norm.exponent) <= lam
+        problem = cp.Problem(cp.Minimize(cost), [tail, same, bounded, cp.sum(x) == 1.0])
 
         def points() -> tuple[Weights, Stress]:
             scale = max(self.risk_aversion, 1e-300)
@@ -150,7 +147,7 @@ class CvarPortfolio(Builder):
 
     def _stress(self, x: Array) -> Stress:
         form = self.form
-        return Stress(form.tail(x), steepest(form.norm, x))
+        return Stress(form.tail(x), form.norm.steepest(x))
 
     def objective(self, primal: Weights) -> float:
         """Return the worst case of the portfolio."""
@@ -178,7 +175,7 @@ class CvarPortfolio(Builder):
         source = np.concatenate([stays, moved])
         mass = np.concatenate([1.0 / n - tail[stays], tail[moved]])
         cost = np.concatenate([np.zeros(len(stays)), np.full(len(moved), distance)])
-        location = self.returns[source] - np.outer(cost, steepest(form.norm, x))
+        location = self.returns[source] - np.outer(cost, form.norm.steepest(x))
         slope = 1.0 + self.risk_aversion * form.tail(x) * n
         return WorstCase(
             value=form.risk(x),

@@ -18,11 +18,12 @@ from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.functions.losses import Logistic
-from convexnn.functions.norms import Norm
+from convexnn.functions.losses import LipschitzLoss
+from convexnn.functions.norms import VectorNorm
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm
+from convexnn.wasserstein.order_one import Empirical, LabelFlips, LogisticFlips, Regularised
 
 MAX_ITER = 50_000
 FIRST_CHECK = 10
@@ -34,20 +35,20 @@ BALANCE = 3.0  # ratio of residuals beyond which the penalties change
 
 def refusal(form: WassersteinForm) -> str | None:
     """Return why the form is not one for this engine, None if it is."""
-    if form.radius > 0.0 and form.order != 1.0:
-        return f"takes Wasserstein order 1, got order {form.order:g}"
-    return "a squared risk of radius 0 is plain least squares" if form.squared else None
+    ball = form.ball
+    if not isinstance(ball, Empirical | Regularised | LabelFlips):
+        return f"takes Wasserstein order 1, got order {ball.order:g}"
+    bounded = isinstance(ball.loss, LipschitzLoss)
+    return None if bounded else "a squared risk of radius 0 is plain least squares"
 
 
 def warm_up(form: WassersteinForm) -> None:
     """Compile the kernel."""
-    one = np.ones(1)
-    _pair_prox(
-        one, one, one, 1.0, 1.0, 1.0, isinstance(form.loss, Logistic), one.copy(), one.copy()
-    )
+    one, log = np.ones(1), isinstance(form.ball, LogisticFlips)
+    _pair_prox(one, one, one, 1.0, 1.0, 1.0, log, one.copy(), one.copy())
 
 
-def project_epigraph(norm: Norm, b: Array, lam: float, floor: float) -> tuple[Array, float]:
+def project_epigraph(norm: VectorNorm, b: Array, lam: float, floor: float) -> tuple[Array, float]:
     """Return the nearest ``(b', lam')`` with ``||b'|| <= lam'`` and ``lam' >= floor``.
 
     Examples
@@ -56,22 +57,7 @@ def project_epigraph(norm: Norm, b: Array, lam: float, floor: float) -> tuple[Ar
     >>> project_epigraph(L1(), np.array([3.0, 0.0]), 1.0, 0.0)
     (array([2., 0.]), 2.0)
     """
-    size = np.abs(b)
-    if norm.name == "l2":
-        length = float(norm.value(b[None, :])[0])
-        level = lam if length <= lam else 0.5 * (length + lam)
-    elif norm.name == "l1":  # sum (|b| - theta)_+ = lam + theta
-        if size.sum() <= lam:
-            level = lam
-        else:
-            order = np.sort(size)[::-1]
-            theta = (np.cumsum(order) - lam) / (np.arange(len(b)) + 2.0)
-            level = lam + max(float(np.max(theta)), 0.0)
-    else:  # sum (|b| - lam')_+ = lam' - lam
-        order = np.sort(size)[::-1]
-        candidates = (np.cumsum(order) + lam) / (np.arange(len(b)) + 2.0)
-        level = max(float(np.max(candidates)), lam) if order[0] > lam else lam
-    level = max(level, floor)
+    level = max(norm.epigraph(b, lam), floor)
     if level <= 0.0:
         return np.zeros_like(b), 0.0
     return norm.project(b[None, :], level)[0], level
@@ -189,8 +175,10 @@ def run(
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     k, relax = X.shape[1], own["relax"]
     gram = X.T @ X
-    flips, ball = form.flips, form.radius > 0.0
-    price = form.radius * (1.0 if form.loss.classification else form.lipschitz)
+    loss, price, floor = form.ball.loss, form.ball.price, form.ball.floor
+    ball, flips = form.ball.radius > 0.0, form.ball.flips
+    kappa = form.ball.cost if isinstance(form.ball, LabelFlips) else np.inf
+    log = isinstance(form.ball, LogisticFlips)
     # the fit is penalised by rho, the norm's copy by sigma, as both weigh about the same
     rho = own["rho"] or 1.0 / n
     sigma = own["sigma"] or NORM * rho * float(np.trace(gram)) / k
@@ -199,7 +187,7 @@ def run(
     w, lam = np.zeros(k), 1.0
     if start is not None:
         w = np.concatenate([start[0].coef, start[0].intercept])[:k]
-        lam = form.multiplier(X @ w, float(form.norm.value(w[None, :d])[0]))
+        lam = form.ball.multiplier(X @ w, form.y, float(form.norm.value(w[None, :d])[0]))
     z, zeta = X @ w, np.zeros(n)
     copies, chi = np.full(n, lam), np.zeros(n)
     b, level, beta, gamma = w[:d].copy(), lam, np.zeros(d), 0.0
@@ -228,21 +216,18 @@ def run(
         if flips:
             mixed_lam = relax * lam + (1.0 - relax) * copies
             into = mixed_lam + chi
-            _pair_prox(
-                form.y * before, into, form.y, step, tau2, form.flip,
-                isinstance(form.loss, Logistic), m, fresh,
-            )  # fmt: skip
+            _pair_prox(form.y * before, into, form.y, step, tau2, kappa, log, m, fresh)
             z = form.y * m
             slope_lam = (into - fresh) * (tau2 / step)
             chi = into - fresh
             copies = fresh.copy()
         else:
-            z = form.loss.prox(before, form.y, step)
+            z = loss.prox(before, form.y, step)
         zeta = before - z
         if ball:
             mixed_b = relax * w[:d] + (1.0 - relax) * b
             mixed_level = relax * lam + (1.0 - relax) * level
-            b, level = project_epigraph(form.norm, mixed_b + beta, mixed_level + gamma, form.floor)
+            b, level = project_epigraph(form.norm, mixed_b + beta, mixed_level + gamma, floor)
             beta, gamma = mixed_b + beta - b, mixed_level + gamma - level
         if t >= check or t == limit or (t % 8 == 0 and reporter.expired()):
             check = max(check * GROWTH, t + 1.0)
@@ -250,7 +235,7 @@ def run(
                 return Raw("failed", "The iterates are no longer finite.")
             point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
             total = zeta / step
-            other = np.maximum(-slope_lam / form.flip, 0.0) if flips else np.zeros(n)
+            other = np.maximum(-slope_lam / kappa, 0.0) if flips else np.zeros(n)
             pull = total - form.y * other if flips else total
             if reporter.report(t, point, Slopes(pull, other)):
                 return Raw("stopped")

@@ -61,6 +61,14 @@ class Samples(NamedTuple):
     quad: float
 
 
+def nothing(k: int) -> Samples:
+    """Return no samples at all, of k variables."""
+    none = np.zeros(0)
+    return Samples(
+        np.zeros((0, k)), -1, none, 0.0, none, none, 0.0, none, False, False, np.inf, 1.0
+    )
+
+
 class Program(NamedTuple):
     """The whole program.
 
@@ -90,7 +98,7 @@ class Program(NamedTuple):
     warm: tuple[Array, Array] | None = None
 
 
-class State(NamedTuple):
+class SampleState(NamedTuple):
     """What the samples keep of their own, each of shape (n,); slacks drift only by rounding.
 
     Attributes
@@ -221,7 +229,7 @@ def _reach_of(value: float, change: float) -> float:
     return float(-value / change) if change < 0.0 else 1.0
 
 
-class Interior:
+class PiecewiseInterior:
     """The iterate and its steps.
 
     Parameters
@@ -255,7 +263,7 @@ class Interior:
             scale = level / inside
             self.duals.append(Pair(scale * cone.head, -scale[:, None] * cone.tail))
 
-    def _samples_at_start(self) -> State:
+    def _samples_at_start(self) -> SampleState:
         """Return samples that meet their own equations, well inside their boxes."""
         s, n, warm = self.s, len(self.s.Z), self.program.warm
         zero, parts = np.zeros(n), 2.0 if s.pair else 1.0
@@ -269,9 +277,9 @@ class Interior:
             drive = self.u1 - np.log(p / (1.0 - p))
             zp, zside = np.maximum(-drive, 0.0) + 0.5 * room, np.maximum(drive, 0.0) + 0.5 * room
             if not s.pair:
-                return State(p, zero, zero, 1.0 - p, zp, zero, zero, zside)
+                return SampleState(p, zero, zero, 1.0 - p, zp, zero, zero, zside)
             zq = np.maximum(-self.u2, 0.0) + 0.5 * room
-            return State(p, q, 1.0 - q, 1.0 - p, zp, zq, zq + self.u2, zside)
+            return SampleState(p, q, 1.0 - q, 1.0 - p, zp, zq, zq + self.u2, zside)
         high = np.maximum(self.u1, self.u2) if s.pair else self.u1
         zroom = np.maximum(high, 0.0) + room if self.capped else zero
         if not self.capped:  # p + q alone must lift the arguments
@@ -279,7 +287,7 @@ class Interior:
             q = p.copy() if s.pair else zero
         lift = zroom + s.quad * (p + q)
         left = s.cap - p - q if self.capped else zero
-        return State(
+        return SampleState(
             p, q, left, zero, lift - self.u1, lift - self.u2 if s.pair else zero, zroom, zero
         )
 
@@ -371,7 +379,7 @@ class Interior:
         else:
             self.u1 = self.u1 + step * du1
             self.u2 = self.u2 + step * du2 if s.pair else self.u1
-        self.x = State(*(part + step * out[k] for k, part in enumerate(x)))
+        self.x = SampleState(*(part + step * out[k] for k, part in enumerate(x)))
         self.slack = self.slack + step * ds
         self.y = self.y + step * dy
         self.heads = [

@@ -13,31 +13,39 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.functions.losses import Logistic
+from convexnn.functions.losses import Squared
 from convexnn.solvers.wasserstein import smooth
-from convexnn.solvers.wasserstein.interior import Interior
+from convexnn.solvers.wasserstein.ball_layouts import LAYOUTS
+from convexnn.solvers.wasserstein.interior import PiecewiseInterior
 from convexnn.solvers.wasserstein.layouts import linear
 from convexnn.solvers.wasserstein.steps import MAX_ITER, follow
-from convexnn.wasserstein.forms import Linear, WassersteinForm, slopes_at
+from convexnn.wasserstein.forms import Linear, WassersteinForm
+from convexnn.wasserstein.order_one import Empirical
 
 CLOSE = 1e-2  # relative fall of a smooth risk from which every step is certified
+
+
+def refusal(form: WassersteinForm) -> str | None:
+    """Return which row has no layout, None if there is one."""
+    row = type(form.ball)
+    return None if row in LAYOUTS else f"has no layout for {row.__name__}"
 
 
 def warm_up(form: WassersteinForm) -> None:
     """Compile the kernels on a few rows."""
     rows = np.unique([int(np.argmin(form.y)), int(np.argmax(form.y)), 0])
     small = form._replace(X=np.ascontiguousarray(form.X[rows]), y=form.y[rows])
-    if not (small.squared and small.radius == 0.0):
-        Interior(linear(small).program).step()
+    if not plain_least_squares(small):
+        PiecewiseInterior(linear(small).program).step()
 
 
 def run(
     form: WassersteinForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
     """Iterate until the reporter is satisfied or nothing moves."""
-    if form.squared and form.radius == 0.0:
+    if plain_least_squares(form):
         exact = least_squares(form)
-        if reporter.report(1, exact, slopes_at(form, exact)):
+        if reporter.report(1, exact, form.slopes(exact)):
             return Raw("stopped")
         return Raw("finished", "Least squares to machine precision.")
     taken, limit = 0, options.max_iter or MAX_ITER
@@ -45,7 +53,7 @@ def run(
         for model, fall in smooth.models(form, start[0] if start else None):
             taken += 1
             near = fall <= CLOSE or taken == limit or reporter.expired()
-            if near and reporter.report(taken, model, slopes_at(form, model)):
+            if near and reporter.report(taken, model, form.slopes(model)):
                 return Raw("stopped")
             if taken == limit:
                 return Raw("max_iter")
@@ -58,11 +66,18 @@ def run(
 
 def separation(form: WassersteinForm, point: Linear) -> str:
     """Return a remark on data that some model separates, where nothing keeps it short."""
-    if form.radius > 0.0 or not isinstance(form.loss, Logistic):
+    loss = form.ball.loss
+    positive = loss.classification and bool(np.isfinite(loss.curvature))  # 0 at infinity only
+    if form.ball.radius > 0.0 or not positive:
         return ""
     if np.min(form.y * form.predict(point)) <= 0.0:
         return ""
     return "The data are separable: the risk tends to 0 and no model attains it."
+
+
+def plain_least_squares(form: WassersteinForm) -> bool:
+    """Tell whether the risk is a mean square and nothing else."""
+    return isinstance(form.ball, Empirical) and isinstance(form.ball.loss, Squared)
 
 
 def least_squares(form: WassersteinForm) -> Linear:

@@ -12,13 +12,16 @@ whose weight is ``radius rms / ||b||``, one equation in one unknown. Where eithe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
 
+from convexnn.wasserstein.distribution_ball import DistributionBall
 from convexnn.wasserstein.forms import Linear, WassersteinForm
+from convexnn.wasserstein.order_one import Regularised
+from convexnn.wasserstein.order_two import RootSquares
 
 STEPS = 20
 HALVINGS = 10  # of a step
@@ -30,11 +33,8 @@ FLAT = 1e-14  # fall relative to the risk that rounding hides
 
 def suits(form: WassersteinForm) -> bool:
     """Tell whether the risk is one of these."""
-    if form.radius == 0.0 or form.norm.name != "l2" or form.floor > 0.0:
-        return False
-    if form.squared:
-        return form.order == 2.0
-    return form.order == 1.0 and not form.flips and bool(np.isfinite(form.loss.curvature))
+    smooth = type(form.ball) in METHODS and bool(np.isfinite(form.ball.loss.curvature))
+    return smooth and form.norm.rotates and form.ball.floor == 0.0
 
 
 def models(form: WassersteinForm, start: Linear | None = None) -> Iterator[tuple[Linear, float]]:
@@ -42,12 +42,14 @@ def models(form: WassersteinForm, start: Linear | None = None) -> Iterator[tuple
 
     Beside each stands the fall that the step to it promised, relative to the risk.
     """
-    if form.squared:
-        found = ridge(form)
-        if found is not None:
-            yield found, 0.0
-        return
-    yield from descent(form, start)
+    return METHODS[type(form.ball)](form, start)
+
+
+def exact(form: WassersteinForm, start: Linear | None = None) -> Iterator[tuple[Linear, float]]:
+    """Yield the minimiser of the root of squared residuals, unless it has a kink there."""
+    found = ridge(form)
+    if found is not None:
+        yield found, 0.0
 
 
 def ridge(form: WassersteinForm) -> Linear | None:
@@ -65,7 +67,7 @@ def ridge(form: WassersteinForm) -> Linear | None:
     def excess(weight: float) -> float:
         a = pull / (sizes + weight)
         square = power - float(a @ (2.0 * pull - sizes * a))
-        return weight * float(np.sqrt(a @ a)) - form.radius * float(np.sqrt(max(square, 0.0)))
+        return weight * float(np.sqrt(a @ a)) - form.ball.radius * float(np.sqrt(max(square, 0.0)))
 
     low, high = LIGHTEST * float(sizes[-1]), float(sizes[-1])
     while high > 0.0 and excess(high) <= 0.0 and high < sizes[-1] / LIGHTEST:
@@ -79,8 +81,7 @@ def ridge(form: WassersteinForm) -> Linear | None:
 def descent(form: WassersteinForm, start: Linear | None = None) -> Iterator[tuple[Linear, float]]:
     """Yield the points of Newton's method, as long as steps lower the risk."""
     n, d = form.X.shape
-    loss, y = form.loss, form.y
-    price = form.radius * (1.0 if loss.classification else form.lipschitz)
+    loss, y, price = form.ball.loss, form.y, form.ball.price
     Z = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     w = np.zeros(Z.shape[1])
     if start is not None:
@@ -119,3 +120,9 @@ def descent(form: WassersteinForm, start: Linear | None = None) -> Iterator[tupl
         yield Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1)), fall
         if fall <= FLAT:
             return
+
+
+METHODS: dict[type[DistributionBall], Callable[..., Iterator[tuple[Linear, float]]]] = {
+    RootSquares: exact,
+    Regularised: descent,
+}

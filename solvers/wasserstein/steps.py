@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.solvers.wasserstein.interior import Interior, Program
+from convexnn.solvers.wasserstein.interior import PiecewiseInterior, Program
 
 MAX_ITER = 200
 NEAR = 5.0  # times the tolerance: own gap from which every step is certified
@@ -23,26 +23,26 @@ class Plan(Protocol):
     def program(self) -> Program:
         """Return the program."""
 
-    def point(self, core: Interior) -> Any:
+    def point(self, core: PiecewiseInterior) -> Any:
         """Return the primal point of an iterate."""
 
-    def slopes(self, core: Interior) -> Any:
+    def slopes(self, core: PiecewiseInterior) -> Any:
         """Return the dual point of an iterate."""
 
 
 def follow(
     plan: Plan, options: Options, reporter: Reporter, taken: int = 0
-) -> tuple[Raw, Interior]:
+) -> tuple[Raw, PiecewiseInterior]:
     """Step until the reporter is satisfied or nothing moves; `taken` steps came before.
 
     Returns
     -------
     Raw
-    Interior
+    PiecewiseInterior
         Where it ended.
     """
     limit = options.max_iter or MAX_ITER
-    core = Interior(plan.program)
+    core = PiecewiseInterior(plan.program)
     for k in range(taken + 1, limit + 1):
         step, residual = core.step()
         if not np.isfinite(core.w).all():

@@ -17,9 +17,11 @@ from convexnn.functions.losses import (
     Absolute,
     Hinge,
     Huber,
+    LipschitzLoss,
     Logistic,
     Loss,
     Quantile,
+    ScalarLoss,
     Softmax,
     Squared,
     as_loss,
@@ -34,8 +36,10 @@ EVERY = [
     Quantile(tau=0.1),
     Quantile(tau=0.9),
 ]
+LIPSCHITZ = [loss for loss in EVERY if isinstance(loss, LipschitzLoss)]
 SMOOTH = [loss for loss in EVERY if np.isfinite(loss.curvature)]
 each_loss = pytest.mark.parametrize("loss", EVERY, ids=repr)
+each_lipschitz = pytest.mark.parametrize("loss", LIPSCHITZ, ids=repr)
 each_smooth = pytest.mark.parametrize("loss", SMOOTH, ids=repr)
 often = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -284,7 +288,8 @@ def test_curvature_is_attained(loss: Loss) -> None:
 def test_hessian_is_the_slope_of_the_gradient(loss: Loss, z: float, raw: float) -> None:
     y = target(loss, raw)
     h = 1e-5
-    kinks = {Hinge: [1.0 / float(y[0])] if y[0] else [], Squared: [], Logistic: []}
+    hinge = [1.0 / float(y[0])] if y[0] else []
+    kinks: dict[type[Loss], list[float]] = {Hinge: hinge, Squared: [], Logistic: []}
     delta = loss.delta if isinstance(loss, Huber) else 0.0
     for kink in kinks.get(type(loss), [float(y[0]) - delta, float(y[0]) + delta]):
         assume(abs(z - kink) > 2.0 * h)
@@ -314,6 +319,49 @@ def test_dual_curvature_is_that_of_the_conjugate_inside_its_domain(
         return
     assert values[0] == pytest.approx(0.5 * q * s * s + s * float(y[0]), abs=1e-12, rel=1e-12)
     assert bend == pytest.approx(q * (s - t) ** 2 / 8.0, abs=1e-11)
+
+
+@each_loss
+def test_constant_has_the_least_total_loss(loss: ScalarLoss) -> None:
+    rng = np.random.default_rng(6)
+    for n in (2, 5, 8, 101):
+        y = targets(loss, rng, n)
+        y[:2] = (1.0, -1.0) if loss.classification else y[:2]
+        c = loss.constant(y)
+        least = float(loss.value(np.full(n, c), y).sum())
+        for step in (1e-6, 1e-3, 0.1, 10.0):
+            for other in (c - step, c + step):
+                assert least <= float(loss.value(np.full(n, other), y).sum()) + 1e-12 * n
+
+
+@each_lipschitz
+def test_slope_is_the_largest_of_the_domain(loss: LipschitzLoss) -> None:
+    y = np.array([-1.0, 1.0])
+    sides = [np.broadcast_to(side, 2) for side in loss.domain(y)]
+    assert loss.slope == float(np.max(np.abs(sides)))
+
+
+@each_lipschitz
+def test_recession_is_the_limit_of_what_the_loss_lacks(loss: LipschitzLoss) -> None:
+    rng = np.random.default_rng(7)
+    y = targets(loss, rng, 400)
+    z = 5.0 * rng.standard_normal(400)
+    z[:40] = y[:40]  # on the kinks
+    side, short = loss.recession(z, y)
+    assert set(np.unique(side)) <= {-1.0, 1.0}
+    t = 200.0
+    lacks = loss.slope * t - (loss.value(z + side * t, y) - loss.value(z, y))
+    np.testing.assert_allclose(short, lacks, rtol=0.0, atol=1e-14 * loss.slope * t)
+    there = loss.slope - side * loss.gradient(z + 1e-9 * side, y) <= 1e-12  # just beyond z
+    assert ((short == 0.0) == there).all()
+
+
+def test_best_constant_of_labels_once_some_were_flipped() -> None:
+    y = np.array([1.0] * 8 + [-1.0] * 2)
+    assert Logistic().constant(y, spoilt=0.1) == pytest.approx(np.log(0.7 / 0.3))
+    assert Logistic().constant(-y, spoilt=0.1) == pytest.approx(-np.log(0.7 / 0.3))
+    assert Hinge().constant(-y, spoilt=0.1) == -1.0
+    assert Hinge().constant(y, spoilt=0.4) == 0.0
 
 
 @each_loss

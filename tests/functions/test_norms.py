@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convexnn.contract.arrays import Array
-from convexnn.functions.norms import L1, L2, NORMS, Linf, Norm, Nuclear
+from convexnn.functions.norms import L1, L2, NORMS, Linf, Norm, Nuclear, VectorNorm
 
 DUAL: dict[str, Norm] = {"l2": L2(), "l1": Linf(), "linf": L1()}
 ORDER = {"l2": 2.0, "l1": 1.0, "linf": np.inf}
@@ -171,6 +171,25 @@ def test_projection_keeps_what_is_inside(norm: Norm, shape: tuple[int, int]) -> 
     again = norm.project(norm.project(rows, 0.5 * radius), 0.5 * radius)
     once = norm.project(rows, 0.5 * radius)
     np.testing.assert_allclose(again, once, rtol=1e-12, atol=1e-13 * radius)
+
+
+@each_norm
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_steepest_has_the_dual_norm_1_and_attains_the_norm(norm: VectorNorm, d: int) -> None:
+    for u in [*batch((40, d), 11), np.full(d, 1e-300), np.full(d, 1e300)]:
+        v = norm.steepest(u)
+        length = float(norm.value(u[None, :])[0])
+        assert float(norm.dual(v[None, :])[0]) == pytest.approx(1.0 if u.any() else 0.0)
+        assert float(u @ v) == pytest.approx(length, rel=1e-14)
+
+
+@each_norm
+def test_exponent_is_that_of_numpy_and_sparse_says_whether_the_prox_makes_zeros(
+    norm: VectorNorm,
+) -> None:
+    assert norm.exponent == ORDER[norm.name]
+    row = np.array([[3.0, 0.2, -0.1]])
+    assert bool((norm.prox(row, 0.5) == 0.0).any()) is norm.sparse
 
 
 @each_norm

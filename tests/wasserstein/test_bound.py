@@ -16,10 +16,10 @@ from positions import KINDS, positioned
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.functions.norms import L1, L2, Linf, Norm
+from convexnn.functions.norms import L1, L2, Linf, VectorNorm
 from convexnn.solvers.wasserstein.admm import _pair_prox, project_epigraph
 from convexnn.wasserstein.bound import balanced, corrected, lower_bound, mixed
-from convexnn.wasserstein.forms import Linear, Slopes, fitted, total
+from convexnn.wasserstein.forms import Linear, Slopes
 
 RADII = (0.0, 1e-6, 0.05, 0.4, 5.0)
 CLASSIFICATION = [
@@ -131,17 +131,19 @@ def test_every_repair_of_slopes_leaves_them_feasible(
 ) -> None:
     problem, _, slopes, _ = case
     form = problem.form
-    start = fitted(form, slopes)
+    start = form.ball.fitted(slopes, form.y)
     repaired = [start, balanced(form, start), corrected(form, balanced(form, start))]
-    if np.isinf(form.order):
+    if form.ball.homogeneous:
         repaired.append(mixed(form, repaired[1], 0.1))
     for found in repaired:
-        again = fitted(form, found)
+        again = form.ball.fitted(found, form.y)
         np.testing.assert_allclose(again.own, found.own, rtol=0.0, atol=1e-15)
         np.testing.assert_allclose(again.other, found.other, rtol=0.0, atol=1e-15)
     if form.intercept:
         size = np.abs(start.own).sum() + np.abs(start.other).sum()
-        assert abs(total(form, repaired[1]).sum()) <= 1e-15 * len(form.y) * size + 1e-300
+        assert (
+            abs(form.ball.total(repaired[1], form.y).sum()) <= 1e-15 * len(form.y) * size + 1e-300
+        )
 
 
 def test_slopes_that_are_not_finite_bound_nothing() -> None:
@@ -186,14 +188,14 @@ def test_multiplier_of_flips_minimises_the_worst_case(loss: str, seed: int) -> N
     rng = np.random.default_rng(seed)
     radius = float(rng.choice([1e-3, 0.1, 0.7, 4.0]))
     form, z = hinge_form(loss, rng, radius=radius, flip_cost=float(rng.choice([0.2, 1.0, 3.0])))
-    length = float(rng.choice([0.0, 0.5, 3.0]))
+    ball, length = form.ball, float(rng.choice([0.0, 0.5, 3.0]))
 
     def worst(lam: float) -> float:
-        excess = np.maximum(form.gains(z) - form.flip * lam, 0.0)
-        return float(lam * form.radius + np.mean(form.loss.value(z, form.y) + excess))
+        excess = np.maximum(ball.gains(z, form.y) - ball.cost * lam, 0.0)
+        return float(lam * ball.radius + np.mean(ball.loss.value(z, form.y) + excess))
 
-    lam = form.multiplier(z, length)
-    top = length + 1.0 + float(np.max(np.abs(form.gains(z)))) / form.flip
+    lam = ball.multiplier(z, form.y, length)
+    top = length + 1.0 + float(np.max(np.abs(ball.gains(z, form.y)))) / ball.cost
     assert lam >= length
     assert worst(lam) == pytest.approx(scalar_minimum(worst, length, top), rel=1e-10, abs=1e-12)
     assert worst(lam) <= min(worst(x) for x in np.linspace(length, top, 500)) + 1e-12
@@ -203,22 +205,22 @@ def test_multiplier_of_flips_minimises_the_worst_case(loss: str, seed: int) -> N
 def test_lift_minimises_the_worst_case_of_order_2(seed: int) -> None:
     rng = np.random.default_rng(seed)
     form, z = hinge_form("hinge", rng, radius=float(rng.choice([1e-3, 0.3, 5.0])), order=2)
-    length = float(rng.choice([1e-2, 0.5, 3.0]))
+    ball, length = form.ball, float(rng.choice([1e-2, 0.5, 3.0]))
 
     def worst(v: float) -> float:
-        charge = (length * form.radius) ** 2 / (4.0 * v) if v > 0.0 else inf
+        charge = (length * ball.radius) ** 2 / (4.0 * v) if v > 0.0 else inf
         return float(charge + np.mean(np.maximum(1.0 - form.y * z + v, 0.0)))
 
-    v = form.lift(z, length)
-    top = 10.0 + length * form.radius * len(z) + float(np.max(np.abs(z)))
+    v = ball.lift(z, form.y, length)
+    top = 10.0 + length * ball.radius * len(z) + float(np.max(np.abs(z)))
     found = min(scalar_minimum(worst, 1e-9, top), worst(1e-9))
     assert worst(v) == pytest.approx(found, rel=1e-9)
-    lam = form.multiplier(z, length)
+    lam = ball.multiplier(z, form.y, length)
     assert v * 4.0 * lam == pytest.approx(length**2, rel=1e-12)
 
 
 @pytest.mark.parametrize("norm", [L2(), L1(), Linf()], ids=lambda norm: norm.name)
-def test_projection_on_the_epigraph_meets_its_conditions(norm: Norm) -> None:
+def test_projection_on_the_epigraph_meets_its_conditions(norm: VectorNorm) -> None:
     """The nearest point p of a convex cone to v is the one with v - p polar to it, orthogonal to p.
 
     With a floor, of the cone cut off there: against points of it at random.

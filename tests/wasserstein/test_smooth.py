@@ -76,7 +76,7 @@ def test_ridge_is_stationary_and_none_where_the_best_model_is_constant() -> None
     assert found is not None
     r = form.predict(found) - form.y
     rms, length = np.sqrt(np.mean(r**2)), np.linalg.norm(found.coef)
-    slope = r @ form.X / (len(r) * rms) + form.radius * found.coef / length
+    slope = r @ form.X / (len(r) * rms) + form.ball.radius * found.coef / length
     np.testing.assert_allclose(slope, 0.0, atol=1e-10)
     assert abs(r.sum()) <= 1e-9
     far = declared("squared", X, y, radius=100.0)

@@ -1,0 +1,318 @@
+"""Balls of Wasserstein order 1, and of radius 0: mass moves on a budget of distance.
+
+With ``t`` the length of the model and ``kappa`` the cost of a flip, or of a unit of the target:
+
+    radius 0           mean_i l(z_i; y_i)
+    bounded slopes     eps Lip max(t, 1 / kappa) + mean_i l(z_i; y_i)
+    labels that flip   min_{lam >= t} lam eps + mean_i max(l(z_i; y_i), l(z_i; -y_i) - kappa lam)
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from convexnn.functions.losses import (
+    Absolute,
+    BinaryLoss,
+    Hinge,
+    Huber,
+    LipschitzLoss,
+    Logistic,
+    Quantile,
+    ScalarLoss,
+)
+from convexnn.wasserstein.distribution_ball import DistributionBall, Formula, scaled
+from convexnn.wasserstein.forms import Slopes
+from convexnn.wasserstein.moves import Moves, carried, split, whole
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+    from convexnn.contract.arrays import Array
+
+TIED = 1e-9  # share of ``1 + |z|`` within which a flip neither gains nor loses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empirical(DistributionBall):
+    """Radius 0: ``mean_i l(z_i; y_i)``.
+
+    Attributes
+    ----------
+    limit : DistributionBall
+        What the balls of larger radius are, here of radius 0.
+    """
+
+    limit: DistributionBall
+
+    @property
+    def scale(self) -> float:
+        """Return that of the balls."""
+        return self.limit.scale
+
+    @property
+    def power(self) -> float:
+        """Return that of the balls."""
+        return self.limit.power
+
+    def risk(self, z: Array, y: Array, t: float) -> float:
+        """Return the mean loss."""
+        return float(self.values(z, y).mean())
+
+    def rate(self, z: Array, y: Array, t: float) -> float:
+        """Return the rate to the right, into the balls."""
+        return self.limit.rate(z, y, t)
+
+    def moves(self, z: Array, y: Array, t: float) -> Moves:
+        """Return every sample where it is."""
+        return whole(np.zeros(len(z)))
+
+    def slopes(self, z: Array, y: Array, t: float) -> Slopes:
+        """Return the slopes of the loss."""
+        return Slopes(self.scale * self.loss.gradient(z, y), np.zeros_like(z))
+
+    def terms(self, slopes: Slopes, y: Array) -> Array:
+        """Return ``-(scale l)*(own)``."""
+        return -self.scale * self.loss.conjugate(slopes.own / self.scale, y)
+
+    def allowed(self, slopes: Slopes) -> float:
+        """Return 0: u must vanish."""
+        return 0.0
+
+    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes | None:
+        """Return the slopes if u vanishes: shrinking them would leave none."""
+        return slopes if length <= room else None
+
+    def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
+        """Write the mean loss."""
+        return Formula(self.scale * self.loss.cvxpy(z, y) / len(y), [lam == 0.0], {}, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularised(DistributionBall):
+    """Order 1, bounded slopes, no flips: ``eps Lip max(t, 1 / kappa) + mean_i l(z_i; y_i)``."""
+
+    loss: LipschitzLoss
+
+    order: ClassVar[float] = 1.0
+    takes: ClassVar[tuple[type[ScalarLoss], ...]] = (Logistic, Hinge, Absolute, Huber, Quantile)
+
+    @property
+    def price(self) -> float:
+        """Return ``eps Lip``."""
+        return self.radius * self.loss.slope
+
+    def risk(self, z: Array, y: Array, t: float) -> float:
+        """Return the mean loss and the price of the length."""
+        return float(self.price * self.reach(t) + self.loss.value(z, y).mean())
+
+    def rate(self, z: Array, y: Array, t: float) -> float:
+        """Return ``Lip max(t, 1 / kappa)``."""
+        return self.loss.slope * self.reach(t)
+
+    def moves(self, z: Array, y: Array, t: float) -> Moves:
+        """Return mass carried to where the loss is steepest."""
+        still = whole(np.zeros(len(z)))
+        return carried(self.loss, z, y, still, self.radius, self.radius * self.reach(t))
+
+    def slopes(self, z: Array, y: Array, t: float) -> Slopes:
+        """Return the slopes of the loss."""
+        return Slopes(self.loss.gradient(z, y), np.zeros_like(z))
+
+    def allowed(self, slopes: Slopes) -> float:
+        """Return ``eps Lip``."""
+        return self.price
+
+    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+        """Return the share of the slopes whose u has the length allowed."""
+        return _cut(slopes, self.price, length, room)
+
+    def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
+        """Write the mean loss and the price of lam, the length at least."""
+        cost = self.price * lam + self.loss.cvxpy(z, y) / len(y)
+        return Formula(cost, self._longer(length, lam), {}, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelFlips(DistributionBall):
+    """Order 1, labels that flip at a cost; see the rows below.
+
+    Attributes
+    ----------
+    cost : float
+        Of a flip, kappa: finite, > 0.
+    """
+
+    loss: BinaryLoss
+    cost: float
+
+    order: ClassVar[float] = 1.0
+    flips: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, loss: ScalarLoss, radius: float, flip: float, floor: float) -> Self:
+        """Return the ball; targets are labels, which nobody moves by a unit."""
+        assert isinstance(loss, BinaryLoss)
+        return cls(loss=loss, radius=radius, cost=flip)
+
+    @property
+    def price(self) -> float:
+        """Return eps."""
+        return self.radius
+
+    @abstractmethod
+    def gains(self, z: Array, y: Array) -> Array:
+        """Return ``l(z; -y) - l(z; y)``, what a flip of each label gains."""
+
+    def multiplier(self, z: Array, y: Array, t: float) -> float:
+        """Return the k-th largest gain over kappa, k = n eps / kappa, if above the length."""
+        n = len(z)
+        budget = np.floor(n * self.radius / self.cost)
+        if budget >= n:
+            return t
+        gains = self.gains(z, y)
+        k = n - 1 - int(budget)
+        return max(t, float(np.partition(gains, k)[k]) / self.cost)
+
+    def risk(self, z: Array, y: Array, t: float) -> float:
+        """Return the dual value at the best multiplier."""
+        lam = self.multiplier(z, y, t)
+        worst = self.loss.value(z, y) + np.maximum(self.gains(z, y) - self.cost * lam, 0.0)
+        return float(lam * self.radius + worst.mean())
+
+    def rate(self, z: Array, y: Array, t: float) -> float:
+        """Return the multiplier; at radius 0 that of the first flip or step."""
+        if self.radius > 0.0:
+            return self.multiplier(z, y, t)
+        return max(t, float(np.max(self.gains(z, y))) / self.cost)
+
+    def moves(self, z: Array, y: Array, t: float) -> Moves:
+        """Return flips where they pay, the last in part; what is left of the budget is carried."""
+        n, gains = len(z), self.gains(z, y)
+        order = np.argsort(-gains, kind="stable")
+        worth = int(np.sum(gains[order] > self.cost * t))
+        budget = n * self.radius / self.cost
+        share = np.zeros(n)
+        paid = min(worth, int(np.floor(budget)))
+        share[order[:paid]] = 1.0
+        if paid < worth:
+            share[order[paid]] = budget - paid
+        moves = split(share, np.zeros(n), np.ones(n, dtype=np.bool_))
+        left = self.radius - self.cost * float(share.sum()) / n if paid == worth else 0.0
+        if left <= 0.0 or t == 0.0:
+            return moves
+        return carried(self.loss, z, y, moves, left, self.radius * t)
+
+    def slopes(self, z: Array, y: Array, t: float) -> Slopes:
+        """Return the slopes of the loss, and which samples flip."""
+        own = self.loss.gradient(z, y)
+        excess = self.gains(z, y) - self.cost * self.multiplier(z, y, t)
+        flipped = (excess > 0.0).astype(np.float64)
+        tied = np.abs(excess) <= TIED * (1.0 + np.abs(z))
+        room = len(z) * self.radius / self.cost - flipped[~tied].sum()
+        flipped[tied] = np.clip(room / max(int(tied.sum()), 1), 0.0, 1.0)
+        return self.fitted(Slopes(own, flipped), y)
+
+    def integrated(self, derivative: Array, guess: Slopes, y: Array, risk: float) -> Slopes:
+        """Return the slopes whose flips are known."""
+        return Slopes(derivative - y * guess.other, guess.other)
+
+    def constant(self, y: Array) -> float:
+        """Return the best constant once flips have spent the budget."""
+        return self.loss.constant(y, self.radius / self.cost)
+
+    def constant_slopes(self, c: float, y: Array) -> Slopes:
+        """Return even slopes where half of the labels can be flipped, else those of the loss."""
+        n = len(y)
+        if self.cost <= 2.0 * self.radius:
+            return Slopes(-0.5 * y, np.full(n, 0.5))
+        return Slopes(self.loss.gradient(np.full(n, c), y), np.zeros(n))
+
+    def total(self, slopes: Slopes, y: Array) -> Array:
+        """Return ``own + y other``."""
+        return slopes.own + y * slopes.other
+
+    def allowed(self, slopes: Slopes) -> float:
+        """Return ``eps - kappa mean_i other_i``."""
+        return self.radius - self.cost * float(np.mean(slopes.other))
+
+    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+        """Return the share of the slopes whose u has the length allowed."""
+        return _cut(slopes, self.price, length, room)
+
+    def spared(self, slopes: Slopes, rounding: float) -> Slopes:
+        """Return slopes with fewer flips."""
+        most = self.radius - min(0.5 * self.radius, rounding)
+        used = self.cost * float(np.mean(slopes.other))
+        return slopes._replace(other=slopes.other * (most / used)) if used > most else slopes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticFlips(LabelFlips):
+    """Flips of the logistic loss: a flip gains the margin, whatever the slope."""
+
+    takes: ClassVar[tuple[type[ScalarLoss], ...]] = (Logistic,)
+
+    def gains(self, z: Array, y: Array) -> Array:
+        """Return the margins."""
+        return y * z
+
+    def fitted(self, slopes: Slopes, y: Array) -> Slopes:
+        """Return slopes of the loss, and shares of flips."""
+        return Slopes(self.loss.clip(slopes.own, y), np.clip(slopes.other, 0.0, 1.0))
+
+    def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
+        """Write one logistic term a sample, and what the flip gains beyond its cost."""
+        import cvxpy as cp
+
+        n = len(y)
+        excess = cp.Variable(n, nonneg=True, name="excess")
+        other = excess >= cp.multiply(y, z) - self.cost * lam
+        cost = self.radius * lam + (self.loss.cvxpy(z, y) + cp.sum(excess)) / n
+        return Formula(cost, self._longer(length, lam), {"excess": excess}, {"other": other})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HingeFlips(LabelFlips):
+    """Flips of the hinge loss: ``max(0, 1 - m, 1 + m - kappa lam)`` for a margin m.
+
+    The slopes of the two lines share a mass of 1.
+    """
+
+    takes: ClassVar[tuple[type[ScalarLoss], ...]] = (Hinge,)
+
+    def gains(self, z: Array, y: Array) -> Array:
+        """Return the difference of the two losses."""
+        return self.loss.value(z, -y) - self.loss.value(z, y)
+
+    def fitted(self, slopes: Slopes, y: Array) -> Slopes:
+        """Return slopes whose sizes add up to 1 at most."""
+        own, other = self.loss.clip(slopes.own, y), np.clip(slopes.other, 0.0, 1.0)
+        return Slopes(np.clip(own, other - 1.0, 1.0 - other), other)
+
+    def terms(self, slopes: Slopes, y: Array) -> Array:
+        """Return what both lines add."""
+        return -self.loss.conjugate(slopes.own, y) + slopes.other
+
+    def give(self, slopes: Slopes, y: Array) -> Array:
+        """Return how far the own slope may move within what the flip leaves it."""
+        left = np.maximum(1.0 - np.abs(slopes.own) - slopes.other, 0.0)
+        return np.minimum(super().give(slopes, y), left)
+
+    def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
+        """Write the largest of the three lines."""
+        import cvxpy as cp
+
+        n, margin = len(y), cp.multiply(y, z)
+        s = cp.Variable(n, nonneg=True, name="s")
+        duals = {"own": s >= 1.0 - margin, "other": s >= 1.0 + margin - self.cost * lam}
+        cost = self.radius * lam + cp.sum(s) / n
+        return Formula(cost, self._longer(length, lam), {"s": s}, duals)
+
+
+def _cut(slopes: Slopes, price: float, length: float, room: float) -> Slopes:
+    return slopes if length <= room else scaled(slopes, price / (length + price - room))
