@@ -164,6 +164,16 @@ def test_kernels_call_only_kernels_of_their_own_module(module: str) -> None:
         assert not used & foreign, kernel.name
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_kernels_copy_arrays_by_loops(module: str) -> None:
+    """An array assigned to a slice brings numba's error message with it: two seconds to compile."""
+    for kernel in kernels(ast.parse(MODULES[module].read_text())):
+        for node in ast.walk(kernel):
+            if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant):
+                into = [ast.unparse(t.slice) for t in node.targets if isinstance(t, ast.Subscript)]
+                assert not any(":" in place for place in into), f"{kernel.name}, {into}"
+
+
 def test_kernels_are_found() -> None:
     found = {k.name for path in MODULES.values() for k in kernels(ast.parse(path.read_text()))}
     assert {"factor_blocks", "_search", "_prox"} <= found

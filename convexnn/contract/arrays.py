@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ IndexArray: TypeAlias = NDArray[np.intp]
 IntArray: TypeAlias = NDArray[np.int32]
 SignArray: TypeAlias = NDArray[np.int8]
 LabelArray: TypeAlias = NDArray[Any]  # numbers or text: targets, or the user's own labels
+Entry = TypeVar("Entry", bound=np.generic)
 
 
 def frozen(array: NDArray[np.generic]) -> None:
@@ -26,3 +27,16 @@ def frozen(array: NDArray[np.generic]) -> None:
     False
     """
     array.setflags(write=False)
+
+
+def readonly(array: NDArray[Entry]) -> NDArray[Entry]:
+    """Return a contiguous read-only view, so that one compiled kernel serves every array.
+
+    Examples
+    --------
+    >>> readonly(np.zeros((2, 2)).T).flags.c_contiguous
+    True
+    """
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view

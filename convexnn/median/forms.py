@@ -249,9 +249,11 @@ def _columns(B, w, x, sums):  # type: ignore[no-untyped-def]
             low = min(low, square)
         low, part, more = np.sqrt(low), 0.0, 0.0
         if one:
-            q[:] = w[0]
+            for k in range(m):
+                q[k] = w[0]
         else:
-            q[:] = w[s : s + m]
+            for k in range(m):
+                q[k] = w[s + k]
         for k in range(m):  # without the minimum, which would keep it from becoming vector code
             length, u = np.sqrt(r[k]), q[k]
             part += u * length

@@ -21,12 +21,12 @@ worst are looked at alone (partial pricing).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from convexnn.contract.arrays import Array, IntArray, SignArray
+from convexnn.contract.arrays import Array, IntArray, SignArray, readonly
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
 REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
@@ -102,9 +102,9 @@ def project_blocks(
     """
     out = np.empty_like(rows)
     lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
-    X = X.view()
-    X.setflags(write=False)  # one compiled version serves both kinds of array
-    _project_all(X, lengths, signs, rows, facets.example, facets.value, zero_below, tau, out)
+    _project_all(
+        readonly(X), lengths, signs, rows, facets.example, facets.value, zero_below, tau, out
+    )
     return out
 
 
@@ -132,12 +132,17 @@ def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyp
     v = np.empty(d)
     for b in range(m):
         sign = signs[b % signs.shape[0]]
-        v[:] = rows[b]
+        for j in range(d):
+            v[j] = rows[b, j]
         for q in range(d):
             i = index[b, q]
             if 0 <= i < X.shape[0] and value[b, q] > 0.0:
-                v += value[b, q] * sign[i] * X[i]
-        out[b] = np.max(np.abs(v)) if ord_inf else np.sqrt(np.sum(v * v))
+                for j in range(d):
+                    v[j] += value[b, q] * sign[i] * X[i, j]
+        size = 0.0
+        for j in range(d):
+            size = max(size, abs(v[j])) if ord_inf else size + v[j] * v[j]
+        out[b] = size if ord_inf else np.sqrt(size)
     return out
 
 
@@ -191,7 +196,7 @@ def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def]
     """Build the factor of the first k; dependent columns leave the free set."""
-    kept = 0
+    kept = np.int64(0)
     for q in range(k):
         _load(X, sign, free[q], column)
         if kept < X.shape[1] and _append(column, Q, R, kept):
@@ -233,8 +238,9 @@ def _project(  # type: ignore[no-untyped-def]
         scale += c[j] * c[j]
     scale = np.sqrt(scale)
     if scale <= zero_below:
-        r[:] = c
-        return 0
+        for j in range(d):
+            r[j] = c[j]
+        return np.int64(0)
     if zero_below > 0.0 and k > 0:  # do the multipliers of the last call still show it?
         size = 0.0
         for j in range(d):
@@ -253,7 +259,7 @@ def _project(  # type: ignore[no-untyped-def]
             if free[q] >= n:
                 side[free[q] - n] = 0.0
     target = np.empty(d)
-    entered = -1
+    entered: Any = np.int64(-1)
     listed = 0
     for _ in range(10 * d + 50):
         while True:
@@ -267,7 +273,7 @@ def _project(  # type: ignore[no-untyped-def]
                     t -= R[q, p] * sol[p]
                 sol[q] = t / R[q, q]
             fraction = 1.0
-            blocking = -1
+            blocking: Any = np.int64(-1)
             for q in range(k):
                 if free[q] < n:
                     if sol[q] > 0.0:
@@ -316,7 +322,7 @@ def _project(  # type: ignore[no-untyped-def]
         if size <= zero_below:
             break
         worst = -ROUNDING * scale
-        entering = -1
+        entering: Any = np.int64(-1)
         for p in range(listed):
             i = few[p]
             t = 0.0
@@ -328,7 +334,7 @@ def _project(  # type: ignore[no-untyped-def]
                 entering = i
         if entering < 0 or entering == entered:
             worst = -ROUNDING * scale
-            entering = -1
+            entering = np.int64(-1)
             np.dot(X, r, w)
             for i in range(n):
                 t = sign[i] * w[i]
@@ -375,7 +381,7 @@ def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  
     column = np.empty(d)
     sol = np.empty(d)
     for b in range(rows.shape[0]):
-        k = 0
+        k = np.int64(0)
         for q in range(d):
             i = index[b, q]
             if i < 0 or i >= n + d or (i >= n and tau == 0.0):

@@ -141,7 +141,8 @@ def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps)
     kept = np.empty(n)
     for b in order:
         box = top[b // P]
-        r[:] = rows[b]
+        for j in range(d):
+            r[j] = rows[b, j]
         for i in range(n):
             if theta[b, i] != 0.0:
                 for j in range(d):
@@ -160,7 +161,8 @@ def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps)
                 length = np.sqrt(length)
             if length < least:
                 least = length
-                kept[:] = theta[b]
+                for i in range(n):
+                    kept[i] = theta[b, i]
             if length <= level * (1.0 + NEAR):
                 break
             size = 0.0
@@ -183,9 +185,12 @@ def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps)
             if not euclidean and sweep % EVERY == EVERY - 1:
                 scale = 1.0
                 if sweep == EVERY - 1:
-                    largest = np.max(np.abs(e))
+                    largest = 0.0
+                    for j in range(d):
+                        largest = max(largest, abs(e[j]))
                     scale = level / largest if largest > 0.0 else 1.0
-                u[:] = e * scale
+                for j in range(d):
+                    u[j] = e[j] * scale
             for i in range(n):
                 high = box[i]
                 if high == 0.0 or squares[i] == 0.0:
@@ -203,4 +208,5 @@ def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps)
                     theta[b, i] = new
                     for j in range(d):
                         r[j] -= change * X[i, j]
-        theta[b] = kept
+        for i in range(n):
+            theta[b, i] = kept[i]

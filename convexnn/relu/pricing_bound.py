@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import heapq
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -286,7 +286,7 @@ def _append(column, basis, R, k):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _refactor(G, free, k, basis, R, column):  # type: ignore[no-untyped-def]
     """Rebuild the factor of the free columns; dependent ones leave."""
-    kept = 0
+    kept = np.int64(0)
     for q in range(k):
         for j in range(column.shape[0]):
             column[j] = G[free[q], j]
@@ -315,7 +315,7 @@ def _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step):  # 
                 z[i] = new
                 for j in range(r):
                     v[j] -= t * G[i, j]
-    k = 0
+    k = np.int64(0)
     for i in range(m):
         if 0.0 < z[i] < caps[i] and k < r:
             for j in range(column.shape[0]):
@@ -621,7 +621,7 @@ def _ascend(Y, positive, lengths, base, u, value):  # type: ignore[no-untyped-de
     column = np.empty(r)
     step = np.empty(r)
     for _ in range(ASCENTS):
-        m = 0
+        m = np.int64(0)
         for j in range(r):
             v[j] = base[j]
         for i in range(n):
@@ -765,7 +765,7 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                         T[i, k] = t if k == gone else parent_T[i, k]
             count += 1
             left = _decide(Y, positive, lengths, index, T, b, kept)
-            negatives = 0
+            negatives: Any = np.int64(0)
             for k in range(r):
                 c[k] = 0.0
                 for j in range(r):
@@ -828,7 +828,10 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
                 multipliers.append(start)
                 if place >= cones.shape[0]:
                     more = np.empty((2 * place, 2 * r + 2, r))
-                    more[:place] = cones
+                    for q in range(place):
+                        for k in range(2 * r + 2):
+                            for j in range(r):
+                                more[q, k, j] = cones[q, k, j]
                     cones = more
             own = np.empty(left, np.int32)
             values = np.zeros(left)

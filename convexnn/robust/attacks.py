@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convexnn.contract.arrays import readonly
 from convexnn.contract.checks import choice, positive, positive_int, seed_of
 from convexnn.functions.norms import NORMS
 from convexnn.robust.ball_kernels import CODES, descend, edges
@@ -132,7 +133,7 @@ class Search:
     """Examples with what all descents from them share."""
 
     def __init__(self, form: Rectified, X: Array, side: Array, radius: float, norm: str) -> None:
-        self.form, self.side, self.radius, self.norm = form, side, radius, norm
+        self.form, self.side, self.radius, self.norm = form, readonly(side), radius, norm
         self.done = -form.allowance(X, radius)
         self.columns = np.ascontiguousarray(form.W.T)
         self.center = X @ form.W.T + form.b

@@ -23,13 +23,15 @@ def _length(u: Array) -> float:
         total += u[k] * u[k]
     if 1e-200 < total < 1e200:
         return float(np.sqrt(total))
-    largest: float = np.abs(u).max()
+    largest = 0.0
+    for k in range(len(u)):
+        largest = max(largest, abs(u[k]))
     if largest == 0.0:
         return 0.0
     total = 0.0
     for k in range(len(u)):
         total += (u[k] / largest) ** 2
-    return largest * float(np.sqrt(total))
+    return float(largest * np.sqrt(total))
 
 
 @njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
@@ -58,8 +60,11 @@ def _edge(g: Array, radius: float, norm: int, out: Array) -> None:
         for k in range(len(g)):
             out[k] = scale * g[k]
     else:
-        at = np.argmax(np.abs(g))
-        out[:] = 0.0
+        at = 0
+        for k in range(len(g)):
+            out[k] = 0.0
+            if abs(g[k]) > abs(g[at]):
+                at = k
         out[at] = -radius * np.sign(g[at])
 
 
@@ -71,6 +76,23 @@ def edges(G: Array, radius: float, norm: int, out: Array) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _threshold(u: Array, radius: float) -> float:
+    """Return the least theta >= 0 with ``sum_k max(|u_k| - theta, 0) <= radius``."""
+    theta = 0.0
+    for _ in range(len(u) + 1):  # those above theta only become fewer
+        total, count = 0.0, 0
+        for k in range(len(u)):
+            if abs(u[k]) > theta:
+                total += abs(u[k])
+                count += 1
+        level = (total - radius) / count if count > 0 else 0.0
+        if level <= theta:
+            break
+        theta = level
+    return theta
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _project(u: Array, radius: float, norm: int) -> None:
     """Move `u` to the nearest point of the ball."""
     if norm == 0:
@@ -79,17 +101,10 @@ def _project(u: Array, radius: float, norm: int) -> None:
     elif norm == 1:
         size = _length(u)
         if size > radius:
-            u *= radius / size
-    elif np.abs(u).sum() > radius:
-        order = np.sort(np.abs(u))
-        total, theta = 0.0, 0.0
-        for k in range(len(u)):
-            entry = order[len(u) - 1 - k]
-            total += entry
-            level = (total - radius) / (k + 1)
-            if entry <= level:
-                break
-            theta = level
+            for k in range(len(u)):
+                u[k] *= radius / size
+    else:
+        theta = _threshold(u, radius)
         for k in range(len(u)):
             u[k] = np.sign(u[k]) * max(abs(u[k]) - theta, 0.0)
 
@@ -158,9 +173,11 @@ def descend(
         if best[i] < done[i]:
             continue
         u[:] = 0.0
-        pre[:] = center[i]
+        for j in range(m):
+            pre[j] = center[i, j]
         straight = linear[i] + _apply(starts[i], u, s, U, pre)
-        u[:] = starts[i]
+        for k in range(d):
+            u[k] = starts[i, k]
         active[:] = False
         for k in range(d):
             g[k] = side[i] * s[k]
@@ -169,7 +186,8 @@ def descend(
             value = side[i] * (straight + _output(pre, sign))
             if value < best[i]:
                 best[i] = value
-                shift[i] = u
+                for k in range(d):
+                    shift[i, k] = u[k]
                 if value < done[i]:
                     break
             if t == steps:
@@ -194,12 +212,14 @@ def descend(
             elif not tested:  # the piece's minimiser: if it lies in the piece, we are done
                 tested = True
                 _edge(g, radius, norm, new)
-                ahead[:] = pre
+                for j in range(m):
+                    ahead[j] = pre[j]
                 there = straight + _apply(new, u, s, U, ahead)
                 value = side[i] * (there + _output(ahead, sign))
                 if value < best[i]:
                     best[i] = value
-                    shift[i] = new
+                    for k in range(d):
+                        shift[i, k] = new[k]
                 stays = True
                 for j in range(m):
                     if (ahead[j] > 0.0) != active[j]:
@@ -215,8 +235,8 @@ def descend(
             if _within(new, u, near) or (t > 0 and _within(new, last, near)):
                 break
             straight += _apply(new, u, s, U, pre)
-            last[:] = u
-            u[:] = new
+            for k in range(d):
+                last[k], u[k] = u[k], new[k]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -262,7 +282,8 @@ def ascend(
     t, ahead = np.zeros(count), np.zeros(count)
     best, least = -np.inf, np.inf
     for _ in range(steps):
-        q[:] = fixed_q
+        for k in range(d):
+            q[k] = fixed_q[k]
         bound = base - allowance
         for f in range(count):
             j = free[f]
@@ -274,7 +295,8 @@ def ascend(
         for k in range(d):
             new[k] = u[k] - tau * q[k]
         _project(new, radius, norm)
-        u[:] = new
+        for k in range(d):
+            u[k] = new[k]
         value = base
         for k in range(d):
             value += fixed_q[k] * u[k]
@@ -290,7 +312,8 @@ def ascend(
                 value += low[j] * there
         if value < least:
             least = value
-            shift[:] = u
+            for k in range(d):
+                shift[k] = u[k]
         if best > 0.0 or least <= 0.0 or count == 0:
             break
         for f in range(count):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import Sized
 from convexnn.contract.form import Engines, solved_by
 from convexnn.functions.norms import DUAL, NORMS, Norm
@@ -129,7 +130,7 @@ class RobustForm(NamedTuple):
 
     def over(self, matrix: BoolArray) -> RobustForm:
         """Return the program over patterns, each with a neuron of either sign."""
-        slopes = np.hstack([matrix, matrix]).astype(np.float64)
+        slopes = np.ascontiguousarray(np.hstack([matrix, matrix]), np.float64)
         return self._replace(slopes=slopes, added=matrix.shape[1])
 
     def reach(self, rows: Array) -> Array:
@@ -233,7 +234,7 @@ class RobustNetworkForm(NamedTuple):
         added = neurons.V.shape[1]
         slopes = np.empty((len(program.X), len(weights)))
         _touch(
-            program.X,
+            readonly(program.X),
             program.y > 0.0,
             program.loss.classification,
             weights,

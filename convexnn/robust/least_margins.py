@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.arrays import readonly
 from convexnn.functions.norms import DUAL
 from convexnn.robust.ball_kernels import CODES, descend, edges
 from convexnn.robust.margin_bounds import Slopes, ascend, first_bound, relax
@@ -104,7 +105,7 @@ def _descended(relaxed: Relaxation) -> Array:
     gradient = (form.sign * side[:, None] * (center > 0.0)) @ form.W
     edges(gradient, relaxed.radius, CODES[relaxed.norm], start)
     descend(
-        *(center, np.zeros(n), side, np.full(n, -np.inf), start),
+        *(center, np.zeros(n), readonly(side), np.full(n, -np.inf), start),
         *(form.W, np.ascontiguousarray(form.W.T), form.sign, form.s),
         *(relaxed.radius, STEP * relaxed.radius, STEPS, CODES[relaxed.norm], best, shift),
     )

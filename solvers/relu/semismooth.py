@@ -38,7 +38,7 @@ from numba import njit
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, readonly
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.contract.memory import Size
@@ -87,7 +87,7 @@ def warm_up(form: GroupForm) -> None:
     """Compile the kernels."""
     warm_up_prox(form)
     d = form.X.shape[1]
-    _conic(form.X, np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))  # writable
+    _conic(readonly(form.X), np.zeros((0, d), np.int32), np.zeros((0, d)), np.zeros(0))
 
 
 def memory(size: Size) -> dict[str, float]:
@@ -291,7 +291,7 @@ class Newton:
         q = v / tall[:, None]
         d, facets, P = form.X.shape[1], self.prox.facets, form.slopes.shape[1]
         if facets is not None:
-            factors, owner = _conic(form.X, facets.example[active], q, a)
+            factors, owner = _conic(readonly(form.X), facets.example[active], q, a)
         elif form.norm.rotates:
             factors = (1.0 - a)[:, None, None] * q[:, :, None] * q[:, None, :]
             factors += a[:, None, None] * np.eye(d)
@@ -432,7 +432,47 @@ def _solve(matrix: Array, right: Array) -> Array:
     return solved
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
+    """Take from row k its parts along the rows above it, twice; return its length."""
+    d = Q.shape[1]
+    for _ in range(2):
+        for p in range(k):
+            t = 0.0
+            for j in range(d):
+                t += Q[p, j] * Q[k, j]
+            for j in range(d):
+                Q[k, j] -= t * Q[p, j]
+    size = 0.0
+    for j in range(d):
+        size += Q[k, j] * Q[k, j]
+    return np.sqrt(size)
+
+
+@njit(cache=True, error_model="numpy")
+def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
+    """Put an orthonormal basis of the facets' normals into the rows of Q; return their number."""
+    n, d = X.shape
+    k = np.int64(0)
+    for i in facets:
+        if i < 0 or k == d:
+            continue
+        size = 0.0
+        for j in range(d):
+            Q[k, j] = X[i, j] if i < n else (1.0 if j == i - n else 0.0)
+            size += Q[k, j] * Q[k, j]
+        size = np.sqrt(size)
+        for j in range(d):
+            Q[k, j] /= size
+        size = _orthogonal(Q, k)
+        if size > DEPENDENT:
+            for j in range(d):
+                Q[k, j] /= size
+            k += 1
+    return k
+
+
+@njit(cache=True, error_model="numpy")
 def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
     """Return the rows of ``(a I + (1 - a) q q') N`` for each block, and which block each is of.
 
@@ -440,38 +480,30 @@ def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
     twice each: of the facets, then of the unit vectors, the farthest first.
     """
     m, d = q.shape
-    n = X.shape[0]
-    out, owner = np.zeros((m * d, d)), np.zeros(m * d, np.int64)
+    out, owner = np.empty((m * d, d)), np.empty(m * d, np.int64)
     total = 0
     Q, left = np.empty((d, d)), np.empty(d)
     for b in range(m):
-        k = 0
-        for i in used[b]:
-            if i < 0 or k == d:
-                continue
-            Q[k] = 0.0
-            if i < n:
-                Q[k] = X[i] / np.sqrt(np.sum(X[i] * X[i]))
-            else:
-                Q[k, i - n] = 1.0
-            for _ in range(2):
-                for j in range(k):
-                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
-            size = np.sqrt(np.sum(Q[k] * Q[k]))
-            if size > DEPENDENT:
-                Q[k] /= size
-                k += 1
+        k = _normals(X, used[b], Q)
         for j in range(d):
-            left[j] = 1.0 - np.sum(Q[:k, j] * Q[:k, j])
+            left[j] = 1.0
+            for p in range(k):
+                left[j] -= Q[p, j] * Q[p, j]
         while k < d:
-            Q[k] = 0.0
-            Q[k, np.argmax(left)] = 1.0
-            for _ in range(2):
-                for j in range(k):
-                    Q[k] -= np.sum(Q[j] * Q[k]) * Q[j]
-            Q[k] /= np.sqrt(np.sum(Q[k] * Q[k]))
-            left -= Q[k] * Q[k]
-            out[total] = a[b] * Q[k] + (1.0 - a[b]) * np.sum(q[b] * Q[k]) * q[b]
+            farthest = 0
+            for j in range(d):
+                Q[k, j] = 0.0
+                if left[j] > left[farthest]:
+                    farthest = j
+            Q[k, farthest] = 1.0
+            size = _orthogonal(Q, k)
+            along = 0.0
+            for j in range(d):
+                Q[k, j] /= size
+                left[j] -= Q[k, j] * Q[k, j]
+                along += q[b, j] * Q[k, j]
+            for j in range(d):
+                out[total, j] = a[b] * Q[k, j] + (1.0 - a[b]) * along * q[b, j]
             owner[total] = b
             total += 1
             k += 1

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, readonly
 from convexnn.robust.ball_kernels import CODES
 from convexnn.robust.forms import RobustForm
 
@@ -65,9 +65,9 @@ def prox_examples(
     out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
     left, right = np.zeros_like(c), np.zeros_like(c)
     _examples(
-        form.X,
-        form.y,
-        form.slopes,
+        readonly(form.X),
+        readonly(form.y),
+        readonly(form.slopes),
         form.added,
         np.flatnonzero(form.moved),
         form.radius,
@@ -115,7 +115,8 @@ def prox_neurons(
 @njit(cache=True, error_model="numpy")
 def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
-    out[:] = u
+    for j in range(len(u)):
+        out[j] = u[j]
     size = 0.0
     if kind == 0:
         for j in moved:
@@ -266,7 +267,7 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, 
         at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, ex, wc, wt, u, out)
         if at_right >= 0.0:
             return right
-    kept = 0
+    kept = np.int64(0)
     for k in range(STEPS):
         new = _between(left, at_left, right, at_right, k)
         if not left < new < right:
@@ -306,7 +307,7 @@ def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):
         at_right = _tilt(x, y, q0, moved, radius, kind, wq, total, 0.0, ex, wc, wt, u, out)
     new = left if at_left <= 0.0 else right
     if at_right < 0.0 < at_left:
-        kept = 0
+        kept = np.int64(0)
         for k in range(STEPS):
             new = _between(left, at_left, right, at_right, k)
             if not left < new < right:
@@ -350,7 +351,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
         if at_right >= 0.0:
             return p, right - p
     total = right
-    kept = 0
+    kept = np.int64(0)
     for k in range(STEPS):
         new = _between(left, at_left, right, at_right, k)
         if not left < new < right:
@@ -445,9 +446,13 @@ def _examples(  # type: ignore[no-untyped-def]
 def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
     """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
     size = _shrink(u, moved, nu * radius * step, kind, out)
-    length = np.sqrt(np.sum(out * out))
+    length = 0.0
+    for j in range(len(out)):
+        length += out[j] * out[j]
+    length = np.sqrt(length)
     share = max(1.0 - beta * step / length, 0.0) if length > 0.0 else 0.0
-    out *= share
+    for j in range(len(out)):
+        out[j] *= share
     return radius * size * share
 
 
@@ -464,7 +469,7 @@ def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_
         right = at_left / step_reach  # there t has come up to where the norm was
         lift = _neuron(v, moved, radius, kind, beta, step, right, out[b])
         at_right = lift - t0 - right * step_reach
-        kept = 0
+        kept = np.int64(0)
         for k in range(STEPS if at_right < 0.0 else 0):
             new = _between(left, at_left, right, at_right, k)
             if not left < new < right:
