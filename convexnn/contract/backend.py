@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from convexnn.contract.memory import Size, shortage
 
 if TYPE_CHECKING:
+    from convexnn.contract.grading import Grader
     from convexnn.contract.problem import Problem
 
 
@@ -105,6 +106,16 @@ class Reporter(Protocol):
 
     def remaining(self) -> float | None:
         """Return the seconds left, None without a limit."""
+        ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A reporter whose grader an engine may ask: what it answers is not computed again."""
+
+    @property
+    def grader(self) -> Grader[Any]:
+        """Return the grader of this run."""
         ...
 
 

@@ -80,7 +80,7 @@ class Problem(Protocol, Generic[Model]):
 
 
 class Builder(ABC):
-    """Base of the builders: a table of their forms, and points that have no dead parts.
+    """Base of the builders: a table of their forms.
 
     Attributes
     ----------
@@ -124,10 +124,6 @@ class Builder(ABC):
     @abstractmethod
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with named variables."""
-
-    def prune(self, primal: Any) -> Any:
-        """Return the point itself."""
-        return primal
 
 
 @runtime_checkable

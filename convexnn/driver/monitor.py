@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, Step
+from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.problem import Problem, Strict
 
 if sys.platform != "win32":
@@ -58,6 +60,8 @@ class Monitor:
         Seconds from the start of the run, certification included.
     callback : callable or None
         Called with each `Step`; a true answer stops the run.
+    grader : Grader, optional
+        Of this run and problem; a new one if left out.
     """
 
     def __init__(
@@ -66,8 +70,10 @@ class Monitor:
         tol: float,
         time_limit: float | None,
         callback: Callback | None,
+        grader: Grader[Any] | None = None,
     ) -> None:
         self.problem, self.tol = problem, tol
+        self.grader: Grader[Any] = grader_of(problem) if grader is None else grader
         self.time_limit, self.callback = time_limit, callback
         self.history: list[Step] = []
         self._done = 0  # iterations of the engines before
@@ -109,10 +115,10 @@ class Monitor:
         begin, begin_cpu = time.perf_counter(), processor()
         if dual is None:
             dual = self._dual if self._certificate is not None else self.problem.initial()[1]
-        certificate = self.problem.certify(primal, dual)
+        certificate = self.grader.certify(primal, dual)
         if abs(certificate.gap) <= self.tol < certificate.violation:
-            lighter = self.problem.prune(primal)
-            without = self.problem.certify(lighter, dual)
+            lighter = self.grader.prune(primal)
+            without = self.grader.certify(lighter, dual)
             if without.passes(self.tol):  # dead parts alone were in the way
                 primal, certificate = lighter, without
         self.certify_s += time.perf_counter() - begin
@@ -139,19 +145,26 @@ class Monitor:
         Of equal bounds the later is kept: its dual point knows more.
         """
         held = self._certificate
-        if held is not None and not fresh.bound >= held.bound:  # a NaN never takes its place
+        proves = held is None or fresh.bound >= held.bound  # a NaN never takes its place
+        if held is not None and not proves:
             dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
         self._dual = dual
         passes = fresh.passes(self.tol)
-        if held is None or passes or (not self.passed and self._better(fresh, held)):
+        better = held is None or passes or (not self.passed and self._better(fresh, held))
+        if held is None or better:
             self._primal, self._certificate = primal, fresh
         else:
             self._certificate = replace(held, bound=fresh.bound, scope=fresh.scope)
+        self.grader.keep(primal=better, dual=proves)
         self.passed = self.passed or passes
         return fresh
 
+    @cached_property
+    def _strict(self) -> bool:
+        return isinstance(self.problem, Strict)
+
     def _better(self, fresh: Certificate, held: Certificate) -> bool:
-        if not isinstance(self.problem, Strict):
+        if not self._strict:
             return fresh.objective < held.objective
 
         def error(certificate: Certificate) -> tuple[float, float]:
@@ -169,9 +182,9 @@ class Monitor:
         if self._certificate is None:
             self._primal, self._dual = self.problem.initial()
         primal, dual = self._primal, self._dual
-        certificate = self.problem.certify(primal, dual)
-        pruned = self.problem.prune(primal)
-        lighter = certificate if _same(primal, pruned) else self.problem.certify(pruned, dual)
+        certificate = self.grader.certify(primal, dual)
+        pruned = self.grader.prune(primal)
+        lighter = certificate if _same(primal, pruned) else self.grader.certify(pruned, dual)
         room = 0.1 * self.tol * max(1.0, abs(certificate.objective))
         if lighter.objective <= certificate.objective + room and (
             lighter.passes(self.tol) or not certificate.passes(self.tol)

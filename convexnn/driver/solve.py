@@ -24,6 +24,7 @@ from convexnn.contract.backend import (
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
 from convexnn.contract.form import Admits
+from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.problem import Adopts, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import choose
@@ -145,9 +146,11 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
     chosen = choose(problem, backend)
     form: object = problem.canonical(chosen.form)
     chosen.backend.prepare(form)
-    problem.certify(*problem.initial())  # compiles its kernels and fills its caches
+    grader = grader_of(problem)
+    grader.certify(*problem.initial())  # compiles its kernels
+    grader.keep()
     spent = time.perf_counter() - begin
-    return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief)
+    return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +169,8 @@ class Compiled(Generic[Model]):
         Grade the problem's trivial answer before the engine runs.
     relief : str, optional
         Name of the backend that goes on where this one ends without proof.
+    grader : Grader, optional
+        Knows the trivial answer alone; each run begins with a copy of it.
     """
 
     problem: Problem[Model]
@@ -175,6 +180,7 @@ class Compiled(Generic[Model]):
     survives: tuple[type[Exception], ...] = BREAKDOWNS
     trivial: bool = True
     relief: str | None = None
+    grader: Grader[Model] | None = None
 
     def run(
         self,
@@ -216,7 +222,8 @@ class Compiled(Generic[Model]):
         extra: dict[str, object],
     ) -> Solution[Model]:
         points = _start_points(self.problem, self.form, start)
-        monitor = Monitor(self.problem, tol, time_limit, callback)
+        grader = grader_of(self.problem) if self.grader is None else self.grader.again()
+        monitor = Monitor(self.problem, tol, time_limit, callback, grader)
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw("stopped")
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
@@ -237,7 +244,7 @@ class Compiled(Generic[Model]):
         return Solution(
             status=_status(certificate.passes(tol), monitor, raw),
             certificate=certificate,
-            model=self.problem.build_model(primal),
+            model=grader.build_model(primal),
             primal=primal,
             dual=dual,
             history=tuple(monitor.history),

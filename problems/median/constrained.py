@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
@@ -33,7 +32,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearlyConstrained(Builder):
+class LinearlyConstrained(Halves[Split]):
     """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``, x all the ``x_i`` one after another.
 
     The bound is the dual function, ``-<lam, b> - sum_i f_i*(-(A'lam)_i)``, at prices drawn towards
@@ -151,16 +150,18 @@ class LinearlyConstrained(Builder):
         """Return the sum of the terms."""
         return self._form.value(primal.x)
 
-    def certify(self, primal: Stacked, dual: Multipliers) -> Certificate:
-        """Grade a point, and any prices."""
-        form = self._form
-        bound = form.bound(dual.lam)
-        return Certificate(form.value(primal.x), bound, form.violation(primal.x), "all x")
+    def grade(self, primal: Stacked) -> Grade:
+        """Return the sum of the terms and how far the equations are broken."""
+        return Grade(self.objective(primal), self._form.violation(primal.x))
 
-    def build_model(self, primal: Stacked) -> Split:
+    def bound(self, primal: Stacked, dual: Multipliers, grade: Grade) -> Bound:
+        """Return what any prices of the equations prove."""
+        return Bound(self._form.bound(dual.lam), "all x")
+
+    def build_model(self, primal: Stacked, objective: float | None = None) -> Split:
         """Return the variables of each term."""
         x = tuple(primal.x[part].copy() for part in self._form.ends)
-        return Split(x, self.objective(primal))
+        return Split(x, self.objective(primal) if objective is None else objective)
 
 
 def _matrix(name: str, value: Any) -> Any:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.fields import Converted, declaration, default
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import as_edges
@@ -48,7 +47,7 @@ class LocalMedians:
 
 
 @declaration
-class DistributedMedian(Builder):
+class DistributedMedian(Halves[LocalMedians]):
     """Minimise ``sum_i w_i ||x_i - b_i||`` subject to ``x_i = x_j`` over the edges of a graph.
 
     Agent i knows ``b_i``, ``w_i``, its neighbours, the spread of the data and the ends of the
@@ -176,11 +175,16 @@ class DistributedMedian(Builder):
         form = self._form
         return Agents(form.points, 0, 0), Prices(form.prices_at(form.points.mean(axis=0)))
 
-    def objective(self, primal: Agents) -> float:
-        """Return the weighted sum of distances to the point as its model holds it, in float64."""
+    def grade(self, primal: Agents) -> Grade:
+        """Return the weighted sum of distances to the point as its model holds it, in float64.
+
+        The violation is how far an agent's point is from it.
+        """
         length, weight = self._units
-        away = (self.points - self._located(self._chosen(primal))) / length
-        return length * weight * float(self._form.weights @ lengths(away))
+        x = self._chosen(primal)
+        away = (self.points - self._located(x)) / length
+        objective = length * weight * float(self._form.weights @ lengths(away))
+        return Grade(objective, float(lengths(primal.X - x).max()))
 
     def _located(self, x: Array) -> Array:
         """Return points in the user's coordinates."""
@@ -191,16 +195,12 @@ class DistributedMedian(Builder):
         x: Array = primal.X[self._form.representative(primal.X)]
         return x
 
-    def certify(self, primal: Agents, dual: Prices) -> Certificate:
-        """Grade the agents' points, and prices, which may be any."""
-        form, x = self._form, self._chosen(primal)
+    def bound(self, primal: Agents, dual: Prices, grade: Grade) -> Bound:
+        """Return what prices prove, which may be any."""
         length, weight = self._units
-        bound = form.bound(dual.nu)
-        apart = float(lengths(primal.X - x).max())
-        unit = length * weight
-        return Certificate(self.objective(primal), unit * bound, apart, "all points")
+        return Bound(length * weight * self._form.bound(dual.nu), "all points")
 
-    def build_model(self, primal: Agents) -> LocalMedians:
+    def build_model(self, primal: Agents, objective: float | None = None) -> LocalMedians:
         """Return the points in the user's coordinates."""
         local = self._located(primal.X)
         point = local[self._form.representative(primal.X)].copy()

@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
-from convexnn.median.forms import (
-    LARGEST,
-    Location,
-    MedianForm,
-    Sight,
-    View,
-    median_form,
-    proof,
-    view,
-)
+from convexnn.median.forms import LARGEST, Location, MedianForm, Sight, median_form
+from convexnn.median.sights import Sights
 from convexnn.median.stacking import Shapes, stack, unstack
 
 if TYPE_CHECKING:
@@ -52,7 +43,7 @@ class Median:
 
 
 @dataclass(frozen=True, eq=False)
-class GeometricMedian(Builder):
+class GeometricMedian(Halves[Median]):
     """Minimise ``sum_i w_i ||x - b_i||_2`` over points x.
 
     The sum of distances, not of their squares: points that hold less than half of the weight
@@ -116,10 +107,6 @@ class GeometricMedian(Builder):
         centre = _centre(points)
         return median_form(points - centre if centre.any() else points, weights, centre)
 
-    @cached_property
-    def _seen(self) -> dict[bytes, tuple[Array, View]]:
-        return {}
-
     def size(self, form: type) -> Size:
         """Return the shape of the points; the cones hold each of them once."""
         n, d = self.points.shape
@@ -150,46 +137,23 @@ class GeometricMedian(Builder):
         """Return the weighted mean."""
         return Location(self._form.mean), Sight(self._form.mean)
 
-    def objective(self, primal: Location) -> float:
+    def grader(self) -> Sights:
+        """Return a grader for one run."""
+        return Sights(self, self._form)
+
+    def grade(self, primal: Location) -> Grade:
         """Return the sum of distances of the point as its model holds it, in float64."""
-        return self._look(self._rounded(primal.offset)).value
+        return self.grader().grade(primal)
 
-    def certify(self, primal: Location, dual: Sight | None) -> Certificate:
-        """Grade a point, and the unit vectors from a point to all others."""
-        bound = 0.0
-        if dual is not None:
-            offset = np.asarray(dual.offset, dtype=np.float64)
-            seen = self._look(offset)
-            if np.isfinite(seen.value):
-                bound = proof(self._form, offset, seen)
-        return Certificate(self.objective(primal), bound, 0.0, "all points")
+    def bound(self, primal: Location, dual: Sight | None, grade: Grade) -> Bound:
+        """Return what the unit vectors from a point to all others prove."""
+        return self.grader().bound(dual)
 
-    def build_model(self, primal: Location) -> Median:
+    def build_model(self, primal: Location, objective: float | None = None) -> Median:
         """Return the point in the user's coordinates and shapes."""
         point = self._form.point(np.asarray(primal.offset, dtype=np.float64))
         arrays = None if self.shapes is None else unstack(point.copy(), self.shapes)
-        return Median(point, self.objective(primal), arrays)
-
-    def _rounded(self, offset: Array) -> Array:
-        """Return the offset of the point that float64 holds in the user's coordinates."""
-        offset = np.asarray(offset, dtype=np.float64)
-        return self._form.point(offset) - self._form.centre
-
-    def _look(self, offset: Array) -> View:
-        """Return what is seen from a point; the last two are remembered."""
-        key = offset.tobytes()
-        if key in self._seen:
-            return self._seen[key][1]
-        form = self._form
-        if np.abs(offset).max() < LARGEST:  # false of NaN
-            seen = view(form, offset)
-        else:
-            nothing = np.zeros(len(offset))
-            seen = View(np.inf, nothing, 0.0, 0, np.inf, 0.0, nothing, nothing)
-        while len(self._seen) > 1:
-            del self._seen[next(iter(self._seen))]
-        self._seen[key] = offset, seen
-        return seen
+        return Median(point, self.objective(primal) if objective is None else objective, arrays)
 
 
 def _weights(given: Any, n: int) -> Array:

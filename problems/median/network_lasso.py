@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, positive
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.consensus import Agents
@@ -38,7 +37,7 @@ class LocalModels:
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkLasso(Builder):
+class NetworkLasso(Halves[LocalModels]):
     """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) ||x_i - x_j||`` over the edges of a graph.
 
     Neighbours agree exactly where the penalty is large enough: it clusters the agents, and above
@@ -143,15 +142,15 @@ class NetworkLasso(Builder):
         rows = np.stack([term.prox(none, 1.0) for term in self.terms])
         return Agents(rows, 0, 0), Flows(np.zeros((len(self.graph), len(none))))
 
-    def objective(self, primal: Agents) -> float:
+    def grade(self, primal: Agents) -> Grade:
         """Return the value of the points."""
-        return self._form.objective(primal.X)
+        return Grade(self._form.objective(primal.X))
 
-    def certify(self, primal: Agents, dual: Flows) -> Certificate:
-        """Grade points, and prices of the edges, which may be any."""
-        return Certificate(self.objective(primal), self._form.bound(dual.y), 0.0, "all points")
+    def bound(self, primal: Agents, dual: Flows, grade: Grade) -> Bound:
+        """Return what prices of the edges prove, which may be any."""
+        return Bound(self._form.bound(dual.y), "all points")
 
-    def build_model(self, primal: Agents) -> LocalModels:
+    def build_model(self, primal: Agents, objective: float | None = None) -> LocalModels:
         """Return the points."""
-        value = self.objective(primal)
+        value = self.objective(primal) if objective is None else objective
         return LocalModels(primal.X.copy(), value, primal.rounds, primal.messages)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, positive_int
 from convexnn.contract.fields import declaration, default
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
@@ -117,7 +117,7 @@ class Convolution(VectorTraining):
         zero = form.neurons(np.zeros((form.blocks, form.X.shape[1])), form.still())
         return zero, Dual(-form.loss.gradient(np.zeros_like(form.y), form.y))
 
-    def _bound(self, dual: Dual) -> float:
+    def _proved(self, dual: Dual) -> float:
         return lower_bound(self._form, dual, slack=self.design.slack)
 
     def _worth(self, z: Array, primal: Neurons) -> float:
@@ -212,16 +212,15 @@ class ConvGatedReluTraining(Convolution):
         """Return the formula in CVXPY, with variables U and z."""
         return group_lasso_formula(self._form, self.needs())
 
-    def objective(self, primal: Neurons) -> float:
-        """Return the objective of the gated network."""
-        return self._worth(self._form.predict(self._form.rows(primal)), primal)
+    def grade(self, primal: Neurons) -> Grade:
+        """Return the objective of the gated network; there are no constraints to violate."""
+        return Grade(self._worth(self._form.predict(self._form.rows(primal)), primal))
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade a gated network and a dual guess; there are no constraints to violate."""
-        scope = scope_of(self.patterns, self.data)
-        return Certificate(self.objective(primal), self._bound(dual), 0.0, scope)
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves."""
+        return Bound(self._proved(dual), scope_of(self.patterns, self.data))
 
-    def build_model(self, primal: Neurons) -> ConvNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
         """Return the gated network, its dead filters left out."""
         V, gates = self.design.original(primal.V), self.gates.generators
         assert gates is not None
@@ -338,6 +337,13 @@ class ConvReluTraining(Convolution):
         """Return the network's own objective, patterns aside."""
         return self._graded(primal, None)[0]
 
+    def grade(self, primal: Neurons) -> Grade:
+        """Return the network's own objective and, over given patterns, how far it is outside.
+
+        The objective is an upper bound on the optimum over all patterns, cones satisfied or not.
+        """
+        return Grade(*self._graded(primal, None if self.patterns is None else self.matrix))
+
     def _graded(self, primal: Neurons, matrix: BoolArray | None) -> tuple[float, float]:
         """Return the network's objective and by how much, relatively, it is outside its cones."""
         form, parts = self._network_form, []
@@ -359,25 +365,22 @@ class ConvReluTraining(Convolution):
         violation = worst / largest if largest > 0.0 else 0.0
         return self._worth(np.concatenate(parts), primal), violation
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade a network and a dual guess.
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves of the optimum over the program's patterns.
 
-        The objective is the network's own, an upper bound on the optimum over all patterns; the
-        bound is on the optimum over the program's. Where those are all patterns and too many to
-        list it is found as for `ReluTraining`, and the scope also says how near the objective is
-        to the optimum over the patterns of ``dual.matrix``.
+        Where those are all patterns and too many to list it is found as for `ReluTraining`, and
+        the scope also says how near the objective is to the optimum over the patterns of
+        ``dual.matrix``.
         """
         if self.patterns is not None:
-            objective, violation = self._graded(primal, self.matrix)
-            return Certificate(objective, self._bound(dual), violation, "these patterns")
-        objective, scope, slack = self.objective(primal), "all patterns", self.design.slack
+            return Bound(self._proved(dual), "these patterns")
         if self.matrix is not None:
-            return Certificate(objective, self._bound(dual), 0.0, scope)
-        form = self._network_form
-        scope += near_found(form, objective, dual, slack=slack)
-        return Certificate(objective, searched_bound(form, dual, slack=slack), 0.0, scope)
+            return Bound(self._proved(dual), "all patterns")
+        form, slack = self._network_form, self.design.slack
+        found = near_found(form, grade.objective, dual, slack=slack)
+        return Bound(searched_bound(form, dual, slack=slack), "all patterns" + found)
 
-    def build_model(self, primal: Neurons) -> ConvNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
         """Return the network, its dead filters left out."""
         original = self.design.original
         return self._filters(*self._balanced(original(primal.V), original(primal.W)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IndexArray
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice
 from convexnn.contract.fields import declaration, default
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
@@ -156,18 +156,18 @@ class GatedReluTraining(VectorTraining):
         """Return the zero network and the loss's slope there."""
         return zero_point(self._group_form)
 
-    def objective(self, primal: Neurons) -> float:
-        """Return the objective of the gated network."""
+    def grade(self, primal: Neurons) -> Grade:
+        """Return the objective of the gated network; there are no constraints to violate."""
         form = self._group_form
         z = form.predict(form.rows(primal))
-        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+        return Grade(float(form.loss.value(z, form.y).sum()) + self._penalty(primal))
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade a gated network and a dual guess; there are no constraints to violate."""
-        bound = lower_bound(self._group_form, dual, slack=self.design.slack)
-        return Certificate(self.objective(primal), bound, 0.0, self._scope)
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves."""
+        value = lower_bound(self._group_form, dual, slack=self.design.slack)
+        return Bound(value, self._scope)
 
-    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the gated network, its dead neurons left out."""
         V, gates = self.design.original(primal.V), self.gates.generators
         if self._norm.separable:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import positive_int, seed_of
 from convexnn.contract.fields import declaration
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.problems.relu.formulas import group_lasso_formula
@@ -102,18 +102,17 @@ class SampledReluTraining(Training):
         """Return the zero network and the loss's slope there."""
         return zero_point(self._group_form)
 
-    def objective(self, primal: Neurons) -> float:
+    def grade(self, primal: Neurons) -> Grade:
         """Return the objective of the network."""
         form = self._group_form
         z = form.predict(form.rows(primal))
-        return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
+        return Grade(float(form.loss.value(z, form.y).sum()) + self._penalty(primal))
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade a network over the sampled neurons and a dual guess."""
-        bound = lower_bound(self._group_form, dual)
-        return Certificate(self.objective(primal), bound, 0.0, "these neurons")
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves of the network over the sampled neurons."""
+        return Bound(lower_bound(self._group_form, dual), "these neurons")
 
-    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network of the neurons in use."""
         a = primal.V[0] / self.design.scale
         weights = np.abs(a) * self.directions

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.fields import declaration, default
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import L1
@@ -192,25 +192,26 @@ class ThresholdTraining(Training):
         """Return the zero network and the loss's slope there."""
         return zero_point(self._group_form)
 
-    def objective(self, primal: Neurons) -> float:
+    def grade(self, primal: Neurons) -> Grade:
         """Return the objective of the network."""
         form = self._group_form
         z = form.predict(form.rows(primal))
-        return float(np.sum(form.loss.value(z, form.y)) + self.beta * np.sum(np.abs(primal.V)))
+        penalty = self.beta * np.sum(np.abs(primal.V))
+        return Grade(float(np.sum(form.loss.value(z, form.y)) + penalty))
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade coefficients of the patterns and a dual guess."""
-        bound = lower_bound(self._group_form, dual)
-        return Certificate(self.objective(primal), bound, 0.0, self._scope)
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves."""
+        return Bound(lower_bound(self._group_form, dual), self._scope)
 
-    def prune(self, primal: Neurons) -> Neurons:
+    def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the coefficients of the same fit without those that it does not need."""
-        c = without_dead(primal, L1(), self.objective(primal) / self.beta).V[0]
+        worth = self.objective(primal) if objective is None else objective
+        c = without_dead(primal, L1(), worth / self.beta).V[0]
         used = np.flatnonzero(c)
         c[used] = without_spare(c[used], np.where(self.matrix[:, used], 1.0, 0.0))
         return primal._replace(V=c[None, :])
 
-    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network: neurons gated by their patterns whose linear part is constant."""
         c = primal.V[0]
         used = np.flatnonzero(c)

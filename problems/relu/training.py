@@ -27,7 +27,7 @@ from convexnn.contract.checks import (
     whole,
 )
 from convexnn.contract.fields import Converted, declaration, default
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Halves
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.relu.forms import outputs_of
@@ -97,7 +97,7 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
 
 
 @declaration
-class Training(Builder):
+class Training(Halves[Network]):
     """Base of the builders: examples, targets, loss and weight of the penalty."""
 
     vector: ClassVar[bool] = False  # whether it takes several outputs
@@ -186,15 +186,10 @@ class Training(Builder):
             target = coded(codes, len(classes), margin=self._loss.separable)
         return float(np.sum(self._loss.value(z, target))) / len(z)
 
-    def objective(self, primal: Neurons) -> float:
-        """Return the objective of the network that `primal` stands for."""
-        raise NotImplementedError
-
-    def prune(self, primal: Neurons) -> Neurons:
+    def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the neurons with those that are numerically dead set to zero."""
-        return without_dead(
-            primal, self._norm, self.objective(primal) * self.design.scale / self.beta
-        )
+        worth = self.objective(primal) if objective is None else objective
+        return without_dead(primal, self._norm, worth * self.design.scale / self.beta)
 
     def _penalty(self, primal: Neurons) -> float:
         norms = self._norm

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, flag, non_negative
 from convexnn.contract.fields import declaration, default
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm
@@ -240,19 +240,40 @@ class ReluTraining(VectorTraining):
         X = self.design.matrix
         return self._value(primal, X @ primal.V, X @ primal.W)
 
+    def grade(self, primal: Neurons) -> Grade:
+        """Grade a network.
+
+        The objective is the network's own, which is what the user gets and an upper bound on
+        the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
+        is its value, which is at least that.
+
+        Parameters
+        ----------
+        primal : Neurons
+
+        Returns
+        -------
+        Grade
+        """
+        scale = self._skip_size(primal)
+        if self.patterns is None:
+            return Grade(self.objective(primal), scale=scale)
+        if self.formulation == "majorant":
+            return Grade(self._majorant_form.objective(primal), scale=scale)
+        X = self.design.matrix
+        XV, XW = X @ primal.V, X @ primal.W
+        return Grade(self._value(primal, XV, XW), self._violation(XV, XW), scale)
+
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._network_form
         output = summed(form.activate(XV), form.y) - summed(form.activate(XW), form.y)
         z = output + form.X @ primal.skip if self.skip else output
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade a network and a dual guess.
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves of the optimum over the program's patterns.
 
-        The objective is the network's own, which is what the user gets and an upper bound on
-        the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
-        is its value, which is at least that. The bound is on the optimum over the program's
-        patterns. Where those are all patterns and too many to list, it rests on a branch and
+        Where those are all patterns and too many to list, the bound rests on a branch and
         bound of ``dual.nodes`` cones and a relaxation at ``dual.outer``, and the scope also
         says how near the objective is to the optimum over the patterns of ``dual.matrix``.
 
@@ -260,42 +281,30 @@ class ReluTraining(VectorTraining):
         ----------
         primal : Neurons
         dual : Dual
+        grade : Grade
+            Of the network.
 
         Returns
         -------
-        Certificate
+        Bound
         """
-        if self.patterns is None:
-            objective = self.objective(primal)
-            skip_size = self._skip_size(primal)
-            bound, scope = self._bound(dual, skip_size), "all patterns"
-            if self.matrix is None:
-                form, slack = self._network_form, self.design.slack
-                scope += near_found(form, objective, dual, slack=slack, skip_size=skip_size)
-            return Certificate(objective, bound, 0.0, scope)
-        bound = self._bound(dual, self._skip_size(primal))
-        if self.formulation == "majorant":
-            value = self._majorant_form.objective(primal)
-            return Certificate(value, bound, 0.0, "the majorant over these patterns")
-        X = self.design.matrix
-        XV, XW = X @ primal.V, X @ primal.W
-        violation = self._violation(XV, XW)
-        return Certificate(self._value(primal, XV, XW), bound, violation, "these patterns")
+        near = {"slack": self.design.slack, "skip_size": self._skip_size(primal)}
+        majorant = self.formulation == "majorant"
+        scope = "these patterns" if self.patterns is not None else "all patterns"
+        if self.matrix is None:
+            form = self._network_form
+            scope += near_found(form, grade.objective, dual, **near)
+            return Bound(searched_bound(form, dual, **near), scope)
+        if majorant and self.patterns is not None:
+            scope = "the majorant over these patterns"
+        elif dual.common is None:
+            majorant = False  # over all patterns its optimum is the network's own
+        if majorant:
+            return Bound(majorant_bound(self._majorant_form, dual, **near), scope)
+        return Bound(lower_bound(self._group_form, dual, **near), scope)
 
     def _skip_size(self, primal: Neurons) -> float:
         return float(np.linalg.norm(primal.skip)) if self.skip else 0.0
-
-    def _bound(self, dual: Dual, skip_size: float) -> float:
-        """Return a lower bound on the optimum of the declared program."""
-        slack = self.design.slack
-        if self.matrix is None:
-            return searched_bound(self._network_form, dual, slack=slack, skip_size=skip_size)
-        if self.formulation == "majorant" and (
-            self.patterns is not None or dual.common is not None
-        ):
-            # over all patterns its optimum is the network's own
-            return majorant_bound(self._majorant_form, dual, slack=slack, skip_size=skip_size)
-        return lower_bound(self._group_form, dual, slack=slack, skip_size=skip_size)
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs
@@ -309,7 +318,7 @@ class ReluTraining(VectorTraining):
         )
         return worst / largest if largest > 0.0 else 0.0
 
-    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network, its dead neurons left out."""
         original = self.design.original
         return self._network(

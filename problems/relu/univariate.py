@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array, LabelArray
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import Labels, ProblemError, choice, labels, positive, positive_int
 from convexnn.contract.fields import Converted, declaration, default
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
@@ -38,7 +37,7 @@ TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
 @declaration
-class UnivariateReluTraining(Builder):
+class UnivariateReluTraining(Halves[NarrowNetwork]):
     """Train networks of one input, chains of single neurons side by side, to global optimality.
 
     Over any number m of chains, with L layers each and offsets that cost nothing,
@@ -275,48 +274,37 @@ class UnivariateReluTraining(Builder):
         mu = -form.loss.gradient(np.zeros(len(form.y)), form.y)
         return self._neurons(np.zeros(len(self.dictionary)), 0.0), Dual(mu)
 
-    def objective(self, primal: Neurons) -> float:
-        """Return the objective of the network."""
+    def grade(self, primal: Neurons) -> Grade:
+        """Return the objective of the network, its coefficients in V, its mean output in skip."""
         form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
         norm = np.sum(np.abs(c[np.flatnonzero(c)]))  # few are not zero where n^2 / 2 are not listed
-        return float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
+        objective = float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
+        return Grade(objective, scale=float(np.abs(primal.skip[0])))
 
-    def certify(self, primal: Neurons, dual: Dual) -> Certificate:
-        """Grade coefficients and a dual guess against all networks of this kind.
-
-        Parameters
-        ----------
-        primal : Neurons
-            With the coefficients in V and the mean output in skip.
-        dual : Dual
-
-        Returns
-        -------
-        Certificate
-        """
-        return Certificate(self.objective(primal), self._bound(primal, dual), 0.0, "all networks")
-
-    def _bound(self, primal: Neurons, dual: Dual) -> float:
-        form = self._empty
+    def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
+        """Return what a dual guess proves of all networks of this kind."""
+        form, scope = self._empty, "all networks"
         if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
-            return -np.inf
+            return Bound(-np.inf, scope)
         mu, allowance = repaired(form, dual.mu, float(np.abs(primal.skip[0])))
         limit = self.dictionary.largest(self._sums(mu))
-        return scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf) - allowance
+        value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
+        return Bound(value - allowance, scope)
 
-    def prune(self, primal: Neurons) -> Neurons:
+    def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the coefficients of the same fit without those that it does not need."""
         c = primal.V[0].copy()
         some = np.flatnonzero(c)
         small = self._neurons(c[some], 0.0)
-        alive = without_dead(small, L1(), self.objective(primal) / self._weight).V[0]
+        worth = self.objective(primal) if objective is None else objective
+        alive = without_dead(small, L1(), worth / self._weight).V[0]
         c[some] = alive
         used = some[alive != 0.0]
         columns = self.dictionary.columns(used)
         c[used] = without_spare(c[used], columns - columns.mean(axis=0))
         return primal._replace(V=c[None, :])
 
-    def build_model(self, primal: Neurons) -> NarrowNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> NarrowNetwork:
         """Return the network: a balanced chain for each feature in use."""
         known = self.dictionary
         c = primal.V[0]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, non_negative
 from convexnn.contract.fields import Converted, declaration, default
+from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS
@@ -20,7 +20,6 @@ from convexnn.problems.relu.listing import checked_patterns
 from convexnn.problems.relu.training import Design, Training, make_design
 from convexnn.problems.relu.two_layer import FORMULATIONS
 from convexnn.problems.robust.formula import robust_formula
-from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns, sample_patterns
 from convexnn.relu.relaxation import relaxed_bound
@@ -285,33 +284,39 @@ class RobustReluTraining(Training):
         form = self._search if self.matrix is None else self._form
         return form.objective(primal)
 
-    def certify(self, primal: Neurons, dual: RobustDual) -> Certificate:
-        """Grade a network and a dual guess.
+    def grade(self, primal: Neurons) -> Grade:
+        """Grade a network.
 
         The objective is never below the network's worst case over the balls plus its penalty,
-        whether the cones hold or not. Over given patterns the bound is on the program's optimum.
-        Over all patterns it is on the optimum of the network's own robust problem: plain training
-        on examples attacked in any one way, ``dual.attack``, cannot cost more.
+        whether the cones hold or not.
+        """
+        violation = 0.0 if self.matrix is None else self._form.violation(primal)
+        return Grade(self.objective(primal), violation)
+
+    def bound(self, primal: Neurons, dual: RobustDual, grade: Grade) -> Bound:
+        """Return what a dual guess proves.
+
+        Over given patterns it is on the program's optimum. Over all patterns it is on the optimum
+        of the network's own robust problem: plain training on examples attacked in any one way,
+        ``dual.attack``, cannot cost more.
 
         Parameters
         ----------
         primal : Neurons
         dual : RobustDual
+        grade : Grade
+            Of the network.
 
         Returns
         -------
-        Certificate
+        Bound
         """
-        objective = self.objective(primal)
         if self.matrix is None:
             plain = self._search.attacked(dual.attack)
-            bound = network_bound(plain, dual.mu)
-            bound = max(bound, relaxed_bound(plain, dual.mu))
-            return Certificate(objective, bound, 0.0, "all patterns")
+            return Bound(relaxed_bound(plain, dual.mu), "all patterns")
         majorant = self.formulation == "majorant"
         scope = "the majorant over these patterns" if majorant else "these patterns"
-        bound = robust_bound(self._form, dual)
-        return Certificate(objective, bound, self._form.violation(primal), scope)
+        return Bound(robust_bound(self._form, dual), scope)
 
     def adopt(self, start: Solution) -> tuple[Neurons, RobustDual | None]:
         """Return the points of another solution, neurons by their patterns; its dual if robust."""
@@ -338,7 +343,7 @@ class RobustReluTraining(Training):
         )
         return neurons, dual._replace(left=left, right=right)
 
-    def build_model(self, primal: Neurons) -> TwoLayerNetwork:
+    def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network, its dead neurons left out."""
         original = self.design.original
         return self._network(original(primal.V), original(primal.W))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
-from convexnn.contract.certificate import Certificate
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.wasserstein.weight_balls import Adversary, Choice
 
 
-class AgainstBall(Builder):
+class AgainstBall(Halves[object]):
     """Base of the builders whose form has ``upper``, ``lower``, ``feasible`` and ``idle``."""
 
     form: Any
@@ -23,11 +23,15 @@ class AgainstBall(Builder):
         points: tuple[Adversary, Choice] = self.form.idle()
         return points
 
-    def objective(self, primal: Adversary) -> float:
-        """Return the dual value at the multipliers, never below the supremum."""
-        value: float = self.form.upper(primal.multiplier)
-        return value
+    @property
+    @abstractmethod
+    def scope(self) -> str:
+        """What a bound covers."""
 
-    def _grade(self, primal: Adversary, dual: Choice, scope: str) -> Certificate:
-        bound = self.form.lower(dual.choice)
-        return Certificate(self.objective(primal), bound, 0.0, scope)
+    def grade(self, primal: Adversary) -> Grade:
+        """Return the dual value at the multipliers, never below the supremum."""
+        return Grade(self.form.upper(primal.multiplier))
+
+    def bound(self, primal: Adversary, dual: Choice, grade: Grade) -> Bound:
+        """Return the expected loss of a distribution within the ball."""
+        return Bound(self.form.lower(dual.choice), self.scope)

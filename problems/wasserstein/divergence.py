@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import (
     ProblemError,
     choice,
@@ -24,7 +23,6 @@ from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import (
     Adversary,
     ChiSquared,
-    Choice,
     Entropy,
     EntropyPenalty,
     Tail,
@@ -178,13 +176,15 @@ class DivergenceReweighting(AgainstBall):
 
         return by_weights(self.form, self.needs())
 
-    def certify(self, primal: Adversary, dual: Choice) -> Certificate:
-        """Grade a multiplier, and weights or shares of transported mass."""
-        return self._grade(primal, dual, "this ball")
+    @property
+    def scope(self) -> str:
+        """What a bound covers."""
+        return "this ball"
 
-    def build_model(self, primal: Adversary) -> Reweighting:
+    def build_model(self, primal: Adversary, objective: float | None = None) -> Reweighting:
         """Return the weights."""
-        value, chosen = self.objective(primal), self.form.feasible(primal.choice)
+        value = self.objective(primal) if objective is None else objective
+        chosen = self.form.feasible(primal.choice)
         if isinstance(self.form, Transport):
             arrived = 1.0 - chosen.sum(axis=1) + chosen.sum(axis=0)
             weights = np.maximum(arrived, 0.0) / len(self.losses)

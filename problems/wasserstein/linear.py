@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
@@ -26,7 +25,7 @@ from convexnn.contract.checks import (
     probability,
     real_array,
 )
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import (
     Absolute,
@@ -54,7 +53,7 @@ DEAD = 1e-9  # coefficients below this share of the largest may be dropped under
 
 
 @dataclass(frozen=True, eq=False)
-class WassersteinLinear(Builder):
+class WassersteinLinear(Halves[LinearModel]):
     """What linear classification and regression share; see those two.
 
     Parameters
@@ -125,26 +124,31 @@ class WassersteinLinear(Builder):
         """Return the best constant model, exact for a large radius, and its slopes."""
         return self._zero
 
-    def objective(self, primal: Linear) -> float:
+    def grade(self, primal: Linear) -> Grade:
         """Return the worst case of the model over the ball."""
-        return self.form.risk(primal)
-
-    def certify(self, primal: Linear, dual: Slopes) -> Certificate:
-        """Grade a model and slopes of its worst case."""
         risk = self.form.risk(primal)
-        return Certificate(risk, lower_bound(self.form, dual, primal, risk), 0.0, "this ball")
+        size = float(np.abs(primal.coef).sum() + np.abs(primal.intercept).sum())
+        return Grade(risk, scale=(risk, size))
 
-    def prune(self, primal: Linear) -> Linear:
+    def bound(self, primal: Linear, dual: Slopes, grade: Grade) -> Bound:
+        """Return what slopes of a worst case prove."""
+        return Bound(lower_bound(self.form, dual, primal, grade.objective), "this ball")
+
+    @cached_property
+    def _zero_risk(self) -> float:
+        return self.form.risk(self._zero[0])
+
+    def prune(self, primal: Linear, objective: float | None = None) -> Linear:
         """Return zeros if no risk is lost; under an l1 norm, drop what rounding left."""
         zero = self._zero[0]
-        if self.form.risk(zero) <= self.form.risk(primal):
+        if self._zero_risk <= (self.objective(primal) if objective is None else objective):
             return zero
         if not self.form.norm.sparse or self.form.ball.radius == 0.0:
             return primal
         size = np.abs(primal.coef)
         return primal._replace(coef=np.where(size > DEAD * size.max(), primal.coef, 0.0))
 
-    def build_model(self, primal: Linear) -> LinearModel:
+    def build_model(self, primal: Linear, objective: float | None = None) -> LinearModel:
         """Return the model in the coordinates of the data, with its worst case."""
         coef = self.coordinates.coef(primal.coef)
         own = primal.intercept[0] if self.intercept else 0.0

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, non_negative, positive_int, real_array
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.curves import (
@@ -22,7 +21,7 @@ from convexnn.functions.curves import (
 )
 from convexnn.problems.wasserstein.against_ball import AgainstBall
 from convexnn.wasserstein.transport import Transport
-from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
+from convexnn.wasserstein.weight_balls import ROUNDING, Adversary
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
 
 SHORT = 1e-12  # relative shortfall of the slope to a far point from the slope at infinity
@@ -252,16 +251,17 @@ class WorstCaseMargins(AgainstBall):
             return margins_formula.by_pieces(self.form, self.margins, self.piecewise, self.window)
         return transport_formula.by_shares(self.form, on_ray=self.window is None)
 
-    def certify(self, primal: Adversary, dual: Choice) -> Certificate:
-        """Grade multipliers and shares of mass moved to the two ends."""
+    @property
+    def scope(self) -> str:
+        """What a bound covers."""
         parts = ["this ball"]
         if self.pieces is not None:
             parts.append(f"{self.pieces} pieces")
         if self.group is not None:
             parts.append(f"groups of {self.group}")
-        return self._grade(primal, dual, ", ".join(parts))
+        return ", ".join(parts)
 
-    def build_model(self, primal: Adversary) -> WorstCase:
+    def build_model(self, primal: Adversary, objective: float | None = None) -> WorstCase:
         """Return the worst distribution and its derivatives by the margins."""
         n, support = len(self.margins), self.support
         shares = self.form.feasible(primal.choice)
@@ -284,7 +284,7 @@ class WorstCaseMargins(AgainstBall):
         location = np.choose(place, [support.low, here, support.high])
         atoms = Atoms(source, location, mass[source, place] / n, np.abs(location - here))
         return WorstCase(
-            value=self.objective(primal),
+            value=self.objective(primal) if objective is None else objective,
             atoms=atoms,
             weights=weights,
             gradient=pull / n,
@@ -293,7 +293,7 @@ class WorstCaseMargins(AgainstBall):
             ray=support.ray,
         )
 
-    def prune(self, primal: Adversary) -> Adversary:
+    def prune(self, primal: Adversary, objective: float | None = None) -> Adversary:
         """Return the point without the moves that an interior-point solver leaves everywhere."""
         return primal._replace(choice=self._without_noise(primal.choice))
 

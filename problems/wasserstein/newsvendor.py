@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, non_negative, positive, real_array
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
-from convexnn.contract.problem import Builder
 from convexnn.contract.program import CvxpyProgram
 from convexnn.wasserstein.newsvendor import DemandForm, Order, Shift
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
@@ -43,7 +42,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, eq=False)
-class Newsvendor(Builder):
+class Newsvendor(Halves[Purchase]):
     """Minimise ``sup_Q E_Q[cost x - price min(x, xi)]`` over orders ``x >= 0``.
 
     Q ranges over the distributions of demand on the support ``[a, b]`` within a type-1
@@ -172,20 +171,19 @@ class Newsvendor(Builder):
         """Return the order of the lower end, which every demand covers, and the demands seen."""
         return Order(np.asarray(self.support[0])), Shift(np.zeros(len(self._demand)))
 
-    def objective(self, primal: Order) -> float:
+    def grade(self, primal: Order) -> Grade:
         """Return the largest expected cost of the order over the ball, exactly."""
         quantity = float(primal.quantity)
-        return self._form.worst(quantity) if quantity >= 0.0 else np.inf
+        return Grade(self._form.worst(quantity) if quantity >= 0.0 else np.inf)
 
-    def certify(self, primal: Order, dual: Shift) -> Certificate:
-        """Grade an order, and a distribution by the least cost that any order has under it."""
-        _, bound = self._form.least(dual)
-        return Certificate(self.objective(primal), bound, 0.0, "all orders")
+    def bound(self, primal: Order, dual: Shift, grade: Grade) -> Bound:
+        """Return the least cost that any order has under a distribution within the ball."""
+        return Bound(self._form.least(dual)[1], "all orders")
 
-    def build_model(self, primal: Order) -> Purchase:
+    def build_model(self, primal: Order, objective: float | None = None) -> Purchase:
         """Return the order with its worst distribution of demand."""
         quantity = float(primal.quantity)
-        value = self.objective(primal)
+        value = self.objective(primal) if objective is None else objective
         return Purchase(quantity, value, self._worst_case(quantity, value))
 
     def _worst_case(self, quantity: float, value: float) -> WorstCase:

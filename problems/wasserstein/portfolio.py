@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError, choice, non_negative, probability, real_array
-from convexnn.contract.problem import Builder
+from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import DUAL
 from convexnn.wasserstein.portfolio import PortfolioForm, Stress, Weights
@@ -44,7 +43,7 @@ class Portfolio:
 
 
 @dataclass(frozen=True, eq=False)
-class CvarPortfolio(Builder):
+class CvarPortfolio(Halves[Portfolio]):
     """Minimise ``sup_Q E_Q[-x'r] + risk_aversion CVaR_Q(-x'r)`` over ``x >= 0``, ``sum x = 1``.
 
     Q ranges over the type-1 Wasserstein ball of `radius` around the n samples of returns; the CVaR
@@ -149,22 +148,23 @@ class CvarPortfolio(Builder):
         form = self.form
         return Stress(form.tail(x), form.norm.steepest(x))
 
-    def objective(self, primal: Weights) -> float:
+    def grade(self, primal: Weights) -> Grade:
         """Return the worst case of the portfolio."""
-        return self.form.risk(simplex(primal.x))
+        return Grade(self.form.risk(simplex(primal.x)))
 
-    def certify(self, primal: Weights, dual: Stress) -> Certificate:
-        """Grade a portfolio and a stress of its returns."""
-        return Certificate(self.objective(primal), self.form.bound(dual), 0.0, "this ball")
+    def bound(self, primal: Weights, dual: Stress, grade: Grade) -> Bound:
+        """Return what a stress of the returns proves."""
+        return Bound(self.form.bound(dual), "this ball")
 
-    def prune(self, primal: Weights) -> Weights:
+    def prune(self, primal: Weights, objective: float | None = None) -> Weights:
         """Return the portfolio without shares below 1e-9."""
         return Weights(simplex(np.where(primal.x > 1e-9, primal.x, 0.0)))
 
-    def build_model(self, primal: Weights) -> Portfolio:
+    def build_model(self, primal: Weights, objective: float | None = None) -> Portfolio:
         """Return the portfolio with its worst case."""
+        value = self.objective(primal) if objective is None else objective
         x = simplex(primal.x)
-        return Portfolio(x, self.form.risk(x), partial(self.worst_case, x))
+        return Portfolio(x, value, partial(self.worst_case, x))
 
     def worst_case(self, x: Array) -> WorstCase:
         """Return the worst distribution: the tail's mass moves where x loses most."""

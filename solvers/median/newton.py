@@ -16,6 +16,7 @@ many dimensions as there are points, by their inner products.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from convexnn.median.forms import (
     proof,
     view,
 )
+from convexnn.median.sights import looking
 
 MAX_ITER = 500
 ALONE = 4096  # points up to which a sample does not pay
@@ -52,6 +54,7 @@ CLOSE = 1e-9  # gap in their span, whatever is asked: rounding of squares leaves
 TOGETHER = 4096  # columns whose inner products are summed at a time
 
 Done = Callable[[int, Array, bool], bool]
+Look = Callable[[Array], View]
 
 
 def run(
@@ -76,7 +79,8 @@ def run(
         x = by_products(form)
     else:
         x, curvature = pilot(form, np.random.default_rng(options.seed))
-    return Descent(form, x, curvature).run(options.tol, limit, done)
+    look = looking(form, reporter)
+    return Descent(form, x, curvature, look).run(options.tol, limit, done)
 
 
 def warm_up(form: MedianForm) -> None:
@@ -165,10 +169,15 @@ class Descent:
     ----------
     x : array of shape (d,)
     curvature : Curvature or None
+    look : callable
+        Returns the `View` from a point.
     """
 
-    def __init__(self, form: MedianForm, x: Array, curvature: Curvature | None) -> None:
+    def __init__(
+        self, form: MedianForm, x: Array, curvature: Curvature | None, look: Look | None = None
+    ) -> None:
         self.form, self.x, self.curvature = form, x, curvature
+        self.look = partial(view, form) if look is None else look
         n, d = form.points.shape
         self.rows = min(n, max(ROWS[0], min(8 * n // d, ROWS[1])))
         self.pairs: list[tuple[Array, Array, float]] = []
@@ -176,7 +185,7 @@ class Descent:
 
     def run(self, tol: float, limit: int, done: Done, absolute: bool = True) -> Raw:
         """Step until `done` agrees that the gap is small, or nothing moves."""
-        seen = view(self.form, self.x)
+        seen = self.look(self.x)
         stuck = 0
         for k in range(1, limit + 1):
             least = 1.0 if absolute else 0.0
@@ -214,7 +223,7 @@ class Descent:
         noise = 4e-16 * seen.value
         for _ in range(6):
             x = self.x + a * p
-            after = view(self.form, x)
+            after = self.look(x)
             new, length = residual(after)
             falls = after.value <= seen.value - 1e-4 * a * slope
             if falls or (after.value <= seen.value + noise and length < size):
@@ -227,7 +236,7 @@ class Descent:
     def _safe(self, seen: View, pull: Array, size: float) -> tuple[Array, View]:
         """Take the step that never fails, of Weiszfeld or, at a data point, of Vardi and Zhang."""
         x = self.x + pull / seen.slack
-        after = view(self.form, x)
+        after = self.look(x)
         self.pairs.clear()
         self.curvature = None
         self.rows = min(4 * self.rows, len(self.form.points))
@@ -247,7 +256,7 @@ class Descent:
         if np.linalg.norm(ahead) > 1.5 * seen.weight and seen.distance > 1e-6 * np.linalg.norm(p):
             return None
         self.tried.add(seen.nearest)
-        there = view(self.form, place)
+        there = self.look(place)
         if residual(there)[1] == 0.0 or there.value < seen.value:
             self.pairs.clear()
             return place, there
@@ -258,7 +267,7 @@ class Descent:
         group, at = seen.weight, seen.distance
         if at > 0.0 and seen.slack * at <= 2.0 * group and np.linalg.norm(seen.others) <= group:
             place = self.form.row(seen.nearest)
-            there = view(self.form, place)
+            there = self.look(place)
             if residual(there)[1] == 0.0:
                 self.x = place
                 return there

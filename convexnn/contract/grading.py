@@ -1,0 +1,275 @@
+"""Grading: one grader a run, which remembers what it has computed of the points that count.
+
+A certificate has two halves: what a primal point says by itself, its `Grade`, and the bound that
+a dual point proves. The best of each may come from different points of a run, and pruning makes
+another primal point of the best one, so that each half is remembered by itself: of the trivial
+point, of the best so far and of the last. A point is known again by its contents, whatever object
+it is: an engine may write into arrays that it has handed over.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from convexnn.contract.certificate import Certificate
+from convexnn.contract.problem import Builder, Model, Problem
+
+Known = TypeVar("Known")
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+class Grade(NamedTuple):
+    """What a primal point says by itself.
+
+    Attributes
+    ----------
+    objective : float
+    violation : float, default 0.0
+    scale : float or tuple of floats, default 0.0
+        All that a bound takes from the point: the length of a free part, say, on which the
+        rounding of an equation counts.
+    """
+
+    objective: float
+    violation: float = 0.0
+    scale: float | tuple[float, ...] = 0.0
+
+
+class Bound(NamedTuple):
+    """What a dual point proves.
+
+    Attributes
+    ----------
+    value : float
+        Rigorous lower bound on the optimum within `scope`.
+    scope : str
+        As in a `Certificate`.
+    """
+
+    value: float
+    scope: str
+
+
+@runtime_checkable
+class Grader(Protocol, Generic[Model]):
+    """Grades the points of one run of one problem, and dies with it."""
+
+    def certify(self, primal: Any, dual: Any) -> Certificate:
+        """Grade a primal and a dual point, as the problem does."""
+        ...
+
+    def objective(self, primal: Any) -> float:
+        """Return the objective of a point, for an engine that is about to report it."""
+        ...
+
+    def prune(self, primal: Any) -> Any:
+        """Return a point without its numerically dead parts, as the problem does."""
+        ...
+
+    def build_model(self, primal: Any) -> Model:
+        """Return what the user receives, as the problem does."""
+        ...
+
+    def keep(self, *, primal: bool = True, dual: bool = True) -> None:
+        """Hear which of the two points certified last are the best so far."""
+        ...
+
+    def again(self) -> Grader[Model]:
+        """Return a grader for another run, which knows the best points of this one."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A problem with a grader of its own."""
+
+    def grader(self) -> Grader[Any]:
+        """Return a grader that knows nothing yet."""
+        ...
+
+
+def grader_of(problem: Problem[Model]) -> Grader[Model]:
+    """Return a new grader of a problem: its own kind, or one that calls `certify`."""
+    return problem.grader() if isinstance(problem, Halves | Remembers) else PlainGrader(problem)
+
+
+class Memo:
+    """What is known of three points: of the first, the best and the last."""
+
+    def __init__(self) -> None:
+        self._first: tuple[Any, Any] | None = None
+        self._best: tuple[Any, Any] | None = None
+        self._last: tuple[Any, Any] | None = None
+
+    def of(self, key: Any, compute: Callable[[], Known]) -> Known:
+        """Return what is known of a point by its `contents`, computed if it is none of them."""
+        for held in (self._last, self._best, self._first):
+            if held is not None and held[0] == key:
+                self._last = held
+                break
+        else:
+            self._last = key, compute()
+        value: Known = self._last[1]
+        return value
+
+    def keep(self) -> None:
+        """Call the last point the best."""
+        self._best = self._last
+
+    def again(self) -> Memo:
+        """Return a memory of the best point alone."""
+        other = Memo()
+        other._first = self._best
+        return other
+
+
+def contents(point: Any) -> Any:
+    """Return what two points have in common exactly if they hold the same numbers.
+
+    Examples
+    --------
+    >>> contents((np.zeros(2), None)) == contents((np.zeros(2), None))
+    True
+    >>> contents(np.zeros(2)) == contents(np.zeros(2, np.float32))
+    False
+    """
+    if isinstance(point, np.ndarray) and not point.dtype.hasobject:
+        return point.dtype, point.shape, point.tobytes()
+    if isinstance(point, tuple):
+        return type(point), *map(contents, point)
+    if isinstance(point, PLAIN):
+        return type(point), point
+    return object()  # what may change unseen is never known again
+
+
+class PlainGrader(Generic[Model]):
+    """Asks the problem, and once only about the same pair of points.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem[Model]) -> None:
+        self.problem = problem
+        self._pairs = Memo()
+
+    def certify(self, primal: Any, dual: Any) -> Certificate:
+        """Grade a primal and a dual point."""
+        key = contents((primal, dual))
+        return self._pairs.of(key, lambda: self.problem.certify(primal, dual))
+
+    def objective(self, primal: Any) -> float:
+        """Return the objective of a point."""
+        return self.problem.objective(primal)
+
+    def prune(self, primal: Any) -> Any:
+        """Return a point without its numerically dead parts."""
+        return self.problem.prune(primal)
+
+    def build_model(self, primal: Any) -> Model:
+        """Return what the user receives."""
+        return self.problem.build_model(primal)
+
+    def keep(self, *, primal: bool = True, dual: bool = True) -> None:
+        """Remember the last pair if both of its points are the best."""
+        if primal and dual:
+            self._pairs.keep()
+
+    def again(self) -> PlainGrader[Model]:
+        """Return a grader that knows the best pair."""
+        other = type(self)(self.problem)
+        other._pairs = self._pairs.again()
+        return other
+
+
+class Halves(Builder, Generic[Model]):
+    """Base of the problems whose certificate falls into two halves."""
+
+    @abstractmethod
+    def grade(self, primal: Any) -> Grade:
+        """Grade a primal point."""
+
+    @abstractmethod
+    def bound(self, primal: Any, dual: Any, grade: Grade) -> Bound:
+        """Return what a dual point proves; of the primal one it takes ``grade.scale`` at most."""
+
+    @abstractmethod
+    def build_model(self, primal: Any, objective: float | None = None) -> Model:
+        """Return what the user receives; `objective` is that of the point, where it is known."""
+
+    def prune(self, primal: Any, objective: float | None = None) -> Any:
+        """Return the point itself: nothing of it is numerically dead."""
+        return primal
+
+    def objective(self, primal: Any) -> float:
+        """Return the objective of the model that `primal` stands for."""
+        return self.grade(primal).objective
+
+    def certify(self, primal: Any, dual: Any) -> Certificate:
+        """Grade a primal and a dual point, whoever found them: see `grade` and `bound`."""
+        return self.grader().certify(primal, dual)
+
+    def grader(self) -> Grader[Model]:
+        """Return a grader for one run."""
+        return HalvesGrader(self)
+
+
+class HalvesGrader(Generic[Model]):
+    """Computes each half once.
+
+    Parameters
+    ----------
+    problem : Halves
+    """
+
+    def __init__(self, problem: Halves[Model]) -> None:
+        self.problem = problem
+        self._grades, self._bounds = Memo(), Memo()
+
+    def grade(self, primal: Any) -> Grade:
+        """Grade a primal point."""
+        return self._grades.of(contents(primal), lambda: self._graded(primal))
+
+    def certify(self, primal: Any, dual: Any) -> Certificate:
+        """Grade a primal and a dual point."""
+        grade = self.grade(primal)
+        key = contents(dual), grade.scale
+        bound = self._bounds.of(key, lambda: self._bounded(primal, dual, grade))
+        return Certificate(grade.objective, bound.value, grade.violation, bound.scope)
+
+    def _graded(self, primal: Any) -> Grade:
+        return self.problem.grade(primal)
+
+    def _bounded(self, primal: Any, dual: Any, grade: Grade) -> Bound:
+        return self.problem.bound(primal, dual, grade)
+
+    def objective(self, primal: Any) -> float:
+        """Return the objective of a point, remembered for when it is reported."""
+        return self.grade(primal).objective
+
+    def prune(self, primal: Any) -> Any:
+        """Return a point without its numerically dead parts."""
+        return self.problem.prune(primal, self.objective(primal))
+
+    def build_model(self, primal: Any) -> Model:
+        """Return what the user receives."""
+        return self.problem.build_model(primal, self.objective(primal))
+
+    def keep(self, *, primal: bool = True, dual: bool = True) -> None:
+        """Remember what is known of the best points."""
+        if primal:
+            self._grades.keep()
+        if dual:
+            self._bounds.keep()
+
+    def again(self) -> HalvesGrader[Model]:
+        """Return a grader that knows the best points."""
+        other = type(self)(self.problem)
+        other._grades, other._bounds = self._grades.again(), self._bounds.again()
+        return other
