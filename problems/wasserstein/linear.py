@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
@@ -118,7 +118,10 @@ class WassersteinLinear(Halves[LinearModel]):
 
     @cached_property
     def _zero(self) -> tuple[Linear, Slopes]:
-        return constant_model(self.form)
+        point, slopes = constant_model(self.form)
+        for array in point:
+            frozen(array)  # its risk is known by the point itself
+        return point, slopes
 
     def initial(self) -> tuple[Linear, Slopes]:
         """Return the best constant model, exact for a large radius, and its slopes."""
@@ -126,7 +129,7 @@ class WassersteinLinear(Halves[LinearModel]):
 
     def grade(self, primal: Linear) -> Grade:
         """Return the worst case of the model over the ball."""
-        risk = self.form.risk(primal)
+        risk = self._zero_risk if primal is self._zero[0] else self.form.risk(primal)
         size = float(np.abs(primal.coef).sum() + np.abs(primal.intercept).sum())
         return Grade(risk, scale=(risk, size))
 
