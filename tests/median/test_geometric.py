@@ -286,7 +286,7 @@ def test_bound_is_the_dual_value_of_the_repaired_directions() -> None:
 COLD = """
 import numpy as np
 import convexnn as cx
-from convexnn import median
+from convexnn.median import forms as median
 points = np.random.default_rng(0).standard_normal({shape}).astype({kind!r})
 ready = cx.compile(cx.GeometricMedian(points, weights={weights}))
 kernels = (median._columns, median._rows, median._proof)
