@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from convexnn.contract.cgroups import memory_allowed
+
 GIB = 2.0**30
-SHARE = 0.8  # of the physical memory, if no limit is set
+SHARE = 0.8  # of the memory there is, if no limit is set
 UNKNOWN = 16.0  # GiB, where the physical memory cannot be found out
 VARIABLE = "CONVEXNN_MEMORY_GIB"
 
@@ -56,8 +58,10 @@ def memory_limit(gib: float | None = None) -> float:
     """Return the memory that one compiled problem may need, in GiB, after setting it if given.
 
     A backend whose estimate exceeds the limit refuses the problem before anything large is
-    allocated. To begin with, the limit is the environment variable ``CONVEXNN_MEMORY_GIB``, else
-    80 % of the physical memory, else 16 GiB.
+    allocated. To begin with, the limit is the environment variable ``CONVEXNN_MEMORY_GIB``; where
+    that is not set, or empty, it is 80 % of the memory there is: the machine's, or what the
+    control groups of the process allow (v1 and v2, its own and those above it) if that is less.
+    Those are read once in a process. Where neither can be found out, it is 16 GiB.
 
     Parameters
     ----------
@@ -71,7 +75,7 @@ def memory_limit(gib: float | None = None) -> float:
     Raises
     ------
     ValueError
-        If the limit is not a number > 0.
+        If the limit, or what the variable holds, is not a number > 0.
 
     Examples
     --------
@@ -85,9 +89,9 @@ def memory_limit(gib: float | None = None) -> float:
         _chosen[:] = [_positive("gib", gib)]
     if _chosen:
         return _chosen[0]
-    if VARIABLE in os.environ:
+    if os.environ.get(VARIABLE):
         return _positive(VARIABLE, os.environ[VARIABLE])
-    return SHARE * _physical()
+    return SHARE * min(_physical(), memory_allowed() / GIB)
 
 
 def shortage(parts: dict[str, float]) -> str | None:

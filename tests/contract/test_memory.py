@@ -23,6 +23,7 @@ from convexnn.relu.forms import GroupForm, MajorantForm, NetworkForm
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(memory.VARIABLE, raising=False)
+    monkeypatch.setattr(memory, "memory_allowed", lambda: np.inf)  # whatever runs the tests
     chosen = list(memory._chosen)
     memory._chosen.clear()
     yield
@@ -70,6 +71,17 @@ def test_limit_from_the_environment_gives_way_to_one_that_is_set(
     assert cx.memory_limit(np.inf) == np.inf
 
 
+def test_limit_is_a_share_of_what_a_container_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "memory_allowed", lambda: 0.5 * GIB)
+    assert cx.memory_limit() == pytest.approx(0.4)
+
+
+def test_an_empty_variable_sets_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = cx.memory_limit()
+    monkeypatch.setenv("CONVEXNN_MEMORY_GIB", "")
+    assert cx.memory_limit() == unset
+
+
 @pytest.mark.parametrize("value", [0, -1.0, np.nan, "much", True, [2.0]])
 def test_limit_that_is_no_positive_number(value: Any) -> None:
     with pytest.raises(ValueError, match="gib must be a number > 0, got"):
@@ -77,9 +89,14 @@ def test_limit_that_is_no_positive_number(value: Any) -> None:
     assert not memory._chosen
 
 
-def test_environment_that_is_no_positive_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONVEXNN_MEMORY_GIB", "lots")
-    with pytest.raises(ValueError, match="CONVEXNN_MEMORY_GIB must be a number > 0, got 'lots'"):
+@pytest.mark.parametrize("value", ["lots", " ", "0", "nan"])
+def test_environment_that_is_no_positive_number(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEXNN_MEMORY_GIB", value)
+    with pytest.raises(
+        ValueError, match=f"CONVEXNN_MEMORY_GIB must be a number > 0, got {value!r}"
+    ):
         cx.solve(relu())
 
 
