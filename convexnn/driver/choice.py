@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,20 +31,21 @@ class Choice:
     backend : Backend
     form : type
         The canonical form of the problem that it reads.
-    relief : str or None
-        Name of the backend that goes on where this one ends without proof.
+    relief : tuple of str
+        Names of the backends that may go on where this one ends without proof, the best first.
+        Whether they can take the problem is asked when it comes to that.
     """
 
     backend: Backend
     form: type
-    relief: str | None = None
+    relief: tuple[str, ...] = ()
 
 
 def choose(problem: Problem[object], backend: str | Backend = "auto") -> Choice:
     """Choose the backend that runs a problem.
 
-    "auto" takes the first of `preferred` that can; the next one that can is its relief. A backend
-    that was named has none.
+    "auto" takes the first of `preferred` that can; those after it are its relief. A backend that
+    was named has none.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def choose(problem: Problem[object], backend: str | Backend = "auto") -> Choice:
     >>> import convexnn as cx
     >>> chosen = choose(cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]]))
     >>> chosen.backend.name, chosen.form.__name__, chosen.relief
-    ('semismooth', 'GroupForm', 'ipm')
+    ('semismooth', 'GroupForm', ('ipm', 'admm', 'fista'))
     """
     declared(problem)
     if backend != "auto":
@@ -64,12 +66,26 @@ def choose(problem: Problem[object], backend: str | Backend = "auto") -> Choice:
         return _chosen(named, problem, obstacle(named, problem))
     found = registry()
     names, relieve = preferred(problem)
-    able = (name for name in names if obstacle(found[name], problem) is None)
-    first = next(able, None)
+    first = next(able(problem, names), None)
     if first is None:
         refused = found[names[0]]
         return _chosen(refused, problem, obstacle(refused, problem))
-    return _chosen(found[first], problem, None, next(able, None) if relieve else None)
+    later = names[names.index(first.name) + 1 :]
+    return _chosen(first, problem, None, later if relieve else ())
+
+
+def able(problem: Problem[object], names: Iterable[str]) -> Iterator[Backend]:
+    """Yield the backends that can take a problem, of those of these names.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=[[1], [1]])
+    >>> [engine.name for engine in able(problem, ("newton", "admm"))]
+    ['admm']
+    """
+    found = registry()
+    return (found[name] for name in names if obstacle(found[name], problem) is None)
 
 
 def preferred(problem: Problem[object]) -> Engines:
@@ -125,7 +141,7 @@ def _named(backend: str | Backend) -> Backend:
 
 
 def _chosen(
-    backend: Backend, problem: Problem[object], reason: str | None, relief: str | None = None
+    backend: Backend, problem: Problem[object], reason: str | None, relief: tuple[str, ...] = ()
 ) -> Choice:
     """Return the choice, or say why the backend cannot run the problem."""
     form = common_form(backend, problem)

@@ -19,7 +19,6 @@ from convexnn.contract.backend import (
     Options,
     Raw,
     common_form,
-    registry,
 )
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
@@ -27,7 +26,7 @@ from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.problem import Adopts, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
-from convexnn.driver.choice import choose
+from convexnn.driver.choice import able, choose
 from convexnn.driver.monitor import Callback, Monitor
 from convexnn.driver.solution import Solution
 
@@ -167,8 +166,9 @@ class Compiled(Generic[Model]):
         Exceptions of the engine that end a run as FAILED, with the best point so far.
     trivial : bool, default True
         Grade the problem's trivial answer before the engine runs.
-    relief : str, optional
-        Name of the backend that goes on where this one ends without proof.
+    relief : tuple of str, default ()
+        Names of the backends that may go on where this one ends without proof: the first that
+        can take the problem does.
     grader : Grader, optional
         Knows the trivial answer alone; each run begins with a copy of it.
     """
@@ -179,7 +179,7 @@ class Compiled(Generic[Model]):
     compile_s: float
     survives: tuple[type[Exception], ...] = BREAKDOWNS
     trivial: bool = True
-    relief: str | None = None
+    relief: tuple[str, ...] = ()
     grader: Grader[Model] | None = None
 
     def run(
@@ -232,8 +232,8 @@ class Compiled(Generic[Model]):
                 if not (self.trivial and monitor.report(0, *self.problem.initial())):
                     raw = self._attempt(engine, self.form, asked, monitor, points)
                     unbound = max_iter is None and not extra and not monitor.over()
-                    if self.relief is not None and unbound and raw.outcome in UNPROVEN:
-                        engine, raw = self._relieve(self.relief, raw, asked, monitor)
+                    if self.relief and unbound and raw.outcome in UNPROVEN:
+                        engine, raw = self._relieve(raw, asked, monitor)
             except KeyboardInterrupt:
                 monitor.stopped = True
                 raw = Raw("stopped", INTERRUPTED)
@@ -277,18 +277,18 @@ class Compiled(Generic[Model]):
         except self.survives as error:
             return Raw("failed", f"{type(error).__name__}: {error}")
 
-    def _relieve(
-        self, name: str, first: Raw, asked: Options, monitor: Monitor
-    ) -> tuple[Backend, Raw]:
+    def _relieve(self, first: Raw, asked: Options, monitor: Monitor) -> tuple[Backend, Raw]:
         """Let another engine go on, from its own start; return it and how both ended."""
-        engine = registry()[name]
+        engine = next(able(self.problem, self.relief), None)
+        if engine is None:
+            return self.backend, first
         kind = common_form(engine, self.problem)
         assert kind is not None
         form: object = self.problem.canonical(kind)
         engine.prepare(form)
         monitor.go_on()
         raw = self._attempt(engine, form, asked, monitor, None)
-        said = f"{self.backend.name} ended without proof ({first.outcome}); {name} went on."
+        said = f"{self.backend.name} ended without proof ({first.outcome}); {engine.name} went on."
         return engine, raw._replace(message=joined(first.message, said, raw.message))
 
 

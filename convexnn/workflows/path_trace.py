@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.backend import Backend, obstacle, registry
+from convexnn.contract.backend import Backend
 from convexnn.contract.certificate import Status, Step
-from convexnn.driver.choice import automatic
+from convexnn.driver.choice import able, automatic
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import INTERRUPTED, Compiled, compile
 from convexnn.relu.forms import Dual, GroupForm, Neurons
@@ -96,7 +96,7 @@ def _solve(
     begin = time.perf_counter()
     first = problem.at(float(betas[0]))
     ready = compile(first, _engine(first, backend))
-    spare = _relief(first, backend, ready.backend.name)
+    spare = ("ipm",) if backend == "auto" and ready.backend.name != "ipm" else ()
     warm = ready.backend.capabilities.warm_start
     smooth = isinstance(ready.form, GroupForm) and np.isfinite(ready.form.loss.curvature)
     narrow: WorkingSet | None = None
@@ -137,15 +137,7 @@ def _engine(problem: Any, backend: str | Backend) -> str | Backend:
     if not np.isfinite(form.loss.curvature):
         name = automatic(problem)
         return name if name in ("ipm", "admm", "fista") else "ipm"
-    found = registry()
-    able = (name for name in ENGINES if obstacle(found[name], problem) is None)
-    return next(able, ENGINES[-1])
-
-
-def _relief(problem: Any, backend: str | Backend, engine: str) -> str | None:
-    """Return interior point where "auto" may go on with it."""
-    able = backend == "auto" and engine != "ipm" and obstacle(registry()["ipm"], problem) is None
-    return "ipm" if able else None
+    return next(able(problem, ENGINES), ENGINES[-1])
 
 
 def _counts(narrow: WorkingSet | None, form: Any, solution: Solution) -> Counts:
