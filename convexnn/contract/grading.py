@@ -49,10 +49,19 @@ class Bound(NamedTuple):
         Rigorous lower bound on the optimum within `scope`.
     scope : str
         As in a `Certificate`.
+    addition : callable, optional
+        Returns what the scope adds for an objective.
     """
 
     value: float
     scope: str
+    addition: Callable[[float], str] | None = None
+
+    def beside(self, grade: Grade) -> Certificate:
+        """Return the certificate of a primal point and this bound."""
+        objective, violation, _ = grade
+        scope = self.scope if self.addition is None else self.scope + self.addition(objective)
+        return Certificate(objective, self.value, violation, scope)
 
 
 @runtime_checkable
@@ -240,8 +249,7 @@ class HalvesGrader(Generic[Model]):
         """Grade a primal and a dual point."""
         grade = self.grade(primal)
         key = contents(dual), grade.scale
-        bound = self._bounds.of(key, lambda: self._bounded(primal, dual, grade))
-        return Certificate(grade.objective, bound.value, grade.violation, bound.scope)
+        return self._bounds.of(key, lambda: self._bounded(primal, dual, grade)).beside(grade)
 
     def _graded(self, primal: Any) -> Grade:
         return self.problem.grade(primal)

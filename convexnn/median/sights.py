@@ -59,8 +59,7 @@ class Sights(HalvesGrader[Any]):
 
     def certify(self, primal: Location, dual: Sight | None) -> Certificate:
         """Grade a point, and the unit vectors from a point to all others."""
-        objective, bound = self.grade(primal).objective, self.bound(dual)
-        return Certificate(objective, bound.value, 0.0, bound.scope)
+        return self.bound(dual).beside(self.grade(primal))
 
     def keep(self, *, primal: bool = True, dual: bool = True) -> None:
         """Remember what is seen from the best point."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from convexnn.relu.bound import lower_bound, network_bound
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.relaxation import relaxed_bound
@@ -18,12 +20,17 @@ def searched_bound(
 
 
 def near_found(
-    form: NetworkForm, objective: float, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
-) -> str:
-    """Say how near an objective is to the optimum over the patterns that a search has found."""
+    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+) -> Callable[[float], str] | None:
+    """Return what says how near an objective is to the optimum over the patterns found so far."""
     if dual.matrix is None:
-        return ""
+        return None
     found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=skip_size)
-    gap = (objective - found) / max(1.0, abs(objective))
-    what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
-    return f"; {what} the {dual.matrix.shape[1]:,} found by search"
+    count = dual.matrix.shape[1]
+
+    def said(objective: float) -> str:
+        gap = (objective - found) / max(1.0, abs(objective))
+        what = f"within {gap:.0e} over" if gap >= 0.0 else "better than any network over"
+        return f"; {what} the {count:,} found by search"
+
+    return said

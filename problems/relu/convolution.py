@@ -377,8 +377,8 @@ class ConvReluTraining(Convolution):
         if self.matrix is not None:
             return Bound(self._proved(dual), "all patterns")
         form, slack = self._network_form, self.design.slack
-        found = near_found(form, grade.objective, dual, slack=slack)
-        return Bound(searched_bound(form, dual, slack=slack), "all patterns" + found)
+        value = searched_bound(form, dual, slack=slack)
+        return Bound(value, "all patterns", near_found(form, dual, slack=slack))
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
         """Return the network, its dead filters left out."""

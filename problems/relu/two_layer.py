@@ -293,8 +293,8 @@ class ReluTraining(VectorTraining):
         scope = "these patterns" if self.patterns is not None else "all patterns"
         if self.matrix is None:
             form = self._network_form
-            scope += near_found(form, grade.objective, dual, **near)
-            return Bound(searched_bound(form, dual, **near), scope)
+            value = searched_bound(form, dual, **near)
+            return Bound(value, scope, near_found(form, dual, **near))
         if majorant and self.patterns is not None:
             scope = "the majorant over these patterns"
         elif dual.common is None:

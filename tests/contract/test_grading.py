@@ -108,6 +108,23 @@ def test_points_of_other_kinds_of_numbers_are_others() -> None:
     assert contents(unseen) != contents(unseen)
 
 
+class Told(Counted):
+    """One whose scope depends on the objective beside a bound."""
+
+    def bound(self, primal: Any, dual: Any, grade: Grade) -> Bound:
+        return Bound(*super().bound(primal, dual, grade)[:2], lambda value: f"; from {value:g}")
+
+
+def test_what_a_scope_adds_is_of_the_point_at_hand() -> None:
+    problem = Told()
+    watch = watched(problem)
+    watch.report(1, at(2.0), at(1.0))
+    watch.report(2, at(3.0), at(1.5))
+    primal, dual, certificate = watch.finish()
+    assert certificate == Certificate(4.0, 1.5, 0.0, "all x; from 4")
+    assert certificate == problem.certify(primal, dual)
+
+
 def test_a_grader_of_another_run_knows_the_best_points_alone() -> None:
     problem = Counted()
     first = problem.grader()
