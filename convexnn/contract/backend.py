@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from convexnn.contract.memory import Size, shortage
 
@@ -162,6 +162,19 @@ class Sized(Protocol):
     def size(self, form: type) -> Size:
         """Return the shapes of one of its forms, and its own memory at the peak."""
         ...
+
+
+def size_of(problem: object, form: type) -> Size | None:
+    """Return the shapes of one of a problem's forms, None if it does not tell."""
+    return problem.size(form) if _sized(problem) else None
+
+
+def _sized(problem: object) -> TypeGuard[Sized]:
+    return issubclass(type(problem), Sized)  # unlike isinstance, Python remembers the answer
+
+
+def _estimates(backend: object) -> TypeGuard[Estimates]:
+    return issubclass(type(backend), Estimates)
 
 
 @runtime_checkable
@@ -344,10 +357,10 @@ def too_large(backend: Backend, problem: Problem[object]) -> str | None:
     >>> too_large(registry()["admm"], problem)
     """
     form = common_form(backend, problem)
-    if form is None or not isinstance(backend, Estimates) or not isinstance(problem, Sized):
+    if form is None or not _estimates(backend):
         return None
-    size = problem.size(form)
-    parts = backend.memory(size)
-    if parts is None:
+    size = size_of(problem, form)
+    parts = None if size is None else backend.memory(size)
+    if size is None or parts is None:
         return None
     return shortage({"the patterns and their grading": size.own, **parts})

@@ -125,6 +125,10 @@ class Builder(ABC):
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with named variables."""
 
+    def remark(self) -> str:
+        """Return nothing: there is nothing to say about the answer that it admits."""
+        return ""
+
 
 @runtime_checkable
 class Remarks(Protocol):

@@ -95,7 +95,7 @@ def preferred(problem: Problem[object]) -> Engines:
     """
     offered = problem.forms()
     for form in offered:
-        suited = form.suited(problem) if isinstance(form, Suits) else None
+        suited = form.suited(problem) if issubclass(form, Suits) else None
         if suited is not None:
             return suited
     reads = {name: common_form(engine, problem) for name, engine in registry().items()}

@@ -24,7 +24,7 @@ from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, grader_of
-from convexnn.contract.problem import Adopts, Model, Problem, Remarks
+from convexnn.contract.problem import Adopts, Builder, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import able, choose
 from convexnn.driver.monitor import Callback, Monitor
@@ -311,7 +311,7 @@ def _ending(raw: Any) -> Raw:
 
 
 def _remark(problem: Problem[object]) -> str:
-    return problem.remark() if isinstance(problem, Remarks) else ""
+    return problem.remark() if isinstance(problem, Builder | Remarks) else ""
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.backend import Sized
+from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines
 from convexnn.contract.memory import Size, shortage
 from convexnn.contract.program import CvxpyProgram
@@ -33,10 +33,9 @@ def searching(problem: Problem[Any], listed: type[GroupForm]) -> Engines | None:
     They are the choice over all patterns of a network, of a convolution whatever their number,
     and where more than 700 are listed.
     """
-    if listed in problem.forms() and isinstance(problem, Sized):
-        size = problem.size(listed)
-        if size.outputs == 1 and size.patterns <= FEW_CELLS:
-            return None
+    size = size_of(problem, listed) if listed in problem.forms() else None
+    if size is not None and size.outputs == 1 and size.patterns <= FEW_CELLS:
+        return None
     return Engines(("cell-walk", "lbfgs"), relieve=False)
 
 
@@ -51,7 +50,7 @@ def pooled(problem: Problem[Any], kind: type[PooledForm]) -> Engines:
     larger                            fista       no factor
     ================================  ==========  ================================
     """
-    size = problem.size(kind) if isinstance(problem, Sized) else _size(problem.canonical(kind))
+    size = size_of(problem, kind) or _size(problem.canonical(kind))
     factored = size.n <= FACTOR_ROWS[True] or not size.smooth
     separates = size.outputs > 1 and size.d * size.patterns > size.n
     if factored and separates and shortage({"its form": size.own}) is None:
@@ -85,10 +84,9 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     Few neurons are in use where beta is at least 0.5 % of that of a zero network without
     cones, 10 % for l1 neurons; below 50 / n of it beta is tiny.
     """
-    if not isinstance(problem, Sized):
-        return Engines(_by_size(problem, kind, _size(problem.canonical(kind))))
-    size = problem.size(kind)
-    if THINNER * problem.size(CvxpyProgram).weights <= size.weights:
+    size = size_of(problem, kind) or _size(problem.canonical(kind))
+    formula = size_of(problem, CvxpyProgram)
+    if formula is not None and THINNER * formula.weights <= size.weights:
         return Engines(("cvxpy:clarabel", "ipm", "admm", "fista"))
     return Engines(_by_size(problem, kind, size))
 
@@ -128,8 +126,10 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
 
 def _outlying(form: GroupForm) -> bool:
     """Tell whether an example is far longer than most."""
-    length = np.linalg.norm(form.X, axis=1)
-    return bool(length.max() >= OUTLYING * np.median(length[length > 0.0]))
+    length = np.sqrt(np.einsum("ij,ij->i", form.X, form.X))
+    some = length[length > 0.0]
+    level = some.max() / OUTLYING
+    return bool(level >= some.min()) and bool(level >= np.median(some))  # the median takes longer
 
 
 def _share(form: GroupForm) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from convexnn.contract.arrays import readonly
-from convexnn.contract.backend import Sized
+from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines, solved_by
 from convexnn.functions.norms import DUAL, NORMS, Norm
 from convexnn.relu.forms import NetworkForm, check_neurons, worst_prediction
@@ -107,9 +107,9 @@ class RobustForm(NamedTuple):
 
         ADMM has no factor larger than d x d or P x P.
         """
-        if not isinstance(problem, Sized):
+        size = size_of(problem, cls)
+        if size is None:
             return Engines(("admm",))
-        size = problem.size(cls)
         side = 2 * size.patterns * (size.d + 1)
         work = side**2 * (size.n + side / 3)
         return Engines(("ipm", "admm") if work <= STEP_WORK else ("admm",))

@@ -15,6 +15,7 @@ scaling of the cones.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,6 +228,14 @@ def _changes(
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _reach_of(value: float, change: float) -> float:
     return float(-value / change) if change < 0.0 else 1.0
+
+
+@cache
+def warm_up() -> None:
+    """Compile the kernels, once: they see arrays of floats alone, whatever the program."""
+    one, none = np.ones(1), np.zeros((0, 1))
+    samples = Samples(np.ones((1, 1)), -1, one, 0.0, one, one, 0.0, one, False, True, 1.0, 0.0)
+    PiecewiseInterior(Program(samples, one, none, none[:, 0], (), np.zeros(1), one)).step()
 
 
 class PiecewiseInterior:

@@ -14,9 +14,8 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.functions.losses import Squared
-from convexnn.solvers.wasserstein import smooth
+from convexnn.solvers.wasserstein import interior, smooth
 from convexnn.solvers.wasserstein.ball_layouts import LAYOUTS
-from convexnn.solvers.wasserstein.interior import PiecewiseInterior
 from convexnn.solvers.wasserstein.layouts import linear
 from convexnn.solvers.wasserstein.steps import MAX_ITER, follow
 from convexnn.wasserstein.forms import Linear, WassersteinForm
@@ -32,11 +31,9 @@ def refusal(form: WassersteinForm) -> str | None:
 
 
 def warm_up(form: WassersteinForm) -> None:
-    """Compile the kernels on a few rows."""
-    rows = np.unique([int(np.argmin(form.y)), int(np.argmax(form.y)), 0])
-    small = form._replace(X=np.ascontiguousarray(form.X[rows]), y=form.y[rows])
-    if not plain_least_squares(small):
-        PiecewiseInterior(linear(small).program).step()
+    """Compile the kernels."""
+    if not plain_least_squares(form):
+        interior.warm_up()
 
 
 def run(

@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.solvers.wasserstein.interior import PiecewiseInterior
+from convexnn.solvers.wasserstein import interior
 from convexnn.solvers.wasserstein.layouts import portfolio
 from convexnn.solvers.wasserstein.steps import follow
 from convexnn.wasserstein.portfolio import PortfolioForm
 
 
 def warm_up(form: PortfolioForm) -> None:
-    """Compile the kernels on a few rows."""
-    PiecewiseInterior(portfolio(form._replace(returns=form.returns[:3])).program).step()
+    """Compile the kernels."""
+    interior.warm_up()
 
 
 def run(
