@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,60 @@ def test_folder_is_no_package_of_its_own(folder: str) -> None:
     done = python(f"import {folder}", ROOT)
     assert done.returncode == 1
     assert f"ImportError: import this folder as convexnn.{folder}" in done.stderr
+
+
+LINT = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
+PLANTED = {
+    "nothing": ("convexnn/contract/arrays.py", "", "0 broken"),
+    "an import that goes up": (
+        "convexnn/contract/arrays.py",
+        "def up():\n    from convexnn.driver import solve\n",
+        "Floors: an import never goes up BROKEN",
+    ),
+    "an engine in a problem": (
+        "problems/relu/gated.py",
+        "def run():\n    import convexnn.solvers.relu.admm\n",
+        "Floors: an import never goes up BROKEN",
+    ),
+    "a room without a floor": (
+        "convexnn/cellar/__init__.py",
+        "",
+        "Floors: an import never goes up BROKEN",
+    ),
+    "a family in the driver": (
+        "convexnn/driver/monitor.py",
+        "def kind():\n    from convexnn.relu.forms import GroupForm\n",
+        "The driver knows no family BROKEN",
+    ),
+    "a circle of two files": (
+        "convexnn/relu/cones.py",
+        "def back():\n    from convexnn.relu import forms\n",
+        "No circle BROKEN",
+    ),
+    "a circle of two rooms": (
+        "solvers/relu/admm.py",
+        "def back():\n    from convexnn.solvers.robust import admm\n",
+        "No circle BROKEN",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_contracts_of_imports_find_what_is_planted(what: str, tmp_path: Path) -> None:
+    pytest.importorskip("importlinter", reason="comes with the extra lint")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("convexnn", "problems", "solvers"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    name, code, said = PLANTED[what]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    with (tmp_path / name).open("a") as file:
+        file.write(f"\n\n{code}")
+    done = subprocess.run(
+        [sys.executable, "-c", LINT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert said in done.stdout, done.stdout + done.stderr
+    assert done.returncode == (what != "nothing")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
