@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, choice, positive_int, real_array
+from convexnn.contract.fields import Converted, declaration
 from convexnn.functions.losses import Hinge, Logistic, Loss
 
 MARGIN_LOSSES: dict[str, Loss] = {"logistic": Logistic(), "hinge": Hinge()}
@@ -35,7 +36,7 @@ class Curve(NamedTuple):
     strict: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class PiecewiseLinear:
     """``l(t) = max_k slopes_k t + intercepts_k``.
 
@@ -55,8 +56,8 @@ class PiecewiseLinear:
     array([0.75, 0.  ])
     """
 
-    slopes: Array
-    intercepts: Array
+    slopes: Converted[ArrayLike, Array]
+    intercepts: Converted[ArrayLike, Array]
 
     def __post_init__(self) -> None:
         for name in ("slopes", "intercepts"):

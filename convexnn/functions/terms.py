@@ -11,7 +11,7 @@ rounding may have made s of.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, positive, positive_int, real_array
+from convexnn.contract.fields import Converted, declaration
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -97,7 +98,7 @@ class _Anchored(Term):
         return float(s @ self.anchor) + self.ceiling(s, np.zeros(len(s)))
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class _Around(_Anchored):
     """A weighted distance from a point; its conjugate is ``<s, point> + bend ||s||^2 / 2``.
 
@@ -108,7 +109,7 @@ class _Around(_Anchored):
         > 0.
     """
 
-    point: ArrayLike
+    point: Converted[ArrayLike, Array]
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -118,17 +119,12 @@ class _Around(_Anchored):
     @property
     def size(self) -> int:
         """Return the number of entries of the point."""
-        return len(self._point)
-
-    @property
-    def _point(self) -> Array:
-        assert isinstance(self.point, np.ndarray)
-        return self.point
+        return len(self.point)
 
     @property
     def anchor(self) -> Array:
         """Return the point."""
-        return self._point
+        return self.point
 
     @property
     def bend(self) -> float:
@@ -140,7 +136,7 @@ class _Around(_Anchored):
         return 0.5 * self.bend * float(np.sum((np.abs(s) + e) ** 2)) if self.bend else 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Distance(_Around):
     """``weight ||x - point||_2``.
 
@@ -154,13 +150,13 @@ class Distance(_Around):
 
     def value(self, x: Array) -> float:
         """Return the weighted distance."""
-        return self.weight * float(np.linalg.norm(x - self._point))
+        return self.weight * float(np.linalg.norm(x - self.point))
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v moved towards the point by ``step weight``, and not beyond."""
-        r = float(np.linalg.norm(v - self._point))
+        r = float(np.linalg.norm(v - self.point))
         share = 0.0 if r <= step * self.weight else 1.0 - step * self.weight / r
-        return self._point + share * (v - self._point)
+        return self.point + share * (v - self.point)
 
     def gauge(self, s: Array) -> float:
         """Return ``||s|| / weight``."""
@@ -170,10 +166,10 @@ class Distance(_Around):
         """Return the norm."""
         import cvxpy as cp
 
-        return self.weight * cp.norm(x - self._point), []
+        return self.weight * cp.norm(x - self.point), []
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class L1Distance(_Around):
     """``weight ||x - point||_1``.
 
@@ -185,12 +181,12 @@ class L1Distance(_Around):
 
     def value(self, x: Array) -> float:
         """Return the weighted sum of distances."""
-        return self.weight * float(np.abs(x - self._point).sum())
+        return self.weight * float(np.abs(x - self.point).sum())
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v with every entry moved towards the point's."""
-        away, level = v - self._point, step * self.weight
-        result: Array = self._point + np.sign(away) * np.maximum(np.abs(away) - level, 0.0)
+        away, level = v - self.point, step * self.weight
+        result: Array = self.point + np.sign(away) * np.maximum(np.abs(away) - level, 0.0)
         return result
 
     def gauge(self, s: Array) -> float:
@@ -201,10 +197,10 @@ class L1Distance(_Around):
         """Return the norm."""
         import cvxpy as cp
 
-        return self.weight * cp.norm1(x - self._point), []
+        return self.weight * cp.norm1(x - self.point), []
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class HuberDistance(_Around):
     """``weight h(||x - point||_2)`` with ``h(r) = r^2 / (2 delta)`` up to delta, then linear.
 
@@ -230,15 +226,15 @@ class HuberDistance(_Around):
 
     def value(self, x: Array) -> float:
         """Return the weighted Huber function of the distance."""
-        r = float(np.linalg.norm(x - self._point))
+        r = float(np.linalg.norm(x - self.point))
         inside = r <= self.delta
         return self.weight * (0.5 * r**2 / self.delta if inside else r - 0.5 * self.delta)
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v moved towards the point."""
-        r, s = float(np.linalg.norm(v - self._point)), step * self.weight
+        r, s = float(np.linalg.norm(v - self.point)), step * self.weight
         share = self.delta / (self.delta + s) if r <= self.delta + s else 1.0 - s / r
-        return self._point + share * (v - self._point)
+        return self.point + share * (v - self.point)
 
     @property
     def bend(self) -> float:
@@ -253,11 +249,11 @@ class HuberDistance(_Around):
         """Return the Huber function of the norm."""
         import cvxpy as cp
 
-        r = cp.norm(x - self._point)
+        r = cp.norm(x - self.point)
         return self.weight / (2.0 * self.delta) * cp.huber(r, self.delta), []
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class SquaredDistance(_Around):
     """``weight ||x - point||^2 / 2``.
 
@@ -271,12 +267,12 @@ class SquaredDistance(_Around):
 
     def value(self, x: Array) -> float:
         """Return half the weighted square."""
-        return 0.5 * self.weight * float(np.sum((x - self._point) ** 2))
+        return 0.5 * self.weight * float(np.sum((x - self.point) ** 2))
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the weighted mean of v and the point."""
         s = step * self.weight
-        return (v + s * self._point) / (1.0 + s)
+        return (v + s * self.point) / (1.0 + s)
 
     @property
     def bend(self) -> float:
@@ -287,10 +283,10 @@ class SquaredDistance(_Around):
         """Return half the square."""
         import cvxpy as cp
 
-        return 0.5 * self.weight * cp.sum_squares(x - self._point), []
+        return 0.5 * self.weight * cp.sum_squares(x - self.point), []
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Quadratic(_Anchored):
     """``x'P x / 2 + q'x``, P symmetric and positive definite.
 
@@ -305,8 +301,8 @@ class Quadratic(_Anchored):
     array([1.])
     """
 
-    P: ArrayLike
-    q: ArrayLike
+    P: Converted[ArrayLike, Array]
+    q: Converted[ArrayLike, Array]
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
 
     def __post_init__(self) -> None:
@@ -323,8 +319,8 @@ class Quadratic(_Anchored):
 
     @cached_property
     def _parts(self) -> tuple[Array, Array, Array]:
-        values, vectors = np.linalg.eigh(np.asarray(self.P))
-        return values, vectors, np.asarray(self.q)
+        values, vectors = np.linalg.eigh(self.P)
+        return values, vectors, self.q
 
     @property
     def size(self) -> int:
@@ -333,7 +329,7 @@ class Quadratic(_Anchored):
 
     def value(self, x: Array) -> float:
         """Return the quadratic function."""
-        return 0.5 * float(x @ (np.asarray(self.P) @ x)) + float(self._parts[2] @ x)
+        return 0.5 * float(x @ (self.P @ x)) + float(self._parts[2] @ x)
 
     def prox(self, v: Array, step: float) -> Array:
         """Solve with ``I + step P``, by its eigenvectors."""
@@ -357,10 +353,10 @@ class Quadratic(_Anchored):
         """Return the quadratic form."""
         import cvxpy as cp
 
-        return 0.5 * cp.quad_form(x, cp.psd_wrap(np.asarray(self.P))) + self._parts[2] @ x, []
+        return 0.5 * cp.quad_form(x, cp.psd_wrap(self.P)) + self._parts[2] @ x, []
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Box(_Anchored):
     """0 where ``low <= x <= high``, inf elsewhere.
 
@@ -375,8 +371,8 @@ class Box(_Anchored):
     2.0
     """
 
-    low: ArrayLike
-    high: ArrayLike
+    low: Converted[ArrayLike, Array]
+    high: Converted[ArrayLike, Array]
 
     def __post_init__(self) -> None:
         low, high = real_array("low", self.low, 1), real_array("high", self.high, 1)
@@ -390,33 +386,28 @@ class Box(_Anchored):
         self._set("high", high)
 
     @property
-    def _ends(self) -> tuple[Array, Array]:
-        return np.asarray(self.low), np.asarray(self.high)
-
-    @property
     def size(self) -> int:
         """Return the number of entries."""
-        return len(self._ends[0])
+        return len(self.low)
 
     def value(self, x: Array) -> float:
         """Return 0, or inf outside."""
-        low, high = self._ends
-        return 0.0 if ((x >= low) & (x <= high)).all() else np.inf
+        return 0.0 if ((x >= self.low) & (x <= self.high)).all() else np.inf
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the nearest point of the box."""
-        return np.clip(v, *self._ends)
+        return np.clip(v, self.low, self.high)
 
     @property
     def anchor(self) -> Array:
         """Return the middle."""
-        low, high = self._ends
-        return 0.5 * low + 0.5 * high
+        return 0.5 * self.low + 0.5 * self.high
 
     def ceiling(self, s: Array, e: Array) -> float:
         """Return the largest ``<t, x - middle>`` over the box."""
-        (low, high), middle = self._ends, self.anchor
-        return float((np.abs(s) + e) @ np.maximum(high - middle, middle - low))
+        middle = self.anchor
+        reach = np.maximum(self.high - middle, middle - self.low)
+        return float((np.abs(s) + e) @ reach)
 
     def support(self, s: Array) -> float:
         """Return the largest ``<s, x>`` over the box."""
@@ -424,11 +415,10 @@ class Box(_Anchored):
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return 0 and the bounds."""
-        low, high = self._ends
-        return 0.0, [x >= low, x <= high]
+        return 0.0, [x >= self.low, x <= self.high]
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Ball(_Anchored):
     """0 where ``||x - centre|| <= radius``, inf elsewhere.
 
@@ -444,7 +434,7 @@ class Ball(_Anchored):
     array([0.6, 0.8])
     """
 
-    centre: ArrayLike
+    centre: Converted[ArrayLike, Array]
     radius: float
     cones: ClassVar[frozenset[str]] = frozenset({"soc"})
 
@@ -453,28 +443,23 @@ class Ball(_Anchored):
         self._set("radius", positive("radius", self.radius))
 
     @property
-    def _centre(self) -> Array:
-        assert isinstance(self.centre, np.ndarray)
-        return self.centre
-
-    @property
     def size(self) -> int:
         """Return the number of entries."""
-        return len(self._centre)
+        return len(self.centre)
 
     def value(self, x: Array) -> float:
         """Return 0, or inf outside; rounding of the projection is inside."""
-        return 0.0 if np.linalg.norm(x - self._centre) <= self.radius * (1.0 + 1e-12) else np.inf
+        return 0.0 if np.linalg.norm(x - self.centre) <= self.radius * (1.0 + 1e-12) else np.inf
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the nearest point of the ball."""
-        r = float(np.linalg.norm(v - self._centre))
-        return v if r <= self.radius else self._centre + (self.radius / r) * (v - self._centre)
+        r = float(np.linalg.norm(v - self.centre))
+        return v if r <= self.radius else self.centre + (self.radius / r) * (v - self.centre)
 
     @property
     def anchor(self) -> Array:
         """Return the centre."""
-        return self._centre
+        return self.centre
 
     def ceiling(self, s: Array, e: Array) -> float:
         """Return the largest ``<t, x - centre>`` over the ball."""
@@ -488,7 +473,7 @@ class Ball(_Anchored):
         """Return 0 and the ball."""
         import cvxpy as cp
 
-        return 0.0, [cp.norm(x - self._centre) <= self.radius]
+        return 0.0, [cp.norm(x - self.centre) <= self.radius]
 
 
 @dataclass(frozen=True, eq=False)
@@ -583,7 +568,7 @@ SAVED = {
 }
 
 
-def as_terms(name: str, value: Any) -> tuple[Term, ...]:
+def as_terms(name: str, value: Iterable[Term]) -> tuple[Term, ...]:
     """Return the terms as a tuple.
 
     Raises

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from convexnn.contract.arrays import FloatArray
 from convexnn.contract.checks import ProblemError, whole
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
 
-def stack(name: str, value: Any) -> tuple[Any, Shapes | None]:
+class Tensor(Protocol):
+    """An array of another library."""
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+Entries: TypeAlias = ArrayLike | Tensor
+Points: TypeAlias = Entries | Sequence[Entries | Sequence[Entries]]
+
+
+def stack(name: str, value: Points) -> tuple[FloatArray, Shapes | None]:
     """Return points one a row, as a new array, and the shapes of the arrays each is made of.
 
     Parameters
@@ -103,7 +115,7 @@ def as_numpy(name: str, value: Any) -> Any:
         ) from None
 
 
-def _listed(value: Any) -> bool:
+def _listed(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, (list, tuple)) and any(map(_foreign, value))
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike
+    from scipy.sparse import csr_array, sparray, spmatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,7 @@ class Split:
     value: float
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class LinearlyConstrained(Halves[Split]):
     """Minimise ``sum_i f_i(x_i)`` subject to ``A x = b``, x all the ``x_i`` one after another.
 
@@ -69,9 +76,9 @@ class LinearlyConstrained(Halves[Split]):
     """
 
     FORMS: ClassVar[dict[type, str]] = {LinearSum: "_form"}
-    terms: Any
-    A: Any
-    b: Any
+    terms: Converted[Iterable[Term], tuple[Term, ...]]
+    A: Converted[ArrayLike | sparray | spmatrix, Array | csr_array[np.float64]]
+    b: Converted[ArrayLike, Array]
     strict: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -164,15 +171,14 @@ class LinearlyConstrained(Halves[Split]):
         return Split(x, self.objective(primal) if objective is None else objective)
 
 
-def _matrix(name: str, value: Any) -> Any:
+def _matrix(name: str, value: Any) -> Array | csr_array[np.float64]:
     if not hasattr(value, "tocsr"):
         return real_array(name, value, 2)
     from scipy.sparse import csr_array
 
-    matrix: Any = value.tocsr()
-    if matrix.dtype.kind not in "fiub":
-        raise ProblemError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
-    matrix = csr_array(matrix, dtype=np.float64, copy=True)
+    if value.dtype.kind not in "fiub":
+        raise ProblemError(f"{name} must hold real numbers, got dtype {value.dtype}")
+    matrix = csr_array(value.tocsr(), dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     if 0 in matrix.shape:
         raise ProblemError(f"{name} must not be empty, got shape {matrix.shape}")

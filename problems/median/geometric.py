@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
@@ -18,7 +19,12 @@ from convexnn.median.sights import Sights
 from convexnn.median.stacking import Shapes, stack, unstack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
+
+    from convexnn.contract.arrays import FloatArray
+    from convexnn.median.stacking import Points
 
 FAR = 100.0  # distances between points, from which on their distance to the origin costs digits
 SAMPLE = 256  # points that tell how far from the origin all are
@@ -42,7 +48,7 @@ class Median:
     arrays: list[Any] | None
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class GeometricMedian(Halves[Median]):
     """Minimise ``sum_i w_i ||x - b_i||_2`` over points x.
 
@@ -80,10 +86,10 @@ class GeometricMedian(Halves[Median]):
     """
 
     FORMS: ClassVar[dict[type, str]] = {MedianForm: "_form"}
-    points: Any
+    points: Converted[Points, FloatArray]
     _: KW_ONLY
-    weights: ArrayLike | None = None
-    shapes: Shapes | None = None
+    weights: Converted[ArrayLike | None, Array | None] = default(None)
+    shapes: Converted[Iterable[Iterable[int]] | None, Shapes | None] = default(None)
 
     def __post_init__(self) -> None:
         rows, found = stack("points", self.points)
@@ -99,7 +105,7 @@ class GeometricMedian(Halves[Median]):
     def _form(self) -> MedianForm:
         points, given = self.points, self.weights
         weights = np.ones(1)
-        if isinstance(given, np.ndarray):
+        if given is not None:
             counts = given > 0.0
             points, weights = points[counts], given[counts]
             if (weights == weights[0]).all():

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, positive
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.consensus import Agents
 from convexnn.median.graphs import as_edges
 from convexnn.median.network_lasso import Flows, LassoForm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convexnn.functions.terms import Term
+    from convexnn.median.graphs import Edges, Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +43,7 @@ class LocalModels:
     messages: int
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class NetworkLasso(Halves[LocalModels]):
     """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) ||x_i - x_j||`` over the edges of a graph.
 
@@ -73,8 +80,8 @@ class NetworkLasso(Halves[LocalModels]):
     """
 
     FORMS: ClassVar[dict[type, str]] = {LassoForm: "_form"}
-    terms: Any
-    graph: Any
+    terms: Converted[Iterable[Term], tuple[Term, ...]]
+    graph: Converted[Graph, Edges]
     _: KW_ONLY
     penalty: float
 
