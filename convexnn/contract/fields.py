@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
+import numpy as np
+
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
 Kind = TypeVar("Kind")
@@ -28,6 +30,14 @@ def default(value: Any) -> Any:
 
 # Not frozen in the eyes of static tools: mypy takes what is inherited by a class it knows to be
 # frozen for what the constructor takes.
+def keep_arrays(holder: object, *names: str, dtype: type | None = np.float64) -> None:
+    """Make fields that are given arrays, where they are neither that already nor None."""
+    for name in names:
+        value = getattr(holder, name)
+        if value is not None:
+            object.__setattr__(holder, name, np.asarray(value, dtype=dtype))
+
+
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 def declaration(kind: type[Kind]) -> type[Kind]:
     """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
 
 ENTRIES = 1 << 20  # of the hidden values that are held at a time
 
@@ -78,7 +78,7 @@ def patches(images: Array, size: int, stride: int = 1) -> Array:
     return np.ascontiguousarray(kept).reshape(-1, size * size * deep.shape[3])
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class ConvNetwork(Network):
     """``f(x) = sum_j alpha_j mean_k max(u_j'x_k + b_j, 0)`` over the patches ``x_k`` of an image.
 
@@ -105,13 +105,17 @@ class ConvNetwork(Network):
     array([1.5, 0. ])
     """
 
-    filters: Array
-    alpha: Array
-    bias: Array
+    filters: Converted[ArrayLike, Array]
+    alpha: Converted[ArrayLike, Array]
+    bias: Converted[ArrayLike, Array]
     stride: int = 1
-    gates: Array | None = None
-    gates_bias: Array | None = None
-    classes: NDArray[Any] | None = None
+    gates: Converted[ArrayLike | None, Array | None] = default(None)
+    gates_bias: Converted[ArrayLike | None, Array | None] = default(None)
+    classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
+
+    def __post_init__(self) -> None:
+        keep_arrays(self, "filters", "alpha", "bias", "gates", "gates_bias")
+        keep_arrays(self, "classes", dtype=None)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each image.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
 
 ACTIVATIONS = ("relu", "abs", "threshold", "sign")
 STEPS = ("threshold", "sign")  # those that see only the sign of what they are given
@@ -36,7 +36,7 @@ def activate(name: str, t: Array) -> Array:
     return np.where(t >= 0.0, 1.0, 0.0 if name == "threshold" else -1.0)
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class NarrowNetwork(Network):
     """``f(x) = offset + sum_k w_L,k h_k(x)``, each ``h_k`` a chain of ``L - 1`` neurons.
 
@@ -64,13 +64,17 @@ class NarrowNetwork(Network):
     (array([7., 1.]), array([3.]))
     """
 
-    weights: Array
-    biases: Array
+    weights: Converted[ArrayLike, Array]
+    biases: Converted[ArrayLike, Array]
     offset: float
     activation: str
-    amplitude: Array | None = None
-    classes: NDArray[Any] | None = None
+    amplitude: Converted[ArrayLike | None, Array | None] = default(None)
+    classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
     origin: float = 0.0
+
+    def __post_init__(self) -> None:
+        keep_arrays(self, "weights", "biases", "amplitude")
+        keep_arrays(self, "classes", dtype=None)
 
     @property
     def layers(self) -> int:

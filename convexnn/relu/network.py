@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays
 
 if TYPE_CHECKING:
     from os import PathLike
     from typing import Self
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Network:
     """What every network can do that knows its output and, as a field, the `classes` it names.
 
@@ -30,14 +31,14 @@ class Network:
     if TYPE_CHECKING:
 
         @property
-        def classes(self) -> NDArray[Any] | None:
+        def classes(self) -> LabelArray | None:
             """Return the labels, None for regression."""
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each example."""
         raise NotImplementedError
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Return the predicted label of each example, or the output itself for regression.
 
         Parameters
@@ -53,7 +54,7 @@ class Network:
         if self.classes is None:
             return output
         index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
-        labels: NDArray[Any] = self.classes[index]
+        labels: LabelArray = self.classes[index]
         return labels
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -99,7 +100,7 @@ class Network:
         return cls(**arrays, **meta)
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class TwoLayerNetwork(Network):
     """``f(x) = sum_j alpha_j act(u_j'x + b_j) + s'x + c`` with ``act(t) = max(t, leak t)``.
 
@@ -128,15 +129,19 @@ class TwoLayerNetwork(Network):
     array([ 2., -2.])
     """
 
-    U: Array
-    alpha: Array
-    bias: Array
+    U: Converted[ArrayLike, Array]
+    alpha: Converted[ArrayLike, Array]
+    bias: Converted[ArrayLike, Array]
     leak: float = 0.0
-    skip: Array | None = None
+    skip: Converted[ArrayLike | None, Array | None] = default(None)
     skip_bias: float = 0.0
-    gates: Array | None = None
-    gates_bias: Array | None = None
-    classes: NDArray[Any] | None = None
+    gates: Converted[ArrayLike | None, Array | None] = default(None)
+    gates_bias: Converted[ArrayLike | None, Array | None] = default(None)
+    classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
+
+    def __post_init__(self) -> None:
+        keep_arrays(self, "U", "alpha", "bias", "skip", "gates", "gates_bias")
+        keep_arrays(self, "classes", dtype=None)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each row of `X`.

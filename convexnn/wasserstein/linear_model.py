@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
     from convexnn.wasserstein.worst_case import WorstCase
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class LinearModel:
     """``f(x) = coef'x + intercept``.
 
@@ -35,10 +36,14 @@ class LinearModel:
     array([7.])
     """
 
-    coef: Array
+    coef: Converted[ArrayLike, Array]
     intercept: float
-    classes: NDArray[Any] | None = None
+    classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
     adversary: Callable[[], WorstCase] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        keep_arrays(self, "coef")
+        keep_arrays(self, "classes", dtype=None)
 
     @cached_property
     def worst_case(self) -> WorstCase:
@@ -69,7 +74,7 @@ class LinearModel:
         result: Array = X @ self.coef + self.intercept
         return result
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Return the predicted label of each row, or the output itself for regression.
 
         Parameters
@@ -83,5 +88,5 @@ class LinearModel:
         output = self.decision_function(X)
         if self.classes is None:
             return output
-        labels: NDArray[Any] = self.classes[(output > 0.0).astype(np.intp)]
+        labels: LabelArray = self.classes[(output > 0.0).astype(np.intp)]
         return labels

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from convexnn.contract.checks import (
     probability,
     real_array,
 )
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.program import CvxpyProgram
 from convexnn.problems.wasserstein.against_ball import AgainstBall
 from convexnn.wasserstein.transport import Transport
@@ -30,6 +31,10 @@ from convexnn.wasserstein.weight_balls import (
 )
 from convexnn.wasserstein.worst_case import Reweighting
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
 PARAMETERS = ("radius", "level", "penalty", "distances")
 TAKES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kl": (("radius",), ("penalty",)),
@@ -40,7 +45,7 @@ TAKES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class DivergenceReweighting(AgainstBall):
     """Maximise ``sum_i w_i l_i`` over probability weights in a ball around ``1/n``.
 
@@ -95,13 +100,13 @@ class DivergenceReweighting(AgainstBall):
     FORMS: ClassVar[dict[type, str]] = dict.fromkeys(
         (Entropy, EntropyPenalty, ChiSquared, Tail, Variation, Transport), "form"
     )
-    losses: Array
+    losses: Converted[ArrayLike, Array]
     _: KW_ONLY
     ball: str = "kl"
     radius: float | None = None
     level: float | None = None
     penalty: float | None = None
-    distances: Array | None = None
+    distances: Converted[ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
         self._set("losses", real_array("losses", self.losses, 1))

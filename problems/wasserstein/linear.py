@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +25,7 @@ from convexnn.contract.checks import (
     probability,
     real_array,
 )
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import (
@@ -48,11 +49,13 @@ from convexnn.wasserstein.worst_case import Atoms, WorstCase
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from convexnn.contract.arrays import LabelArray
+
 LABELS: dict[str, ScalarLoss] = {"logistic": Logistic(), "hinge": Hinge()}
 DEAD = 1e-9  # coefficients below this share of the largest may be dropped under an l1 norm
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class WassersteinLinear(Halves[LinearModel]):
     """What linear classification and regression share; see those two.
 
@@ -70,8 +73,8 @@ class WassersteinLinear(Halves[LinearModel]):
     FORMS: ClassVar[dict[type, str]] = {WassersteinForm: "form"}
     classification: ClassVar[bool]
 
-    X: Array
-    y: Any
+    X: Converted[ArrayLike, Array]
+    y: Converted[ArrayLike, LabelArray]
     _: KW_ONLY
     radius: float
     norm: str = "l2"
@@ -246,7 +249,7 @@ class WassersteinLinear(Halves[LinearModel]):
         return 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class WassersteinClassification(WassersteinLinear):
     """Minimise ``sup_Q E_Q[l(y (x'b + c))]`` over Q within `radius` of the samples.
 
@@ -335,7 +338,7 @@ class WassersteinClassification(WassersteinLinear):
         return self.flip_cost if np.isfinite(self.flip_cost) else 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class WassersteinRegression(WassersteinLinear):
     """Minimise ``sup_Q E_Q[l(x'b + c - y)]`` over Q within `radius` of the samples.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import ProblemError, non_negative, positive_int, real_array
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.curves import (
     Curve,
@@ -23,6 +24,11 @@ from convexnn.problems.wasserstein.against_ball import AgainstBall
 from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from convexnn.contract.arrays import IndexArray
 
 SHORT = 1e-12  # relative shortfall of the slope to a far point from the slope at infinity
 FARTHEST = 1e150
@@ -49,7 +55,7 @@ class Support(NamedTuple):
     ray: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class WorstCaseMargins(AgainstBall):
     """Maximise ``E_Q l(z)`` over ``Q`` with ``W_1(Q, (1/N) sum_i delta_{xi_i}) <= radius``.
 
@@ -108,7 +114,7 @@ class WorstCaseMargins(AgainstBall):
     """
 
     FORMS: ClassVar[dict[type, str]] = {Transport: "form"}
-    margins: Array
+    margins: Converted[ArrayLike, Array]
     _: KW_ONLY
     radius: float
     loss: MarginLoss = "logistic"
@@ -155,7 +161,7 @@ class WorstCaseMargins(AgainstBall):
         return as_curve(self.piecewise or self.loss)
 
     @cached_property
-    def starts(self) -> Any:
+    def starts(self) -> IndexArray:
         """First sample of each group, and N."""
         n = len(self.margins)
         return np.append(np.arange(0, n, self.group or n), n)

@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import ProblemError, non_negative, positive, real_array
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
@@ -18,6 +19,7 @@ from convexnn.wasserstein.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
 
 GRADING = 100.0  # bytes a demand takes when it is sorted and graded and its model built, measured
 
@@ -41,7 +43,7 @@ class Purchase:
     worst_case: WorstCase
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class Newsvendor(Halves[Purchase]):
     """Minimise ``sup_Q E_Q[cost x - price min(x, xi)]`` over orders ``x >= 0``.
 
@@ -89,7 +91,7 @@ class Newsvendor(Halves[Purchase]):
     """
 
     FORMS: ClassVar[dict[type, str]] = {DemandForm: "_form"}
-    demand: ArrayLike
+    demand: Converted[ArrayLike, Array]
     _: KW_ONLY
     cost: float
     price: float
@@ -105,30 +107,25 @@ class Newsvendor(Halves[Purchase]):
         self._set("radius", non_negative("radius", self.radius))
         low, high = _ends(self.support)
         self._set("support", (low, high))
-        outside = np.flatnonzero((self._demand < low) | (self._demand > high))
+        outside = np.flatnonzero((self.demand < low) | (self.demand > high))
         if len(outside):
             where = int(outside[0])
             raise ProblemError(
                 f"demand must lie in the support [{low:g}, {high:g}], "
-                f"got {self._demand[where]:g} at index {where}"
+                f"got {self.demand[where]:g} at index {where}"
             )
-
-    @property
-    def _demand(self) -> Array:
-        assert isinstance(self.demand, np.ndarray)
-        return self.demand
 
     @cached_property
     def _form(self) -> DemandForm:
-        order = np.argsort(self._demand, kind="stable")
-        ascending = self._demand[order]
+        order = np.argsort(self.demand, kind="stable")
+        ascending = self.demand[order]
         frozen(ascending)
         low, high = self.support
         return DemandForm(ascending, order, self.cost, self.price, self.radius, low, high)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form: the linear program has 6 to 8 entries a demand."""
-        n = len(self._demand)
+        n = len(self.demand)
         return Size(form, n, 2, 1, form is CvxpyProgram, False, GRADING * n)
 
     def needs(self) -> frozenset[str]:
@@ -144,7 +141,7 @@ class Newsvendor(Halves[Purchase]):
         """
         import cvxpy as cp
 
-        xi, (low, high) = self._demand, self.support
+        xi, (low, high) = self.demand, self.support
         n = len(xi)
         x, lam = cp.Variable(nonneg=True, name="x"), cp.Variable(nonneg=True, name="lam")
         s, down = cp.Variable(n, name="s"), cp.Variable(n, nonneg=True, name="down")
@@ -169,7 +166,7 @@ class Newsvendor(Halves[Purchase]):
 
     def initial(self) -> tuple[Order, Shift]:
         """Return the order of the lower end, which every demand covers, and the demands seen."""
-        return Order(np.asarray(self.support[0])), Shift(np.zeros(len(self._demand)))
+        return Order(np.asarray(self.support[0])), Shift(np.zeros(len(self.demand)))
 
     def grade(self, primal: Order) -> Grade:
         """Return the largest expected cost of the order over the ball, exactly."""
@@ -188,14 +185,14 @@ class Newsvendor(Halves[Purchase]):
 
     def _worst_case(self, quantity: float, value: float) -> WorstCase:
         low = self.support[0]
-        n, share = len(self._demand), self._form.shift().share
+        n, share = len(self.demand), self._form.shift().share
         stays, goes = np.flatnonzero(share < 1.0), np.flatnonzero(share > 0.0)
         source = np.concatenate([stays, goes])
-        location = np.concatenate([self._demand[stays], np.full(len(goes), low)])
+        location = np.concatenate([self.demand[stays], np.full(len(goes), low)])
         mass = np.concatenate([1.0 - share[stays], share[goes]]) / n
-        atoms = Atoms(source, location, mass, self._demand[source] - location)
+        atoms = Atoms(source, location, mass, self.demand[source] - location)
         multiplier = self._form.multiplier(quantity)
-        slope = np.where((self._demand <= quantity) & (quantity > low), -self.price, 0.0)
+        slope = np.where((self.demand <= quantity) & (quantity > low), -self.price, 0.0)
         gradient = (1.0 - share) * slope - share * multiplier
         weights = np.divide(
             gradient, slope, out=np.where(gradient != 0.0, np.inf, 1.0), where=slope != 0.0

@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, choice, non_negative, probability, real_array
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import DUAL
@@ -18,6 +19,8 @@ from convexnn.wasserstein.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class Portfolio:
         return self.adversary()
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class CvarPortfolio(Halves[Portfolio]):
     """Minimise ``sup_Q E_Q[-x'r] + risk_aversion CVaR_Q(-x'r)`` over ``x >= 0``, ``sum x = 1``.
 
@@ -83,7 +86,7 @@ class CvarPortfolio(Halves[Portfolio]):
     """
 
     FORMS: ClassVar[dict[type, str]] = {PortfolioForm: "form"}
-    returns: Array
+    returns: Converted[ArrayLike, Array]
     _: KW_ONLY
     radius: float
     level: float

@@ -75,7 +75,7 @@ def reweighting(ball: str, n: int) -> DivergenceReweighting:
     """Return the worst weights of losses with a long tail."""
     losses = np.random.default_rng(0).exponential(size=n)
     size = {"level": 0.1} if ball == "cvar" else {"radius": 0.1}
-    return DivergenceReweighting(losses, ball=ball, **size)  # type: ignore[arg-type]
+    return DivergenceReweighting(losses, ball=ball, **size)
 
 
 def newsvendor(n: int) -> Newsvendor:
