@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
 
 
+SAFE = {  # of squares whose sum is as exact as float allows, by the kind of float
+    kind: (np.finfo(kind).tiny / np.finfo(kind).eps ** 2, np.finfo(kind).max) for kind in "fd"
+}
+
+
 class Norm(ABC):
     """A norm, applied to each row of a matrix.
 
@@ -100,11 +105,16 @@ class L2(VectorNorm):
     rotates: ClassVar[bool] = True
 
     def value(self, rows: Array) -> Array:
-        """Return ``sqrt(sum u^2)``, scaled against under- and overflow."""
-        largest = np.max(np.abs(rows), axis=1, initial=0.0)
-        unit = np.where(largest > 0.0, largest, 1.0)
-        scaled = rows / unit[:, None]
-        result: Array = unit * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+        """Return ``sqrt(sum u^2)``, scaled where the squares under- or overflow."""
+        squares = np.einsum("ij,ij->i", rows, rows)
+        result: Array = np.sqrt(squares)
+        low, high = SAFE.get(squares.dtype.char, (np.inf, np.inf))
+        odd = ~((squares > low) & (squares < high))
+        if odd.any() and (some := rows[odd]).any():
+            largest = np.max(np.abs(some), axis=1, initial=0.0)
+            unit = np.where(largest > 0.0, largest, 1.0)
+            scaled = some / unit[:, None]
+            result[odd] = unit * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         return result
 
     def dual(self, rows: Array) -> Array:
