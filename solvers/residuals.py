@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ def size(*parts: Array) -> float:
     >>> size(np.array([3.0]), np.array([[4.0]]))
     5.0
     """
-    return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))
+    return sqrt(sum(float(np.vdot(part, part)) for part in parts))
 
 
 def ratio(part: float, whole: float) -> float:

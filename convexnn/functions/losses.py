@@ -88,7 +88,9 @@ class Loss(ABC):
 
     def clip(self, s: Array, y: Array) -> Array:
         """Return the point of the conjugate's domain nearest to ``s``."""
-        return np.clip(s, *self.domain(y))
+        low, high = self.domain(y)
+        nearest: Array = np.minimum(np.maximum(s, low), high)
+        return nearest
 
 
 class ScalarLoss(Loss):

@@ -171,8 +171,8 @@ def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> floa
 def best_scale(value: Callable[[float], float], top: float) -> float:
     """Return the largest value found of a concave function on ``[0, top]``."""
     last = value(top)
-    if last >= value(top * (1.0 - NEAR)):  # it rises up to the end, but for the last of it
-        return max(last, value(0.0))
+    if last >= value(top * (1.0 - NEAR)) and np.isfinite(last):
+        return last  # it rises up to the end, but for the last of it
     left, right = 0.0, top
     a, b = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
     at_a, at_b = value(a), value(b)

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor
+from scipy.linalg.lapack import dpotrs
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
@@ -185,7 +186,7 @@ class LinearSolve:
         shift = kappa / self.copies if self.few else kappa
         matrix = self.gram.copy()
         matrix.flat[:: len(matrix) + 1] += shift
-        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self.factor, _ = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
         if self.form.skip:
             X = self.form.X
             self.inverse_X = np.column_stack([self._apply(X[:, j]) for j in range(X.shape[1])])
@@ -193,12 +194,12 @@ class LinearSolve:
 
     def _apply(self, r: Array) -> Array:
         if not self.few:
-            result: Array = cho_solve(self.factor, r, check_finite=False)
+            result: Array = dpotrs(self.factor, r, lower=1)[0]
             return result
         half = self.half
         P, d = half.slopes.shape[1], half.X.shape[1]
         right = half.correlate(r).reshape(-1, P * d).T  # a column for each output
-        inner = cho_solve(self.factor, right, check_finite=False)
+        inner = dpotrs(self.factor, right, lower=1)[0]
         return (r - half.predict(np.ascontiguousarray(inner.T).reshape(-1, d))) / self.kappa
 
     def solve(self, r: Array) -> tuple[Array, Array]:
