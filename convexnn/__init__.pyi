@@ -3,6 +3,7 @@ from convexnn.contract.backend import Backend as Backend
 from convexnn.contract.backend import BackendError as BackendError
 from convexnn.contract.backend import Capabilities as Capabilities
 from convexnn.contract.backend import MemoryLimitError as MemoryLimitError
+from convexnn.contract.backend import Outcome as Outcome
 from convexnn.contract.backend import Raw as Raw
 from convexnn.contract.backend import register as register
 from convexnn.contract.certificate import Certificate as Certificate

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-from convexnn.contract.backend import Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
@@ -114,38 +114,43 @@ class CvxpySolver:
                     form.problem.solve(solver=self.solver, **self._settings(own, options, reporter))
             except cp.SolverError as error:
                 if iterations:
-                    return Raw("finished", f"{self.solver} broke down at tolerance {own:.0e}.")
-                return Raw("failed", str(error).splitlines()[0])
+                    return Raw(
+                        Outcome.FINISHED, f"{self.solver} broke down at tolerance {own:.0e}."
+                    )
+                return Raw(Outcome.FAILED, str(error).splitlines()[0])
             except (ArithmeticError, ValueError, TypeError) as error:
-                return Raw("failed", f"{type(error).__name__}: {error}")
+                return Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
             status = form.problem.status
             if form.feasible and status.startswith(("infeasible", "unbounded")):
                 return Raw(
-                    "failed",
+                    Outcome.FAILED,
                     f"{self.solver} reports {status}, though zero is feasible and the objective "
                     "is not negative: rescale the targets, or try another backend.",
                 )
             if status in ("infeasible", "unbounded"):
-                return Raw(status, f"{self.solver} reports {status}, to its own tolerance.")
+                return Raw(
+                    Outcome(status), f"{self.solver} reports {status}, to its own tolerance."
+                )
             spent = int(form.problem.solver_stats.num_iters or 0)
             cut = options.max_iter is not None and spent >= options.max_iter
             if status in ("infeasible_inaccurate", "unbounded_inaccurate"):
-                ending = "max_iter" if cut else "time_limit" if reporter.expired() else "failed"
+                late = Outcome.TIME_LIMIT if reporter.expired() else Outcome.FAILED
+                ending = Outcome.MAX_ITER if cut else late
                 return Raw(ending, f"{self.solver} reports {status}, which proves nothing.")
             iterations += max(spent, 1)
             if any(variable.value is None for variable in form.problem.variables()):
                 return Raw(
-                    "time_limit" if reporter.expired() else "failed",
+                    Outcome.TIME_LIMIT if reporter.expired() else Outcome.FAILED,
                     f"{self.solver} ends with {status}.",
                 )
             if reporter.report(iterations, *form.points()):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
             if cut:
-                return Raw("max_iter", f"{self.solver} ran out of iterations.")
+                return Raw(Outcome.MAX_ITER, f"{self.solver} ran out of iterations.")
             if own <= FINEST or not self.knobs.tolerances:
                 break
             own = max(own * SHARPER, FINEST)
-        return Raw("finished", f"{self.solver} ends with {status} at tolerance {own:.0e}.")
+        return Raw(Outcome.FINISHED, f"{self.solver} ends with {status} at tolerance {own:.0e}.")
 
     def _settings(self, own: float, options: Options, reporter: Reporter) -> dict[str, Any]:
         knobs = self.knobs

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.contract.processes import mpiexec, rank
@@ -123,7 +123,7 @@ def launch(
     reporter: Reporter,
     start: Any = None,
 ) -> Raw:
-    """Run an engine in processes of its own; a process that dies ends the run as "failed".
+    """Run an engine in processes of its own; a process that dies ends the run as failed.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def _lost(job: subprocess.Popen[bytes], log: Path, own: dict[str, Any]) -> Raw:
         again = f" The same call resumes from {own['checkpoint']}."
     ended = "does not answer" if code is None else f"ended with exit code {code}"
     return Raw(
-        "failed",
+        Outcome.FAILED,
         f"A process of the {own['processes']} died and the MPI job {ended}.{again}{last}",
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
@@ -102,11 +102,11 @@ def drive(
         if due or (t % GLANCE == 0 and talk.agree(reporter.expired())):
             X, nu = (talk.gather(rows) for rows in method.points(state))
             if not (np.isfinite(X).all() and np.isfinite(nu).all()):
-                return Raw("failed", "The iterates are no longer finite.")
+                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
             agents = Agents(X, talk.rounds, talk.messages)
             if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
-                return Raw("stopped", stages=stages(state))
-    return Raw("max_iter", method.doubt, stages(state))
+                return Raw(Outcome.STOPPED, stages=stages(state))
+    return Raw(Outcome.MAX_ITER, method.doubt, stages(state))
 
 
 def stages(state: State) -> tuple[tuple[float, int], ...]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from convexnn.contract.backend import Raw, Reporter
+from convexnn.contract.backend import Outcome, Raw, Reporter
 
 FIRST = 10  # step that is reported first, and at which penalties are balanced first
 GROWTH = 1.1  # reports are spaced geometrically: a stop comes at most this factor late
@@ -61,8 +61,8 @@ def iterate(
     Returns
     -------
     Raw
-        "stopped", "max_iter", "failed" where a point has numbers that are not finite, or what
-        the step returned.
+        Stopped, out of steps, failed where a point has numbers that are not finite, or what the
+        step returned.
 
     Examples
     --------
@@ -78,19 +78,20 @@ def iterate(
     >>> def step(k):
     ...     global x
     ...     x = 0.5 * (x + 2.0 / x)
-    >>> iterate(step, lambda: (x, None), Printer(), 100, due=lambda k: True).outcome
+    >>> print(iterate(step, lambda: (x, None), Printer(), 100, due=lambda k: True).outcome)
     1 1.5
     2 1.4166666666666665
     3 1.4142156862745097
-    'stopped'
+    stopped
     """
 
     def look(k: int, end: Raw | None, late: bool) -> Raw | None:
         primal, dual = points()
         if not (finite(primal) and finite(dual)):
-            return Raw("failed", NOT_FINITE)
+            return Raw(Outcome.FAILED, NOT_FINITE)
         satisfied = reporter.report(k, primal, dual) or late
-        return Raw("stopped") if satisfied and (end is None or end.outcome == "finished") else end
+        told = end is not None and end.outcome != Outcome.FINISHED
+        return Raw(Outcome.STOPPED) if satisfied and not told else end
 
     due = Spaced() if due is None else due
     if done > 0:
@@ -107,7 +108,7 @@ def iterate(
                 return ending
         if after is not None:
             after(k)
-    return Raw("max_iter")
+    return Raw(Outcome.MAX_ITER)
 
 
 def finite(value: Any) -> bool:

@@ -288,6 +288,28 @@ def test_own_backend_is_listed_solves_and_compares(registered: tuple[Twice, Boas
     assert result.agree(1e-9)
 
 
+@pytest.mark.parametrize("outcome", cx.Outcome)
+def test_outcome_may_be_told_as_a_plain_string(
+    outcome: cx.Outcome, registered: tuple[Twice, Boastful], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = [outcome, outcome.value]
+    monkeypatch.setattr(registered[1], "run", lambda *_: cx.Raw(told.pop()))
+    both = [cx.solve(small(), "boastful").status for _ in range(2)]
+    assert both[0] is both[1]
+    same = {cx.Outcome.FINISHED, cx.Outcome.STOPPED}
+    assert both[0].name == ("INACCURATE" if outcome in same else outcome.name)
+
+
+@pytest.mark.parametrize("returned", [None, cx.Raw("done"), cx.Raw(None), ("stopped", "", ())])  # type: ignore[arg-type]
+def test_what_is_no_outcome_is_named(
+    returned: Any, registered: tuple[Twice, Boastful], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registered[1], "run", lambda *_: returned)
+    said = f"run must return Raw(one of {', '.join(cx.Outcome)}), got {returned!r}"
+    with pytest.raises(cx.BackendError, match=re.escape(said)):
+        cx.solve(small(), "boastful")
+
+
 def test_own_backend_can_be_given_as_an_object() -> None:
     twice = Twice()
     assert cx.solve(small(), twice).status is cx.Status.OPTIMAL

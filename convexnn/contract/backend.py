@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import entry_points
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
@@ -70,7 +71,19 @@ class Options:
     extra: dict[str, Any]
 
 
-OUTCOMES = ("finished", "max_iter", "time_limit", "stopped", "failed", "infeasible", "unbounded")
+class Outcome(StrEnum):
+    """How an engine ended, in its own words; the certificate decides which `Status` that is.
+
+    A foreign engine may give the value, a plain string, in the place of the member.
+    """
+
+    FINISHED = "finished"  # it has nothing to add
+    MAX_ITER = "max_iter"
+    TIME_LIMIT = "time_limit"
+    STOPPED = "stopped"  # the reporter asked it to
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
 
 
 class Raw(NamedTuple):
@@ -78,14 +91,14 @@ class Raw(NamedTuple):
 
     Attributes
     ----------
-    outcome : str
-        One of `OUTCOMES`.
+    outcome : Outcome
+        Or its value.
     message : str
     stages : tuple of (float, int)
         Of an engine that works in stages, the smoothing of each and its iterations.
     """
 
-    outcome: str
+    outcome: Outcome | str
     message: str = ""
     stages: tuple[tuple[float, int], ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -11,22 +12,15 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.backend import (
-    Backend,
-    BackendError,
-    Capabilities,
-    Raw,
-    common_form,
-    registry,
-)
+from convexnn.contract.backend import Backend, BackendError, common_form, registry
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import choice, seed_of
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model, Problem
-from convexnn.driver.choice import NAMED
+from convexnn.driver.choice import NAMED, choose
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import Compiled, compile
+from convexnn.driver.solve import Compiled, prepared
 from convexnn.driver.tables import BRIEF, as_text, fitting, plain
 
 if TYPE_CHECKING:
@@ -377,31 +371,9 @@ def compare(
 
 def _compiled(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
     """Compile; a run is to survive whatever the engine raises, then and in its preparation."""
+    begin = time.perf_counter()
+    chosen = choose(problem, backend)
     try:
-        return replace(compile(problem, backend), survives=(Exception,))
-    except BackendError:
-        raise
+        return replace(prepared(problem, chosen, begin), survives=(Exception,))
     except Exception as error:
-        name = backend if isinstance(backend, str) else backend.name
-        return Compiled(problem, _Broken(name, error), None, 0.0, (Exception,))
-
-
-class _Broken:
-    """In the place of a backend that could not be prepared: raises when it is run."""
-
-    capabilities = Capabilities(forms=())
-
-    def __init__(self, name: str, error: Exception) -> None:
-        self.name, self.error = name, error
-
-    def available(self) -> str | None:
-        return None
-
-    def refuses(self, problem: Problem[object]) -> str | None:
-        return None
-
-    def prepare(self, form: Any) -> None:
-        pass
-
-    def run(self, form: Any, options: Any, reporter: Any, start: Any = None) -> Raw:
-        raise self.error
+        return Compiled(problem, chosen.backend, None, 0.0, (Exception,), error=error)

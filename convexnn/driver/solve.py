@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -13,10 +14,10 @@ from typing import Any, Generic, TypeAlias
 import numpy as np
 
 from convexnn.contract.backend import (
-    OUTCOMES,
     Backend,
     BackendError,
     Options,
+    Outcome,
     Raw,
     common_form,
 )
@@ -26,14 +27,23 @@ from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.problem import Adopts, Builder, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
-from convexnn.driver.choice import able, choose
+from convexnn.driver.choice import Choice, able, choose
 from convexnn.driver.monitor import Callback, Monitor
 from convexnn.driver.solution import Solution
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
 Start: TypeAlias = "Solution[object] | tuple[object, ...]"
 
-UNPROVEN = ("finished", "max_iter", "failed")  # outcomes after which another engine may go on
+# Outcomes after which another engine may go on.
+UNPROVEN = (Outcome.FINISHED, Outcome.MAX_ITER, Outcome.FAILED)
+# What an outcome says of an answer that is not proved; of the others, that it is inaccurate.
+ENDS = {
+    Outcome.MAX_ITER: Status.MAX_ITER,
+    Outcome.FAILED: Status.FAILED,
+    Outcome.INFEASIBLE: Status.INFEASIBLE,
+    Outcome.UNBOUNDED: Status.UNBOUNDED,
+    Outcome.TIME_LIMIT: Status.TIME_LIMIT,
+}
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
 INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
@@ -142,7 +152,11 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
     'OPTIMAL'
     """
     begin = time.perf_counter()
-    chosen = choose(problem, backend)
+    return prepared(problem, choose(problem, backend), begin)
+
+
+def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[Model]:
+    """Return a problem written and an engine compiled; `begin` is when that was asked for."""
     form: object = problem.canonical(chosen.form)
     chosen.backend.prepare(form)
     grader = grader_of(problem)
@@ -171,6 +185,8 @@ class Compiled(Generic[Model]):
         can take the problem does.
     grader : Grader, optional
         Knows the trivial answer alone; each run begins with a copy of it.
+    error : Exception, optional
+        What the backend raised when it was prepared: it is raised where it should run.
     """
 
     problem: Problem[Model]
@@ -181,6 +197,7 @@ class Compiled(Generic[Model]):
     trivial: bool = True
     relief: tuple[str, ...] = ()
     grader: Grader[Model] | None = None
+    error: Exception | None = None
 
     def run(
         self,
@@ -225,20 +242,22 @@ class Compiled(Generic[Model]):
         grader = grader_of(self.problem) if self.grader is None else self.grader.again()
         monitor = Monitor(self.problem, tol, time_limit, callback, grader)
         asked = Options(tol, max_iter, seed, extra)
-        engine, raw = self.backend, Raw("stopped")
+        engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
         with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
             try:
                 if not (self.trivial and monitor.report(0, *self.problem.initial())):
+                    if self.error is not None:
+                        raise self.error
                     raw = self._attempt(engine, self.form, asked, monitor, points)
                     unbound = max_iter is None and not extra and not monitor.over()
                     if self.relief and unbound and raw.outcome in UNPROVEN:
                         engine, raw = self._relieve(raw, asked, monitor)
             except KeyboardInterrupt:
                 monitor.stopped = True
-                raw = Raw("stopped", INTERRUPTED)
+                raw = Raw(Outcome.STOPPED, INTERRUPTED)
             except self.survives as error:
-                raw = Raw("failed", f"{type(error).__name__}: {error}")
+                raw = Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
             solve_s, cpu_s = monitor.elapsed() - monitor.certify_s, monitor.cpu()
             primal, dual, certificate = monitor.finish()
         return Solution(
@@ -275,7 +294,7 @@ class Compiled(Generic[Model]):
         try:
             return _ending(engine.run(form, asked, monitor, points))
         except self.survives as error:
-            return Raw("failed", f"{type(error).__name__}: {error}")
+            return Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
 
     def _relieve(self, first: Raw, asked: Options, monitor: Monitor) -> tuple[Backend, Raw]:
         """Let another engine go on, from its own start; return it and how both ended."""
@@ -305,9 +324,10 @@ def joined(*parts: str) -> str:
 
 def _ending(raw: Any) -> Raw:
     """Return how an engine ended, or say that it did not tell."""
-    if not isinstance(raw, Raw) or raw.outcome not in OUTCOMES:
-        raise BackendError(f"run must return Raw(one of {', '.join(OUTCOMES)}), got {raw!r}")
-    return raw
+    if isinstance(raw, Raw):
+        with suppress(ValueError):
+            return raw._replace(outcome=Outcome(raw.outcome))
+    raise BackendError(f"run must return Raw(one of {', '.join(Outcome)}), got {raw!r}")
 
 
 def _remark(problem: Problem[object]) -> str:
@@ -372,14 +392,7 @@ def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
         return Status.STOPPED
     if monitor.timed_out:
         return Status.TIME_LIMIT
-    ends = {
-        "max_iter": Status.MAX_ITER,
-        "failed": Status.FAILED,
-        "infeasible": Status.INFEASIBLE,
-        "unbounded": Status.UNBOUNDED,
-        "time_limit": Status.TIME_LIMIT,
-    }
-    return ends.get(raw.outcome, Status.INACCURATE)
+    return ENDS.get(Outcome(raw.outcome), Status.INACCURATE)
 
 
 def _positive(name: str, value: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.backend import Backend, Capabilities, Options, Raw, Reporter
+from convexnn.contract.backend import Backend, Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.problem import Problem
 from convexnn.relu.bound import correlations, largest_correlation, repaired
 from convexnn.relu.forms import Dual, GroupForm, Neurons
@@ -110,7 +110,7 @@ class WorkingSet:
         if start is None:
             start = self.origin(form)
             if reporter.report(0, *start):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
         primal, dual = start
         working = self.first(form)
         tol, done = SHARE * options.tol, 0
@@ -126,13 +126,13 @@ class WorkingSet:
             missing = (each > max(form.beta, inside.limit) * (1.0 + BEYOND)) & ~working
             late = reporter.expired()
             if (late or not missing.any()) and (reporter.report(done, primal, dual) or late):
-                return Raw("stopped", raw.message)
+                return Raw(Outcome.STOPPED, raw.message)
             working |= missing
             if not missing.any():
-                if raw.outcome != "stopped":
+                if raw.outcome != Outcome.STOPPED:
                     return raw
                 tol *= TIGHTER
-        return Raw("finished", "No further step is possible at this accuracy.")
+        return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
 
     def origin(self, form: GroupForm) -> tuple[Neurons, Dual]:
         """Return, and learn, the network without neurons."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import choice, positive
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, row_lengths
 
@@ -60,7 +60,9 @@ def run(
     y = no_solution(form)
     if y is not None:
         reporter.report(0, Stacked(x), Multipliers(none, y))
-        return Raw("infeasible", "A x = b has no solution: A'y = 0 and y'b != 0 for y = dual.ray.")
+        return Raw(
+            Outcome.INFEASIBLE, "A x = b has no solution: A'y = 0 and y'b != 0 for y = dual.ray."
+        )
     rows = row_lengths(form.A)
     A, rest = scaled(form.A, 1.0 / rows), form.rest[0] / rows
     AT = A.T
@@ -106,20 +108,22 @@ def run(
         if t >= check or t == limit or (t % GLANCE == 0 and reporter.expired()):
             check = max(check * GROWTH, t + 1.0)
             if not (np.isfinite(x).all() and np.isfinite(lam).all()):
-                return Raw("failed", "The iterates are no longer finite.")
+                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
             for y in ((reported - lam) / rows, -lam / rows):
                 if np.any(y) and form.proves(y / np.abs(y).max()):
                     ray = y / np.abs(y).max()
                     reporter.report(t, Stacked(x), Multipliers(lam / rows, ray))
-                    return Raw("infeasible", "No x that the terms allow solves A x = b: dual.ray.")
+                    return Raw(
+                        Outcome.INFEASIBLE, "No x that the terms allow solves A x = b: dual.ray."
+                    )
             reported = lam
             if reporter.report(t, Stacked(x), Multipliers(lam / rows, none)):
-                return Raw("stopped", stages=tuple(stages))
+                return Raw(Outcome.STOPPED, stages=tuple(stages))
             if not adaptive and mass > 0.0:
                 average = Stacked(total / mass)
                 if reporter.report(t, average, Multipliers(lam / rows, none)):
-                    return Raw("stopped", stages=tuple(stages))
-    return Raw("max_iter", stages=tuple(stages))
+                    return Raw(Outcome.STOPPED, stages=tuple(stages))
+    return Raw(Outcome.MAX_ITER, stages=tuple(stages))
 
 
 def balance(primal: float, slack: float, prices: Array) -> float:

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.median.forms import (
     ROUNDING,
     Location,
@@ -72,7 +72,7 @@ def run(
     x, curvature = on_a_line(form), None
     if x is not None:
         if done(1, x, True):
-            return Raw("stopped")
+            return Raw(Outcome.STOPPED)
     elif start is not None:
         x = np.array(start[0].offset, dtype=np.float64)
     elif 2 * n <= d and n <= GRAM:
@@ -194,13 +194,13 @@ class Descent:
             if sure and gap > 0.0:
                 seen = self._settle(seen)
             if done(k, self.x, sure or stuck > 1):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
             if stuck > 1 or gap == 0.0:
-                return Raw("finished", "Rounding stopped the progress.")
+                return Raw(Outcome.FINISHED, "Rounding stopped the progress.")
             x, after = self._step(seen)
             stuck = stuck + 1 if after is seen or np.array_equal(x, self.x) else 0
             self.x, seen = x, after
-        return Raw("max_iter")
+        return Raw(Outcome.MAX_ITER)
 
     def _step(self, seen: View) -> tuple[Array, View]:
         """Return the next point and what is seen from it."""

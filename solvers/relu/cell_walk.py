@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.bound import lower_bound, repaired, scaled_value
@@ -113,9 +113,9 @@ def run(
         positive_int(name, own[name])
     walk = Walk(form, options, reporter, own["probes"])
     try:
-        return Raw("finished", walk.run(own, None if start is None else start[0]))
+        return Raw(Outcome.FINISHED, walk.run(own, None if start is None else start[0]))
     except Ended:
-        return Raw("stopped")
+        return Raw(Outcome.STOPPED)
 
 
 class Ended(Exception):

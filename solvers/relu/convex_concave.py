@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import flag, positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import NetworkForm, Neurons
@@ -90,7 +90,7 @@ def run(
         before = descent.value
         descent.over(columns(form, descent.network, own["patterns"], rng))
         if before - descent.value <= options.tol * max(1.0, abs(descent.value)):
-            return Raw("finished", "One more majorant does not lower the objective.")
+            return Raw(Outcome.FINISHED, "One more majorant does not lower the objective.")
         return None
 
     return iterate(

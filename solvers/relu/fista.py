@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm
@@ -139,7 +139,7 @@ def iterate(
         if done:
             state = _recalled(record, form, products, warm)
             if _report(form, products, state, state.point.z, done, warm, reporter, talk):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
     check = float(FIRST_CHECK)
     single = 0  # iterations in single precision, once it is over
     for k in range(1, limit + 1):
@@ -151,7 +151,7 @@ def iterate(
         last = state.point.z
         moved = _step(form, products, state, talk)
         if not moved and not products.single:
-            return Raw("failed", "The curvature estimate is no longer finite.")
+            return Raw(Outcome.FAILED, "The curvature estimate is no longer finite.")
         point, hidden = state.point, not moved
         late = k % 8 == 0 and talk.agree(reporter.expired())
         if due or late:
@@ -161,7 +161,7 @@ def iterate(
                 noise = _distance(point.z, z)
                 hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
             if _report(form, products, state, z, k, warm, reporter, talk) or late:
-                return Raw("stopped", _told(dtype, single or k, k))
+                return Raw(Outcome.STOPPED, _told(dtype, single or k, k))
         if hidden:
             single, double = k, place("float64")
             state.point, state.leading = (
@@ -173,7 +173,7 @@ def iterate(
             state.leading, state.momentum = state.point, 1.0
         if saved is not None and k % saved.every == 0:
             saved.file.write(talk, _record(state, products, warm), k)
-    return Raw("max_iter", _told(dtype, single or limit, limit))
+    return Raw(Outcome.MAX_ITER, _told(dtype, single or limit, limit))
 
 
 def _report(

@@ -26,7 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, Neurons
@@ -86,11 +86,11 @@ def run(
         if due or reporter.expired():
             shown = gap
             if reporter.report(k, *points(form, front)) or reporter.expired():
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
         if k == limit:
-            return Raw("max_iter")
+            return Raw(Outcome.MAX_ITER)
     reporter.report(k, *points(form, front))
-    return Raw("finished", "No further step is possible at this accuracy.")
+    return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
 
 
 def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:

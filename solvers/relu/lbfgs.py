@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
@@ -60,8 +60,8 @@ def run(
     networks = search(form, own["starts"], own["width"], options, reporter, first)
     for k, neurons in enumerate(networks, start=1):
         if reporter.report(k, neurons, slope_dual(form, neurons)):
-            return Raw("stopped")
-    return Raw("finished", "Local search does not close the gap by itself.")
+            return Raw(Outcome.STOPPED)
+    return Raw(Outcome.FINISHED, "Local search does not close the gap by itself.")
 
 
 def slope_dual(form: NetworkForm, neurons: Neurons) -> Dual:

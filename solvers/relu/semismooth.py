@@ -39,7 +39,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array, readonly
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.contract.memory import Size
 from convexnn.functions.losses import Softmax
@@ -122,11 +122,11 @@ def run(
         if gap <= max(REPORTED * shown, options.tol) or not moved or late or k == limit:
             shown = gap
             if reporter.report(k, *newton.points()) or late:
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
         if not moved and not newton.retreat():
-            return Raw("finished", "No further step is possible at this accuracy.")
+            return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
         newton.advance()
-    return Raw("max_iter")
+    return Raw(Outcome.MAX_ITER)
 
 
 @dataclass(frozen=True)

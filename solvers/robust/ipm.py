@@ -27,7 +27,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsymv, dsyrk
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
@@ -76,16 +76,16 @@ def run(
         fruitless = 0 if gap < least or gap > max(options.tol, TINY) else fruitless + 1
         least = min(gap, least)
         if not (np.isfinite(core.V).all() and np.isfinite(gap)):
-            return Raw("failed", "The iterates are no longer finite.")
+            return Raw(Outcome.FAILED, "The iterates are no longer finite.")
         ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
         if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
             shown = gap
             network = core.primal(0.1 * options.tol)
             if reporter.report(k, network, core.dual()) or reporter.expired():
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
             if ends:
-                return Raw("finished", "No further step is possible at this accuracy.")
-    return Raw("max_iter")
+                return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
+    return Raw(Outcome.MAX_ITER)
 
 
 class Guard:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
@@ -81,7 +81,7 @@ class Rounds:
         paid = local or before - self.value > PAYS * max(1.0, abs(self.value))
         self.since = 0 if paid else self.since + 1
         if self.since == PATIENCE:
-            return Raw("finished", "More majorants do not lower the objective.")
+            return Raw(Outcome.FINISHED, "More majorants do not lower the objective.")
         return None
 
     def points(self) -> tuple[Neurons, RobustDual]:

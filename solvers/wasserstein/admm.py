@@ -17,7 +17,7 @@ from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.functions.losses import LipschitzLoss
 from convexnn.functions.norms import VectorNorm
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
@@ -232,13 +232,13 @@ def run(
         if t >= check or t == limit or (t % 8 == 0 and reporter.expired()):
             check = max(check * GROWTH, t + 1.0)
             if not np.isfinite(w).all():
-                return Raw("failed", "The iterates are no longer finite.")
+                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
             point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
             total = zeta / step
             other = np.maximum(-slope_lam / kappa, 0.0) if flips else np.zeros(n)
             pull = total - form.y * other if flips else total
             if reporter.report(t, point, Slopes(pull, other)):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
         if tune and t >= tuned:
             primal = np.sqrt(rho * np.sum((fit - z) ** 2) + sigma * np.sum((w[:d] - b) ** 2) * ball)
             dual = np.sqrt(rho * np.sum((z - old_z) ** 2) + sigma * np.sum((b - old_b) ** 2) * ball)
@@ -250,7 +250,7 @@ def run(
                 factor = _factor(gram, rho, sigma if ball else 0.0, d)
             gap_steps = int(1.5 * gap_steps)
             tuned = t + gap_steps
-    return Raw("max_iter")
+    return Raw(Outcome.MAX_ITER)
 
 
 def _factor(gram: Array, rho: float, sigma: float, d: int) -> tuple[Array, bool]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.wasserstein.weight_balls import (
     Adversary,
     ChiSquared,
@@ -35,7 +35,7 @@ def run(form: Any, own: dict[str, Any], options: Options, reporter: Reporter, st
     """Find the worst weights of a ball to rounding, and report once."""
     multiplier, weights = METHODS[type(form)](form)
     reporter.report(1, Adversary(np.array([multiplier]), weights), Choice(weights))
-    return Raw("finished")
+    return Raw(Outcome.FINISHED)
 
 
 def tilt(form: Entropy) -> Answer:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
@@ -34,7 +34,7 @@ def run(
     """Solve exactly, without iterations, and report once."""
     multiplier, shares = solve(form)
     reporter.report(1, Adversary(multiplier, shares), Choice(shares))
-    return Raw("finished")
+    return Raw(Outcome.FINISHED)
 
 
 def solve(form: Transport) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.functions.losses import Squared
 from convexnn.solvers.wasserstein import interior, smooth
 from convexnn.solvers.wasserstein.ball_layouts import LAYOUTS
@@ -43,20 +43,20 @@ def run(
     if plain_least_squares(form):
         exact = least_squares(form)
         if reporter.report(1, exact, form.slopes(exact)):
-            return Raw("stopped")
-        return Raw("finished", "Least squares to machine precision.")
+            return Raw(Outcome.STOPPED)
+        return Raw(Outcome.FINISHED, "Least squares to machine precision.")
     taken, limit = 0, options.max_iter or MAX_ITER
     if smooth.suits(form):
         for model, fall in smooth.models(form, start[0] if start else None):
             taken += 1
             near = fall <= CLOSE or taken == limit or reporter.expired()
             if near and reporter.report(taken, model, form.slopes(model)):
-                return Raw("stopped")
+                return Raw(Outcome.STOPPED)
             if taken == limit:
-                return Raw("max_iter")
+                return Raw(Outcome.MAX_ITER)
     plan = linear(form, start)
     raw, core = follow(plan, options, reporter, taken)
-    if raw.outcome != "stopped":
+    if raw.outcome != Outcome.STOPPED:
         return raw
     return raw._replace(message=separation(form, plan.point(core)))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.wasserstein.newsvendor import DemandForm, Order, Shift
 
@@ -27,7 +27,7 @@ def run(
     shift = form.shift()
     quantity = critical(form, shift)
     reporter.report(1, Order(np.asarray(quantity)), shift)
-    return Raw("finished")
+    return Raw(Outcome.FINISHED)
 
 
 def critical(form: DemandForm, shift: Shift) -> float:

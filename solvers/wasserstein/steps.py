@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.solvers.wasserstein.interior import PiecewiseInterior, Program
 
 MAX_ITER = 200
@@ -46,13 +46,15 @@ def follow(
     for k in range(taken + 1, limit + 1):
         step, residual = core.step()
         if not np.isfinite(core.w).all():
-            return Raw("failed", "The iterates are no longer finite."), core
+            return Raw(Outcome.FAILED, "The iterates are no longer finite."), core
         gap = core.gap()
         near = gap <= NEAR * options.tol * max(1.0, abs(float(plan.program.cost @ core.w)))
         last = k == limit or step <= STALLED or max(gap, residual) <= EXHAUSTED
         if near or last or k % EVERY == 0 or reporter.expired():
             if reporter.report(k, plan.point(core), plan.slopes(core)):
-                return Raw("stopped"), core
+                return Raw(Outcome.STOPPED), core
             if last and k < limit:
-                return Raw("finished", "Rounding stopped the progress of interior point."), core
-    return Raw("max_iter"), core
+                return Raw(
+                    Outcome.FINISHED, "Rounding stopped the progress of interior point."
+                ), core
+    return Raw(Outcome.MAX_ITER), core
