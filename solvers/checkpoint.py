@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.files import to_json
+from convexnn.contract.files import FileError, to_json
 from convexnn.solvers.exchange import Transport
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Checkpoint:
 
         if not talk.agree(self.path.exists()):
             return 0
-        arrays, meta = read_npz(self.path, "Checkpoint")
+        arrays, meta = read_npz(self.path, "Checkpoint", lambda meta: state)
         if meta.get("key") != self.key:
             raise ValueError(
                 f"{self.path} is a checkpoint of another problem, engine or options: remove it"
@@ -105,8 +105,11 @@ class Checkpoint:
             if rows is None or rows.dtype != known.dtype or rows.shape[1:] != known.shape[1:]:
                 raise ValueError(f"{self.path} has no {name} as this version writes it: remove it")
             state[name] = talk.share(rows, len(state[name])) if name[0].isupper() else rows
-        talk.rounds, talk.messages = int(meta["rounds"]), int(meta["messages"])
-        return int(meta["iteration"])
+        try:
+            talk.rounds, talk.messages = int(meta["rounds"]), int(meta["messages"])
+            return int(meta["iteration"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{self.path} is a damaged checkpoint: {error!r}: remove it") from None
 
 
 def _flat(value: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
-from convexnn.contract.files import read_npz, to_json, write_npz
+from convexnn.contract.files import FileError, read_npz, to_json, write_npz
 from convexnn.contract.problem import Model
 
 if TYPE_CHECKING:
@@ -164,11 +164,15 @@ def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None
 
 def load_solution(path: str | PathLike[str]) -> Solution[Any]:
     """Read a solution; see `convexnn.load`."""
-    arrays, meta = read_npz(path, "Solution")
+    from convexnn.driver.store import members
+
+    arrays, meta = read_npz(path, "Solution", members)
     try:
         return _graded(path, arrays, meta)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is a damaged Solution file: {error}") from None
+    except (FileError, MemoryError):
+        raise
+    except Exception as error:  # whatever building from wrong values raises
+        raise FileError(f"{path} is a damaged Solution file: {error}") from None
 
 
 def _graded(
@@ -184,14 +188,12 @@ def _graded(
     for name in ("objective", "bound", "violation"):
         ours, theirs = getattr(certificate, name), getattr(stored, name)
         if ours != theirs and not abs(ours - theirs) <= 1e-9 * max(1.0, abs(theirs)):
-            raise ValueError(
+            raise FileError(
                 f"{path} does not certify: {name} is {ours!r}, the file says {theirs!r}"
             )
     status, tol = Status[meta["status"]], float(meta["options"]["tol"])
     if (status is Status.OPTIMAL) != stored.passes(tol):
-        raise ValueError(
-            f"{path} says {status.name}, but its certificate does not bear OPTIMAL out"
-        )
+        raise FileError(f"{path} says {status.name}, but its certificate does not bear OPTIMAL out")
     return Solution(
         status=status,
         certificate=certificate,

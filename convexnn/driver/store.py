@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from importlib import import_module
 from typing import Any
@@ -10,12 +11,43 @@ import numpy as np
 
 import convexnn
 from convexnn import forms
+from convexnn.contract.files import FileError
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import Loss, as_loss
 from convexnn.functions.terms import SAVED, Term
 
 SPARSE = ("data", "indices", "indptr")
+
+
+def members(meta: dict[str, Any]) -> set[str]:
+    """Return the arrays that a saved solution may have, by what its JSON entry says."""
+    known = {"history", "stages", *_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
+    for f in fields(_kind(meta["problem"])):
+        known |= {f"problem.{f.name}{part}" for part in ("", ".matrix", ".generators")}
+        known |= {f"sparse.{f.name}.{part}" for part in SPARSE}
+        value = meta["problem"]["fields"].get(f.name)
+        if isinstance(value, dict) and "terms" in value:
+            for i, part in enumerate(value["terms"]):
+                known |= {f"term.{i}.{g.name}" for g in fields(SAVED[part["type"]])}
+    return known
+
+
+def _arrays_of(meta: Any) -> Iterator[str]:
+    """Yield the arrays that a point names."""
+    if isinstance(meta, str):
+        yield meta
+    elif isinstance(meta, dict):
+        for part in meta["parts"].values():
+            yield from _arrays_of(part)
+
+
+def _kind(meta: dict[str, Any]) -> Any:
+    """Return the class of a saved problem."""
+    name = meta["type"]
+    if name not in PROBLEMS:
+        raise FileError(f"unknown problem {name!r}")
+    return getattr(import_module(PROBLEMS[name]), name)
 
 
 def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
@@ -74,10 +106,7 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
             values[stem] = convexnn.Patterns(array, arrays.get(f"problem.{stem}.generators"))
         elif not name.endswith(".generators"):
             values[name] = array
-    kind = meta["type"]
-    if kind not in PROBLEMS:
-        raise ValueError(f"unknown problem {kind!r}")
-    return getattr(import_module(PROBLEMS[kind]), kind)(**values)
+    return _kind(meta)(**values)
 
 
 def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:

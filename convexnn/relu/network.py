@@ -91,13 +91,17 @@ class Network:
 
         Raises
         ------
-        ValueError
-            If the file holds something else.
+        FileError
+            If the file is damaged or holds something else.
         """
-        from convexnn.contract.files import read_npz
+        from convexnn.contract.files import FileError, read_npz
 
-        arrays, meta = read_npz(path, cls.__name__)
-        return cls(**arrays, **meta)
+        known = {f.name for f in fields(cls)}
+        arrays, meta = read_npz(path, cls.__name__, lambda meta: known)
+        try:
+            return cls(**arrays, **meta)
+        except Exception as error:  # whatever building from wrong values raises
+            raise FileError(f"{path} is a damaged {cls.__name__} file: {error}") from None
 
 
 @declaration
