@@ -89,7 +89,7 @@ def test_names_stand_once() -> None:
 
 
 def test_a_module_that_offers_run_alone_is_enough() -> None:
-    assert Method(lambda *_: cx.Raw("finished")).warm_up(None) is None
+    assert Method(lambda *_: cx.Raw(cx.Outcome.FINISHED)).warm_up(None) is None
 
 
 # what is loaded

@@ -255,7 +255,7 @@ class Boastful(Twice):
 
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
         self.runs += 1
-        return cx.Raw("finished", "Solved to perfection.")
+        return cx.Raw(cx.Outcome.FINISHED, "Solved to perfection.")
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def test_the_next_engine_counts_on_from_the_iterations_of_the_first(
 ) -> None:
     def reports(form: Any, options: Options, reporter: Reporter, start: Any = None) -> Any:
         reporter.report(1_000, *small().initial())
-        return cx.Raw("max_iter")
+        return cx.Raw(cx.Outcome.MAX_ITER)
 
     monkeypatch.setattr(doubtful, "run", reports)
     solution, alone = cx.solve(small()), cx.solve(small(), "admm")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexnn.contract.backend import Raw
+from convexnn.contract.backend import Outcome, Raw
 from convexnn.solvers import schedule
 from convexnn.solvers.schedule import Best, Common, Falling, Spaced, Tuner, finite, iterate
 
@@ -69,7 +69,7 @@ def run(clock: Clock, limit: int, **more: Any) -> tuple[Raw, Counter]:
 def test_points_are_reported_at_spaced_steps_and_at_the_last() -> None:
     clock = Clock()
     raw, counter = run(clock, 40)
-    assert raw == Raw("max_iter")
+    assert raw == Raw(Outcome.MAX_ITER)
     assert clock.seen == SPACED
     assert counter.steps == list(range(1, 41))
     clock = Clock()
@@ -89,7 +89,7 @@ def test_clock_is_looked_at_after_every_step() -> None:
 def test_satisfied_reporter_ends_the_run() -> None:
     clock = Clock(satisfied=15)
     raw, counter = run(clock, 100)
-    assert raw == Raw("stopped")
+    assert raw == Raw(Outcome.STOPPED)
     assert clock.seen == [10, 11, 13, 14, 16]
     assert counter.steps[-1] == 16
 
@@ -98,14 +98,14 @@ def test_satisfied_reporter_ends_the_run() -> None:
 def test_time_that_is_up_ends_the_run_with_the_point_at_hand(seconds: int) -> None:
     clock = Clock(time_limit=seconds)
     raw, counter = run(clock, 1_000)
-    assert raw == Raw("stopped")
+    assert raw == Raw(Outcome.STOPPED)
     assert counter.steps[-1] == seconds  # not one step more
     assert clock.seen[-1] == seconds
     assert clock.primals[-1][0] == float(seconds)
 
 
 def test_time_that_is_up_at_the_last_step_is_no_other_ending() -> None:
-    assert run(Clock(time_limit=20.0), 20)[0] == Raw("stopped")
+    assert run(Clock(time_limit=20.0), 20)[0] == Raw(Outcome.STOPPED)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -120,21 +120,21 @@ def test_numbers_that_are_not_finite_end_the_run_with_words(place: int) -> None:
         return (pair[0],), (None, (pair[1],))
 
     raw = iterate(counter.step, points, clock, 100)
-    assert raw == Raw("failed", schedule.NOT_FINITE)
+    assert raw == Raw(Outcome.FAILED, schedule.NOT_FINITE)
     assert clock.seen == [10, 11]  # what is not finite is not handed over
 
 
 def test_method_that_ends_by_itself_is_reported_first() -> None:
-    ends = {5: Raw("finished", "Nothing moves.")}
+    ends = {5: Raw(Outcome.FINISHED, "Nothing moves.")}
     clock = Clock()
     assert run(clock, 100, ends=ends)[0] == ends[5]
     assert clock.seen == [5]
-    assert run(Clock(satisfied=5), 100, ends=ends)[0] == Raw("stopped")
+    assert run(Clock(satisfied=5), 100, ends=ends)[0] == Raw(Outcome.STOPPED)
     assert run(Clock(), 5, ends=ends)[0] == ends[5]
 
 
 def test_proof_stands_whatever_the_reporter_says() -> None:
-    ends = {5: Raw("infeasible", "There is a ray.")}
+    ends = {5: Raw(Outcome.INFEASIBLE, "There is a ray.")}
     clock = Clock(satisfied=5)
     assert run(clock, 100, ends=ends)[0] == ends[5]
     assert clock.seen == [5]
@@ -150,11 +150,11 @@ def test_what_comes_between_steps_comes_after_the_look() -> None:
 def test_resumed_run_reports_where_the_whole_one_does() -> None:
     clock = Clock()
     raw, counter = run(clock, 40, done=20)
-    assert raw == Raw("max_iter")
+    assert raw == Raw(Outcome.MAX_ITER)
     assert counter.steps == list(range(21, 41))
     assert clock.seen == [20, *(k for k in SPACED if k > 20)]
     clock = Clock()
-    assert run(clock, 20, done=20)[0] == Raw("max_iter")
+    assert run(clock, 20, done=20)[0] == Raw(Outcome.MAX_ITER)
     assert clock.seen == [20]
     assert run(Clock(satisfied=1), 40, done=20)[1].steps == []
 
@@ -221,7 +221,7 @@ def test_best_point_of_a_run_inside_another_is_kept() -> None:
     best = Best(lambda x: abs(float(x[0][0]) - 16.5), (np.array([100.0]),), clock)
     counter = Counter(clock)
     raw = iterate(counter.step, counter.points, best, 100, due=lambda k: k % 4 == 0)
-    assert raw == Raw("stopped")
+    assert raw == Raw(Outcome.STOPPED)
     assert counter.steps[-1] == 30
     assert best.point[0] == 16.0
     assert best.value == 0.5
@@ -252,7 +252,7 @@ def common(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> 
         clock.now, steps = now, k
 
     raw = iterate(step, lambda: ((), ()), Common(clock, group.agree), 10**7, due=lambda k: False)
-    assert raw == Raw("stopped")
+    assert raw == Raw(Outcome.STOPPED)
     assert now <= 10.0 + max(2.0 * seconds(steps), 0.1)
     return clock.looks, steps
 

@@ -92,13 +92,13 @@ class Raw(NamedTuple):
     Attributes
     ----------
     outcome : Outcome
-        Or its value.
+        Its value, a plain string, is taken for it.
     message : str
     stages : tuple of (float, int)
         Of an engine that works in stages, the smoothing of each and its iterations.
     """
 
-    outcome: Outcome | str
+    outcome: Outcome
     message: str = ""
     stages: tuple[tuple[float, int], ...] = ()
 

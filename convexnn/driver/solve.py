@@ -392,7 +392,7 @@ def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
         return Status.STOPPED
     if monitor.timed_out:
         return Status.TIME_LIMIT
-    return ENDS.get(Outcome(raw.outcome), Status.INACCURATE)
+    return ENDS.get(raw.outcome, Status.INACCURATE)
 
 
 def _positive(name: str, value: float) -> None:

@@ -330,7 +330,9 @@ def _returns(raw: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "backend", outcomes(None, cx.Raw("great"), "finished"), ids=lambda b: b.name
+    "backend",
+    outcomes(None, cx.Raw("great"), "finished"),  # type: ignore[arg-type]  # the point of the test
+    ids=lambda b: b.name,
 )
 def test_engine_that_does_not_tell_how_it_ended_has_failed(
     problem: cx.ReluTraining, backend: Own
