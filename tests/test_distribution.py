@@ -74,6 +74,13 @@ def test_editable_install_is_a_path_and_no_import_hook(tree: Path) -> None:
         assert wheel.read(held[0]).decode().split() == [str(tree)]
 
 
+def test_the_script_runs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module", params=["editable", "wheel"])
 def python(
     request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory

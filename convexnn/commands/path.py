@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from convexnn.commands import options
-from convexnn.commands.report import measured, scorer, terminal
+from convexnn.commands.report import measured, save_figure, scorer, terminal
 from convexnn.contract.checks import choice
 from convexnn.contract.optional import need
 from convexnn.datasets import NAMES, Split, load_data
@@ -112,8 +112,4 @@ def show(found: path_result.Path, split: Split, console: Console | None = None) 
 def draw(found: path_result.Path, split: Split, file: Path) -> None:
     """Save the figure of the path."""
     need("matplotlib", "plot").use("Agg")
-    ax = found.plot()
-    ax.set_title(f"{split.name}: neurons along beta")
-    ax.figure.tight_layout()
-    ax.figure.savefig(file, dpi=150)
-    print(f"figure saved to {file}")
+    save_figure(found.plot(), f"{split.name}: neurons along beta", file)

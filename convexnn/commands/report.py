@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -13,6 +13,9 @@ from convexnn.contract.optional import need
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison
 from convexnn.driver.solution import Solution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDE = 170  # columns of output that goes to a file or a pipe
 
@@ -60,8 +63,13 @@ def convergence(result: Solution | Comparison, split: Split, path: Path) -> None
     if isinstance(result, Solution):
         result = alone(result, split, scored=False)
     need("matplotlib", "plot").use("Agg")
-    ax = result.plot()
-    ax.set_title(f"{split.name}: certified gap against time")
-    ax.figure.tight_layout()
-    ax.figure.savefig(path, dpi=150)
+    save_figure(result.plot(), f"{split.name}: certified gap against time", path)
+
+
+def save_figure(ax: Axes, title: str, path: Path) -> None:
+    """Save the figure that these axes alone are."""
+    figure: Any = ax.figure
+    ax.set_title(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
     print(f"figure saved to {path}")

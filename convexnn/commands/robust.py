@@ -11,6 +11,7 @@ from typer import Option
 
 import convexnn as cx
 from convexnn.commands.family import Family
+from convexnn.commands.report import save_figure
 from convexnn.contract.optional import need
 from convexnn.datasets import Split, load_data
 from convexnn.driver.solution import Solution
@@ -93,11 +94,7 @@ def draw(solution: Solution, split: Split, path: Path) -> None:
     radii = np.linspace(0.0, 2.0 * problem.radius, RADII)
     named = {solution.backend: solution.model}
     curve = robustness_curve(named, split.X_test, split.y_test, radii.tolist(), norm=problem.norm)
-    ax = curve.plot()
-    ax.set_title(f"{split.name}: test accuracy against an adversary")
-    ax.figure.tight_layout()
-    ax.figure.savefig(path, dpi=150)
-    print(f"figure saved to {path}")
+    save_figure(curve.plot(), f"{split.name}: test accuracy against an adversary", path)
 
 
 def undrawn(problem: Any) -> str | None:

@@ -17,6 +17,7 @@ from convexnn.contract.program import CvxpyProgram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from convexnn.contract.certificate import Certificate
     from convexnn.driver.solution import Solution
@@ -145,6 +146,17 @@ class Adopts(Protocol):
 
     def adopt(self, start: Solution[object]) -> tuple[Any, Any]:
         """Return that solution's points in this problem's shapes."""
+        ...
+
+
+@runtime_checkable
+class Penalised(Problem[Model], Protocol[Model]):
+    """A problem whose penalty has a weight that it can be declared with anew."""
+
+    beta: float
+
+    def at(self, beta: float) -> Self:
+        """Return the same problem with another beta."""
         ...
 
 

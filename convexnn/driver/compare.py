@@ -25,6 +25,7 @@ from convexnn.driver.tables import BRIEF, as_text, fitting, plain
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 TALK = ("rounds", "messages")  # of agents on a graph
 EXACT = 1e-12  # violation up to which a point has none but by rounding
@@ -236,7 +237,7 @@ class Comparison(Generic[Model]):
         table: str = need("pandas", "compare").DataFrame(self._cells).to_html(index=False, border=0)
         return table + "".join(f"<p>{escape(note)}</p>" for note in self._notes)
 
-    def plot(self, ax: Any = None, kind: str = "gap") -> Any:
+    def plot(self, ax: Axes | None = None, kind: str = "gap") -> Axes:
         """Draw each backend's best certified answer against time (extra: plot).
 
         Parameters

@@ -50,7 +50,7 @@ class Solution(Generic[Model]):
     backend: str
     message: str
     problem: Any = field(repr=False)
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
 

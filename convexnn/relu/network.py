@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import ArrayLike
+    from torch import nn
 
     from convexnn.contract.arrays import Array, LabelArray
 
@@ -185,7 +186,7 @@ class TwoLayerNetwork(Network):
         kind = "gated" if self.gates is not None else "ReLU"
         return f"TwoLayerNetwork({self.U.shape[0]} inputs, {len(self)} {kind} neurons)"
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> nn.Module:
         """Return an equal ``torch.nn.Module`` in double precision (extra: torch).
 
         Raises

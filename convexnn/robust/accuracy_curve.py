@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from convexnn.robust.accuracy import Robustness, robustness
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
@@ -50,7 +51,7 @@ class RobustnessCurve:
 
     __repr__ = __str__
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what is attacked and what is certified against the radius (extra: plot).
 
         Parameters
@@ -82,7 +83,7 @@ def robustness_curve(
     networks: TwoLayerNetwork | Mapping[str, TwoLayerNetwork],
     X: ArrayLike,
     y: ArrayLike,
-    radii: Sequence[float],
+    radii: ArrayLike,
     *,
     norm: str = "linf",
     **settings: Any,

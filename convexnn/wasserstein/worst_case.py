@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class Atoms:
     location: Array
     mass: Array
     cost: Array
-    target: NDArray[Any] | None = None
+    target: LabelArray | None = None
 
     def __len__(self) -> int:
         return len(self.mass)

@@ -14,12 +14,14 @@ from convexnn.median.stacking import stack, unstack
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from convexnn.median.stacking import Points
+
 CLOSE = 1e-8  # relative gap of the geometric median
 CLIPPINGS = 10  # rounds of centred clipping
 
 
 def aggregate(
-    updates: Any,
+    updates: Points,
     *,
     method: str = "geometric-median",
     weights: ArrayLike | None = None,
@@ -109,7 +111,8 @@ def aggregate(
     if shapes is None:
         return merged
     arrays = [part.copy() for part in unstack(merged, shapes)]
-    kind = type(updates[0])
+    given: Any = updates
+    kind = type(given[0])
     return kind(arrays) if kind in (list, tuple) else arrays[0]
 
 

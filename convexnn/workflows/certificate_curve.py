@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,12 @@ from convexnn.driver.solve import solve
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
+    from convexnn.problems.wasserstein.linear import WassersteinLinear
+    from convexnn.wasserstein.linear_model import LinearModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class CertificateCurve:
 
     __repr__ = __str__
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw worst case, first model and hold-out loss against the radius (extra: plot).
 
         Parameters
@@ -96,8 +98,8 @@ class CertificateCurve:
 
 
 def certificate_curve(
-    problem: Any,
-    radii: Sequence[float],
+    problem: WassersteinLinear,
+    radii: ArrayLike,
     *,
     holdout: tuple[ArrayLike, ArrayLike] | None = None,
     backend: str = "auto",
@@ -143,7 +145,7 @@ def certificate_curve(
         raise ProblemError(f"problem must be trained within a radius, got {type(problem).__name__}")
     steps = real_array("radii", radii, 1)
     if np.any(np.diff(steps) <= 0.0):
-        raise ProblemError(f"radii must increase, got {list(radii)}")
+        raise ProblemError(f"radii must increase, got {steps.tolist()}")
     solutions: list[Solution] = []
     for radius in steps:
         there = replace(problem, radius=float(radius))
@@ -164,7 +166,9 @@ def certificate_curve(
     )
 
 
-def plot_worst_case(solution: Solution, columns: tuple[int, int] = (0, 1), ax: Any = None) -> Any:
+def plot_worst_case(
+    solution: Solution[LinearModel], columns: tuple[int, int] = (0, 1), ax: Axes | None = None
+) -> Axes:
     """Draw how the adversary moves the samples of a linear model and which labels it flips.
 
     Parameters
@@ -205,12 +209,13 @@ def plot_worst_case(solution: Solution, columns: tuple[int, int] = (0, 1), ax: A
     targets = np.asarray(y)
     flat = d == 1
     classes = solution.model.classes
+    moved_to: Any = atoms.target
     codes = targets if classes is None else (targets == classes[1]).astype(np.float64)
-    new = atoms.target if classes is None else (atoms.target == classes[1]).astype(np.float64)
+    new = moved_to if classes is None else (moved_to == classes[1]).astype(np.float64)
     start = np.column_stack([X[:, 0], codes]) if flat else X[:, list(columns)]
     end = atoms.location[:, list(columns)] if not flat else atoms.location
     end = np.column_stack([atoms.location[:, 0], new]) if flat else end
-    ax.scatter(*start.T, c=codes, cmap="coolwarm", s=14, zorder=2)
+    ax.scatter(start[:, 0], start[:, 1], c=codes, cmap="coolwarm", s=14, zorder=2)
     share = atoms.mass * len(X)
     shift = end - start[atoms.source]
     reach = 3.0 * float(np.ptp(start)) + 1e-300  # what is carried off to infinity is left out
@@ -226,9 +231,17 @@ def plot_worst_case(solution: Solution, columns: tuple[int, int] = (0, 1), ax: A
             alpha=np.clip(share[moved], 0.05, 1.0),
         )
     if classes is not None:
-        flipped = atoms.target != targets[atoms.source]
+        flipped = moved_to != targets[atoms.source]
         ring = start[atoms.source[flipped]]
-        ax.scatter(*ring.T, s=70, facecolors="none", edgecolors="black", label="flipped", zorder=3)
+        ax.scatter(
+            ring[:, 0],
+            ring[:, 1],
+            s=70,
+            facecolors="none",
+            edgecolors="black",
+            label="flipped",
+            zorder=3,
+        )
         if flipped.any():
             ax.legend()
     names = ("feature 0", "target") if flat else tuple(f"feature {j}" for j in columns)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexnn.contract.backend import Backend
 from convexnn.contract.checks import ProblemError, positive, positive_int, seed_of
+from convexnn.contract.problem import Model, Penalised
 from convexnn.workflows.path_result import Path, Validation
 from convexnn.workflows.path_start import beta_max
 from convexnn.workflows.path_trace import Trace, Watch, trace
 from convexnn.workflows.select import part_of, split
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from convexnn.contract.arrays import Array
     from convexnn.driver.monitor import Callback
 
 
 def path(
-    problem: Any,
-    betas: Sequence[float] | None = None,
+    problem: Penalised[Model],
+    betas: ArrayLike | None = None,
     *,
     count: int = 50,
     ratio: float = 1e-2,
@@ -35,8 +37,8 @@ def path(
     screen: bool = True,
     callback: Callback | None = None,
     threads: int = 1,
-    **options: Any,
-) -> Path:
+    **options: object,
+) -> Path[Model]:
     """Solve a problem along decreasing beta, each point from the ones before.
 
     A point starts where the two before it lead, over the patterns that the last one makes likely
@@ -95,7 +97,7 @@ def path(
     >>> len(found[0].model), len(found[-1].model) > 2
     (0, True)
     """
-    if not hasattr(problem, "at"):
+    if not isinstance(problem, Penalised):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
     seed_of(seed)
     if betas is not None:
@@ -134,7 +136,7 @@ def path(
     )
 
 
-def checked_betas(betas: Sequence[float]) -> Array:
+def checked_betas(betas: ArrayLike) -> Array:
     """Return strictly decreasing positive numbers as an array, or raise `ProblemError`.
 
     Examples
@@ -142,9 +144,10 @@ def checked_betas(betas: Sequence[float]) -> Array:
     >>> checked_betas([2, 1.0])
     array([2., 1.])
     """
-    if isinstance(betas, str) or np.ndim(betas) != 1 or len(betas) == 0:
+    given: Any = betas
+    if isinstance(given, str) or np.ndim(given) != 1 or len(given) == 0:
         raise ProblemError(f"betas must be a sequence of numbers > 0, got {betas!r}")
-    values = np.array([positive(f"betas[{k}]", beta) for k, beta in enumerate(betas)])
+    values = np.array([positive(f"betas[{k}]", beta) for k, beta in enumerate(given)])
     rises = np.flatnonzero(np.diff(values) >= 0.0)
     if len(rises):
         k = int(rises[0])

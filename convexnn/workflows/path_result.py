@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.optional import need
+from convexnn.contract.problem import Model
 from convexnn.driver.solution import Solution
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from convexnn.contract.arrays import Array
@@ -77,7 +79,7 @@ class Validation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Path(Generic[Model]):
     """Solutions along decreasing beta.
 
     Attributes
@@ -95,7 +97,7 @@ class Path:
     """
 
     betas: Array
-    solutions: tuple[Solution, ...]
+    solutions: tuple[Solution[Model], ...]
     counts: tuple[Counts, ...]
     seconds: Array
     validation: Validation | None
@@ -104,7 +106,7 @@ class Path:
     def __len__(self) -> int:
         return len(self.solutions)
 
-    def __getitem__(self, k: int) -> Solution:
+    def __getitem__(self, k: int) -> Solution[Model]:
         return self.solutions[k]
 
     @property
@@ -114,7 +116,7 @@ class Path:
         return self.validation
 
     @property
-    def best(self) -> Solution:
+    def best(self) -> Solution[Model]:
         """Return the solution of least mean validation loss.
 
         Raises
@@ -125,7 +127,7 @@ class Path:
         return self.solutions[int(np.argmin(self._validated.mean))]
 
     @property
-    def simplest(self) -> Solution:
+    def simplest(self) -> Solution[Model]:
         """Return that of the largest beta within one standard error of the least validation loss.
 
         Raises
@@ -140,7 +142,8 @@ class Path:
     @property
     def neurons(self) -> NDArray[np.intp]:
         """Return the number of neurons of each network."""
-        return np.array([len(s.model) for s in self.solutions], dtype=np.intp)
+        networks: list[Any] = [s.model for s in self.solutions]
+        return np.array([len(network) for network in networks], dtype=np.intp)
 
     @property
     def norms(self) -> Array:
@@ -184,7 +187,7 @@ class Path:
 
     __repr__ = __str__
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw neurons, and validation loss or else the norm, against beta (extra: plot).
 
         Parameters

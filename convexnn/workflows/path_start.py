@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.problem import Penalised
 from convexnn.relu.forms import GroupForm, PooledForm
 from convexnn.workflows.screening import Critical, critical
 
@@ -14,7 +15,7 @@ ROUNDING = 1e-13  # share of the largest response that there could be below whic
 VANISHED = 1e-8  # slope of the loss at the free part's fit, relative to that at zero
 
 
-def beta_max(problem: Any) -> float:
+def beta_max(problem: Penalised[object]) -> float:
     """Return the smallest beta at which a network without neurons is optimal.
 
     With ``mu`` minus the slope of the loss at the fit of the free part alone (at zero, where there
@@ -48,7 +49,8 @@ def beta_max(problem: Any) -> float:
     >>> round(cx.beta_max(problem), 9)
     5.0
     """
-    return _critical(problem).beta * float(problem.design.scale)
+    given: Any = problem
+    return _critical(given).beta * float(given.design.scale)
 
 
 def _critical(problem: Any) -> Critical:

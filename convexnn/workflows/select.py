@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from convexnn.contract.backend import Backend
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
 from convexnn.contract.optional import need
+from convexnn.contract.problem import Model, Problem
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
 from convexnn.relu.patterns import Patterns
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
 
     Rows = NDArray[np.intp]
 
@@ -29,7 +30,7 @@ Score = Callable[[Any, Any, Any], float]
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class Selection(Generic[Model]):
     """What cross-validation found.
 
     Attributes
@@ -47,7 +48,7 @@ class Selection:
     """
 
     best: dict[str, float]
-    solution: Solution
+    solution: Solution[Model]
     grid: tuple[dict[str, float], ...]
     scores: Array
     gaps: Array
@@ -73,16 +74,16 @@ class Selection:
 
 
 def select(
-    problem: Any,
+    problem: Problem[Model],
     *,
     folds: int = 5,
-    score: Score | None = None,
+    score: Callable[[Model, Array, LabelArray], float] | None = None,
     backend: str | Backend = "auto",
     tol: float = 1e-5,
     time_limit: float | None = None,
     seed: int = 0,
-    **grid: Sequence[float],
-) -> Selection:
+    **grid: ArrayLike,
+) -> Selection[Model]:
     """Choose parameters of a problem by cross-validation.
 
     The last parameter of the grid makes the paths: along it every fit starts from the one before,
@@ -126,28 +127,30 @@ def select(
     """
     positive_int("folds", folds)
     seed_of(seed)
-    points = _grid(problem, grid)
-    measure = score if score is not None else _default_score(problem)
+    given: Any = problem
+    tried: dict[str, Any] = dict(grid)
+    points = _grid(given, tried)
+    measure = score if score is not None else _default_score(given)
     scores = np.zeros((len(points), folds))
     gaps = np.zeros_like(scores)
-    inner = len(list(grid.values())[-1])
-    for f, (train, test) in enumerate(split(problem, folds, seed)):
-        before: Solution | None = None
+    inner = len(list(tried.values())[-1])
+    for f, (train, test) in enumerate(split(given, folds, seed)):
+        before: Solution[Model] | None = None
         for k, values in enumerate(points):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
-                part = part_of(problem, train, values)
+                part = part_of(given, train, values)
             ready = compile(part, backend)
             warm = before if k % inner and ready.backend.capabilities.warm_start else None
             before = ready.run(tol=tol, time_limit=time_limit, start=warm)
-            scores[k, f] = measure(before.model, problem.X[test], problem.y[test])
+            scores[k, f] = measure(before.model, given.X[test], given.y[test])
             gaps[k, f] = before.gap
     best = points[int(np.argmax(scores.mean(axis=1)))]
-    solution = solve(replace(problem, **best), backend, tol=tol, time_limit=time_limit)
+    solution = solve(replace(given, **best), backend, tol=tol, time_limit=time_limit)
     return Selection(best, solution, tuple(points), scores, gaps)
 
 
-def _grid(problem: Any, grid: dict[str, Sequence[float]]) -> list[dict[str, float]]:
+def _grid(problem: Any, grid: dict[str, Any]) -> list[dict[str, float]]:
     if not is_dataclass(problem) or not hasattr(problem, "X") or not hasattr(problem, "y"):
         raise ProblemError(
             f"problem must hold examples X and y, got {type(problem).__name__} without them"

@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,15 @@ from convexnn.functions.curves import MarginLoss, as_curve, interval
 from convexnn.problems.wasserstein.margins import WorstCaseMargins
 from convexnn.wasserstein.worst_case import WorstCase
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from scipy.sparse import sparray, spmatrix
+
 SURE = 1e-3  # probabilities of a leader without a decision function are held this far from 0 and 1
 ACCURACY = 1e-8  # certified relative gap of the follower's answer
+
+
+Leader = TypeVar("Leader")
 
 
 class Round(NamedTuple):
@@ -59,7 +66,7 @@ class Round(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Game:
+class Game(Generic[Leader]):
     """How a game went, and the best leader found.
 
     Attributes
@@ -84,7 +91,7 @@ class Game:
         What was out of the ordinary: damped steps, weights that no fit can use.
     """
 
-    leader: Any
+    leader: Leader
     value: float
     margins: Array
     weights: Array
@@ -97,16 +104,16 @@ class Game:
 
 
 def stackelberg(
-    leader: Any,
-    X: Any,
-    y: Any = None,
+    leader: Leader,
+    X: ArrayLike | sparray | spmatrix,
+    y: ArrayLike | None = None,
     *,
     radius: float,
     rounds: int = 20,
     loss: MarginLoss = "logistic",
     window: tuple[float, float] | None = None,
     tol: float = 1e-4,
-) -> Game:
+) -> Game[Leader]:
     """Play ``min_f sup_Q E_Q l(m)`` over a Wasserstein ball around the leader's margins.
 
     The margins of a leader f are ``m_i = y_i f(x_i)`` with labels -1 and +1. The follower moves

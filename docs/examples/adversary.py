@@ -94,9 +94,10 @@ def draw(networks: dict[str, Any], X: Any, y: Any, radii: list[float], path: Pat
         line.remove()  # the clean accuracy is that at radius 0
     ax.axvline(radii[len(radii) // 2], color="gray", lw=0.8)
     ax.legend(fontsize=7)
-    ax.figure.set_size_inches(8, 5)
-    ax.figure.tight_layout()
-    ax.figure.savefig(path, dpi=150)
+    figure: Any = ax.figure
+    figure.set_size_inches(8, 5)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:

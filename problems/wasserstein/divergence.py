@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from convexnn.wasserstein.weight_balls import (
 from convexnn.wasserstein.worst_case import Reweighting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
 
@@ -43,6 +45,8 @@ TAKES: dict[str, tuple[tuple[str, ...], ...]] = {
     "tv": (("radius",),),
     "wasserstein": (("radius", "distances"),),
 }
+
+Ball: TypeAlias = Entropy | EntropyPenalty | ChiSquared | Tail | Variation | Transport
 
 
 @declaration
@@ -144,7 +148,7 @@ class DivergenceReweighting(AgainstBall):
         raise ProblemError(f"{given[-1]} must not be given beside {given[0]}: {rule}")
 
     @cached_property
-    def form(self) -> Any:
+    def form(self) -> Ball:
         """The ball in its canonical form."""
         if self.ball == "wasserstein":
             return self._transport()
@@ -152,7 +156,9 @@ class DivergenceReweighting(AgainstBall):
             return EntropyPenalty(self.losses, self.penalty)
         if self.level is not None:
             return Tail(self.losses, self.level)
-        kinds: dict[str, Any] = {"kl": Entropy, "chi2": ChiSquared, "tv": Variation}
+        assert self.radius is not None
+        kinds: dict[str, Callable[[Array, float], Ball]]
+        kinds = {"kl": Entropy, "chi2": ChiSquared, "tv": Variation}
         return kinds[self.ball](self.losses, self.radius)
 
     def _transport(self) -> Transport:

@@ -162,7 +162,7 @@ class WassersteinLinear(Halves[LinearModel]):
         adversary = partial(self.worst_case, primal)
         return LinearModel(coef, intercept, self.labels.classes, adversary)
 
-    def losses(self, model: LinearModel, X: ArrayLike, y: Any) -> Array:
+    def losses(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> Array:
         """Return a model's loss on each of some examples, without a worst case.
 
         Parameters
@@ -190,7 +190,7 @@ class WassersteinLinear(Halves[LinearModel]):
             raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
         return form.ball.values(z, np.where(found == classes[1], 1.0, -1.0))
 
-    def holdout(self, model: LinearModel, X: ArrayLike, y: Any) -> float:
+    def holdout(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> float:
         """Return the mean of `losses`."""
         return float(self.losses(model, X, y).mean())
 
@@ -200,7 +200,8 @@ class WassersteinLinear(Halves[LinearModel]):
         This is the other side of the certificate: with ``model.worst_case.atoms``, whose
         ``transport(order)`` is within the radius, it is the objective again.
         """
-        return float(atoms.mass @ self.losses(model, atoms.location, atoms.target))
+        targets: Any = atoms.target
+        return float(atoms.mass @ self.losses(model, atoms.location, targets))
 
     def worst_case(self, primal: Linear) -> WorstCase:
         """Return the worst distribution within the ball for a model.

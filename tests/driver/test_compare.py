@@ -305,15 +305,14 @@ def test_terminal_shows_what_it_has_room_for(result: cx.Comparison, width: int) 
 def test_plot(result: cx.Comparison, kind: str, lines: int) -> None:
     ax = result.plot(kind=kind)
     assert len(ax.lines) == lines
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        s.backend for s in result.solutions
-    ]
+    legend: Any = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == [s.backend for s in result.solutions]
     assert ax.get_yscale() == ("log" if kind == "gap" else "linear")
-    ends = [line.get_ydata()[-1] for line in ax.lines]
+    ends = [np.asarray(line.get_ydata())[-1] for line in ax.lines]
     if kind == "objective":
         assert ends[0] == pytest.approx(result.solutions[0].objective, rel=1e-4)
         assert ends[1] <= ends[0]
-    plt.close(ax.figure)
+    plt.close("all")
 
 
 def test_plot_of_an_unknown_kind(result: cx.Comparison) -> None:

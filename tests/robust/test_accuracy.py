@@ -468,7 +468,7 @@ def test_curve_falls_in_table_and_figure() -> None:
     assert "certified" in str(curve)
     ax = curve.plot()
     assert len(ax.lines) == 6
-    plt.close(ax.figure)
+    plt.close("all")
     alone = cx.robustness_curve(nets["a"], X, y, radii, norm="l2", restarts=3)
     assert list(alone.found) == ["network"]
     with pytest.raises(cx.ProblemError, match="at least one network"):

@@ -54,7 +54,7 @@ def test_curve_as_table_and_figure(curve: cx.CertificateCurve) -> None:
     ax = curve.plot()
     assert len(ax.lines) == 3
     assert ax.get_xlabel() == "radius"
-    plt.close(ax.figure)
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_bad_radii_are_refused(radii: Any, rule: str) -> None:
 def test_a_problem_without_a_radius_is_refused() -> None:
     network = cx.ReluTraining(np.array([[1.0], [2.0]]), [1.0, 2.0], beta=1.0)
     with pytest.raises(cx.ProblemError, match="within a radius, got ReluTraining"):
-        cx.certificate_curve(network, [0.1])
+        cx.certificate_curve(network, [0.1])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_picture_shows_moves_and_flips(options: Any, arrows: bool, flips: bool) 
     assert ("Quiver" in kinds) == arrows
     assert (ax.get_legend() is not None) == flips
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("feature 2", "feature 0")
-    plt.close(ax.figure)
+    plt.close("all")
 
 
 def test_picture_of_one_feature_and_of_regression() -> None:
@@ -98,7 +98,7 @@ def test_picture_of_one_feature_and_of_regression() -> None:
     solution = cx.solve(cx.WassersteinRegression(X, X[:, 0], radius=0.1, target_cost=0.5))
     ax = cx.plot_worst_case(solution)
     assert ax.get_ylabel() == "target"
-    plt.close(ax.figure)
+    plt.close("all")
 
 
 def test_bad_pictures_are_refused() -> None:
@@ -108,4 +108,4 @@ def test_bad_pictures_are_refused() -> None:
         cx.plot_worst_case(solution, columns=(0, 3))
     margins = cx.solve(cx.WorstCaseMargins(np.array([0.0, 1.0]), radius=0.1, window=(-1.0, 2.0)))
     with pytest.raises(cx.ProblemError, match="of a linear problem, got WorstCaseMargins"):
-        cx.plot_worst_case(margins)
+        cx.plot_worst_case(margins)  # type: ignore[arg-type]

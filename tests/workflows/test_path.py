@@ -357,13 +357,14 @@ def test_the_time_limit_is_for_the_whole_path() -> None:
 
 def test_table_and_figure(tmp_path: Any) -> None:
     import matplotlib as mpl
+    import matplotlib.pyplot as plt
 
     mpl.use("Agg")
     for folds in (None, 2):
         found = cx.path(problem("relu"), count=4, folds=folds)
         ax = found.plot()
         assert ax.get_xscale() == "log"
-        ax.figure.savefig(tmp_path / "path.png")
+        plt.savefig(tmp_path / "path.png")
         lines = str(found).splitlines()
         assert len(lines) == 5
         assert ("validation" in lines[0]) == (folds is not None)
@@ -402,9 +403,9 @@ def test_what_has_no_path_is_refused() -> None:
         with pytest.raises(cx.ProblemError, match="must have one output, got 2"):
             call(several)
     with pytest.raises(cx.ProblemError, match="must have a beta, got a GeometricMedian"):
-        cx.path(cx.GeometricMedian(np.eye(3)))
+        cx.path(cx.GeometricMedian(np.eye(3)))  # type: ignore[arg-type]
     with pytest.raises(cx.ProblemError, match="must have a beta"):
-        cx.beta_max(cx.GeometricMedian(np.eye(3)))
+        cx.beta_max(cx.GeometricMedian(np.eye(3)))  # type: ignore[arg-type]
     X, y = data("squared", n=200)
     with pytest.raises(cx.ProblemError, match="give patterns"):
         cx.path(cx.ReluTraining(X, y, beta=1.0))
@@ -480,4 +481,4 @@ def test_networks_are_selected_by_their_own_loss() -> None:
     by_hand = np.mean((model.predict(X) - y) ** 2) / 2
     assert network.holdout(model, X, y) == pytest.approx(by_hand)
     with pytest.raises(cx.ProblemError, match="score must be given for a Plain"):
-        cx.select(Plain(X, y), beta=[1.0], folds=2)
+        cx.select(Plain(X, y), beta=[1.0], folds=2)  # type: ignore[arg-type]
