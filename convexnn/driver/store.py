@@ -91,7 +91,7 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
             from scipy.sparse import csr_array
 
             parts = tuple(arrays[f"sparse.{name}.{g}"] for g in SPARSE)
-            values[name] = csr_array(parts, shape=value["sparse"])
+            values[name] = csr_array(parts, shape=value["sparse"])  # the problem checks it
         elif isinstance(value, dict):
             parameters = dict(value)
             values[name] = type(as_loss(parameters.pop("loss")))(**parameters)

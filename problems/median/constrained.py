@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.sparse import real_matrix
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, linear_sum
 
@@ -84,7 +85,7 @@ class LinearlyConstrained(Halves[Split]):
     def __post_init__(self) -> None:
         terms = as_terms("terms", self.terms)
         self._set("terms", terms)
-        A, b = _matrix("A", self.A), real_array("b", self.b, 1)
+        A, b = real_matrix("A", self.A), real_array("b", self.b, 1)
         n = sum(term.size for term in terms)
         if A.shape[1] != n:
             raise ProblemError(
@@ -169,21 +170,3 @@ class LinearlyConstrained(Halves[Split]):
         """Return the variables of each term."""
         x = tuple(primal.x[part].copy() for part in self._form.ends)
         return Split(x, self.objective(primal) if objective is None else objective)
-
-
-def _matrix(name: str, value: Any) -> Array | csr_array[np.float64]:
-    if not hasattr(value, "tocsr"):
-        return real_array(name, value, 2)
-    from scipy.sparse import csr_array
-
-    if value.dtype.kind not in "fiub":
-        raise ProblemError(f"{name} must hold real numbers, got dtype {value.dtype}")
-    matrix = csr_array(value.tocsr(), dtype=np.float64, copy=True)
-    matrix.sum_duplicates()
-    if 0 in matrix.shape:
-        raise ProblemError(f"{name} must not be empty, got shape {matrix.shape}")
-    wrong = matrix.data[~np.isfinite(matrix.data)]
-    if len(wrong):
-        raise ProblemError(f"{name} must be finite, got {wrong[0]} among its entries")
-    frozen(matrix.data)
-    return matrix
