@@ -20,6 +20,9 @@ the multipliers of the cone's facets, and an active set solves it (Stark & Parke
 l1 norm the cone lies in one orthant, so the least bound over z is the value of a matrix game,
 solved by cutting planes. Any v and z give a bound, so nothing relies on how they were found.
 
+The cones that are left when a search ends are its proof: a `Cover` tells how the sphere was split,
+and bounding those cones again takes less than half as long.
+
 A cone without undecided examples of ``s_i > 0`` is thereby settled: only those make a cone be
 split, in the middle of the edge that lowers the majorant most at the neuron that attains the
 bound. The best of these neurons, improved by the convex-concave procedure in the l2 norm, is
@@ -29,13 +32,18 @@ the value.
 from __future__ import annotations
 
 import heapq
-from functools import lru_cache
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from convexnn.contract.arrays import Array, BoolArray, frozen
+from convexnn.contract.arrays import Array, BoolArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROUNDING = 1e-13  # relative allowance for the rounding of sums
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
@@ -47,6 +55,26 @@ SWEEPS = 2  # of coordinate descent, before the active set takes over
 ASCENTS = 20  # steps of local search from a good neuron, in the l2 norm
 CUTS = 40  # cutting planes of a cone, in the l1 norm
 MEMORY = 1 << 28  # bytes the open cones may fill
+MOST = 60  # rank from which on the orthants are too many to count
+
+
+class Cover(NamedTuple):
+    """A proof that no neuron of unit norm is worth more than `limit`.
+
+    Attributes
+    ----------
+    basis : array of shape (d, r)
+        Orthonormal; the cones are in its coordinates.
+    tree : uint16 array
+        How the orthants were split, one after the other, each cone before its halves:
+        ``1 + first r + second`` for an edge, 0 for a cone that was left as it is. Any such tree
+        covers the sphere.
+    limit : float
+    """
+
+    basis: Array
+    tree: NDArray[np.uint16]
+    limit: float
 
 
 class Bracket(NamedTuple):
@@ -62,12 +90,15 @@ class Bracket(NamedTuple):
         A neuron that attains it, of unit norm; zeros if none was better than that.
     nodes : int
         Cones bounded.
+    cover : Cover or None
+        What proves the upper bound, where it is not the closed form.
     """
 
     upper: float
     value: float
     point: Array
     nodes: int
+    cover: Cover | None = None
 
 
 class Terms(NamedTuple):
@@ -97,6 +128,7 @@ def bracket(
     target: float = 0.0,
     rel_tol: float = 1e-9,
     nodes: int = 100_000,
+    seconds: float | None = None,
 ) -> Bracket:
     """Bracket ``max {mu' act(X u) : ||u|| <= 1}``, ``act(t) = max(t, leak t)``.
 
@@ -115,11 +147,13 @@ def bracket(
     nodes : int, default 100_000
         Stop once this many cones are bounded. Fewer than 2^r, r the rank of X (in the l1 norm
         its number of columns), do not cover the sphere: the bound is then a closed form.
+    seconds : float, optional
+        Stop when they are over.
 
     Returns
     -------
     Bracket
-        The same on every call; ``upper`` counts in what rounding may cost.
+        The same on every call, but for the time; ``upper`` counts in what rounding may cost.
 
     Examples
     --------
@@ -129,32 +163,17 @@ def bracket(
     """
     if not (np.isfinite(X).all() and np.isfinite(mu).all()):
         return Bracket(np.inf, 0.0, np.zeros(X.shape[1]), 0)
-    return _remembered(X.tobytes(), X.shape[1], mu.tobytes(), leak, l1, target, rel_tol, nodes)
-
-
-@lru_cache(maxsize=8)
-def _remembered(
-    data: bytes,
-    d: int,
-    multipliers: bytes,
-    leak: float,
-    l1: bool,
-    target: float,
-    rel_tol: float,
-    nodes: int,
-) -> Bracket:
-    """Search once where an engine and a certificate ask the same."""
-    X, mu = np.frombuffer(data).reshape(-1, d), np.frombuffer(multipliers)
     scale_X, scale_mu = magnitude(X), magnitude(mu)
     scaled, weights = X / scale_X, mu / scale_mu
+    upper = closed_form(scaled, weights, leak, l1) * scale_X * scale_mu
     basis = np.eye(X.shape[1]) if l1 else row_space(scaled[mu != 0.0])
+    r = basis.shape[1]
+    if not (r < MOST and 1 << r <= nodes):
+        return Bracket(upper, 0.0, np.zeros(X.shape[1]), 0)
     terms = reduced(scaled, weights, leak, basis)
-    upper, point, count = closed_form(scaled, weights, leak, l1), np.zeros(basis.shape[1]), 0
-    if basis.shape[1] < 60 and 1 << basis.shape[1] <= nodes:
-        goal = target / scale_X / scale_mu - terms.allowance
-        covered, point, count = _search(*terms, l1, goal, rel_tol, nodes)
-        upper = min(upper, float(covered) + terms.allowance)
-    upper *= scale_X * scale_mu
+    goal = target / scale_X / scale_mu - terms.allowance
+    with alarm(seconds) as late:
+        found, point, count, splits = _search(*terms, l1, goal, rel_tol, nodes, late)
     u = basis @ point
     size = float(np.sum(np.abs(u)) if l1 else np.sqrt(np.sum(u * u)))
     u = u / size if size > 0.0 else u
@@ -162,8 +181,77 @@ def _remembered(
     value = float(mu @ np.maximum(t, leak * t))
     if not value > 0.0:
         value, u = 0.0, np.zeros(X.shape[1])
-    frozen(u)
-    return Bracket(max(upper, value), value, u, int(count))
+    cover = None
+    if found < np.inf:
+        limit = max((float(found) + terms.allowance) * scale_X * scale_mu, value)
+        cover = Cover(basis, _tree(splits, r), limit * (1.0 + 3.0 * ROUNDING))
+        upper = min(upper, cover.limit)
+    return Bracket(max(upper, value), value, u, int(count), cover)
+
+
+def proved(
+    X: Array, mu: Array, cover: Cover | None, *, leak: float = 0.0, l1: bool = False
+) -> float:
+    """Return an upper bound on ``max {mu' act(X u) : ||u|| <= 1}`` that a cover proves.
+
+    Parameters
+    ----------
+    X, mu, leak, l1
+        As in `bracket`.
+    cover : Cover or None
+        Any one: each cone that it leaves is bounded here.
+
+    Returns
+    -------
+    float
+        At most the closed form; the `limit` of the cover if that holds for each of its cones.
+
+    Examples
+    --------
+    >>> X, mu = np.eye(2), np.array([3.0, 4.0])
+    >>> found = bracket(X, mu)
+    >>> proved(X, mu, found.cover) == found.upper < proved(X, mu, None)
+    True
+    """
+    if not (np.isfinite(X).all() and np.isfinite(mu).all()):
+        return np.inf
+    scale_X, scale_mu = magnitude(X), magnitude(mu)
+    scaled, weights = X / scale_X, mu / scale_mu
+    upper = closed_form(scaled, weights, leak, l1) * scale_X * scale_mu
+    if cover is None or not _spans(cover.basis, X.shape[1], l1) or not cover.limit < np.inf:
+        return upper
+    terms = reduced(scaled, weights, leak, cover.basis)
+    goal = cover.limit * (1.0 - ROUNDING) / scale_X / scale_mu - terms.allowance
+    tree = np.ascontiguousarray(cover.tree, np.uint16)
+    largest = float(_covered(*terms[:3], l1, goal, tree))
+    if largest <= goal:
+        return min(upper, cover.limit)
+    return min(upper, (largest + terms.allowance) * scale_X * scale_mu * (1.0 + ROUNDING))
+
+
+def _spans(basis: Array, d: int, l1: bool) -> bool:
+    """Tell whether a basis is one of those that a search takes."""
+    if basis.ndim != 2 or len(basis) != d or not basis.shape[1] < MOST:
+        return False
+    if l1:
+        return np.array_equal(basis, np.eye(d))
+    return bool(np.linalg.norm(basis.T @ basis - np.eye(basis.shape[1])) <= ROUNDING)
+
+
+@contextmanager
+def alarm(seconds: float | None) -> Iterator[BoolArray]:
+    """Give a flag that is raised when so many seconds are over, for kernels to look at."""
+    late = np.array([seconds is not None and seconds <= 0.0])
+    if seconds is None or late[0]:
+        yield late
+        return
+    timer = threading.Timer(seconds, late.fill, (True,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def magnitude(a: Array) -> float:
@@ -543,6 +631,68 @@ def _size(u, l1):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _orthant(which, base, Q, H, b):  # type: ignore[no-untyped-def]
+    """Fill in the generators, facet normals and linear part of an orthant."""
+    for k in range(b.shape[0]):
+        for j in range(b.shape[0]):
+            Q[k, j] = 0.0
+            H[k, j] = 0.0
+        Q[k, k] = -1.0 if (which >> k) & 1 else 1.0
+        H[k, k] = Q[k, k]
+        b[k] = base[k]
+
+
+@njit(cache=True)
+def _middle(cone, first, second, l1, u):  # type: ignore[no-untyped-def]
+    """Fill in the middle of an edge, and return what scales it to length 1."""
+    for j in range(u.shape[0]):
+        u[j] = cone[first, j] + cone[second, j]
+    half = 1.0 / _size(u, l1)
+    for j in range(u.shape[0]):
+        u[j] *= half
+    return half
+
+
+@njit(cache=True)
+def _half(cone, gone, stays, u, half, Q, H, b):  # type: ignore[no-untyped-def]
+    """Fill in the half of a cone where the middle u of an edge takes the place of one end."""
+    r = u.shape[0]
+    for k in range(r):
+        for j in range(r):
+            Q[k, j] = cone[k, j]
+            H[k, j] = cone[r + k, j]
+        b[k] = cone[2 * r, k]
+    for j in range(r):
+        Q[gone, j] = u[j]
+        H[stays, j] -= H[gone, j]
+        H[gone, j] /= half
+
+
+@njit(cache=True)
+def _values(Y, index, cone, T):  # type: ignore[no-untyped-def]
+    """Fill in the products of some rows with a cone's generators."""
+    r = Y.shape[1]
+    for i in range(index.shape[0]):
+        for k in range(r):
+            t = 0.0
+            for j in range(r):
+                t += Y[index[i], j] * cone[k, j]
+            T[i, k] = t
+
+
+@njit(cache=True)
+def _at_half(Y, index, u, gone, whole, T):  # type: ignore[no-untyped-def]
+    """Fill in the same for half of a cone, from those of the whole."""
+    r = Y.shape[1]
+    for i in range(index.shape[0]):
+        t = 0.0
+        for j in range(r):
+            t += Y[index[i], j] * u[j]
+        for k in range(r):
+            T[i, k] = t if k == gone else whole[i, k]
+
+
+@njit(cache=True)
 def _decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped-def]
     """Move the decided examples that are active into b; return how many others there are."""
     r = T.shape[1]
@@ -660,9 +810,12 @@ def _ascend(Y, positive, lengths, base, u, value):  # type: ignore[no-untyped-de
     return value
 
 
-@njit(cache=True)
-def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: ignore[no-untyped-def]
-    """Bound cones best first; return an upper bound, the best neuron and the cones bounded."""
+@njit(cache=True, nogil=True)
+def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes, late):  # type: ignore[no-untyped-def]
+    """Bound cones best first; return an upper bound, the best neuron and the splits in order.
+
+    The splits name the cone by the order in which it was bounded, from 1, and the edge.
+    """
     n, r = Y.shape[0], base.shape[0]
     lengths = np.empty(n)
     for i in range(n):
@@ -681,6 +834,8 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
     point = np.zeros(r)
     count = 0
     held = 0
+    splits = np.empty((256, 3), np.int32)
+    made = 0
     parent_T = np.empty((n, r))
     T = np.empty((n, r))
     negative_T = np.empty((n, r))
@@ -700,69 +855,49 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
     while count < orthants or len(heap) > 0:
         slot = 0
         parent = np.inf
+        parent_name = 0
         first, second = -1, -1
         if count >= orthants:
             parent = -heap[0][0]
             upper = max(parent, closed)
             if upper <= target or upper - value <= rel_tol * upper + allowance:
                 break
-            if count + 2 > nodes or held > MEMORY:
+            if count + 2 > nodes or held > MEMORY or late[0]:
                 break
-            _, _, slot = heapq.heappop(heap)
-        elif held > MEMORY:
-            return np.inf, point, count
+            _, parent_name, slot = heapq.heappop(heap)
+        elif held > MEMORY or late[0]:
+            return np.inf, point, count, splits[:0]
         index = undecided[slot]
         start = multipliers[slot]
         m = index.shape[0]
         half = 0.5
         if count >= orthants:
             held -= 16 * (r * r + r) + 12 * m
-            for i in range(m):
-                for k in range(r):
-                    t = 0.0
-                    for j in range(r):
-                        t += Y[index[i], j] * cones[slot, k, j]
-                    parent_T[i, k] = t
+            _values(Y, index, cones[slot], parent_T)
             first, second = _split(cones[slot], parent_T, index, positive)
             if first < 0:
                 closed = max(closed, parent)
                 vacant.append(slot)
                 continue
-            for j in range(r):
-                u[j] = cones[slot, first, j] + cones[slot, second, j]
-            half = 1.0 / _size(u, l1)
-            for j in range(r):
-                u[j] *= half
+            if made >= splits.shape[0]:
+                longer = np.empty((2 * made, 3), np.int32)
+                longer[:made] = splits
+                splits = longer
+            splits[made, 0] = parent_name
+            splits[made, 1] = first
+            splits[made, 2] = second
+            made += 1
+            half = _middle(cones[slot], first, second, l1, u)
         for child in range(1 if count < orthants else 2):
             if first < 0:
-                for k in range(r):
-                    for j in range(r):
-                        Q[k, j] = 0.0
-                        H[k, j] = 0.0
-                    Q[k, k] = -1.0 if (count >> k) & 1 else 1.0
-                    H[k, k] = Q[k, k]
-                    b[k] = base[k]
+                _orthant(count, base, Q, H, b)
                 for i in range(n):
                     for k in range(r):
                         T[i, k] = Y[i, k] * Q[k, k]
             else:
-                gone = first if child == 0 else second
-                stays = second if child == 0 else first
-                for k in range(r):
-                    for j in range(r):
-                        Q[k, j] = cones[slot, k, j]
-                        H[k, j] = cones[slot, r + k, j]
-                for j in range(r):
-                    Q[gone, j] = u[j]
-                    H[stays, j] -= H[gone, j]
-                    H[gone, j] /= half
-                    b[j] = cones[slot, 2 * r, j]
-                for i in range(m):
-                    t = 0.0
-                    for j in range(r):
-                        t += Y[index[i], j] * u[j]
-                    for k in range(r):
-                        T[i, k] = t if k == gone else parent_T[i, k]
+                gone, stays = (first, second) if child == 0 else (second, first)
+                _half(cones[slot], gone, stays, u, half, Q, H, b)
+                _at_half(Y, index, u, gone, parent_T, T)
             count += 1
             left = _decide(Y, positive, lengths, index, T, b, kept)
             negatives: Any = np.int64(0)
@@ -856,4 +991,143 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes):  # type: 
     upper = closed
     if len(heap) > 0:
         upper = max(upper, -heap[0][0])
-    return upper, point, count
+    return upper, point, count, splits[:made]
+
+
+@njit(cache=True)
+def _tree(splits, r):  # type: ignore[no-untyped-def]
+    """Return the splits as the tree of a `Cover`."""
+    roots = 1 << r
+    made = splits.shape[0]
+    count = roots + 2 * made
+    own = np.full(count + 1, -1, np.int32)  # the split of each cone
+    for k in range(made):
+        own[splits[k, 0]] = k
+    out = np.zeros(count, np.uint16)
+    stack = np.empty(count, np.int32)
+    at = 0
+    for root in range(1, roots + 1):
+        top = 1
+        stack[0] = root
+        while top > 0:
+            top -= 1
+            k = own[stack[top]]
+            if k >= 0:
+                out[at] = 1 + splits[k, 1] * r + splits[k, 2]
+                stack[top] = roots + 2 * k + 2
+                stack[top + 1] = roots + 2 * k + 1
+                top += 2
+            at += 1
+    return out
+
+
+@njit(cache=True)
+def _leaf(Y, positive, lengths, l1, cone, index, T, limit, work):  # type: ignore[no-untyped-def]
+    """Bound a cone by itself, from the multipliers that its middle suggests."""
+    r = Y.shape[1]
+    Q, H = cone[:r], cone[r : 2 * r]
+    c, lam, negative_T, G, square, z, caps = work
+    for k in range(r):
+        c[k] = 0.0
+        for j in range(r):
+            c[k] += Q[k, j] * cone[2 * r, j]
+    negatives = 0
+    for i in range(index.shape[0]):
+        e = index[i]
+        if positive[e]:
+            for k in range(r):
+                c[k] += max(T[i, k], 0.0)
+            continue
+        t = 0.0
+        for k in range(r):
+            negative_T[negatives, k] = T[i, k]
+            G[negatives, k] = Y[e, k]
+            t += T[i, k]
+        square[negatives] = lengths[e] * lengths[e]
+        z[negatives] = 1.0 if t > 0.0 else 0.0
+        caps[negatives] = 1.0
+        negatives += 1
+    if l1:
+        return _highest(negative_T, negatives, c, limit, lam)
+    return _euclidean(H, Q, c, negatives, limit, lam, G, square, z, caps)
+
+
+@njit(cache=True)
+def _covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def]
+    """Return the largest bound of a tree's leaves, inf if they do not cover the sphere.
+
+    Those of at most `limit` are not bounded any better than that.
+    """
+    n, r = Y.shape[0], base.shape[0]
+    lengths = np.empty(n)
+    for i in range(n):
+        lengths[i] = _size(Y[i], False)
+    cones = np.empty((64, 2 * r + 1, r))  # of the way down: generators, facet normals, linear part
+    begins = np.zeros(65, np.int64)  # where each one's undecided examples are in the pool
+    pool = np.empty(4 * n, np.int32)
+    whole = np.arange(n).astype(np.int32)
+    cone = np.empty((2 * r + 1, r))
+    T = np.empty((n, r))
+    half_T = np.empty((n, r))
+    kept = np.empty(n, np.int64)
+    u = np.empty(r)
+    work = (
+        np.empty(r),
+        np.empty(r),
+        np.empty((n, r)),
+        np.empty((n + r, r)),
+        np.empty(n + r),
+        np.empty(n + r),
+        np.empty(n + r),
+    )
+    largest = 0.0
+    at = 0
+    for root in range(1 << r):
+        _orthant(root, base, cones[0, :r], cones[0, r : 2 * r], cones[0, 2 * r])
+        _values(Y, whole, cones[0], T)
+        left = _decide(Y, positive, lengths, whole, T, cones[0, 2 * r], kept)
+        for p in range(left):
+            pool[p] = kept[p]
+        begins[1] = left
+        top = 1
+        while top > 0:
+            top -= 1
+            if at == tree.shape[0]:
+                return np.inf
+            code = np.int64(tree[at]) - 1
+            at += 1
+            index = pool[begins[top] : begins[top + 1]].copy()
+            cone[:] = cones[top]
+            _values(Y, index, cone, T)
+            if code < 0:
+                bound = _leaf(Y, positive, lengths, l1, cone, index, T, limit, work)
+                if not bound < np.inf:
+                    return np.inf
+                largest = max(largest, bound)
+                continue
+            first, second = code // r, code % r
+            if first >= r or first == second:
+                return np.inf
+            half = _middle(cone, first, second, l1, u)
+            if top + 2 > cones.shape[0]:
+                more = np.empty((2 * top, 2 * r + 1, r))
+                more[:top] = cones[:top]
+                cones = more
+                later = np.zeros(2 * top + 1, np.int64)
+                later[: top + 1] = begins[: top + 1]
+                begins = later
+            if begins[top] + 2 * index.shape[0] > pool.shape[0]:
+                longer = np.empty(2 * (pool.shape[0] + index.shape[0]), np.int32)
+                longer[: pool.shape[0]] = pool
+                pool = longer
+            for child in (1, 0):  # the first half is the next to be looked at
+                gone, stays = (first, second) if child == 0 else (second, first)
+                Q, H, b = cones[top, :r], cones[top, r : 2 * r], cones[top, 2 * r]
+                _half(cone, gone, stays, u, half, Q, H, b)
+                _at_half(Y, index, u, gone, T, half_T)
+                left = _decide(Y, positive, lengths, index, half_T, b, kept)
+                for p in range(left):
+                    pool[begins[top] + p] = index[kept[p]]
+                begins[top + 1] = begins[top] + left
+                top += 1
+    return largest if at == tree.shape[0] else np.inf

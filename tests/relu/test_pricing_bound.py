@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,16 @@ import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.relu import pricing_bound as covering
 from convexnn.relu.cones import no_facets, project_blocks
-from convexnn.relu.pricing_bound import Bracket, bracket, closed_form, reduced, row_space
+from convexnn.relu.pricing_bound import (
+    Bracket,
+    Cover,
+    alarm,
+    bracket,
+    closed_form,
+    proved,
+    reduced,
+    row_space,
+)
 
 often = settings(derandomize=True, deadline=None, max_examples=120)
 
@@ -265,7 +277,6 @@ def test_a_full_memory_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(covering, "_search", covering._search.py_func)
     for size in (1, 1_000):
         monkeypatch.setattr(covering, "MEMORY", size)
-        covering._remembered.cache_clear()
         found = bracket(X, mu)
         assert found.nodes < best.nodes
         assert_bracket(found, X, mu, 0.0, False, best.value)
@@ -286,6 +297,98 @@ def test_the_dual_of_a_trained_network_is_priced(penalty: str) -> None:
     assert all(closed(b, X, mu) for b in found)
     assert max(b.upper for b in found) == pytest.approx(0.1, rel=1e-2)
     for b, side in zip(found, (mu, -mu), strict=True):
-        proved = bracket(X, side, l1=penalty == "l1", target=1.01 * max(b.upper, 0.1))
-        assert proved.upper <= 1.01 * max(b.upper, 0.1)
-        assert proved.nodes <= b.nodes
+        enough = bracket(X, side, l1=penalty == "l1", target=1.01 * max(b.upper, 0.1))
+        assert enough.upper <= 1.01 * max(b.upper, 0.1)
+        assert enough.nodes <= b.nodes
+
+
+# covers
+
+
+@often
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(1, 30),
+    r=st.integers(1, 4),
+    seed=st.integers(0, 10**6),
+    leak=st.sampled_from([0.0, 0.3]),
+    l1=st.booleans(),
+    nodes=st.integers(1, 400),
+)
+def test_a_cover_proves_the_upper_bound_to_the_last_digit(
+    kind: str, n: int, r: int, seed: int, leak: float, l1: bool, nodes: int
+) -> None:
+    X, mu = data(kind, n, r, seed)
+    found = bracket(X, mu, leak=leak, l1=l1, nodes=nodes)
+    assert proved(X, mu, found.cover, leak=leak, l1=l1) == found.upper
+    if found.cover is not None:
+        assert len(found.cover.tree) == found.nodes
+
+
+@often
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(1, 7),
+    r=st.integers(1, 3),
+    seed=st.integers(0, 10**6),
+    leak=st.sampled_from([0.0, 0.3]),
+    l1=st.booleans(),
+    share=st.sampled_from([-1.0, 0.0, 0.5, 0.999, 1.0, 2.0, np.nan, np.inf]),
+    harm=st.sampled_from(["none", "cut", "longer", "noise", "turned", "stretched", "other"]),
+)
+def test_whatever_a_cover_claims_no_bound_is_below_the_maximum(
+    kind: str, n: int, r: int, seed: int, leak: float, l1: bool, share: float, harm: str
+) -> None:
+    X, mu = data(kind, n, r, seed)
+    rng = np.random.default_rng(seed)
+    guess = rng.standard_normal(n) if harm == "other" else mu  # of other weights
+    cover = bracket(X, guess, leak=leak, l1=l1).cover
+    assert cover is not None
+    basis, tree, limit = cover
+    if harm == "cut":
+        tree = tree[: len(tree) // 2]
+    elif harm == "longer":
+        tree = np.append(tree, np.uint16(0))
+    elif harm == "noise":
+        tree = rng.integers(0, 2 + r * r, 3 * len(tree)).astype(np.uint16)
+    elif harm == "turned":
+        basis = np.linalg.qr(rng.standard_normal(basis.shape))[0]
+    elif harm == "stretched":
+        basis = 0.5 * basis
+    upper = proved(X, mu, Cover(basis, tree, share * limit), leak=leak, l1=l1)
+    best, size = exact(X, mu, leak, l1), scale(X, mu)
+    assert upper >= best - (1e-7 * size if l1 else ROUNDING * size)
+    assert upper <= proved(X, mu, None, leak=leak, l1=l1)
+
+
+@pytest.mark.parametrize("l1", [False, True])
+def test_a_search_ends_with_its_time(l1: bool) -> None:
+    X, mu = data("general", 300, 5, 0)
+    whole = bracket(X, mu, l1=l1, nodes=2_000)
+    begin = time.perf_counter()
+    found = bracket(X, mu, l1=l1, nodes=10**7, seconds=0.5, rel_tol=0.0)
+    assert time.perf_counter() - begin < 10.0
+    assert found.nodes < 10**7
+    assert found.value <= whole.upper
+    assert whole.value <= found.upper == proved(X, mu, found.cover, l1=l1)
+
+
+def test_without_time_the_bound_is_the_closed_form() -> None:
+    X, mu = data("general", 30, 5, 0)
+    found = bracket(X, mu, seconds=0.0)
+    assert found.cover is None
+    assert found.upper == proved(X, mu, None)
+
+
+def test_an_alarm_rings_in_time_and_never_afterwards() -> None:
+    before = threading.active_count()
+    with alarm(0.0) as late:
+        assert late[0]
+    with alarm(60.0) as late:
+        assert threading.active_count() == before + 1
+    time.sleep(0.1)
+    assert not late[0]
+    assert threading.active_count() == before
+    with alarm(0.01) as late:
+        time.sleep(0.2)
+        assert late[0]
