@@ -17,20 +17,18 @@ from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.functions.losses import LipschitzLoss
 from convexnn.functions.norms import VectorNorm
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
+from convexnn.solvers.residuals import size
+from convexnn.solvers.schedule import Tuner, iterate
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm
 from convexnn.wasserstein.order_one import Empirical, LabelFlips, LogisticFlips, Regularised
 
 MAX_ITER = 50_000
-FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically
-TUNING = 12  # steps between changes of the penalties, growing
 NORM, COPY = 0.03, 0.1  # penalties of the norm's copy and of lam's, against the fit's, by trial
-BALANCE = 3.0  # ratio of residuals beyond which the penalties change
 
 
 def refusal(form: WassersteinForm) -> str | None:
@@ -171,91 +169,121 @@ def run(
         Over-relaxation, in [1, 2).
     """
     checked(own)
-    n, d = form.X.shape
-    X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
-    k, relax = X.shape[1], own["relax"]
-    gram = X.T @ X
-    loss, price, floor = form.ball.loss, form.ball.price, form.ball.floor
-    ball, flips = form.ball.radius > 0.0, form.ball.flips
-    kappa = form.ball.cost if isinstance(form.ball, LabelFlips) else np.inf
-    log = isinstance(form.ball, LogisticFlips)
-    # the fit is penalised by rho, the norm's copy by sigma, as both weigh about the same
-    rho = own["rho"] or 1.0 / n
-    sigma = own["sigma"] or NORM * rho * float(np.trace(gram)) / k
-    tune = own["rho"] is None and own["sigma"] is None
-    tau2 = COPY * float(np.trace(gram)) / (n * k)  # weight of a copy of lam against one of z
-    w, lam = np.zeros(k), 1.0
-    if start is not None:
-        w = np.concatenate([start[0].coef, start[0].intercept])[:k]
-        lam = form.ball.multiplier(X @ w, form.y, float(form.norm.value(w[None, :d])[0]))
-    z, zeta = X @ w, np.zeros(n)
-    copies, chi = np.full(n, lam), np.zeros(n)
-    b, level, beta, gamma = w[:d].copy(), lam, np.zeros(d), 0.0
-    factor = _factor(gram, rho, sigma if ball else 0.0, d)
-    check, tuned, gap_steps = float(FIRST_CHECK), TUNING, TUNING
+    splitting = Splitting(form, own, start)
     limit = options.max_iter or MAX_ITER
-    m, fresh = np.empty(n), np.empty(n)
-    for t in range(1, limit + 1):
-        right = rho * (X.T @ (z - zeta))
-        if ball:
-            right[:d] += sigma * (b - beta)
-        w = cho_solve(factor, right, check_finite=False)
-        fit = X @ w
-        if ball:
-            top = sigma * (level - gamma) - price
+    return iterate(splitting.step, splitting.points, reporter, limit, after=splitting.balance)
+
+
+class Splitting:
+    """Iterates, scaled duals and penalties of one run.
+
+    The fit ``z`` is penalised by rho, the norm's copy by sigma, as both weigh about the same.
+
+    Parameters
+    ----------
+    form : WassersteinForm
+    own : dict
+        ``rho``, ``sigma`` and ``relax``.
+    start : tuple of (Linear, Slopes or None), or None
+    """
+
+    def __init__(self, form: WassersteinForm, own: dict[str, Any], start: Any) -> None:
+        n, d = form.X.shape
+        self.form, self.relax = form, own["relax"]
+        self.X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
+        k = self.X.shape[1]
+        self.gram = self.X.T @ self.X
+        trace = float(np.trace(self.gram))
+        ball = form.ball
+        self.loss, self.price, self.floor = ball.loss, ball.price, ball.floor
+        self.held, self.flips = ball.radius > 0.0, ball.flips
+        self.flip = ball.cost if isinstance(ball, LabelFlips) else np.inf
+        self.logistic = isinstance(ball, LogisticFlips)
+        self.rho = own["rho"] or 1.0 / n
+        self.sigma = own["sigma"] or NORM * self.rho * trace / k
+        self.tuner = Tuner(own["rho"] is None and own["sigma"] is None)
+        self.weight = COPY * trace / (n * k)  # of a copy of lam against one of z
+        self.w, self.lam = np.zeros(k), 1.0
+        if start is not None:
+            self.w = np.concatenate([start[0].coef, start[0].intercept])[:k]
+            length = float(form.norm.value(self.w[None, :d])[0])
+            self.lam = ball.multiplier(self.X @ self.w, form.y, length)
+        self.fit = self.z = self.z_before = self.X @ self.w
+        self.zeta, self.chi = np.zeros(n), np.zeros(n)
+        self.copies = np.full(n, self.lam)
+        self.b = self.b_before = self.w[:d].copy()
+        self.level, self.beta, self.gamma = self.lam, np.zeros(d), 0.0
+        self.slope = np.zeros(n)  # of each example in its copy of lam
+        self._factorise()
+
+    def _factorise(self) -> None:
+        k, d = len(self.gram), len(self.b)
+        H = self.rho * self.gram
+        H.flat[: d * (k + 1) : k + 1] += self.sigma if self.held else 0.0
+        H.flat[:: k + 1] += 1e-13 * float(np.trace(H)) / k
+        self.factor = cho_factor(H, overwrite_a=True, check_finite=False)
+
+    def step(self, k: int) -> None:
+        """Make one step, in place."""
+        form, rho, sigma, relax = self.form, self.rho, self.sigma, self.relax
+        n, d = form.X.shape
+        right = rho * (self.X.T @ (self.z - self.zeta))
+        if self.held:
+            right[:d] += sigma * (self.b - self.beta)
+        self.w = w = cho_solve(self.factor, right, check_finite=False)
+        self.fit = self.X @ w
+        if self.held:
+            top = sigma * (self.level - self.gamma) - self.price
             bottom = sigma
-            if flips:
-                top += rho * tau2 * float(np.sum(copies - chi))
-                bottom += rho * tau2 * n
-            lam = top / bottom
-        mixed = relax * fit + (1.0 - relax) * z
-        old_z, old_b = z, b
-        before = mixed + zeta
+            if self.flips:
+                top += rho * self.weight * float(np.sum(self.copies - self.chi))
+                bottom += rho * self.weight * n
+            self.lam = top / bottom
+        before = relax * self.fit + (1.0 - relax) * self.z + self.zeta
         step = 1.0 / (n * rho)
-        slope_lam = np.zeros(n)
-        if flips:
-            mixed_lam = relax * lam + (1.0 - relax) * copies
-            into = mixed_lam + chi
-            _pair_prox(form.y * before, into, form.y, step, tau2, kappa, log, m, fresh)
-            z = form.y * m
-            slope_lam = (into - fresh) * (tau2 / step)
-            chi = into - fresh
-            copies = fresh.copy()
+        self.z_before, self.b_before = self.z, self.b
+        if self.flips:
+            into = relax * self.lam + (1.0 - relax) * self.copies + self.chi
+            m, self.copies = np.empty(n), np.empty(n)
+            _pair_prox(
+                *(form.y * before, into, form.y),
+                *(step, self.weight, self.flip, self.logistic, m, self.copies),
+            )
+            self.z = form.y * m
+            self.chi = into - self.copies
+            self.slope = self.chi * (self.weight / step)
         else:
-            z = loss.prox(before, form.y, step)
-        zeta = before - z
-        if ball:
-            mixed_b = relax * w[:d] + (1.0 - relax) * b
-            mixed_level = relax * lam + (1.0 - relax) * level
-            b, level = project_epigraph(form.norm, mixed_b + beta, mixed_level + gamma, floor)
-            beta, gamma = mixed_b + beta - b, mixed_level + gamma - level
-        if t >= check or t == limit or (t % 8 == 0 and reporter.expired()):
-            check = max(check * GROWTH, t + 1.0)
-            if not np.isfinite(w).all():
-                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
-            point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
-            total = zeta / step
-            other = np.maximum(-slope_lam / kappa, 0.0) if flips else np.zeros(n)
-            pull = total - form.y * other if flips else total
-            if reporter.report(t, point, Slopes(pull, other)):
-                return Raw(Outcome.STOPPED)
-        if tune and t >= tuned:
-            primal = np.sqrt(rho * np.sum((fit - z) ** 2) + sigma * np.sum((w[:d] - b) ** 2) * ball)
-            dual = np.sqrt(rho * np.sum((z - old_z) ** 2) + sigma * np.sum((b - old_b) ** 2) * ball)
-            ratio = np.sqrt((primal + 1e-300) / (dual + 1e-300))
-            if not 1.0 / BALANCE < ratio**2 < BALANCE:
-                ratio = float(np.clip(ratio, 0.1, 10.0))
-                rho, sigma = rho * ratio, sigma * ratio
-                zeta, chi, beta, gamma = zeta / ratio, chi / ratio, beta / ratio, gamma / ratio
-                factor = _factor(gram, rho, sigma if ball else 0.0, d)
-            gap_steps = int(1.5 * gap_steps)
-            tuned = t + gap_steps
-    return Raw(Outcome.MAX_ITER)
+            self.z = self.loss.prox(before, form.y, step)
+        self.zeta = before - self.z
+        if self.held:
+            mixed = relax * w[:d] + (1.0 - relax) * self.b + self.beta
+            level = relax * self.lam + (1.0 - relax) * self.level + self.gamma
+            self.b, self.level = project_epigraph(form.norm, mixed, level, self.floor)
+            self.beta, self.gamma = mixed - self.b, level - self.level
 
+    def points(self) -> tuple[Linear, Slopes]:
+        """Return the model and the slopes at hand."""
+        form, w, (n, d) = self.form, self.w, self.form.X.shape
+        point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
+        total = self.zeta * (n * self.rho)
+        if not self.flips:
+            return point, Slopes(total, np.zeros(n))
+        other = np.maximum(-self.slope / self.flip, 0.0)
+        return point, Slopes(total - form.y * other, other)
 
-def _factor(gram: Array, rho: float, sigma: float, d: int) -> tuple[Array, bool]:
-    H = rho * gram
-    H[np.arange(d), np.arange(d)] += sigma
-    H[np.diag_indices_from(H)] += 1e-13 * float(np.trace(H)) / len(H)
-    result: tuple[Array, bool] = cho_factor(H, check_finite=False)
-    return result
+    def balance(self, k: int) -> None:
+        """Change both penalties by one factor if the residuals after step k are out of balance."""
+        if not self.tuner.due(k):
+            return
+        d = len(self.b)
+        of_b = self.sigma if self.held else 0.0
+        primal = self.rho * size(self.fit - self.z) ** 2 + of_b * size(self.w[:d] - self.b) ** 2
+        dual = self.rho * size(self.z - self.z_before) ** 2
+        dual += of_b * size(self.b - self.b_before) ** 2
+        by = self.tuner.factor(primal**0.25, dual**0.25)
+        if by == 1.0:
+            return
+        self.rho, self.sigma = self.rho * by, self.sigma * by
+        self.zeta, self.chi, self.beta = self.zeta / by, self.chi / by, self.beta / by
+        self.gamma /= by
+        self._factorise()
