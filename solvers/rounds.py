@@ -18,14 +18,12 @@ from convexnn.contract.checks import positive_int
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.exchange import Serial, Transport
+from convexnn.solvers.schedule import common, iterate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_ITER = 20_000
-FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically
-GLANCE = 32  # rounds between looks at the clock
 OWN = {"checkpoint": None, "every": 100}  # options that every engine over a graph has
 
 State = dict[str, Array]
@@ -88,25 +86,20 @@ def drive(
     if chosen["checkpoint"] is not None:
         saved = Checkpoint(Path(chosen["checkpoint"]), engine, form, chosen)
         done = saved.restore(talk, state)
-    check = float(FIRST_CHECK)
-    limit = options.max_iter or MAX_ITER
-    for t in range(1, limit + 1):
-        due = t >= check or t == limit
-        if due:
-            check = max(check * GROWTH, t + 1.0)
-        if t <= done:
-            continue
+
+    def step(t: int) -> None:
         method.step(talk, state)
         if saved is not None and t % every == 0:
             saved.write(talk, state, t)
-        if due or (t % GLANCE == 0 and talk.agree(reporter.expired())):
-            X, nu = (talk.gather(rows) for rows in method.points(state))
-            if not (np.isfinite(X).all() and np.isfinite(nu).all()):
-                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
-            agents = Agents(X, talk.rounds, talk.messages)
-            if talk.agree(reporter.report(t, agents, form.dual(X, nu))):
-                return Raw(Outcome.STOPPED, stages=stages(state))
-    return Raw(Outcome.MAX_ITER, method.doubt, stages(state))
+
+    def points() -> tuple[Agents, Any]:
+        X, nu = (talk.gather(rows) for rows in method.points(state))
+        return Agents(X, talk.rounds, talk.messages), form.dual(X, nu)
+
+    limit = options.max_iter or MAX_ITER
+    raw = iterate(step, points, common(reporter, talk), limit, done=done)
+    doubt = method.doubt if raw.outcome == Outcome.MAX_ITER else raw.message
+    return raw._replace(message=doubt, stages=stages(state))
 
 
 def stages(state: State) -> tuple[tuple[float, int], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import ceil
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -260,8 +260,28 @@ class Best(Generic[P]):
         return False
 
 
+def common(reporter: Reporter, talk: Company) -> Reporter:
+    """Return the reporter of the first of many processes, for all of them; of one, its own."""
+    return reporter if talk.size == 1 else Common(reporter, talk)
+
+
+class Company(Protocol):
+    """Processes that go the same way.
+
+    Attributes
+    ----------
+    size : int
+        How many there are.
+    """
+
+    size: int
+
+    def agree(self, flag: bool) -> bool:
+        """Return what the first process says, to all of them."""
+
+
 class Common:
-    """The reporter of the first of many processes, for all of them: they hear the same answers.
+    """The reporter of the first process, for all of them: they hear the same answers.
 
     Hearing one another takes time, so they look at the clock together only as often as their steps
     are long.
@@ -270,12 +290,11 @@ class Common:
     ----------
     reporter : Reporter
         Of this process.
-    agree : callable
-        Returns what the first process says, to all of them.
+    talk : Company
     """
 
-    def __init__(self, reporter: Reporter, agree: Callable[[bool], bool]) -> None:
-        self._reporter, self._agree = reporter, agree
+    def __init__(self, reporter: Reporter, talk: Company) -> None:
+        self._reporter, self._agree = reporter, talk.agree
         self._stride = self._left = 1
         self._before = time.perf_counter()
 

@@ -11,7 +11,7 @@ import pytest
 
 from convexnn.contract.backend import Outcome, Raw
 from convexnn.solvers import schedule
-from convexnn.solvers.schedule import Best, Common, Falling, Spaced, Tuner, finite, iterate
+from convexnn.solvers.schedule import Best, Falling, Spaced, Tuner, common, finite, iterate
 
 SPACED = [10, 11, 13, 14, 16, 17, 19, 21, 23, 25, 28, 31, 34, 37, 40]  # up to step 40
 
@@ -230,7 +230,8 @@ def test_best_point_of_a_run_inside_another_is_kept() -> None:
 class Group:
     """Processes that hear the first one; counts what they say."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 2) -> None:
+        self.size = size
         self.said: list[bool] = []
 
     def agree(self, flag: bool) -> bool:
@@ -239,7 +240,7 @@ class Group:
         return flag
 
 
-def common(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> tuple[int, int]:
+def together(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> tuple[int, int]:
     """Return the looks at the clock and the steps of a run of 10 seconds, and check its end."""
     now = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
@@ -251,7 +252,7 @@ def common(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> 
         now += seconds(k)
         clock.now, steps = now, k
 
-    raw = iterate(step, lambda: ((), ()), Common(clock, group.agree), 10**7, due=lambda k: False)
+    raw = iterate(step, lambda: ((), ()), common(clock, group), 10**7, due=lambda k: False)
     assert raw == Raw(Outcome.STOPPED)
     assert now <= 10.0 + max(2.0 * seconds(steps), 0.1)
     return clock.looks, steps
@@ -261,19 +262,24 @@ def common(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> 
 def test_processes_look_at_the_clock_together_as_often_as_needed(
     each: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, steps = common(monkeypatch, lambda k: each)
+    looks, steps = together(monkeypatch, lambda k: each)
     assert looks <= 15.0 / schedule.BRIEF + 2.0 * np.log2(steps)
     assert looks >= min(steps, 10.0 / (4.0 * schedule.BRIEF))
 
 
 def test_steps_that_grow_slower_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    common(monkeypatch, lambda k: 1e-4 if k < 5_000 else 0.05)
+    together(monkeypatch, lambda k: 1e-4 if k < 5_000 else 0.05)
 
 
 def test_processes_hear_the_first_ones_answers() -> None:
     group = Group()
-    reporter = Common(Clock(satisfied=3), group.agree)
+    reporter = common(Clock(satisfied=3), group)
     assert not reporter.report(2, (), ())
     assert reporter.report(3, (), ())
     assert group.said == [False, True]
     assert reporter.remaining() == np.inf
+
+
+def test_one_process_keeps_its_own_reporter() -> None:
+    clock = Clock()
+    assert common(clock, Group(1)) is clock

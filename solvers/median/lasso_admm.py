@@ -22,12 +22,11 @@ from convexnn.solvers.exchange import Block, Transport
 from convexnn.solvers.rounds import OWN, State, alone, drive
 from convexnn.solvers.rounds import crowd as crowd
 from convexnn.solvers.rounds import warm_up as warm_up
+from convexnn.solvers.schedule import Tuner
 from convexnn.solvers.spectrum import degrees
 
 DEFAULTS = {**OWN, "rho": None}
-TUNING = 10  # rounds to the first change of rho; then twice as many, and so on
-BALANCE = 2.0  # ratio of residuals beyond which rho changes
-FASTEST = 10.0  # change of rho
+TOLERATED = 2.0**0.5  # root of the ratio of residuals, beyond which rho changes
 
 
 class LassoAdmm:
@@ -38,7 +37,7 @@ class LassoAdmm:
     def __init__(self, form: LassoForm, block: Block, chosen: dict[str, Any]) -> None:
         given = chosen["rho"]
         self.rho = form.penalty if given is None else positive("rho", given)
-        self.tunes = given is None
+        self.tuner = Tuner(given is None, rarer=2.0, tolerated=TOLERATED)
         self.penalty, self.block = form.penalty, block
         self.terms = form.terms[block.own]
         self.middle = np.mean([f.anchor for f in form.terms], axis=0)
@@ -76,12 +75,8 @@ class LassoAdmm:
         z, mirror = theta * a + (1.0 - theta) * b, theta * b + (1.0 - theta) * a
         moved = rho * (z - state["Z"])
         state.update(X=x, U=a - z, Other=b - mirror, Z=z, round=state["round"] + 1.0)
-        if self.tunes and self._due(int(state["round"][0])):
+        if self.tuner.due(int(state["round"][0])):
             self._tune(talk, state, x[owner] - z, moved)
-
-    def _due(self, t: int) -> bool:
-        k, rest = divmod(t, TUNING)
-        return rest == 0 and k & (k - 1) == 0
 
     def _tune(self, talk: Transport, state: State, primal: Array, dual: Array) -> None:
         square = np.zeros((len(state["X"]), 4))
@@ -89,13 +84,10 @@ class LassoAdmm:
         sized = (primal, state["Z"] - self.middle, dual, rho * state["U"])
         for k, part in enumerate(sized):
             np.add.at(square[:, k], self.owner, np.cumsum(part**2, axis=1)[:, -1])
-        r, z, s, u = np.sqrt(talk.allreduce(square))
-        ratio = float((r / (z or 1.0) + 1e-300) / (s / (u or 1.0) + 1e-300))
-        if not 1.0 / BALANCE < ratio < BALANCE:
-            factor = float(np.clip(np.sqrt(ratio), 1.0 / FASTEST, FASTEST))
-            state.update(
-                rho=state["rho"] * factor, U=state["U"] / factor, Other=state["Other"] / factor
-            )
+        r, z, s, u = np.sqrt(talk.allreduce(square)).tolist()
+        by = self.tuner.factor(float(np.sqrt(r / (z or 1.0))), float(np.sqrt(s / (u or 1.0))))
+        if by != 1.0:
+            state.update(rho=state["rho"] * by, U=state["U"] / by, Other=state["Other"] / by)
 
     def points(self, state: State) -> tuple[Array, Array]:
         """Return the points, and the price of each edge as its two copies have it in the mean."""
