@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import cache, partial
 from importlib import import_module
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
@@ -37,6 +38,16 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
+
+
+@runtime_checkable
+class Termed(Protocol):
+    """A form of terms, which a user may have written."""
+
+    @property
+    def terms(self) -> Iterable[object]:
+        """Return the terms."""
+        ...
 
 
 class Shareable(Protocol):
@@ -86,9 +97,10 @@ def spread(module: str) -> Method:
 
 def refusal(form: Any) -> str | None:
     """Return why a term cannot go to processes that are started from here."""
-    foreign = (t for t in getattr(form, "terms", ()) if type(t) not in SAVED.values())
-    own = next(foreign, None)
-    if own is None or rank() is not None:
+    if rank() is not None or not isinstance(form, Termed):
+        return None
+    own = next((term for term in form.terms if type(term) not in SAVED.values()), None)
+    if own is None:
         return None
     return f"a term {type(own).__name__} cannot be sent: start the program under mpiexec"
 

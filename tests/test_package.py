@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -447,6 +448,27 @@ def test_foreign_backend_that_fails_is_unavailable_with_its_reason() -> None:
     with pytest.raises(cx.BackendError, match=r"'a-broken' is not there: .* no licence"):
         cx.solve(small(), "a-broken")
     assert {"a-broken", "absent"}.isdisjoint(backends.registry())
+
+
+@pytest.mark.usefixtures("foreign")
+def test_threads_that_look_for_backends_at_once_all_find_them() -> None:
+    names = ["admm", "good", "cvxpy:clarabel", "newton"]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            found = backends.Registry()
+            assert [b.name for b in pool.map(found.__getitem__, names)] == names
+
+
+@pytest.mark.usefixtures("foreign")
+def test_package_that_asks_while_it_loads_sees_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import convexnn as cx\nnames = cx.backends().names\nEngine = lambda: []"
+    (tmp_path / "broken_engines.py").write_text(code)
+    assert "good" in cx.backends().names
+    seen = sys.modules["broken_engines"].names
+    assert "admm" in seen
+    assert "good" not in seen
 
 
 @pytest.mark.usefixtures("foreign")

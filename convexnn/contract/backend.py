@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pkgutil import resolve_name
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from convexnn.contract.memory import Size, shortage
@@ -239,17 +240,18 @@ class Registry(Mapping[str, Backend]):
         self._found: dict[str, Backend] = {}
         self._broken: dict[str, str] = {}
         self._coming = self._discover()
+        self._lock, self._asking = RLock(), False
 
     def __getitem__(self, name: str) -> Backend:
         if name in _registered:
             return _registered[name]
         while name not in self._found:
-            if next(self._coming, None) is None:
+            if not self._more():
                 raise KeyError(name)
         return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        for _ in self._coming:
+        while self._more():
             pass
         return iter({**self._found, **_registered})
 
@@ -259,9 +261,20 @@ class Registry(Mapping[str, Backend]):
     @property
     def broken(self) -> dict[str, str]:
         """Return why an entry point brings nothing, or not all that it should, by its name."""
-        for _ in self._coming:
+        while self._more():
             pass
         return dict(self._broken)
+
+    def _more(self) -> bool:
+        """Look for one more backend; a package that asks while it loads sees those before it."""
+        with self._lock:
+            if self._asking:
+                return False
+            self._asking = True
+            try:
+                return next(self._coming, None) is not None
+            finally:
+                self._asking = False
 
     def _discover(self) -> Iterator[Backend]:
         """Yield each backend as it is found."""
