@@ -72,7 +72,7 @@ def test_signatures_are_found() -> None:
     assert FOUND["solve.problem"] == "Problem[Model]"
     assert FOUND["ReluTraining.X"] == "Converted[ArrayLike, Array]"
     assert FOUND["Solution.save.path"] == "str | PathLike[str]"
-    assert FOUND["Raw.outcome"] == "str"
+    assert FOUND["Raw.message"] == "str"
     assert loose(FOUND["Solution.primal"])
     assert not loose("Converted[ArrayLike, LabelArray]")
 
