@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, dataclass_transform
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
 
@@ -28,8 +29,6 @@ def default(value: Any) -> Any:
     return value
 
 
-# Not frozen in the eyes of static tools: mypy takes what is inherited by a class it knows to be
-# frozen for what the constructor takes.
 def keep_arrays(holder: object, *names: str, dtype: type | None = np.float64) -> None:
     """Make fields that are given arrays, where they are neither that already nor None."""
     for name in names:
@@ -38,9 +37,24 @@ def keep_arrays(holder: object, *names: str, dtype: type | None = np.float64) ->
             object.__setattr__(holder, name, np.asarray(value, dtype=dtype))
 
 
+def _as_declared(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Have a copy, and what was pickled, built anew: checked, and its arrays locked."""
+    given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+    return _declared, (type(self), given)
+
+
+def _declared(kind: Callable[..., Kind], given: dict[str, Any]) -> Kind:
+    return kind(**given)
+
+
+# Not frozen in the eyes of static tools: mypy takes what is inherited by a class it knows to be
+# frozen for what the constructor takes.
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 def declaration(kind: type[Kind]) -> type[Kind]:
     """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.
+
+    Copies of it, and what is pickled, are built anew from the fields: arrays are as locked as at
+    first, and what was computed of them is not carried along.
 
     Examples
     --------
@@ -54,4 +68,6 @@ def declaration(kind: type[Kind]) -> type[Kind]:
     >>> Point([1.0, 2.0]).x
     array([1., 2.])
     """
-    return dataclass(frozen=True, eq=False)(kind)
+    made: Any = dataclass(frozen=True, eq=False)(kind)
+    made.__reduce__ = _as_declared
+    return cast("type[Kind]", made)
