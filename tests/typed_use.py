@@ -3,6 +3,7 @@
 from typing import assert_type
 
 import numpy as np
+import pandas as pd
 
 import convexnn as cx
 from convexnn.forms import GroupForm
@@ -27,6 +28,9 @@ agents = cx.DistributedMedian(points, ring, weights=[1, 1, 2])
 lasso = cx.NetworkLasso([Distance([0.0]), L1Distance([1.0])], [[0, 1]], penalty=1)
 split = cx.LinearlyConstrained([Distance([0.0])], [[1.0]], [2.0])
 
+table = pd.DataFrame(X)
+framed = cx.GatedReluTraining(table, table[0], beta=0.1, patterns=4)
+
 assert_type(relu.X.dtype, np.dtype[np.float64])
 assert_type(relu.loss.name, str)
 assert_type(relu.canonical(GroupForm).beta, float)
@@ -35,6 +39,7 @@ solution = cx.solve(relu, time_limit=10, callback=lambda step: step.gap < 1e-9)
 assert_type(solution.model, cx.TwoLayerNetwork)
 assert_type(solution.raise_for_status().model, cx.TwoLayerNetwork)
 assert_type(cx.solve(robust, start=solution).model, cx.TwoLayerNetwork)
+assert_type(cx.solve(framed).model, cx.TwoLayerNetwork)
 assert_type(cx.solve(conv).model, cx.ConvNetwork)
 assert_type(cx.solve(narrow).model, cx.NarrowNetwork)
 assert_type(cx.solve(linear).model, cx.LinearModel)

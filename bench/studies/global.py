@@ -174,7 +174,7 @@ def adam(problem: cx.ReluTraining, rate: float, seeds: int, most: int) -> tuple[
 
     X, y = (torch.tensor(a) for a in (problem.data, problem.labels.targets))
     n, d = X.shape
-    beta, loss = problem.beta, problem._loss.name
+    beta, loss = problem.beta, problem.loss.name
     g = np.random.default_rng(REFERENCE_SEED)
     U = torch.tensor(g.standard_normal((seeds, d, WIDTH)) / np.sqrt(d), requires_grad=True)
     a = torch.tensor(g.standard_normal((seeds, WIDTH, 1)) / np.sqrt(WIDTH), requires_grad=True)

@@ -99,7 +99,7 @@ def refuses(peer: Peer, problem: Any) -> str | None:
 
 
 def _refuses_training(name: str, kind: str, problem: Training) -> str | None:
-    loss = problem._loss.name
+    loss = problem.loss.name
     if loss not in LOSSES.get(name, NAMED):
         return f"has no {loss} loss"
     if name == "scipy-lbfgs" and loss not in SMOOTH:
@@ -150,7 +150,7 @@ def task(problem: Any) -> dict[str, Any]:
 
 
 def _training(problem: Training, kind: str) -> dict[str, Any]:
-    loss = problem._loss
+    loss = problem.loss
     found: dict[str, Any] = {
         "X": problem.data,
         "y": problem.labels.targets,

@@ -89,7 +89,7 @@ class Convolution(VectorTraining):
         The formula states its cones at every patch.
         """
         (N, d), n, k = self.design.matrix.shape, len(self.X), self.outputs
-        smooth, count = bool(np.isfinite(self._loss.curvature)), self._count
+        smooth, count = bool(np.isfinite(self.loss.curvature)), self._count
         if form is PooledNetworkForm:
             return Size(form, n, d, 0, True, smooth, 0.0, outputs=k, bag=N // n)
         examples = N if self.cones and form is CvxpyProgram else n
@@ -109,7 +109,7 @@ class Convolution(VectorTraining):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
-        return self._loss.cones | self._norm.cones
+        return self.loss.cones | self._norm.cones
 
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
@@ -121,7 +121,7 @@ class Convolution(VectorTraining):
         return lower_bound(self._form, dual, slack=self.design.slack)
 
     def _worth(self, z: Array, primal: Neurons) -> float:
-        return float(self._loss.value(z, self.labels.targets).sum()) + self._penalty(primal)
+        return float(self.loss.value(z, self.labels.targets).sum()) + self._penalty(primal)
 
     def _filters(self, U: Array, alpha: Array, gates: Array | None = None) -> ConvNetwork:
         d = self.data.shape[1] - self.bias
@@ -206,7 +206,7 @@ class ConvGatedReluTraining(Convolution):
         beta = self.beta / self.design.scale
         targets = self.labels.targets
         matrix = self.design.matrix
-        return PooledForm(matrix, targets, slopes, None, self._loss, self._norm, beta, False)
+        return PooledForm(matrix, targets, slopes, None, self.loss, self._norm, beta, False)
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U and z."""
@@ -310,7 +310,7 @@ class ConvReluTraining(Convolution):
         return PooledNetworkForm(
             self.design.matrix,
             self.labels.targets,
-            self._loss,
+            self.loss,
             self._norm,
             self.beta / self.design.scale,
             0.0,

@@ -135,7 +135,7 @@ class GatedReluTraining(VectorTraining):
             count = len(self.gates)
         elif not isinstance(count, int):
             count = len(count)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         k = self.outputs
         return Size(form, n, d, count, False, smooth, GRADING * n * count, outputs=k)
 
@@ -146,7 +146,7 @@ class GatedReluTraining(VectorTraining):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
-        return self._loss.cones | self._norm.cones
+        return self.loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U and z."""
@@ -226,7 +226,7 @@ class GatedReluTraining(VectorTraining):
                 W[:, j] = np.max(need[used] / margin[used]) * generators[:, p]
         neurons, y = Neurons(primal.V + W, W, primal.skip), self.labels.targets
         z = summed(np.maximum(X @ neurons.V, 0.0), y) - summed(np.maximum(X @ W, 0.0), y)
-        loss = float(self._loss.value(z, y).sum())
+        loss = float(self.loss.value(z, y).sum())
         original = self.design.original
         network = self._network(original(neurons.V), original(neurons.W))
         return Decomposition(network, loss + self._penalty(neurons), neurons)
@@ -264,7 +264,7 @@ def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
         problem.labels.targets,
         np.ascontiguousarray(slopes),
         None,
-        problem._loss,
+        problem.loss,
         problem._norm,
         problem.beta / problem.design.scale,
         False,

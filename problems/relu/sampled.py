@@ -79,7 +79,7 @@ class SampledReluTraining(Training):
     def size(self, form: type) -> Size:
         """Return the shapes of either form: each neuron is the slopes of a block of one."""
         n = len(self.X)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         return Size(form, n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
 
     @cached_property
@@ -89,7 +89,7 @@ class SampledReluTraining(Training):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
-        return self._loss.cones
+        return self.loss.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U (one row, the coefficients) and z."""

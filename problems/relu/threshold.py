@@ -170,7 +170,7 @@ class ThresholdTraining(Training):
             count = len(self.gates)
         elif not isinstance(count, int):
             count = len(count)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         return Size(form, n, 1, count, False, smooth, GRADING * n * count)
 
     @cached_property
@@ -178,11 +178,11 @@ class ThresholdTraining(Training):
         slopes = np.where(self.matrix, 1.0, 0.0)
         ones = np.ones((len(self.X), 1))
         targets = self.labels.targets
-        return GroupForm(ones, targets, slopes, None, self._loss, L1(), self.beta, False)
+        return GroupForm(ones, targets, slopes, None, self.loss, L1(), self.beta, False)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
-        return self._loss.cones
+        return self.loss.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U (one row, the coefficients) and z."""

@@ -115,7 +115,7 @@ class Training(Halves[Network]):
         self._set("loss", checked_loss(self.loss, self.vector))
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
-        self._set("y", checked_targets(self.y, self.labels, self._loss))
+        self._set("y", checked_targets(self.y, self.labels, self.loss))
 
     def _examples(self) -> Array:
         """Return the examples, checked."""
@@ -134,12 +134,7 @@ class Training(Halves[Network]):
     @cached_property
     def labels(self) -> Labels:
         """Targets as the loss wants them, and the two labels they stand for."""
-        return labels("y", self.y, len(self.X), classification=self._loss.classification)
-
-    @property
-    def _loss(self) -> Loss:
-        assert isinstance(self.loss, Loss)
-        return self.loss
+        return labels("y", self.y, len(self.X), classification=self.loss.classification)
 
     @property
     def _norm(self) -> Norm:
@@ -183,8 +178,8 @@ class Training(Halves[Network]):
                     f"y must hold {len(z)} labels, each {', '.join(others)} or {last}"
                 )
             codes = np.searchsorted(classes, found)
-            target = coded(codes, len(classes), margin=self._loss.separable)
-        return float(np.sum(self._loss.value(z, target))) / len(z)
+            target = coded(codes, len(classes), margin=self.loss.separable)
+        return float(np.sum(self.loss.value(z, target))) / len(z)
 
     def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the neurons with those that are numerically dead set to zero."""
@@ -334,19 +329,19 @@ class VectorTraining(Training):
         if self.multiclass is not None:
             choice("multiclass", self.multiclass, ("one-vs-rest",))
         super().__post_init__()
-        two_sided = self._loss.classification and self._loss.separable
+        two_sided = self.loss.classification and self.loss.separable
         if self.multiclass is not None and not two_sided:
             raise ProblemError(
-                f"multiclass must be None for loss {self._loss.name!r}, got {self.multiclass!r}"
+                f"multiclass must be None for loss {self.loss.name!r}, got {self.multiclass!r}"
             )
 
     @cached_property
     def labels(self) -> Labels:
         """Targets as the loss wants them, a column for each output, and the labels they are."""
         n = len(self.X)
-        if not self._loss.classification:
+        if not self.loss.classification:
             return several_targets("y", self.y, n)
-        if not self._loss.separable:
+        if not self.loss.separable:
             return several_classes("y", self.y, n, one_vs_rest=False)
         if self.multiclass is not None:
             return several_classes("y", self.y, n, one_vs_rest=True)

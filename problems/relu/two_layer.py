@@ -180,7 +180,7 @@ class ReluTraining(VectorTraining):
             count = 0 if self.matrix is None else self.matrix.shape[1]
         else:
             count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         k = self.outputs
         return Size(form, n, d, count, True, smooth, GRADING * n * count * k, outputs=k)
 
@@ -189,7 +189,7 @@ class ReluTraining(VectorTraining):
         return NetworkForm(
             self.design.matrix,
             self.labels.targets,
-            self._loss,
+            self.loss,
             self._norm,
             self.beta / self.design.scale,
             self.leak,
@@ -213,7 +213,7 @@ class ReluTraining(VectorTraining):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
-        return self._loss.cones | self._norm.cones
+        return self.loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables V, W, s and z.

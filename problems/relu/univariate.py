@@ -116,7 +116,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
         self._set("loss", checked_loss(self.loss, False))
-        self._set("y", checked_targets(self.y, self.labels, self._loss))
+        self._set("y", checked_targets(self.y, self.labels, self.loss))
         self._check_points()
         self._check_layers()
 
@@ -149,13 +149,8 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     @cached_property
     def labels(self) -> Labels:
         """Targets as the loss wants them, and the two labels they stand for."""
-        classification = self._loss.classification
+        classification = self.loss.classification
         return labels("y", self.y, len(self.x), classification=classification, each="entry of x")
-
-    @property
-    def _loss(self) -> Loss:
-        assert isinstance(self.loss, Loss)
-        return self.loss
 
     @cached_property
     def _distinct(self) -> tuple[Array, Any]:
@@ -193,7 +188,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     def size(self, form: type) -> Size:
         """Return the shapes of a form: a dense dictionary, or what the formula has of entries."""
         n, count = len(self.x), len(self.dictionary)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
             return Size(form, n, 1, SPARSE, False, smooth, COEFFICIENT * count)
         return Size(form, n, 1, count, False, smooth, GRADING * n * count)
@@ -213,7 +208,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
             self.labels.targets,
             np.zeros((n, 0)),
             None,
-            self._loss,
+            self.loss,
             L1(),
             self._weight,
             True,
@@ -221,7 +216,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
-        return self._loss.cones
+        return self.loss.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, in the values v and slopes m of the fit where it is known.
@@ -242,7 +237,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         z = cp.Variable(len(self.x), name="z")
         fit = z == v[inverse]
         steep = [] if isinstance(known, Steps) else [cp.diff(v) == cp.multiply(known.gaps, m)]
-        objective = self._loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
+        objective = self.loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
         problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
 
         def points() -> tuple[Neurons, Dual]:

@@ -235,7 +235,7 @@ class RobustReluTraining(Training):
         count = self.patterns if isinstance(self.patterns, int) else 0
         if isinstance(self.patterns, Patterns):
             count = len(self.patterns)
-        smooth = bool(np.isfinite(self._loss.curvature))
+        smooth = bool(np.isfinite(self.loss.curvature))
         return Size(form, n, d, count, True, smooth, GRADING * n * (count + d))
 
     @cached_property
@@ -246,7 +246,7 @@ class RobustReluTraining(Training):
             self.labels.targets,
             np.zeros((n, 0)),
             0,
-            self._loss,
+            self.loss,
             self.beta / self.design.scale,
             self.radius / self.design.scale,
             self.norm,
@@ -261,7 +261,7 @@ class RobustReluTraining(Training):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss, the penalty and the slopes' norm."""
-        return self._loss.cones | self._norm.cones
+        return self.loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY: V, W, slopes Q and worst predictions z."""
