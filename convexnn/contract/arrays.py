@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,17 @@ IntArray: TypeAlias = NDArray[np.int32]
 SignArray: TypeAlias = NDArray[np.int8]
 LabelArray: TypeAlias = NDArray[Any]  # numbers or text: targets, or the user's own labels
 Entry = TypeVar("Entry", bound=np.generic)
+
+
+@runtime_checkable
+class Sparse(Protocol):
+    """A sparse matrix, of SciPy or of another library."""
+
+    shape: Any
+
+    def tocsr(self) -> Any:
+        """Return it in compressed rows."""
+        ...
 
 
 def frozen(array: NDArray[np.generic]) -> None:

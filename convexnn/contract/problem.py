@@ -168,3 +168,20 @@ class Strict(Protocol):
     """
 
     strict: ClassVar[bool]
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """A problem of examples and what is known of each."""
+
+    X: Any
+    y: Any
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A problem that tells what its models lose on examples held out."""
+
+    def holdout(self, model: Any, X: Any, y: Any) -> float:
+        """Return the mean loss of a model on some examples."""
+        ...

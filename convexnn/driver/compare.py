@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,9 +27,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-TALK = ("rounds", "messages")  # of agents on a graph
 EXACT = 1e-12  # violation up to which a point has none but by rounding
 INTERRUPTED = "interrupted from the keyboard"
+
+
+@runtime_checkable
+class Talks(Protocol):
+    """A model of agents that talk to their neighbours in a graph."""
+
+    rounds: int
+    messages: int
 
 
 class Disagreement(NamedTuple):
@@ -131,7 +138,8 @@ class Comparison(Generic[Model]):
                 "certify": statistics.median(r.timings["certify"] for r in repeats),
                 "scope": s.certificate.scope,
             }
-            row |= {name: getattr(s.model, name) for name in TALK if hasattr(s.model, name)}
+            if isinstance(s.model, Talks):
+                row |= {"rounds": s.model.rounds, "messages": s.model.messages}
             if self.scores is not None:
                 row["score"] = self.scores[i]
             rows.append(row)

@@ -11,6 +11,7 @@ import numpy as np
 
 import convexnn
 from convexnn import forms
+from convexnn.contract.arrays import Sparse
 from convexnn.contract.files import FileError
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
@@ -67,7 +68,7 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
             plain[f.name] = {g.name: getattr(value, g.name).tolist() for g in fields(value)}
         elif isinstance(value, tuple) and any(isinstance(part, Term) for part in value):
             plain[f.name] = {"terms": [_term_to(arrays, i, part) for i, part in enumerate(value)]}
-        elif hasattr(value, "tocsr"):
+        elif isinstance(value, Sparse):
             arrays |= {f"sparse.{f.name}.{g}": getattr(value, g) for g in SPARSE}
             plain[f.name] = {"sparse": value.shape}
         elif isinstance(value, tuple) and any(callable(part) for part in value):

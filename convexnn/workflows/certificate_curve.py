@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.optional import need
+from convexnn.contract.problem import Scores
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve
+from convexnn.problems.wasserstein.linear import WassersteinLinear
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
     from convexnn.problems.wasserstein.linear import WassersteinLinear
     from convexnn.wasserstein.linear_model import LinearModel
+
+
+@runtime_checkable
+class Radial(Scores, Protocol):
+    """A problem whose model is trained within a radius."""
+
+    radius: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +150,7 @@ def certificate_curve(
     >>> bool(np.all(np.diff(curve.worst) > 0) and np.all(curve.fixed >= curve.worst - 1e-6))
     True
     """
-    if not hasattr(problem, "radius") or not hasattr(problem, "holdout"):
-        raise ProblemError(f"problem must be trained within a radius, got {type(problem).__name__}")
+    _radial(problem)
     steps = real_array("radii", radii, 1)
     if np.any(np.diff(steps) <= 0.0):
         raise ProblemError(f"radii must increase, got {steps.tolist()}")
@@ -164,6 +172,11 @@ def certificate_curve(
         holdout=held,
         statuses=tuple(s.status for s in solutions),
     )
+
+
+def _radial(problem: object) -> None:
+    if not isinstance(problem, Radial):
+        raise ProblemError(f"problem must be trained within a radius, got {type(problem).__name__}")
 
 
 def plot_worst_case(
@@ -195,7 +208,7 @@ def plot_worst_case(
     >>> cx.plot_worst_case(solution).get_xlabel()
     'feature 0'
     """
-    if not hasattr(solution.problem, "coordinates"):
+    if not isinstance(solution.problem, WassersteinLinear):
         raise ProblemError(
             f"solution must be of a linear problem, got {type(solution.problem).__name__}"
         )

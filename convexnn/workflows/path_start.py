@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convexnn.contract.backend import Withholds
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.problem import Penalised
 from convexnn.relu.forms import GroupForm, PooledForm
@@ -77,6 +78,18 @@ def _critical(problem: Any) -> Critical:
     return found
 
 
+def penalised(problem: object) -> None:
+    """Check that a problem has a penalty.
+
+    Raises
+    ------
+    ProblemError
+        Otherwise.
+    """
+    if not isinstance(problem, Penalised):
+        raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+
+
 def listed_form(problem: Any) -> GroupForm | None:
     """Return the program over listed patterns with cones or gates, None if there is none.
 
@@ -85,15 +98,14 @@ def listed_form(problem: Any) -> GroupForm | None:
     ProblemError
         If the problem has no beta, several outputs, or too many patterns to be listed.
     """
-    if not hasattr(problem, "forms") or not hasattr(problem, "at"):
-        raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+    penalised(problem)
     for kind in (GroupForm, PooledForm):
         if kind in problem.forms():
             form: GroupForm = problem.canonical(kind)
             if form.outputs > 1:
                 raise ProblemError(f"problem must have one output, got {form.outputs}")
             return form
-    reason = problem.withholds(GroupForm) if hasattr(problem, "withholds") else None
+    reason = problem.withholds(GroupForm) if isinstance(problem, Withholds) else None
     if problem.patterns is None and reason:
         raise ProblemError(str(reason))
     return None

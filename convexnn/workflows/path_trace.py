@@ -12,7 +12,7 @@ from convexnn.contract.certificate import Status, Step
 from convexnn.driver.choice import able, automatic
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import INTERRUPTED, Compiled, compile
-from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.relu.forms import Dual, GroupForm, MajorantForm, Neurons
 from convexnn.workflows.path_result import Counts
 from convexnn.workflows.path_start import listed_form
 from convexnn.workflows.working_set import WorkingSet
@@ -141,7 +141,7 @@ def _engine(problem: Any, backend: str | Backend) -> str | Backend:
 
 
 def _counts(narrow: WorkingSet | None, form: Any, solution: Solution) -> Counts:
-    total = form.slopes.shape[1] if hasattr(form, "slopes") else 0
+    total = form.slopes.shape[1] if isinstance(form, GroupForm | MajorantForm) else 0
     if narrow is None:
         return Counts(total, 0, total)
     if narrow.known is None:  # the zero network was good enough

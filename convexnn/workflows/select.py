@@ -13,7 +13,7 @@ import numpy as np
 from convexnn.contract.backend import Backend
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
 from convexnn.contract.optional import need
-from convexnn.contract.problem import Model, Problem
+from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
 from convexnn.relu.patterns import Patterns
@@ -151,7 +151,7 @@ def select(
 
 
 def _grid(problem: Any, grid: dict[str, Any]) -> list[dict[str, float]]:
-    if not is_dataclass(problem) or not hasattr(problem, "X") or not hasattr(problem, "y"):
+    if not is_dataclass(problem) or not isinstance(problem, Examples):
         raise ProblemError(
             f"problem must hold examples X and y, got {type(problem).__name__} without them"
         )
@@ -206,7 +206,7 @@ def part_of(problem: Any, rows: Rows, values: dict[str, Any]) -> Any:
 
 
 def _default_score(problem: Any) -> Score:
-    if not hasattr(problem, "holdout"):
+    if not isinstance(problem, Scores):
         raise ProblemError(f"score must be given for a {type(problem).__name__}")
 
     def minus_loss(model: Any, X: Any, y: Any) -> float:
