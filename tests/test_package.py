@@ -402,9 +402,12 @@ def several():
     raise OSError("half of it")
 
 
+class Taken(Good):
+    name = "admm"
+
+
 def taken():
-    Good.name = "admm"
-    return [Good()]
+    return [Taken()]
 """
 
 
@@ -457,6 +460,7 @@ def test_threads_that_look_for_backends_at_once_all_find_them() -> None:
         for _ in range(20):
             found = backends.Registry()
             assert [b.name for b in pool.map(found.__getitem__, names)] == names
+            assert set(found._broken) == {"a-broken", "absent"}  # what comes later is not loaded
 
 
 @pytest.mark.usefixtures("foreign")

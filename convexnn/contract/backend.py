@@ -245,14 +245,12 @@ class Registry(Mapping[str, Backend]):
     def __getitem__(self, name: str) -> Backend:
         if name in _registered:
             return _registered[name]
-        while name not in self._found:
-            if not self._more():
-                raise KeyError(name)
+        if name not in self._found:
+            self._load(name)
         return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        while self._more():
-            pass
+        self._load()
         return iter({**self._found, **_registered})
 
     def __len__(self) -> int:
@@ -261,18 +259,21 @@ class Registry(Mapping[str, Backend]):
     @property
     def broken(self) -> dict[str, str]:
         """Return why an entry point brings nothing, or not all that it should, by its name."""
-        while self._more():
-            pass
+        self._load()
         return dict(self._broken)
 
-    def _more(self) -> bool:
-        """Look for one more backend; a package that asks while it loads sees those before it."""
+    def _load(self, name: str | None = None) -> None:
+        """Load packages until one brings the name, or all of them.
+
+        A package that asks while it loads sees those before it; threads wait for each other.
+        """
         with self._lock:
             if self._asking:
-                return False
+                return
             self._asking = True
             try:
-                return next(self._coming, None) is not None
+                while name not in self._found and next(self._coming, None) is not None:
+                    pass
             finally:
                 self._asking = False
 
