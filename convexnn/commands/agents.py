@@ -63,7 +63,7 @@ def declare(
         split = Split(points, None, points[:0], None, "random points", False)
     else:
         only_random(dimension)
-        points = np.vstack([split.X, split.X_test])
+        points = split.X
         if agents is not None:
             if agents > len(points):
                 raise ProblemError(

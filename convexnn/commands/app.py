@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
+from typer import Exit, Option
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
-from convexnn.commands import bench_check, median, path, relu, robust, wasserstein
+from convexnn.commands import bench_check, median, options, path, relu, robust, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
 from convexnn.contract.checks import choice
+from convexnn.contract.files import to_json
 from convexnn.driver.choice import backends as list_backends
 
 FAMILIES = {
@@ -20,6 +23,13 @@ FAMILIES = {
     "wasserstein": wasserstein.FAMILY,
     "median": median.FAMILY,
 }
+
+
+def say_version(asked: bool) -> None:
+    """Print the version and end, if that is asked."""
+    if asked:
+        print(f"convexnn {version('convexnn')}")
+        raise Exit()
 
 
 class Families(TyperGroup):
@@ -33,7 +43,6 @@ class Families(TyperGroup):
 
 
 app = typer.Typer(
-    help="Declare a convex learning problem, solve it, get a certificate.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,10 +64,20 @@ bench.command("check")(bench_check.check)
 app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
-app.command("path")(path.path)
+app.command("path")(commands_of.typed(path.path, "", options.reading))
+
+Version = Annotated[
+    bool, Option("--version", is_eager=True, callback=say_version, help="print the version")
+]
+
+
+@app.callback()
+def main(version: Version = False) -> None:
+    """Declare a convex learning problem, solve it, get a certificate."""
 
 
 @app.command()
-def backends() -> None:
+def backends(json: options.Json = False) -> None:
     """List the backends and what stands in their way."""
-    print(list_backends())
+    found = list_backends()
+    print(to_json(found.reasons) if json else found)

@@ -12,10 +12,10 @@ import numpy as np
 from typer import Exit
 
 from convexnn.commands import options
-from convexnn.commands.report import alone, convergence, measured, scorer, show
+from convexnn.commands.report import Output, alone, convergence, measured, scorer
+from convexnn.commands.source import Source
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import compare as run_all
 from convexnn.driver.solution import Solution
@@ -53,7 +53,7 @@ class Family:
     title : callable
         From the data and the problem to the line above a comparison.
     tell : callable
-        Prints what there is to say of a solution beside its certificate.
+        From a solution and the data to what there is to say beside the certificate, in lines.
     tol : float
         The certified gap to reach unless another is asked for.
     data : type
@@ -82,7 +82,7 @@ class Family:
     compares: str
     declare: Callable[..., tuple[Split, Any]]
     title: Callable[[Split, Any], str]
-    tell: Callable[[Solution, Split], None]
+    tell: Callable[[Solution, Split], list[str]]
     tol: float
     data: Any = options.Data
     source: str | None = PLAIN
@@ -105,41 +105,42 @@ def solve(family: Family) -> Callable[..., None]:
         tol: options.Tol = family.tol,
         max_iter: options.MaxIter = None,
         time_limit: options.Limit = 60.0,
+        threads: options.Threads = 1,
         seed: options.Seed = 0,
         save: options.Save = None,
         plot: options.Plot = None,
+        json: options.Json = False,
         **own: Any,
     ) -> None:
         name, chosen = family.engine(backend, **part(family.engine, own))
-        split, problem = family.declare(data, seed, **part(family.declare, own))
+        source = Source(data, options.reading(**part(options.reading, own)))
+        split, problem = family.declare(source, seed, **part(family.declare, own))
         reason = None if plot is None else family.undrawn(problem)
         if reason is not None:
             raise ProblemError(reason)
+        out = Output(json)
+        out.data(split)
         solution = run_one(
             problem,
             name,
             tol=tol,
             max_iter=max_iter,
             time_limit=time_limit,
+            threads=threads,
             seed=seed,
-            progress=not rank(),
+            progress=out.speaks,
             **chosen,
         )
-        if not rank():  # of many processes, the first speaks
-            show(alone(solution, split, scored=family.scored))
-            family.tell(solution, split)
-            print(f"{solution.status.value} {solution.message}".rstrip())
-            if save is not None:
-                solution.save(save)
-                print(f"solution saved to {save}")
-            if plot is not None:
-                family.draw(solution, split, plot)
+        if out.speaks:
+            out.solution(alone(solution, split, scored=family.scored), family.tell(solution, split))
+            out.save(solution, save)
+            out.draw(family.draw, solution, split, plot)
+            out.close()
         if solution.status is Status.FAILED:
             raise Exit(1)
 
-    return typed(
-        *(command, family.solves, family.declare, family.engine), data=family.data, plot=family.plot
-    )
+    called = (options.reading, family.declare, family.engine)
+    return typed(command, family.solves, *called, data=family.data, plot=family.plot)
 
 
 def compare(family: Family) -> Callable[..., None]:
@@ -151,39 +152,40 @@ def compare(family: Family) -> Callable[..., None]:
         *,
         tol: options.Tol = family.tol,
         time_limit: options.Limit = 60.0,
+        threads: options.Threads = 1,
         seed: options.Seed = 0,
         save: options.Save = None,
         plot: options.Plot = Path("convergence.png"),
+        json: options.Json = False,
         **own: Any,
     ) -> None:
-        split, problem = family.declare(data, seed, **part(family.declare, own))
+        source = Source(data, options.reading(**part(options.reading, own)))
+        split, problem = family.declare(source, seed, **part(family.declare, own))
+        out = Output(json)
+        out.data(split)
         few = family.listed(problem, seed, **part(family.listed, own))
-        speaks = not rank()
-        if speaks:
-            print(family.title(split, few))
+        out.title(family.title(split, few))
         asked: dict[str, Any] = {"tol": tol, "time_limit": time_limit, "seed": seed}
+        asked |= {"threads": threads, "progress": out.speaks}
         over_all = () if few is problem else family.over_all
         result = run_all(
             few,
             options.listed(backends),
-            progress=speaks,
             score=scorer(split) if family.scored else None,
             measure=measured(split),
-            reference=[run_one(problem, name, progress=speaks, **asked) for name in over_all],
+            reference=[run_one(problem, name, **asked) for name in over_all],
             **asked,
         )
-        if not speaks:
+        if not out.speaks:
             return
         best = leader(result.solutions, tol)
-        show(result)
-        if save is not None:
-            best.save(save)
-            print(f"best solution, by {best.backend}, saved to {save}")
-        if plot is not None:
-            convergence(result, split, plot)
-        family.tell(best, split)
+        out.comparison(result, family.tell(best, split))
+        out.save(best, save, f"best solution, by {best.backend},")
+        out.draw(convergence, result, split, plot)
+        out.close()
 
-    return typed(command, family.compares, family.declare, family.listed, data=family.data)
+    called = (options.reading, family.declare, family.listed)
+    return typed(command, family.compares, *called, data=family.data)
 
 
 def leader(solutions: Sequence[Solution], tol: float) -> Solution:
@@ -229,5 +231,5 @@ def typed(
         for p in (*first, *own.values(), *last)
     ]
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-    command.__doc__ = help
+    command.__doc__ = help or command.__doc__
     return command

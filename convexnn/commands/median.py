@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,8 +9,9 @@ from typer import Option
 
 from convexnn.commands import agents as on_graph
 from convexnn.commands.family import PLAIN, Family
-from convexnn.contract.checks import ProblemError
-from convexnn.datasets import NAMES, Split, load_data
+from convexnn.commands.options import FILES
+from convexnn.commands.source import Source
+from convexnn.datasets import NAMES, Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.problems.median.distributed import DistributedMedian
 from convexnn.problems.median.geometric import GeometricMedian
@@ -19,14 +19,14 @@ from convexnn.problems.median.geometric import GeometricMedian
 Data = Annotated[
     str | None,
     Option(
-        help=f"{', '.join(NAMES)}, a .npz or .csv file, all standardised, or a .npy file of "
-        f"points, which are not; if left out {PLAIN}, with --distributed random points"
+        help=f"{', '.join(NAMES)}, or {FILES}; all but the points of .npy are standardised; if "
+        f"left out {PLAIN}, with --distributed random points"
     ),
 ]
 
 
 def declare(
-    data: str | None,
+    source: Source,
     seed: int,
     *,
     distributed: on_graph.Distributed = False,
@@ -34,23 +34,24 @@ def declare(
     agents: on_graph.Agents = None,
     dimension: on_graph.Dimension = None,
 ) -> tuple[Split, Any]:
-    """Load the data and declare the median of all examples, training and test, or of agents."""
+    """Load the data and declare the median of all rows and columns, or of agents."""
+    if distributed and source.name is None:
+        source.reading.refuse(*source.reading.said, why="goes with --data")
+        return on_graph.declare(None, graph, agents, dimension, seed)
+    split = load(source, seed)
     if distributed:
-        loaded = None if data is None else load(data, seed)
-        return on_graph.declare(loaded, graph, agents, dimension, seed)
+        return on_graph.declare(split, graph, agents, dimension, seed)
     on_graph.only_distributed(graph=graph, agents=agents, dimension=dimension)
-    split = load(data or PLAIN, seed)
-    return split, GeometricMedian(np.vstack([split.X, split.X_test]))
+    return split, GeometricMedian(split.X)
 
 
-def load(data: str, seed: int) -> Split:
-    """Load examples, or points as they are."""
-    if not data.endswith(".npy"):
-        return load_data(data, seed=seed)
-    points = np.load(data, allow_pickle=False)
-    if points.ndim != 2:
-        raise ProblemError(f"{data} must hold one row a point, got shape {points.shape}")
-    return Split(points, None, points[:0], None, Path(data).stem, False)
+def load(source: Source, seed: int) -> Split:
+    """Load rows, standardised, or points of a .npy file as they are."""
+    source.reading.refuse("task", "classes", why="goes with a target: a median has none")
+    table = source.table(PLAIN, supervised=False)
+    if not (source.name or "").lower().endswith(".npy"):
+        return split_at_random(table, test_share=0.0, seed=seed)
+    return Split(table.X, None, table.X[:0], None, table.name, False, table)
 
 
 def title(split: Split, problem: Any) -> str:
@@ -61,12 +62,14 @@ def title(split: Split, problem: Any) -> str:
     return f"{split.name}: the geometric median of {of} in {d} dimensions"
 
 
-def tell(solution: Solution, split: Split) -> None:
-    """Print how far from the mean the median is."""
+def tell(solution: Solution, split: Split) -> list[str]:
+    """Return how far from the mean the median is."""
     points = solution.problem.points
     moved = float(np.linalg.norm(solution.model.point - points.mean(axis=0)))
     mean = solution.objective / len(points)
-    print(f"mean distance to the median {mean:.6g}; the mean of the points is {moved:.4g} from it")
+    return [
+        f"mean distance to the median {mean:.6g}; the mean of the points is {moved:.4g} from it"
+    ]
 
 
 FAMILY = Family(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.console import Console
 from typer import Argument, Option
 
 from convexnn.commands import options
-from convexnn.commands.report import measured, save_figure, scorer, terminal
+from convexnn.commands.report import Output, measured, save_figure, scorer, terminal
+from convexnn.commands.source import Source
 from convexnn.contract.checks import choice
 from convexnn.contract.optional import need
-from convexnn.datasets import NAMES, Split, load_data
+from convexnn.datasets import NAMES, Split, split_at_random
 from convexnn.driver.tables import fitting
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
@@ -20,9 +21,11 @@ from convexnn.workflows import path_result
 from convexnn.workflows.path import path as run_path
 
 KINDS = {"relu": ReluTraining, "gated": GatedReluTraining}
+NUMBERS = ("squared", "huber")
+CLASSES = ("logistic", "hinge")
 BRIEF = ("beta", "objective", "gap", "neurons")
 
-Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or a .npz or .csv file")]
+Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {options.FILES}")]
 Kind = Annotated[str, Option(help=f"of network: {' or '.join(KINDS)}")]
 Loss = Annotated[str, Option(help="squared, huber, logistic or hinge; by the target if left out")]
 Drawn = Annotated[int, Option(help="random patterns", min=1)]
@@ -39,6 +42,7 @@ def path(
     data: Data,
     kind: Kind = "relu",
     loss: Loss = "",
+    bias: options.Bias = True,
     patterns: Drawn = 50,
     count: Count = 20,
     ratio: Ratio = 1e-2,
@@ -46,17 +50,24 @@ def path(
     backend: options.Backend = "auto",
     tol: options.Tol = 1e-4,
     time_limit: Limit = 60.0,
+    threads: options.Threads = 1,
     seed: Seed = 0,
     save: Save = None,
     plot: Plot = None,
+    json: options.Json = False,
+    **own: Any,
 ) -> None:
     """Train along beta, from where the network has no neurons; print the points, choose one."""
     build = KINDS[choice("kind", kind, tuple(KINDS))]
-    split = load_data(data, seed=seed)
+    source = Source(data, options.reading(**own))
+    table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
+    split = split_at_random(table.pair("a path"), seed=seed)
     by_target = "logistic" if split.classification else "squared"
     problem = build(
-        split.X, split.y, beta=1.0, loss=loss or by_target, bias=True, patterns=patterns
+        split.X, split.y, beta=1.0, loss=loss or by_target, bias=bias, patterns=patterns
     )
+    out = Output(json)
+    out.data(split)
     found = run_path(
         problem,
         count=count,
@@ -66,47 +77,76 @@ def path(
         time_limit=time_limit,
         folds=folds,
         seed=seed,
+        threads=threads,
     )
     n, d = split.X.shape
-    print(f"{split.name}: {n} examples, {d} features, {patterns} random patterns")
-    show(found, split)
-    if len(found) == 0:
-        return
-    held = found.validation is not None and len(found.validation.losses) > 0
-    chosen = found.simplest if held else found[-1]
-    if held:
-        print(
-            f"least validation loss at beta {found.best.problem.beta:.4g}; within a standard error "
-            f"of it up to beta {chosen.problem.beta:.4g}"
-        )
-    if save is not None:
-        chosen.save(save)
-        print(f"solution at beta {chosen.problem.beta:.4g} saved to {save}")
-    if plot is not None:
-        draw(found, split, plot)
+    out.title(f"{split.name}: {n} examples, {d} features, {patterns} random patterns")
+    rows = points(found, split)
+    out.object |= {"points": rows, "message": found.message}
+    if not json:
+        show(rows, found.message, split)
+    if rows:
+        held = found.validation is not None and len(found.validation.losses) > 0
+        chosen = found.simplest if held else found[-1]
+        beta = chosen.problem.beta
+        out.object["beta"] = beta
+        if held:
+            out.say(
+                f"least validation loss at beta {found.best.problem.beta:.4g}; within a standard "
+                f"error of it up to beta {beta:.4g}"
+            )
+        out.save(chosen, save, f"solution at beta {beta:.4g}")
+        out.draw(draw, found, split, plot)
+    out.close()
 
 
-def show(found: path_result.Path, split: Split, console: Console | None = None) -> None:
-    """Print a line for each point, and what there is to say of the path."""
+def points(found: path_result.Path, split: Split) -> list[dict[str, Any]]:
+    """Return the figures of each point."""
     grade, rows = scorer(split), []
     held = None if found.validation is None else found.validation.mean
     for k, (solution, counts) in enumerate(zip(found.solutions, found.counts, strict=True)):
         row = {
-            "beta": f"{solution.problem.beta:.4g}",
+            "beta": solution.problem.beta,
             "status": solution.status.name,
-            "objective": f"{solution.objective:.6g}",
-            "gap": f"{solution.gap:.1e}",
-            "neurons": str(len(solution.model)),
-            "screened": f"{counts.dropped} of {counts.dropped + counts.kept}",
+            "objective": solution.objective,
+            "bound": solution.bound,
+            "gap": solution.gap,
+            "neurons": len(solution.model),
+            "dropped": counts.dropped,
+            "kept": counts.kept,
         }
         if held is not None:
-            row["validation loss"] = f"{held[k]:.4g}" if k < len(held) else "-"
-        rows.append({**row, measured(split): f"{grade(solution.model):.3f}"})
-    if rows:
+            row["validation loss"] = held[k] if k < len(held) else None
+        rows.append({**row, "score": grade(solution.model)})
+    return rows
+
+
+def show(
+    rows: list[dict[str, Any]], message: str, split: Split, console: Console | None = None
+) -> None:
+    """Print a line for each point, and what there is to say of the path."""
+    lines = [as_line(row, measured(split)) for row in rows]
+    if lines:
         out = terminal(console)
-        out.print(fitting(rows, (*BRIEF, measured(split)), out, out.width))
-    if found.message:
-        print(found.message)
+        out.print(fitting(lines, (*BRIEF, measured(split)), out, out.width))
+    if message:
+        print(message)
+
+
+def as_line(row: dict[str, Any], measure: str) -> dict[str, str]:
+    """Return the cells of a point's line by their headings."""
+    line = {
+        "beta": f"{row['beta']:.4g}",
+        "status": row["status"],
+        "objective": f"{row['objective']:.6g}",
+        "gap": f"{row['gap']:.1e}",
+        "neurons": str(row["neurons"]),
+        "screened": f"{row['dropped']} of {row['dropped'] + row['kept']}",
+    }
+    if "validation loss" in row:
+        loss = row["validation loss"]
+        line["validation loss"] = "-" if loss is None else f"{loss:.4g}"
+    return {**line, measure: f"{row['score']:.3f}"}
 
 
 def draw(found: path_result.Path, split: Split, file: Path) -> None:

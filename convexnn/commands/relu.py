@@ -8,12 +8,17 @@ from typing import Annotated
 import numpy as np
 from typer import Option
 
+from convexnn.commands import options
 from convexnn.commands.family import Family
-from convexnn.datasets import Split, load_data
+from convexnn.commands.source import Source
+from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.patterns import Patterns
 from convexnn.workflows.local_patterns import local_patterns
+
+NUMBERS = ("squared", "huber")
+CLASSES = ("logistic", "hinge", "softmax")
 
 Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
 Loss = Annotated[
@@ -23,17 +28,18 @@ Count = Annotated[int, Option(help="patterns taken from local search at most", m
 
 
 def declare(
-    data: str, seed: int, *, beta: Beta = 1.0, loss: Loss = ""
+    source: Source, seed: int, *, beta: Beta = 1.0, loss: Loss = "", bias: options.Bias = True
 ) -> tuple[Split, ReluTraining]:
     """Load the data and declare training over all patterns.
 
     Of more than two classes the loss is "softmax"; "logistic" and "hinge" are one against the rest.
     """
-    split = load_data(data, seed=seed, several=loss not in ("squared", "huber"))
+    table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
+    split = split_at_random(table, seed=seed)
     many = split.classification and len(np.unique(split.y)) > 2
     kind = loss or (("softmax" if many else "logistic") if split.classification else "squared")
     rest = "one-vs-rest" if many and kind != "softmax" else None
-    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=True, multiclass=rest)
+    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=bias, multiclass=rest)
 
 
 def listed(problem: ReluTraining, seed: int, *, patterns: Count = 20) -> ReluTraining:
@@ -50,8 +56,9 @@ def title(split: Split, problem: ReluTraining) -> str:
     return f"{split.name}: {n} examples, {d} features, {kept} patterns of local search"
 
 
-def tell(solution: Solution, split: Split) -> None:
-    """Say nothing: the table has all that there is to say."""
+def tell(solution: Solution, split: Split) -> list[str]:
+    """Return nothing: the table has all that there is to say."""
+    return []
 
 
 FAMILY = Family(

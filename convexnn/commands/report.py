@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from convexnn.contract.optional import need
+from convexnn.contract.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison
 from convexnn.driver.solution import Solution
@@ -72,4 +74,100 @@ def save_figure(ax: Axes, title: str, path: Path) -> None:
     ax.set_title(title)
     figure.tight_layout()
     figure.savefig(path, dpi=150)
-    print(f"figure saved to {path}")
+
+
+class Output:
+    """What a command says: lines and tables, or one object in JSON.
+
+    Of many processes only the first speaks.
+
+    Parameters
+    ----------
+    as_json : bool
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.speaks = not rank()
+        self.object: dict[str, Any] = {}
+
+    def say(self, *lines: str) -> None:
+        """Print lines, unless it is to be JSON."""
+        if self.speaks and not self.as_json:
+            for line in lines:
+                print(line)
+
+    def data(self, split: Split) -> None:
+        """Say which rows, columns and target are used, and what was left out."""
+        if split.table is None:
+            return
+        parts = {"train": len(split.X), "test": len(split.X_test)}
+        self.object["data"] = split.table.summary | parts
+        tested = f"; {parts['train']} to train, {parts['test']} to test" if parts["test"] else ""
+        first, *rest = str(split.table).splitlines()
+        self.say(first + tested, *rest)
+
+    def title(self, line: str) -> None:
+        """Say what is compared."""
+        self.object["title"] = line
+        self.say(line)
+
+    def solution(self, table: Comparison, remarks: list[str]) -> None:
+        """Show the row of a single solution, then what there is to say of it."""
+        solution = table.solutions[0]
+        row = table.frame.to_dict("records")[0]
+        self.object |= {str(head): value for head, value in row.items()}
+        self.object |= {"message": solution.message, "remarks": remarks}
+        if self.as_json:
+            return
+        show(table)
+        self.say(*remarks, f"{solution.status.value} {solution.message}".rstrip())
+
+    def comparison(self, table: Comparison, remarks: list[str]) -> None:
+        """Show the rows of all backends, then what there is to say of the best."""
+        self.object["solutions"] = table.frame.to_dict("records")
+        self.object |= {"skipped": table.skipped or {}, "agree": table.agree(table.tol)}
+        self.object["remarks"] = remarks
+        if self.as_json:
+            return
+        show(table)
+        self.say(*remarks)
+
+    def save(self, solution: Solution, path: Path | None, what: str = "solution") -> None:
+        """Write a solution to a file, if there is a path."""
+        if path is None:
+            return
+        solution.save(path)
+        self.object["saved"] = str(path)
+        self.say(f"{what} saved to {path}")
+
+    def draw(
+        self, figure: Callable[..., None], result: Any, split: Split, path: Path | None
+    ) -> None:
+        """Write a figure to a file, if there is a path."""
+        if path is None:
+            return
+        figure(result, split, path)
+        self.object["figure"] = str(path)
+        self.say(f"figure saved to {path}")
+
+    def close(self) -> None:
+        """Print the object, if it is to be JSON."""
+        if self.speaks and self.as_json:
+            print(json.dumps(finite(self.object), default=str, allow_nan=False, indent=2))
+
+
+def finite(value: Any) -> Any:
+    """Return a value of plain types, with None for numbers that JSON does not have.
+
+    Examples
+    --------
+    >>> finite({"gap": float("inf"), "rounds": [np.int64(3)]})
+    {'gap': None, 'rounds': [3]}
+    """
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain

@@ -10,13 +10,17 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
+from convexnn.commands import options
 from convexnn.commands.family import Family
 from convexnn.commands.report import save_figure
+from convexnn.commands.source import Source
 from convexnn.contract.optional import need
-from convexnn.datasets import Split, load_data
+from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.robust.accuracy_curve import robustness_curve
 
+NUMBERS = ("squared",)
+CLASSES = ("hinge", "logistic")
 RADII = 7  # of the curve, from 0 to twice the radius trained for
 DRAWN = 20  # random patterns of the comparison, where all are meant
 
@@ -30,7 +34,7 @@ Plot = Annotated[Path | None, Option(help="write the robustness curve to this fi
 
 
 def declare(
-    data: str,
+    source: Source,
     seed: int,
     *,
     radius: Radius = 0.1,
@@ -39,9 +43,11 @@ def declare(
     beta: Beta = 1.0,
     patterns: Count = None,
     formulation: Formulation = "majorant",
+    bias: options.Bias = True,
 ) -> tuple[Split, cx.RobustReluTraining]:
     """Load the data and declare robust training; the adversary leaves two-valued columns alone."""
-    split = load_data(data, seed=seed)
+    table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
+    split = split_at_random(table.pair("robust training"), seed=seed)
     kind = loss or ("hinge" if split.classification else "squared")
     varied = np.array([len(np.unique(column)) > 2 for column in split.X.T])
     return split, cx.RobustReluTraining(
@@ -52,7 +58,7 @@ def declare(
         norm=norm,
         loss=kind,
         patterns=patterns,
-        bias=True,
+        bias=bias,
         formulation=formulation,
         perturbed=varied,
     )
@@ -73,18 +79,20 @@ def title(split: Split, problem: cx.RobustReluTraining) -> str:
     )
 
 
-def tell(solution: Solution, split: Split) -> None:
-    """Print the accuracies that stand an adversary of the radius, if labels are predicted."""
+def tell(solution: Solution, split: Split) -> list[str]:
+    """Return the accuracies that stand an adversary of the radius, if labels are predicted."""
     if solution.model.classes is None:
-        return
+        return []
+    lines = []
     problem: Any = solution.problem
     for part, X, y in (("train", split.X, split.y), ("test", split.X_test, split.y_test)):
         found = cx.robustness(solution.model, X, y, radius=problem.radius, norm=problem.norm)
-        print(
+        lines.append(
             f"{part} accuracy by {solution.backend}, {problem.norm} {problem.radius:g}: "
             f"clean {found.clean:.3f}, attacked {found.attacked:.3f}, "
             f"certified {found.certified:.3f}"
         )
+    return lines
 
 
 def draw(solution: Solution, split: Split, path: Path) -> None:

@@ -9,11 +9,15 @@ import numpy as np
 from typer import Option
 
 import convexnn as cx
+from convexnn.commands import options
 from convexnn.commands.family import Family
+from convexnn.commands.source import Source
 from convexnn.contract.checks import ProblemError, choice
-from convexnn.datasets import Split, load_data
+from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 
+NUMBERS = ("squared", "absolute", "huber", "quantile")
+CLASSES = ("logistic", "hinge")
 ORDERS = {"1": 1, "2": 2, "inf": math.inf}
 
 Radius = Annotated[float, Option(help="of the ball, in standard deviations of the features")]
@@ -31,7 +35,7 @@ Order = Annotated[str, Option(help="of the Wasserstein distance: 1, 2 or inf")]
 
 
 def declare(
-    data: str,
+    source: Source,
     seed: int,
     *,
     radius: Radius = 0.1,
@@ -40,11 +44,18 @@ def declare(
     norm: Norm = "l2",
     loss: Loss = "",
     order: Order = "1",
+    bias: options.Bias = True,
 ) -> tuple[Split, Any]:
     """Load the data and declare the fit: of a classifier if the target has two values."""
-    split = load_data(data, seed=seed)
+    table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=False)
+    split = split_at_random(table.pair("a Wasserstein classifier"), seed=seed)
     choice("order", order, list(ORDERS))
-    common: dict[str, Any] = {"radius": radius, "norm": norm, "order": ORDERS[order]}
+    common: dict[str, Any] = {
+        "radius": radius,
+        "norm": norm,
+        "order": ORDERS[order],
+        "intercept": bias,
+    }
     if split.classification:
         if target_cost != math.inf:
             raise ProblemError("target-cost is for real targets; these have two values: flip-cost")
@@ -65,19 +76,19 @@ def title(split: Split, problem: Any) -> str:
     return f"{split.name}: {n} examples, {d} features, ball of radius {problem.radius:g}"
 
 
-def tell(solution: Solution, split: Split) -> None:
-    """Print what the adversary makes of the model."""
+def tell(solution: Solution, split: Split) -> list[str]:
+    """Return what the adversary makes of the model."""
     worst = solution.model.worst_case
     atoms = worst.atoms
     changes = f"{np.count_nonzero(atoms.cost > 0.0)} of {len(atoms)} atoms moved"
     if solution.model.classes is not None:
         flipped = np.count_nonzero(atoms.target != split.y[atoms.source])
         changes += f", {flipped} with a label flipped"
-    print(f"worst case by {solution.backend}: expected loss {worst.value:.6g}, {changes};")
-    print(
+    return [
+        f"worst case by {solution.backend}: expected loss {worst.value:.6g}, {changes};",
         f"multiplier of the radius {worst.multiplier:.4g}, supremum "
-        f"{'attained' if worst.attained else 'not attained'}"
-    )
+        f"{'attained' if worst.attained else 'not attained'}",
+    ]
 
 
 FAMILY = Family(

@@ -290,6 +290,7 @@ def compare(
     tol: float = 1e-6,
     repeats: int = 1,
     time_limit: float | None = None,
+    threads: int = 1,
     seed: int = 0,
     progress: bool = False,
     score: Callable[[Model], float] | None = None,
@@ -311,6 +312,7 @@ def compare(
         Runs of each; the table shows the median times.
     time_limit : float, optional
         Seconds for each run.
+    threads : int, default 1
     seed : int, default 0
         Of the first run of each; those that repeat it count on from it.
     progress : bool, default False
@@ -355,15 +357,15 @@ def compare(
         backends = [name for name, reason in reasons.items() if reason is None]
         suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
         skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
+    asked: dict[str, Any] = {"tol": tol, "time_limit": time_limit, "threads": threads}
+    asked["progress"] = progress
     ready = [_compiled(problem, backend) for backend in backends]
     runs: list[tuple[Solution[Model], ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):
         done: list[Solution[Model]] = []
         try:
             for k in range(repeats):
-                done.append(
-                    compiled.run(tol=tol, time_limit=time_limit, progress=progress, seed=seed + k)
-                )
+                done.append(compiled.run(seed=seed + k, **asked))
                 if done[-1].status is Status.STOPPED:  # by Ctrl-C: there is no callback
                     raise KeyboardInterrupt
         except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from shell import convexnn
 import convexnn as cx
 from convexnn.commands.relu import declare
 from convexnn.commands.report import show
+from convexnn.commands.source import Source
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,7 +49,7 @@ def test_solve_takes_more_than_two_classes(tmp_path: Path) -> None:
     problem = cx.load(tmp_path / "s.npz").problem
     assert problem.loss.name == "softmax"
     assert problem.outputs == 3
-    split, against_rest = declare(str(tmp_path / "three.npz"), 0, loss="hinge")
+    split, against_rest = declare(Source(str(tmp_path / "three.npz")), 0, loss="hinge")
     assert against_rest.multiclass == "one-vs-rest"
     assert against_rest.outputs == 3
     assert set(split.y) == {"a", "b", "c"}

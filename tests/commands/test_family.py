@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import convexnn as cx
 from convexnn.commands import family as commands_of
+from convexnn.commands import path
 from convexnn.commands.app import FAMILIES, app
 
 
@@ -21,7 +23,7 @@ class Asked(Exception):
     """Raised in the place of a run, with what it was asked for."""
 
     def __init__(self, problem: Any, **options: Any) -> None:
-        self.problem, self.options = problem, options
+        self.problem, self.options, self.said = problem, options, ""
 
 
 @pytest.fixture
@@ -39,11 +41,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
         raise Asked(problem, **options)
 
     monkeypatch.setattr(commands_of, "run_one", caught)
+    monkeypatch.setattr(path, "run_path", caught)
     monkeypatch.setattr(commands_of, "run_all", caught)
 
     def ask(*words: object) -> Asked:
         done = CliRunner().invoke(app, [str(word) for word in words])
+        if isinstance(done.exception, cx.ProblemError):
+            raise done.exception
         assert isinstance(done.exception, Asked), done.output
+        done.exception.said = done.stdout
         return done.exception
 
     return ask
@@ -85,3 +91,175 @@ def test_the_leader_is_no_answer_that_breaks_its_constraints() -> None:
     ]
     assert commands_of.leader(answers, 1e-6) is answers[3]
     assert commands_of.leader(answers[:2], 1e-6) is answers[1]
+
+
+WORDS = [["solve", "relu"], ["solve", "robust"], ["solve", "wasserstein"], ["path"]]
+BINARY = WORDS[1:]
+
+
+def with_data(words: list[str], path: object) -> list[object]:
+    return [*words, *(["--data"] if words[0] == "solve" else []), path]
+
+
+@pytest.fixture
+def wine(tmp_path: Path) -> Path:
+    """Write 240 rows whose target is a mark from 3 to 8."""
+    rows = [f"{k % 11 / 3:.3f},{k % 7 / 9:.3f},{3 + k % 6}" for k in range(240)]
+    (tmp_path / "wine.csv").write_text("\n".join(["acid,sugar,quality", *rows]))
+    return tmp_path / "wine.csv"
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """Write 90 rows of three classes that are text."""
+    rows = [f"{k % 11 / 3:.3f},{k % 7 / 9:.3f},{'abc'[k % 3]}" for k in range(90)]
+    (tmp_path / "text.csv").write_text("\n".join(["p,q,kind", *rows]))
+    return tmp_path / "text.csv"
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_what_is_used_is_said_before_the_run(words: list[str], wine: Path, asked: Any) -> None:
+    more = ["--classes", "3,8"] if words in BINARY else []
+    lines = asked(*with_data(words, wine), *more).said.splitlines()
+    if more:
+        assert lines[0] == "wine: 80 rows, 2 columns; 60 to train, 20 to test"
+        assert lines[1].startswith("target 'quality': 2 classes, 3: 40, 8: 40")
+        assert "left out 160 rows of the classes 4, 5, 6, 7" in lines
+    else:
+        assert lines[0] == "wine: 240 rows, 2 columns; 180 to train, 60 to test"
+        assert lines[1].startswith("target 'quality': 6 classes, 3: 40, 4: 40, 5: 40, 6: 40, 7: 40")
+    assert "header: the first line" in lines
+
+
+@pytest.mark.parametrize("words", BINARY, ids=" ".join)
+def test_no_class_is_left_out_unasked(words: list[str], wine: Path, text: Path, asked: Any) -> None:
+    for path_ in (wine, text):
+        with pytest.raises(cx.ProblemError, match=r"tells two classes apart, .*--classes "):
+            asked(*with_data(words, path_))
+    problem = asked(*with_data(words, text), "--classes", "a,c").problem
+    assert problem.labels.classes.tolist() == ["a", "c"]
+    assert len(problem.y) == 45
+
+
+def test_many_classes_are_a_softmax(wine: Path, asked: Any) -> None:
+    problem = asked("solve", "relu", "--data", wine).problem
+    assert problem.loss.name == "softmax"
+    assert problem.outputs == 6
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_a_loss_of_numbers_takes_all_rows(
+    words: list[str], wine: Path, text: Path, asked: Any
+) -> None:
+    loss = "absolute" if words[-1] == "wasserstein" else "squared"
+    found = asked(*with_data(words, wine), "--loss", loss)
+    assert len(found.problem.y) == 180
+    assert np.isclose(np.mean(found.problem.y), 0.0)
+    assert f"target 'quality': regression (for --loss {loss})" in found.said
+    with pytest.raises(
+        cx.ProblemError, match=f"for --loss {loss} wants numbers, but target 'kind'"
+    ):
+        asked(*with_data(words, text), "--loss", loss)
+    with pytest.raises(
+        cx.ProblemError, match=f"--loss {loss} is for numbers, but --task says clas"
+    ):
+        asked(*with_data(words, wine), "--loss", loss, "--task", "classification")
+    with pytest.raises(
+        cx.ProblemError, match=r"--loss logistic is for classes, but target 'sugar'"
+    ):
+        asked(*with_data(words, wine), "--loss", "logistic", "--target", "sugar")
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_the_options_of_reading_reach_the_problem(
+    words: list[str], tmp_path: Path, asked: Any
+) -> None:
+    rows = [
+        f"{k},{k % 5};{'mf'[k % 2]};{'' if k == 7 else k % 3 / 7:.3};{k % 4 > 1}" for k in range(40)
+    ]
+    (tmp_path / "d.txt").write_text("\n".join(rows).replace(".", ","))
+    told = asked(
+        *with_data(words, tmp_path / "d.txt"),
+        *("--separator", ";", "--no-header", "--decimal", ",", "--target", "3", "--drop", "0"),
+        *("--encode", "--drop-missing", "--missing", "?"),
+    )
+    assert told.problem.X.shape == (29, 2)
+    assert told.problem.labels.classes.tolist() == [False, True]
+    assert "left out 1 of 40 rows, which miss a value: column '2' in row 8" in told.said
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_bias_and_threads(words: list[str], npz: Path, asked: Any) -> None:
+    name = "intercept" if words[-1] == "wasserstein" else "bias"
+    told = asked(*with_data(words, npz), "--no-bias", "--threads", 2)
+    assert getattr(told.problem, name) is False
+    assert told.options["threads"] == 2
+    told = asked(*with_data(words, npz))
+    assert getattr(told.problem, name) is True
+    assert told.options["threads"] == 1
+    if words[0] == "solve":
+        assert asked("compare", *with_data(words, npz)[1:], "--threads", 2).options["threads"] == 2
+
+
+def test_the_median_takes_all_rows_and_columns(tmp_path: Path, asked: Any) -> None:
+    points = np.random.default_rng(0).standard_normal((50, 2)).round(3)
+    lines = "\n".join(f"{a},{b},{k % 3}" for k, (a, b) in enumerate(points.tolist()))
+    (tmp_path / "p.csv").write_text(f"lat,lon,zone\n{lines}\n")
+    whole = asked("solve", "median", "--data", tmp_path / "p.csv").problem.points
+    assert whole.shape == (50, 3)
+    for more in (["--target", "zone"], ["--features", "lat,lon"], ["--drop", "zone"]):
+        found = asked("solve", "median", "--data", tmp_path / "p.csv", *more).problem.points
+        scaled = (points - points.mean(axis=0)) / points.std(axis=0)
+        np.testing.assert_allclose(np.sort(found, axis=0), np.sort(scaled, axis=0), atol=1e-12)
+    for name, shape in (("digits", (1797, 64)), ("iris", (150, 4))):
+        assert asked("solve", "median", "--data", name).problem.points.shape == shape
+    for option in ("--task", "--classes"):
+        with pytest.raises(
+            cx.ProblemError, match=f"{option} goes with a target: a median has none"
+        ):
+            asked("solve", "median", "--data", tmp_path / "p.csv", option, "a")
+    with pytest.raises(cx.ProblemError, match="--target goes with --data"):
+        asked("solve", "median", "--distributed", "--target", "a")
+
+
+def test_json_is_all_that_is_printed(npz: Path, tmp_path: Path) -> None:
+    words = ("median", "--data", npz, "--json", "--save", "s.npz")
+    done = convexnn("solve", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told, solution = json.loads(done.stdout), cx.load(tmp_path / "s.npz")
+    assert told["objective"] == solution.objective
+    assert told["bound"] == solution.bound
+    assert told["status"] == "OPTIMAL"
+    assert told["data"] == {
+        "name": "small",
+        "rows": 40,
+        "columns": ["0", "1", "2"],
+        "notes": [],
+        "train": 40,
+        "test": 0,
+    }
+    assert told["saved"] == "s.npz"
+    assert told["remarks"][0].startswith("mean distance to the median")
+    done = convexnn("compare", *words, "--backends", "newton,cvxpy:clarabel", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [row["backend"] for row in told["solutions"]] == ["newton", "cvxpy:clarabel"]
+    assert told["agree"] is True
+    assert told["figure"] == "convergence.png"
+
+
+def test_json_of_a_path_and_of_the_backends(npz: Path) -> None:
+    words = ["path", str(npz), "--patterns", "6", "--count", "2", "--ratio", "0.5", "--json"]
+    told = json.loads(CliRunner().invoke(app, words).stdout)
+    assert [row["status"] for row in told["points"]] == ["OPTIMAL", "OPTIMAL"]
+    assert told["points"][0]["neurons"] == 0
+    assert told["beta"] == told["points"][1]["beta"] == 0.5 * told["points"][0]["beta"]
+    assert told["data"]["classes"] == {"0": 23, "1": 17}
+    told = json.loads(CliRunner().invoke(app, ["backends", "--json"]).stdout)
+    assert told == cx.backends().reasons
+
+
+def test_the_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert done.stdout == f"convexnn {cx.__version__}\n"

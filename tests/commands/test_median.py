@@ -47,7 +47,7 @@ def test_compare_by_name(tmp_path: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines()]
     for backend in ("newton", "cvxpy:clarabel"):
         assert next(words for words in rows if words[:1] == [backend])[1] == "OPTIMAL"
-    assert "iris: the geometric median of 100 points in 4 dimensions" in done.stdout
+    assert "iris: the geometric median of 150 points in 4 dimensions" in done.stdout
     assert cx.load(tmp_path / "best.npz").status is cx.Status.OPTIMAL
     assert (tmp_path / "convergence.png").stat().st_size > 0
 
@@ -132,7 +132,10 @@ def test_compare_agents(tmp_path: Path) -> None:
         (["--tol", "0"], "tol must be a number > 0"),
         (["--backend", "admm"], "backend 'admm' cannot run this problem"),
         (["--data", "nothing.csv"], "data file nothing.csv does not exist"),
-        (["--data", "line.npy"], "line.npy must hold one row a point, got shape (5,)"),
+        (
+            ["--data", "line.npy"],
+            "data file line.npy cannot be read: it must hold one row an example, got shape (5,)",
+        ),
         (["--distributed", "--graph", "words.csv"], "words.csv must hold two nodes a row"),
     ],
 )

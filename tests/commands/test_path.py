@@ -11,7 +11,7 @@ from rich.console import Console
 from shell import convexnn
 
 import convexnn as cx
-from convexnn.commands.path import show
+from convexnn.commands.path import points, show
 from convexnn.datasets import load_data
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -79,7 +79,7 @@ def test_a_narrow_terminal_gets_fewer_columns(classes: Path) -> None:
     for width in (100, 60):
         text = io.StringIO()
         console = Console(file=text, width=width, force_terminal=True, color_system=None)
-        show(found, split, console)
+        show(points(found, split), found.message, split, console)
         heads[width] = next(line for line in text.getvalue().splitlines() if "beta" in line)
         assert max(map(len, text.getvalue().splitlines())) <= width
     assert "screened" in heads[100]

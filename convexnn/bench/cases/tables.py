@@ -13,7 +13,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.optional import need
-from convexnn.datasets import load_data
+from convexnn.datasets import load_table, split_at_random
 
 FOLDER = "CONVEXNN_BENCH_DATA"
 ROWS = 1_000  # drawn from longer tables
@@ -36,7 +36,11 @@ def table(name: str, rows: int = ROWS) -> tuple[Array, Array, bool]:
     >>> X.shape, classes
     ((100, 10), False)
     """
-    split = load_data(name, test_share=0.0)
+    loaded = load_table(name)
+    classes = None if loaded.target is None else loaded.target.classes
+    if classes is not None and len(classes) > 2:
+        loaded = loaded.of_classes(tuple(str(label) for label in classes[:2]))
+    split = split_at_random(loaded, test_share=0.0)
     return drawn(split.X, split.y, rows, split.classification)
 
 
