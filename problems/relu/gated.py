@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,15 @@ from convexnn.contract.checks import ProblemError, choice
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
-from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
-from convexnn.problems.relu.listing import checked_patterns
-from convexnn.problems.relu.training import Training, VectorTraining
+from convexnn.problems.relu.group_lasso import GroupLasso
+from convexnn.problems.relu.listing import (
+    checked_patterns,
+    generators_of,
+    listed,
+    scope_of,
+)
+from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.cones import least_distance
 from convexnn.relu.forms import Dual, GroupForm, Neurons, cone_arrays, summed
@@ -25,8 +30,6 @@ from convexnn.relu.patterns import Patterns
 if TYPE_CHECKING:
     from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import TwoLayerNetwork
-from convexnn.problems.relu.formulas import group_lasso_formula
-from convexnn.problems.relu.listing import generators_of, listed, scope_of
 
 GRADING = 18.0  # bytes an entry of the patterns takes when a network is graded, measured
 RANK = 1e-14  # singular values below this share of the largest are rounding
@@ -51,7 +54,7 @@ class Decomposition(NamedTuple):
 
 
 @declaration
-class GatedReluTraining(VectorTraining):
+class GatedReluTraining(GroupLasso, VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over gated networks.
 
     ``f(x) = sum_p 1[h_p'x >= 0] alpha_p u_p'x`` with fixed gates ``h_p``. With ``D_ip = 1[h_p'x_i
@@ -96,7 +99,6 @@ class GatedReluTraining(VectorTraining):
     'OPTIMAL'
     """
 
-    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     patterns: PatternsField = default(None)
     penalty: str = "l2"
@@ -141,26 +143,7 @@ class GatedReluTraining(VectorTraining):
 
     @cached_property
     def _group_form(self) -> GroupForm:
-        slopes = np.where(self.matrix, 1.0, 0.0)
-        return group_lasso(self, self.design.matrix, slopes)
-
-    def needs(self) -> frozenset[str]:
-        """Return the cones of the loss and of the penalty."""
-        return self.loss.cones | self._norm.cones
-
-    def to_cvxpy(self) -> CvxpyProgram:
-        """Return the formula in CVXPY, with variables U and z."""
-        return group_lasso_formula(self._group_form, self.needs())
-
-    def initial(self) -> tuple[Neurons, Dual]:
-        """Return the zero network and the loss's slope there."""
-        return zero_point(self._group_form)
-
-    def grade(self, primal: Neurons) -> Grade:
-        """Return the objective of the gated network; there are no constraints to violate."""
-        form = self._group_form
-        z = form.predict(form.rows(primal))
-        return Grade(float(form.loss.value(z, form.y).sum()) + self._penalty(primal))
+        return self._over(self.design.matrix, np.where(self.matrix, 1.0, 0.0))
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves."""
@@ -255,24 +238,3 @@ def shared_layers(V: Array, outputs: int) -> tuple[Array, Array, IndexArray]:
     p, j = np.nonzero(size > RANK * np.max(size, initial=0.0))
     root = np.sqrt(size[p, j])[:, None]
     return left[p, :, j] * root, right[p, j] * root, p
-
-
-def group_lasso(problem: Training, X: Array, slopes: Array) -> GroupForm:
-    """Return a program without cones over these data and slopes."""
-    return GroupForm(
-        X,
-        problem.labels.targets,
-        np.ascontiguousarray(slopes),
-        None,
-        problem.loss,
-        problem._norm,
-        problem.beta / problem.design.scale,
-        False,
-    )
-
-
-def zero_point(form: GroupForm) -> tuple[Neurons, Dual]:
-    """Return the zero network of a program without cones and the loss's slope there."""
-    d = form.X.shape[1]
-    mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
-    return Neurons(np.zeros((d, form.blocks)), np.zeros((d, 0)), form.still()), Dual(mu)

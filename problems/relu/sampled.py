@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.problems.relu.formulas import group_lasso_formula
-from convexnn.problems.relu.gated import group_lasso, zero_point
-from convexnn.problems.relu.training import Training
+from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 
@@ -27,7 +26,7 @@ GRADING = 17.0  # bytes an entry of the features takes when a network is graded,
 
 
 @declaration
-class SampledReluTraining(Training):
+class SampledReluTraining(GroupLasso):
     """Minimise ``sum_i l(z_i; y_i) + beta ||a||_1``, ``z = sum_j a_j relu(X u_j)``, ``u_j`` drawn.
 
     A lasso over ``neurons`` hidden neurons drawn uniformly from the unit sphere: an upper bound
@@ -58,7 +57,6 @@ class SampledReluTraining(Training):
     'OPTIMAL'
     """
 
-    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     neurons: int = 1000
     seed: int = 0
@@ -85,7 +83,7 @@ class SampledReluTraining(Training):
     @cached_property
     def _group_form(self) -> GroupForm:
         features = np.maximum(self.data @ self.directions, 0.0) / self.design.scale
-        return group_lasso(self, np.ones((len(self.X), 1)), features)
+        return self._over(np.ones((len(self.X), 1)), features)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
@@ -97,16 +95,6 @@ class SampledReluTraining(Training):
 
         # the l2 norm of a single entry is its absolute value: say so, and linear solvers qualify
         return group_lasso_formula(self._group_form._replace(norm=L1()), self.needs())
-
-    def initial(self) -> tuple[Neurons, Dual]:
-        """Return the zero network and the loss's slope there."""
-        return zero_point(self._group_form)
-
-    def grade(self, primal: Neurons) -> Grade:
-        """Return the objective of the network."""
-        form = self._group_form
-        z = form.predict(form.rows(primal))
-        return Grade(float(form.loss.value(z, form.y).sum()) + self._penalty(primal))
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves of the network over the sampled neurons."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from functools import cached_property
 from math import comb
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from convexnn.contract.checks import ProblemError
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
-from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import L1
-from convexnn.problems.relu.formulas import group_lasso_formula
-from convexnn.problems.relu.gated import zero_point
+from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.listing import checked_patterns, generators_of
-from convexnn.problems.relu.training import Training, without_dead, without_spare
+from convexnn.problems.relu.training import without_dead, without_spare
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import (
     MAX_CELLS,
@@ -46,7 +44,7 @@ SAME = 1e-15  # unit examples nearer than this, up to sign, are one but for roun
 
 
 @declaration
-class ThresholdTraining(Training):
+class ThresholdTraining(GroupLasso):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 sum_j (s_j^2 + alpha_j^2)`` over threshold networks.
 
     ``f(x) = sum_j alpha_j s_j 1[h_j'x >= 0]``; a neuron does not see the size of ``h_j``, which
@@ -93,7 +91,6 @@ class ThresholdTraining(Training):
     ('all patterns', array([0., 1., 1., 0.]))
     """
 
-    FORMS: ClassVar[dict[type, str]] = {GroupForm: "_group_form"}
     _: KW_ONLY
     patterns: PatternsField = default(None)
 
@@ -179,25 +176,6 @@ class ThresholdTraining(Training):
         ones = np.ones((len(self.X), 1))
         targets = self.labels.targets
         return GroupForm(ones, targets, slopes, None, self.loss, L1(), self.beta, False)
-
-    def needs(self) -> frozenset[str]:
-        """Return the cones of the loss; the penalty is linear."""
-        return self.loss.cones
-
-    def to_cvxpy(self) -> CvxpyProgram:
-        """Return the formula in CVXPY, with variables U (one row, the coefficients) and z."""
-        return group_lasso_formula(self._group_form, self.needs())
-
-    def initial(self) -> tuple[Neurons, Dual]:
-        """Return the zero network and the loss's slope there."""
-        return zero_point(self._group_form)
-
-    def grade(self, primal: Neurons) -> Grade:
-        """Return the objective of the network."""
-        form = self._group_form
-        z = form.predict(form.rows(primal))
-        penalty = self.beta * np.sum(np.abs(primal.V))
-        return Grade(float(np.sum(form.loss.value(z, form.y)) + penalty))
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves."""
