@@ -43,10 +43,13 @@ def attach(
     names = sorted(table)
 
     def load(name: str) -> object:
+        here = sys.modules[module]
         if name not in table:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {module!r} has no attribute {name!r}", name=name, obj=here
+            )
         value: object = getattr(import_module(table[name]), name)
-        setattr(sys.modules[module], name, value)
+        setattr(here, name, value)
         return value
 
     return load, names.copy, names
