@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -248,12 +249,13 @@ class Descent:
         """Return the nearest data point if it is within reach and optimal, or at least better."""
         if seen.distance == 0.0 or seen.nearest in self.tried:
             return None
-        if seen.distance > REACH * np.linalg.norm(p):
+        reach = sqrt(p @ p)
+        if seen.distance > REACH * reach:
             return None
         place = self.form.row(seen.nearest)
         assert self.curvature is not None
         ahead = seen.others - self.curvature.times(place - self.x)
-        if np.linalg.norm(ahead) > 1.5 * seen.weight and seen.distance > 1e-6 * np.linalg.norm(p):
+        if sqrt(ahead @ ahead) > 1.5 * seen.weight and seen.distance > 1e-6 * reach:
             return None
         self.tried.add(seen.nearest)
         there = self.look(place)
@@ -265,7 +267,11 @@ class Descent:
     def _settle(self, seen: View) -> View:
         """Move to the nearest data point if that is all that is left to do."""
         group, at = seen.weight, seen.distance
-        if at > 0.0 and seen.slack * at <= 2.0 * group and np.linalg.norm(seen.others) <= group:
+        if (
+            at > 0.0
+            and seen.slack * at <= 2.0 * group
+            and seen.others @ seen.others <= group * group
+        ):
             place = self.form.row(seen.nearest)
             there = self.look(place)
             if residual(there)[1] == 0.0:
