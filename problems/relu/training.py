@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -123,7 +122,8 @@ class Training(Halves[Network]):
 
     def at(self, beta: float) -> Self:
         """Return the same problem with another beta, sharing all that does not depend on it."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))  # a copy would be declared anew, and share nothing
+        other.__dict__.update(self.__dict__)
         other._set("beta", positive("beta", beta))
         for name in FORMS:
             form = other.__dict__.pop(name, None)
