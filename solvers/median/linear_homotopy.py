@@ -12,6 +12,7 @@ then turns mu so that the relative residuals of equations and prices fall togeth
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,9 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import choice, positive
 from convexnn.median.linear_sum import LinearSum, Multipliers, Stacked, row_lengths
+from convexnn.solvers.schedule import Spaced, iterate
 
 MAX_ITER = 50_000
-FIRST_CHECK = 10
-GROWTH = 1.1  # checks are spaced geometrically
-GLANCE = 64  # iterations between looks at the clock
 FIRST_STAGE = 20.0  # iterations of the paper's scheme
 LONGER = 2.0**0.8  # a stage than the one before, as mu is halved
 ENOUGH = 0.7  # drop of the residual after which the adaptive scheme re-centres
@@ -50,80 +49,177 @@ def run(
     smoothing : float, optional
         The only mu if given; else it starts at 1 and is turned on the way.
     """
-    adaptive = choice("scheme", own["scheme"], ["adaptive", "paper"]) == "adaptive"
-    given = own["smoothing"]
-    mu = 1.0 if given is None else positive("smoothing", given)
-    anchor = np.concatenate([f.anchor for f in form.terms])
-    x = form.prox(anchor, 1.0) if start is None else start[0].x
-    m = len(form.b)
-    none = np.zeros(m)
+    scheme = SCHEMES[choice("scheme", own["scheme"], list(SCHEMES))]
+    if own["smoothing"] is not None:
+        positive("smoothing", own["smoothing"])
     y = no_solution(form)
     if y is not None:
-        reporter.report(0, Stacked(x), Multipliers(none, y))
+        x = centre_of(form) if start is None else start[0].x
+        reporter.report(0, Stacked(x), Multipliers(np.zeros_like(y), y))
         return Raw(
             Outcome.INFEASIBLE, "A x = b has no solution: A'y = 0 and y'b != 0 for y = dual.ray."
         )
-    rows = row_lengths(form.A)
-    A, rest = scaled(form.A, 1.0 / rows), form.rest[0] / rows
-    AT = A.T
-    sigma2 = largest_singular_value(A) ** 2 or 1.0
-    lam = none if start is None or start[1] is None else start[1].lam * rows
-    before, centre, unit = lam, x, float(np.linalg.norm(rest)) or 1.0
-    theta, theta_before = 1.0, 1.0
-    level, age = np.inf, 0
-    stage, length, total, mass = 0, FIRST_STAGE, np.zeros_like(x), 0.0
-    check = float(FIRST_CHECK)
     limit = options.max_iter or MAX_ITER
-    reported = lam
-    stages = [(mu, 0)]
-    for t in range(1, limit + 1):
-        ahead = lam + theta * (1.0 / theta_before - 1.0) * (lam - before)
-        x = form.prox(centre - (AT @ ahead) / mu, 1.0 / mu)
-        away = x - anchor  # far from the origin it has the digits that x has lost
-        r = A @ away + rest
-        stages[-1] = (stages[-1][0], stages[-1][1] + 1)
-        before, lam = lam, ahead + (mu / sigma2) * r
-        weight = 1.0 / theta
-        theta, theta_before = 0.5 * (np.sqrt(theta**4 + 4.0 * theta**2) - theta**2), theta
-        if adaptive:
-            size, age = float(np.linalg.norm(r)), age + 1
-            again = float(r @ (lam - before)) < 0.0
-            if level == np.inf:
-                level = size
-            elif size <= ENOUGH * level or age >= PATIENCE:
-                if given is None:
-                    slack = mu * float(np.linalg.norm(x - centre))  # of the prices
-                    mu *= balance(size / (unit + float(np.linalg.norm(away))), slack, AT @ lam)
-                stages.append((mu, 0))
-                centre, level, age, again = x, size, 0, True
-            if again:
-                before, theta, theta_before = lam, 1.0, 1.0
-        else:
-            total, mass, stage = total + weight * x, mass + weight, stage + 1
-            if stage >= length:
-                centre, mu = total / mass, 0.5 * mu
-                stages.append((mu, 0))
-                stage, length, total, mass = 0, np.ceil(length * LONGER), np.zeros_like(x), 0.0
-                before, theta, theta_before = lam, 1.0, 1.0
-        if t >= check or t == limit or (t % GLANCE == 0 and reporter.expired()):
-            check = max(check * GROWTH, t + 1.0)
-            if not (np.isfinite(x).all() and np.isfinite(lam).all()):
-                return Raw(Outcome.FAILED, "The iterates are no longer finite.")
-            for y in ((reported - lam) / rows, -lam / rows):
-                if np.any(y) and form.proves(y / np.abs(y).max()):
-                    ray = y / np.abs(y).max()
-                    reporter.report(t, Stacked(x), Multipliers(lam / rows, ray))
-                    return Raw(
-                        Outcome.INFEASIBLE, "No x that the terms allow solves A x = b: dual.ray."
-                    )
-            reported = lam
-            if reporter.report(t, Stacked(x), Multipliers(lam / rows, none)):
-                return Raw(Outcome.STOPPED, stages=tuple(stages))
-            if not adaptive and mass > 0.0:
-                average = Stacked(total / mass)
-                if reporter.report(t, average, Multipliers(lam / rows, none)):
-                    return Raw(Outcome.STOPPED, stages=tuple(stages))
-    return Raw(Outcome.MAX_ITER, stages=tuple(stages))
+    method = scheme(form, own["smoothing"], start, limit)
+    raw = iterate(method.step, method.points, method.heard_by(reporter), limit)
+    return raw._replace(stages=tuple(method.stages))
+
+
+class Smoothing(ABC):
+    """What both schemes share: a step of the smoothed dual, and the search for a proof.
+
+    Parameters
+    ----------
+    form : LinearSum
+    mu : float or None
+        The smoothing, if it is given.
+    start : tuple of (Stacked, Multipliers or None), or None
+    limit : int
+        The last step: it looks for a proof in any case.
+
+    Attributes
+    ----------
+    stages : list of (float, int)
+        The smoothing of each stage and its iterations.
+    """
+
+    def __init__(self, form: LinearSum, mu: float | None, start: Any, limit: int) -> None:
+        self.form, self.fixed, self.limit = form, mu is not None, limit
+        self.mu = 1.0 if mu is None else mu
+        self.anchor = np.concatenate([f.anchor for f in form.terms])
+        self.x = self.centre = centre_of(form) if start is None else start[0].x
+        self.rows = row_lengths(form.A)
+        self.A, self.rest = scaled(form.A, 1.0 / self.rows), form.rest[0] / self.rows
+        self.AT = self.A.T
+        self.sigma2 = largest_singular_value(self.A) ** 2 or 1.0
+        none = np.zeros(len(form.b))
+        self.lam = none if start is None or start[1] is None else start[1].lam * self.rows
+        self.before = self.tried = self.lam
+        self.ray = none
+        self.theta = self.theta_before = 1.0
+        self.tries = Spaced()
+        self.stages = [(self.mu, 0)]
+
+    def step(self, k: int) -> Raw | None:
+        """Make one step, then what the scheme does; now and then look for a proof."""
+        theta, mu = self.theta, self.mu
+        ahead = self.lam + theta * (1.0 / self.theta_before - 1.0) * (self.lam - self.before)
+        self.x = self.form.prox(self.centre - (self.AT @ ahead) / mu, 1.0 / mu)
+        away = self.x - self.anchor  # far from the origin it has the digits that x has lost
+        r = self.A @ away + self.rest
+        self.stages[-1] = (mu, self.stages[-1][1] + 1)
+        self.before, self.lam = self.lam, ahead + (mu / self.sigma2) * r
+        self.theta = 0.5 * (float(np.sqrt(theta**4 + 4.0 * theta**2)) - theta**2)
+        self.theta_before = theta
+        self.adapt(r, away, 1.0 / theta)
+        if (self.tries(k) or k == self.limit) and self.proved():
+            return Raw(Outcome.INFEASIBLE, "No x that the terms allow solves A x = b: dual.ray.")
+        return None
+
+    @abstractmethod
+    def adapt(self, r: Array, away: Array, weight: float) -> None:
+        """Re-centre, or change the smoothing, from the residual and the way from the anchor."""
+
+    def restart(self) -> None:
+        """Give the momentum up."""
+        self.before, self.theta, self.theta_before = self.lam, 1.0, 1.0
+
+    def recentre(self, centre: Array, mu: float) -> None:
+        """Begin a stage."""
+        self.centre, self.mu = centre, mu
+        self.stages.append((mu, 0))
+        self.restart()
+
+    def proved(self) -> bool:
+        """Tell whether the prices, or their way since the last try, are a ray; keep it."""
+        for y in ((self.tried - self.lam) / self.rows, -self.lam / self.rows):
+            largest = float(np.max(np.abs(y), initial=0.0))
+            if 0.0 < largest < np.inf and self.form.proves(y / largest):
+                self.ray = y / largest
+                return True
+        self.tried = self.lam
+        return False
+
+    def points(self) -> tuple[Stacked, Multipliers]:
+        """Return the last x and prices."""
+        return Stacked(self.x), Multipliers(self.lam / self.rows, self.ray)
+
+    def heard_by(self, reporter: Reporter) -> Reporter:
+        """Return who is told of the points."""
+        return reporter
+
+
+class Adaptive(Smoothing):
+    """Re-centres when the residual has dropped, and turns mu then unless it is given."""
+
+    level, age = np.inf, 0
+
+    def adapt(self, r: Array, away: Array, weight: float) -> None:
+        """Re-centre, or drop the momentum where it points uphill."""
+        size = float(np.linalg.norm(r))
+        self.age += 1
+        if self.level == np.inf:
+            self.level = size
+        elif size <= ENOUGH * self.level or self.age >= PATIENCE:
+            mu = self.mu
+            if not self.fixed:
+                slack = mu * float(np.linalg.norm(self.x - self.centre))  # of the prices
+                unit = float(np.linalg.norm(self.rest)) or 1.0
+                primal = size / (unit + float(np.linalg.norm(away)))
+                mu *= balance(primal, slack, self.AT @ self.lam)
+            self.level, self.age = size, 0
+            return self.recentre(self.x, mu)
+        if float(r @ (self.lam - self.before)) < 0.0:
+            self.restart()
+        return None
+
+
+class Halving(Smoothing):
+    """The paper's scheme: averages of longer and longer stages, mu halved after each."""
+
+    age, length, mass = 0, FIRST_STAGE, 0.0
+
+    def __init__(self, form: LinearSum, mu: float | None, start: Any, limit: int) -> None:
+        super().__init__(form, mu, start, limit)
+        self.total = np.zeros_like(self.x)
+
+    def adapt(self, r: Array, away: Array, weight: float) -> None:
+        """Add to the stage's average, and begin another one from it when it is long enough."""
+        self.total = self.total + weight * self.x
+        self.mass, self.age = self.mass + weight, self.age + 1
+        if self.age >= self.length:
+            self.recentre(self.total / self.mass, 0.5 * self.mu)
+            self.age, self.length, self.mass = 0, float(np.ceil(self.length * LONGER)), 0.0
+            self.total = np.zeros_like(self.x)
+
+    def heard_by(self, reporter: Reporter) -> Reporter:
+        """Return one who is told of the averages too."""
+        return Averages(self, reporter)
+
+
+class Averages:
+    """A reporter that is handed the stage's average beside each last x."""
+
+    def __init__(self, method: Halving, outer: Reporter) -> None:
+        self.method, self.outer = method, outer
+        self.expired, self.remaining = outer.expired, outer.remaining
+
+    def report(self, iteration: int, primal: Stacked, dual: Multipliers) -> bool:
+        """Report both."""
+        if self.outer.report(iteration, primal, dual):
+            return True
+        if self.method.mass == 0.0:
+            return False
+        average = Stacked(self.method.total / self.method.mass)
+        return self.outer.report(iteration, average, dual)
+
+
+SCHEMES: dict[str, type[Smoothing]] = {"adaptive": Adaptive, "paper": Halving}
+
+
+def centre_of(form: LinearSum) -> Array:
+    """Return what each term alone makes of its anchor."""
+    return form.prox(np.concatenate([f.anchor for f in form.terms]), 1.0)
 
 
 def balance(primal: float, slack: float, prices: Array) -> float:
