@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -121,9 +121,9 @@ def finite(value: Any) -> bool:
     """
     if isinstance(value, tuple):
         return all(map(finite, value))
-    if isinstance(value, float | np.ndarray):
-        return bool(np.isfinite(value).all())
-    return True
+    if isinstance(value, np.ndarray):
+        return isfinite(np.vdot(value, value)) or bool(np.isfinite(value).all())
+    return not isinstance(value, float) or isfinite(value)
 
 
 class Spaced:

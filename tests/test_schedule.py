@@ -186,7 +186,8 @@ def test_gap_that_is_not_a_number_is_not_due() -> None:
 
 
 def test_infinite_numbers_are_not_finite_wherever_they_are() -> None:
-    assert finite((np.zeros(3), (1, None, np.ones(2, np.bool_)), "words"))
+    assert finite((np.zeros(3), (1, None, np.ones(2, np.bool_), np.arange(3)), 1e300, "words"))
+    assert finite((np.full((2, 2), 1e300), np.zeros((0, 3))))  # though their squares are not
     for bad in (np.inf, -np.inf, np.nan):
         assert not finite((np.zeros(3), (np.array([[0.0, bad]]),)))
         assert not finite(bad)

@@ -22,7 +22,7 @@ from convexnn.relu.forms import GroupForm
 from convexnn.solvers.exchange import Serial
 from convexnn.solvers.mpi import as_root
 from convexnn.solvers.relu import fista
-from convexnn.solvers.relu.fista import iterate
+from convexnn.solvers.relu.fista import accelerate
 from convexnn.solvers.relu.sharded_fista import NO_EDGES, SHARDS, Sharded, warm_up
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def measure(kind: str, size: Size, steps: int) -> None:
         fista.run(form, fista.DEFAULTS, options, watch, None)
     else:
         products = Sharded(form, talk, SHARDS)
-        iterate(form, lambda _: products, products, "float64", options, watch, None, talk)
+        accelerate(form, lambda _: products, products, "float64", options, watch, None, talk)
     first, last = watch.marks[0], watch.marks[-1]
     seconds = last.seconds - first.seconds
     if talk.rank == 0:

@@ -29,9 +29,9 @@ from convexnn.solvers.exchange import Serial, Transport
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
 from convexnn.solvers.relu.device_products import Products, workplace
+from convexnn.solvers.schedule import Spaced, common, iterate
 
 MAX_ITER = 50_000
-FIRST_CHECK = 10
 EASING = 0.97  # the curvature estimate shrinks by this factor a step, to follow the loss
 WIDTH = 1.0  # of the envelope of a loss with kinks
 RECENTRE = 150  # steps between moves of the envelope's centre
@@ -77,7 +77,7 @@ def run(
     """
     prox = BlockProx(form)
     place = workplace(form, prox, **own)
-    return iterate(form, place, prox, own["dtype"], options, reporter, start, ALONE)
+    return accelerate(form, place, prox, own["dtype"], options, reporter, start, ALONE)
 
 
 class Warm(Protocol):
@@ -97,7 +97,7 @@ class Saved(NamedTuple):
     every: int
 
 
-def iterate(
+def accelerate(
     form: GroupForm,
     place: Callable[[str], Products],
     warm: Warm,
@@ -129,67 +129,95 @@ def iterate(
     -------
     Raw
     """
-    limit = options.max_iter or MAX_ITER
-    products = place(dtype)
-    state = _begin(form, products, warm, start)
-    done = 0
-    if saved is not None:
-        record = _record(state, products, warm)
-        done = saved.file.restore(talk, record)
-        if done:
-            state = _recalled(record, form, products, warm)
-            if _report(form, products, state, state.point.z, done, warm, reporter, talk):
-                return Raw(Outcome.STOPPED)
-    check = float(FIRST_CHECK)
-    single = 0  # iterations in single precision, once it is over
-    for k in range(1, limit + 1):
-        due = k >= check or k == limit
-        if due:
-            check = max(check * products.growth, k + 1.0)
-        if k <= done:
-            continue
-        last = state.point.z
-        moved = _step(form, products, state, talk)
-        if not moved and not products.single:
+    run = Acceleration(form, place, warm, dtype, start, talk, saved)
+    limit, heard = options.max_iter or MAX_ITER, common(reporter, talk)
+    raw = iterate(run.step, run.points, heard, limit, due=run.due, after=run.after, done=run.done)
+    return raw._replace(message=raw.message or run.told())
+
+
+class Acceleration:
+    """The iterates of one run, and what they are computed with.
+
+    Parameters
+    ----------
+    form, place, warm, dtype, start, talk, saved
+        As of `accelerate`.
+
+    Attributes
+    ----------
+    done : int
+        Steps that the run made before it was interrupted.
+    """
+
+    def __init__(
+        self,
+        form: GroupForm,
+        place: Callable[[str], Products],
+        warm: Warm,
+        dtype: str,
+        start: Any,
+        talk: Transport,
+        saved: Saved | None,
+    ) -> None:
+        self.form, self.place, self.warm, self.talk, self.saved = form, place, warm, talk, saved
+        self.dtype, self.products = dtype, place(dtype)
+        self.state = _begin(form, self.products, warm, start)
+        self.done = 0
+        if saved is not None:
+            record = _record(self.state, self.products, warm)
+            self.done = saved.file.restore(talk, record)
+            if self.done:
+                self.state = _recalled(record, form, self.products, warm)
+        self.due = Spaced(self.products.growth)
+        self.last = self.state.point.z
+        self.hidden = False  # steps are lost in the rounding of single precision
+        self.single = 0  # steps in single precision, once it is over
+        self.taken = self.done
+
+    def step(self, k: int) -> Raw | None:
+        """Make one step."""
+        self.taken, self.last = k, self.state.point.z
+        self.hidden = not _step(self.form, self.products, self.state, self.talk)
+        if self.hidden and not self.products.single:
             return Raw(Outcome.FAILED, "The curvature estimate is no longer finite.")
-        point, hidden = state.point, not moved
-        late = k % 8 == 0 and talk.agree(reporter.expired())
-        if due or late:
-            z = point.z
-            if products.single:
-                z = _predict(form, form.predict(products.fetch(point.rows)), point.skip)
-                noise = _distance(point.z, z)
-                hidden = hidden or _distance(point.z, last) <= HIDDEN * noise
-            if _report(form, products, state, z, k, warm, reporter, talk) or late:
-                return Raw(Outcome.STOPPED, _told(dtype, single or k, k))
-        if hidden:
-            single, double = k, place("float64")
+        return None
+
+    def points(self) -> tuple[Any, Dual]:
+        """Return the blocks at hand, and the loss's slope at their predictions in double."""
+        form, state = self.form, self.state
+        point = state.point
+        rows, z = self.products.fetch(point.rows), point.z
+        if self.products.single:
+            z = _predict(form, form.predict(rows), point.skip)
+            noise = _distance(point.z, z)
+            self.hidden = self.hidden or _distance(point.z, self.last) <= HIDDEN * noise
+        mu = -state.loss.gradient(z, form.y)
+        dual = self.warm.dual(mu, 1.0 / state.curvature)
+        return form.neurons(rows, point.skip.copy()), dual
+
+    def after(self, k: int) -> None:
+        """Go over to double precision, move the envelope, write a checkpoint: what is due."""
+        form, state = self.form, self.state
+        if self.hidden:
+            self.single, double = k, self.place("float64")
+            fetch = self.products.fetch
             state.point, state.leading = (
-                _point(form, double, products.fetch(p.rows), p.skip) for p in (point, state.leading)
+                _point(form, double, fetch(p.rows), p.skip) for p in (state.point, state.leading)
             )
-            products = double
+            self.products, self.due.growth = double, double.growth
         if isinstance(state.loss, Envelope) and k % RECENTRE == 0:
             state.loss = Envelope(form.loss, WIDTH, state.loss.gradient(state.point.z, form.y))
             state.leading, state.momentum = state.point, 1.0
-        if saved is not None and k % saved.every == 0:
-            saved.file.write(talk, _record(state, products, warm), k)
-    return Raw(Outcome.MAX_ITER, _told(dtype, single or limit, limit))
+        if self.saved is not None and k % self.saved.every == 0:
+            self.saved.file.write(self.talk, _record(state, self.products, self.warm), k)
 
-
-def _report(
-    form: GroupForm,
-    products: Products,
-    state: State,
-    z: Array,
-    k: int,
-    warm: Warm,
-    reporter: Reporter,
-    talk: Transport,
-) -> bool:
-    """Have the point graded, whose predictions in double are ``z``; True asks to stop."""
-    mu = -state.loss.gradient(z, form.y)
-    primal = form.neurons(products.fetch(state.point.rows), state.point.skip.copy())
-    return talk.agree(reporter.report(k, primal, warm.dual(mu, 1.0 / state.curvature)))
+    def told(self) -> str:
+        """Say which steps ran in single precision, where it was asked for."""
+        if self.dtype == "float64":
+            return ""
+        if self.single in (0, self.taken):
+            return "Products in float32 throughout."
+        return f"Products in float32 up to iteration {self.single}, in float64 from there."
 
 
 @dataclass(frozen=True)
@@ -337,15 +365,6 @@ def _point(form: GroupForm, products: Products, rows: Array, skip: Array) -> Poi
 
 def _distance(a: Array, b: Array) -> float:
     return float(np.linalg.norm(a - b))
-
-
-def _told(dtype: str, single: int, iterations: int) -> str:
-    """Say which iterations ran in single precision, where it was asked for."""
-    if dtype == "float64":
-        return ""
-    if single == iterations:
-        return "Products in float32 throughout."
-    return f"Products in float32 up to iteration {single}, in float64 from there."
 
 
 def _largest_square(form: GroupForm, products: Products) -> float:

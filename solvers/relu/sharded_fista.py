@@ -26,7 +26,7 @@ from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.exchange import Serial, Transport, cut
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
-from convexnn.solvers.relu.fista import Saved, iterate
+from convexnn.solvers.relu.fista import Saved, accelerate
 from convexnn.solvers.rounds import OWN
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def share(
     if own["checkpoint"] is not None:
         told = {**own, "shards": shards}
         saved = Saved(Checkpoint(Path(told["checkpoint"]), "mpi:fista", form, told), every)
-    return iterate(
+    return accelerate(
         form, lambda _: products, products, "float64", options, reporter, start, talk, saved
     )
 
