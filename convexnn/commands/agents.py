@@ -10,7 +10,8 @@ from typer import Option
 
 from convexnn.contract.checks import ProblemError, choice
 from convexnn.contract.processes import rank
-from convexnn.datasets import Split
+from convexnn.datasets import Reading, Split
+from convexnn.datasets.files import read
 from convexnn.problems.median.distributed import DistributedMedian
 
 if TYPE_CHECKING:
@@ -113,10 +114,15 @@ def edges(graph: str, n: int, seed: int) -> Array | list[tuple[int, int]]:
     ([(0, 1), (1, 2), (2, 0)], [(0, 1), (0, 2)], [(0, 1), (0, 2)])
     """
     if graph.endswith(".csv"):
-        try:
-            return np.loadtxt(graph, delimiter=",", ndmin=2, dtype=np.int64)
-        except ValueError as error:
-            raise ProblemError(f"{graph} must hold two nodes a row: {error}") from None
+        frame = read(graph, Reading())[1].frame
+        if frame.shape[1] != 2 or not all(frame[k].dtype == "Int64" for k in frame):
+            raise ProblemError(
+                f"{graph} must hold two nodes a row, whole numbers from 0 on, got the columns "
+                f"{', '.join(frame)}"
+            )
+        if frame.isna().any(axis=None):
+            raise ProblemError(f"{graph} must hold two nodes a row, some are missing")
+        return np.asarray(frame.to_numpy(np.int64))
     if graph not in SHAPES:
         choice("graph", graph, [*SHAPES, "a .csv file"])
     if graph == "ring" and n > 2:

@@ -31,9 +31,10 @@ def scorer(split: Split) -> Callable[[Any], float]:
             return float(np.mean(output == split.y_test))
         target = np.asarray(split.y_test, dtype=np.float64)
         if split.classification:
-            middle = 0.5 * (np.min(target) + np.max(target))
+            middle = 0.5 * (np.min(split.y) + np.max(split.y))
             return float(np.mean((output > middle) == (target > middle)))
-        return 1.0 - float(np.sum((output - target) ** 2) / np.sum((target - target.mean()) ** 2))
+        spread = float(np.sum((target - target.mean()) ** 2))
+        return 1.0 - float(np.sum((output - target) ** 2)) / spread if spread else np.nan
 
     return grade
 

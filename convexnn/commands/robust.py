@@ -16,6 +16,7 @@ from convexnn.commands.report import save_figure
 from convexnn.commands.source import Source
 from convexnn.contract.optional import need
 from convexnn.datasets import Split, split_at_random
+from convexnn.datasets.words import few
 from convexnn.driver.solution import Solution
 from convexnn.robust.accuracy_curve import robustness_curve
 
@@ -80,11 +81,15 @@ def title(split: Split, problem: cx.RobustReluTraining) -> str:
 
 
 def tell(solution: Solution, split: Split) -> list[str]:
-    """Return the accuracies that stand an adversary of the radius, if labels are predicted."""
-    if solution.model.classes is None:
-        return []
-    lines = []
+    """Return what was not perturbed, and the accuracies that stand an adversary of the radius."""
     problem: Any = solution.problem
+    still = np.flatnonzero(~problem.perturbed)
+    lines = []
+    if len(still) and split.table is not None:
+        names = [split.table.columns.of_X[k] for k in still]
+        lines.append(f"columns of two values, not perturbed in training: {few(names)}")
+    if solution.model.classes is None:
+        return lines
     for part, X, y in (("train", split.X, split.y), ("test", split.X_test, split.y_test)):
         found = cx.robustness(solution.model, X, y, radius=problem.radius, norm=problem.norm)
         lines.append(

@@ -90,6 +90,8 @@ def settled(column: Any) -> Any:
     if column.dtype.kind not in "OTSU":
         return column
     kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "bytes":
+        return settled(column.str.decode("utf-8"))
     if kind == "string":
         return trimmed(column)[0]
     types = {"boolean": "boolean", "integer": "Int64", "floating": "Float64", "decimal": "Float64"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from functools import partial
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
@@ -23,7 +25,10 @@ NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 ENDINGS = (*TEXT, ".arff", ".parquet", ".npz", ".npy")
 SHEETS = (".xls", ".xlsx", ".ods")
-UNREADABLE = (ValueError, OSError, KeyError, EOFError, TypeError, BadZipFile)
+UNREADABLE = (
+    *(ValueError, OSError, KeyError, EOFError, TypeError, RuntimeError),
+    *(BadZipFile, zlib.error, LZMAError),
+)
 WRITTEN = ("separator", "decimal", "header", "missing")  # what is said of delimited text
 
 

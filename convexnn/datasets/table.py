@@ -52,6 +52,9 @@ class Table:
     def __str__(self) -> str:
         n, d = self.X.shape
         lines = [f"{self.name}: {counted(n, 'row')}, {counted(d, 'column')}"]
+        names = self.columns.of_X
+        if names != tuple(str(k) for k in range(d)):
+            lines.append(f"columns: {few(names)}")
         lines += [] if self.target is None else [str(self.target)]
         return "\n".join([*lines, *self.notes])
 

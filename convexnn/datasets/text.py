@@ -26,6 +26,7 @@ from convexnn.datasets.words import counted, few, quoted, rows, shown
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = ("\t", ";", "|", ",")  # the first that fits: commas are marks in numbers as well
 SPACE = r"\s+"
+SEVERAL = r"\s*[\d.+-]+(\s+[\d.+-]+)+\s*"  # numbers with spaces between
 SPELLED = {"tab": "\t", r"\t": "\t", "space": SPACE, " ": SPACE, "comma": ",", "semicolon": ";"}
 UNIT = "\x1f"  # in the place of separators of several characters
 SAMPLE = 200  # lines by which separator and header are found
@@ -37,11 +38,15 @@ NAMELESS = r"|Unnamed: \d+"  # pandas writes the second where an index had no na
 
 
 class Lines(NamedTuple):
-    """The lines that are not blank and no comments, where they stand, and the comment above."""
+    """The lines that are not blank and no comments, where they stand, and what is above them.
+
+    That is the last comment, and the separator in a line ``sep=;`` as Excel writes it.
+    """
 
     kept: list[str]
     numbers: list[int]
     above: str
+    separator: str | None = None
 
 
 class Widths(NamedTuple):
@@ -64,7 +69,7 @@ def read_text(path: Path, reading: Reading) -> Raw:
     lines = split_lines(text)
     if not lines.kept:
         raise ProblemError(f"{path} is empty")
-    given = reading.separator
+    given = reading.separator or lines.separator
     if given is not None and len(given) > 1 and given not in SPELLED:
         lines = lines._replace(kept=[line.replace(given, UNIT) for line in lines.kept])
         given = UNIT
@@ -116,19 +121,21 @@ def split_lines(text: str) -> Lines:
     Examples
     --------
     >>> split_lines("% made by hand\n# a,b\n1,2\n\n3,4\n")
-    Lines(kept=['1,2', '3,4'], numbers=[3, 5], above='a,b')
+    Lines(kept=['1,2', '3,4'], numbers=[3, 5], above='a,b', separator=None)
     """
     kept: list[str] = []
     numbers: list[int] = []
-    above, inside = "", False
+    above, inside, separator = "", False, None
     for number, line in enumerate(re.split("\r\n|\n|\r", text), 1):
-        if not inside and line.lstrip().startswith(COMMENTS):
+        if number == 1 and (found := re.fullmatch('"?sep=(.)"?', line.strip())):
+            separator = found[1]
+        elif not inside and line.lstrip().startswith(COMMENTS):
             above = above if kept else line.lstrip()[1:].strip()
         elif inside or line.strip():
             kept.append(line)
             numbers.append(number)
             inside ^= line.count('"') % 2 == 1
-    return Lines(kept, numbers, above)
+    return Lines(kept, numbers, above, separator)
 
 
 def separator_of(lines: list[str], given: str | None) -> str:
@@ -144,7 +151,10 @@ def separator_of(lines: list[str], given: str | None) -> str:
     if given is not None:
         return SPELLED.get(given, given)
     for separator in (*SEPARATORS, SPACE):
-        counts = [len(fields) for fields in parsed(lines[:SAMPLE], separator)]
+        sample = list(parsed(lines[:SAMPLE], separator))
+        if separator == "\t" and any(re.fullmatch(SEVERAL, cell) for cell in sample[-1]):
+            continue  # a tab among columns that spaces separate
+        counts = [len(fields) for fields in sample]
         width, often = Counter(counts).most_common(1)[0]
         if width > 1 and often >= 0.8 * len(counts) and counts[0] in (width, width - 1):
             return separator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ import convexnn as cx
 from convexnn.commands import family as commands_of
 from convexnn.commands import path
 from convexnn.commands.app import FAMILIES, app
+from convexnn.commands.report import scorer
+from convexnn.datasets import Split
 
 
 class Asked(Exception):
@@ -123,11 +126,12 @@ def test_what_is_used_is_said_before_the_run(words: list[str], wine: Path, asked
     lines = asked(*with_data(words, wine), *more).said.splitlines()
     if more:
         assert lines[0] == "wine: 80 rows, 2 columns; 60 to train, 20 to test"
-        assert lines[1].startswith("target 'quality': 2 classes, 3: 40, 8: 40")
+        assert lines[2].startswith("target 'quality': 2 classes, 3: 40, 8: 40")
         assert "left out 160 rows of the classes 4, 5, 6, 7" in lines
     else:
         assert lines[0] == "wine: 240 rows, 2 columns; 180 to train, 60 to test"
-        assert lines[1].startswith("target 'quality': 6 classes, 3: 40, 4: 40, 5: 40, 6: 40, 7: 40")
+        assert lines[2].startswith("target 'quality': 6 classes, 3: 40, 4: 40, 5: 40, 6: 40, 7: 40")
+    assert lines[1] == "columns: acid, sugar"
     assert "header: the first line" in lines
 
 
@@ -220,6 +224,41 @@ def test_the_median_takes_all_rows_and_columns(tmp_path: Path, asked: Any) -> No
             asked("solve", "median", "--data", tmp_path / "p.csv", option, "a")
     with pytest.raises(cx.ProblemError, match="--target goes with --data"):
         asked("solve", "median", "--distributed", "--target", "a")
+
+
+def test_edges_of_a_file_with_a_header(tmp_path: Path, asked: Any) -> None:
+    np.save(tmp_path / "p.npy", np.eye(3))
+    words = ("solve", "median", "--distributed", "--data", tmp_path / "p.npy", "--graph")
+    for content in ("from;to\n0;1\n1;2\n", "0,1\n1,2\n", "0\t1\n1\t2"):
+        (tmp_path / "e.csv").write_text(content)
+        graph = asked(*words, tmp_path / "e.csv").problem.graph
+        assert [(int(i), int(j)) for i, j in graph] == [(0, 1), (1, 2)]
+    for content in ("0,1,2.5\n1,2,0.5\n", "0,1.5\n1,2\n"):
+        (tmp_path / "e.csv").write_text(content)
+        with pytest.raises(cx.ProblemError, match="must hold two nodes a row, whole numbers"):
+            asked(*words, tmp_path / "e.csv")
+    (tmp_path / "e.csv").write_text("from,to\n0,1\n1,\n")
+    with pytest.raises(cx.ProblemError, match="must hold two nodes a row, some are missing"):
+        asked(*words, tmp_path / "e.csv")
+
+
+def test_scores_of_few_rows_are_no_mistakes() -> None:
+    X = np.array([[1.0], [2.0], [-1.0], [-2.0]])
+    model: Any = SimpleNamespace(classes=None, predict=lambda X: X[:, 0])
+    one = Split(X, X[:, 0], X[:1], X[:1, 0], "one", False)
+    assert np.isnan(scorer(one)(model))
+    coded = Split(X, np.array([1, 1, 0, 0]), X[2:3], np.array([0]), "coded", True)
+    assert scorer(coded)(model) == 1.0
+    assert scorer(replace(coded, y_test=np.array([1])))(model) == 0.0
+
+
+def test_what_the_adversary_leaves_alone_is_said(tmp_path: Path) -> None:
+    rows = [f"{k % 7 / 3:.3f},{k % 2},{int(k % 7 > 3)}" for k in range(40)]
+    (tmp_path / "d.csv").write_text("\n".join(["x,flag,y", *rows]))
+    words = ["solve", "robust", "--data", str(tmp_path / "d.csv"), "--patterns", "4"]
+    done = CliRunner().invoke(app, [*words, "--time-limit", "2"])
+    assert done.exit_code == 0, done.output
+    assert "columns of two values, not perturbed in training: flag" in done.stdout
 
 
 def test_json_is_all_that_is_printed(npz: Path, tmp_path: Path) -> None:

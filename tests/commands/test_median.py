@@ -127,7 +127,7 @@ def test_compare_agents(tmp_path: Path) -> None:
         (["--distributed", "--dimension", "3"], "--dimension goes with random points, not with"),
         (["--distributed", "--agents", "61"], "at most the number of examples 60, got 61"),
         (["--distributed", "--graph", "tree"], "graph must be one of random, ring, grid, star, a"),
-        (["--distributed", "--graph", "no.csv"], "no.csv not found"),
+        (["--distributed", "--graph", "no.csv"], "data file no.csv does not exist"),
         (["--distributed", "--backend", "cvxpy:clarabel", "--processes", "2"], "backend must be"),
         (["--tol", "0"], "tol must be a number > 0"),
         (["--backend", "admm"], "backend 'admm' cannot run this problem"),

@@ -59,6 +59,18 @@ def test_npy_of_rows_and_of_named_fields(tmp_path: Path) -> None:
     assert table.y.tolist() == ["a", "b"]
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_damaged_packs_are_named(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a.csv{suffix}").write_bytes(b"a,b,y\n1,2,3\n")
+    with pytest.raises(ProblemError, match=rf"data file .*a.csv{suffix} cannot be read"):
+        load_table(str(tmp_path / f"a.csv{suffix}"))
+
+
+def test_labels_of_bytes_are_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=X, y=Y.astype("S"))
+    np.testing.assert_array_equal(load_table(str(tmp_path / "a.npz")).y, Y)
+
+
 def test_blank_labels_of_arrays_are_missing(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=np.array(["no", "", "nan", "yes"]))
     with pytest.raises(ProblemError, match=r"2 of 4 rows miss a value: target 'y' in rows 2, 3"):

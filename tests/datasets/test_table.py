@@ -178,6 +178,7 @@ def test_what_is_used_is_said(csv: Any) -> None:
     table = load_table(csv([3 + k % 3 for k in range(N)], "quality"), Reading(drop=("z",)))
     assert str(table).splitlines() == [
         "t: 200 rows, 1 column",
+        "columns: x",
         "target 'quality': 3 classes, 3: 67, 4: 67, 5: 66 (whole numbers of 3 values are classes; "
         "--task regression takes them for numbers)",
         "header: the first line",

@@ -47,12 +47,18 @@ DIALECTS: dict[str, tuple[str | bytes, str]] = {
         + "\n".join(f'"{a}","{b}",{c}'.replace(".", ",") for (a, b), c in zip(X, Y, strict=True)),
         "data.csv",
     ),
+    "decimal commas without a header": (BODY.replace(",", ";").replace(".", ","), "data.csv"),
     "tabs": (PLAIN.replace(",", "\t"), "data.tsv"),
     "bars": (PLAIN.replace(",", "|"), "data.txt"),
     "spaces": (PLAIN.replace(",", "   "), "data.dat"),
     "spaces at both ends": (PLAIN.replace(",", "  ").replace("\n", " \n  "), "data.dat"),
     "spaces after commas": (PLAIN.replace(",", ", "), "data.csv"),
     "spaces before commas": (PLAIN.replace(",", " ,"), "data.csv"),
+    "the separator in a line above": (f"sep=;\n{PLAIN.replace(',', ';')}", "data.csv"),
+    "a tab among spaces without a header": (
+        "\n".join(f"{a!r}   {b!r}\t{c}" for (a, b), c in zip(X.tolist(), Y.tolist(), strict=True)),
+        "data.dat",
+    ),
     "byte order mark": (b"\xef\xbb\xbf" + PLAIN.encode(), "data.csv"),
     "UTF-16": (PLAIN.encode("utf-16"), "data.csv"),
     "lines of Windows": (PLAIN.replace("\n", "\r\n"), "data.csv"),
@@ -88,8 +94,9 @@ def test_dialects_hold_the_same(dialect: str, load: Any) -> None:
     table = load(content, name)
     np.testing.assert_array_equal(table.X, X)
     np.testing.assert_array_equal(table.y, Y)
-    assert table.columns.of_X == ("a", "b")
-    assert table.target.name == "y"
+    if "without" not in dialect:
+        assert table.columns.of_X == ("a", "b")
+        assert table.target.name == "y"
 
 
 def test_an_archive_holds_one_file(load: Any, tmp_path: Path) -> None:
