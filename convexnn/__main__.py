@@ -11,7 +11,9 @@ def main() -> None:
     """Run the command line; errors of the user print as one line and exit with 2."""
     from convexnn.contract.backend import BackendError
     from convexnn.contract.checks import ProblemError
+    from convexnn.contract.interrupts import like_ctrl_c
 
+    like_ctrl_c()
     try:
         need("typer", "cli")
         need("rich", "cli")

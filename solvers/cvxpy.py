@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
+from convexnn.solvers.apart import POSSIBLE, apart
+
+if TYPE_CHECKING:
+    import cvxpy as cp
 
 FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's
 ATTEMPTS = 4
+LONG = 3_000  # numbers in a program from which a solver may take seconds
+GRACE = 0.5  # seconds that a solver may take to notice its time limit
 SEMIDEFINITE = ("PSD", "SvecPSD")  # by the version of CVXPY
 ENTRY = 170.0  # bytes that CVXPY and a solver take for a non-zero of the constraints, measured
 
@@ -30,12 +39,15 @@ class Knobs:
         Empty where the solver has none.
     fixed : dict
         Always passed.
+    threads : bool
+        Whether it may keep threads of its own from one solve to the next.
     """
 
     tolerances: tuple[str, ...] = ()
     seconds: str = ""
     iterations: str = ""
     fixed: dict[str, Any] = field(default_factory=dict)
+    threads: bool = False
 
 
 KNOBS = {
@@ -48,10 +60,61 @@ KNOBS = {
         {"max_iter": 100_000, "polishing": True, "adaptive_rho": False},
     ),
     "ECOS": Knobs(("abstol", "reltol", "feastol"), "", "max_iters"),
-    "HIGHS": Knobs((), "time_limit", "", {"qp_regularization_value": 1e-10}),
+    "HIGHS": Knobs((), "time_limit", "", {"qp_regularization_value": 1e-10}, threads=True),
     "PIQP": Knobs(("eps_abs", "eps_rel"), "", "max_iter"),
     "QOCO": Knobs(("abstol", "reltol"), "", "max_iters"),
 }
+
+
+class Attempt(NamedTuple):
+    """What came of solving once: the point is left in the program, or carried in `parts`.
+
+    Attributes
+    ----------
+    own : float
+        The tolerance that the solver was asked for.
+    iterations : int
+    error : str
+        What was raised, if anything.
+    broke : bool
+        Whether it was the solver that broke down.
+    parts : tuple or None
+    """
+
+    own: float
+    iterations: int = 0
+    error: str = ""
+    broke: bool = False
+    parts: tuple[Any, ...] | None = None
+
+
+def _parts(found: Any) -> tuple[Any, ...]:
+    """Return what a solution in CVXPY is made of, without what the solver said beside."""
+    return found.status, found.opt_val, found.primal_vars, found.dual_vars
+
+
+def _solution(parts: tuple[Any, ...]) -> Any:
+    from cvxpy.reductions.solution import Solution
+
+    return Solution(*parts, {})
+
+
+class Patience:
+    """Waits a little for a solver that was told the time limit, and not at all after a signal."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.since: float | None = None
+
+    def over(self) -> bool:
+        """Tell whether the solver is to be left."""
+        if not self.reporter.expired():
+            return False
+        if self.reporter.remaining() != 0.0:
+            return True
+        now = time.perf_counter()
+        self.since = now if self.since is None else self.since
+        return now - self.since > GRACE
 
 
 class CvxpySolver:
@@ -103,54 +166,98 @@ class CvxpySolver:
         self, form: CvxpyProgram, options: Options, reporter: Reporter, start: Any = None
     ) -> Raw:
         """Solve with sharper and sharper settings."""
+        problem = form.problem
+        iterations, ending = 0, ""
+        with self._attempts(problem, options, reporter) as attempts:
+            for attempt in attempts:
+                if attempt is None:
+                    return Raw(Outcome.TIME_LIMIT, f"{self.solver} was left before it ended.")
+                if attempt.error:
+                    if iterations and attempt.broke:
+                        ending = f"{self.solver} broke down at tolerance {attempt.own:.0e}."
+                        break
+                    return Raw(Outcome.FAILED, attempt.error)
+                if attempt.parts is not None:
+                    problem.unpack(_solution(attempt.parts))
+                raw = self._judged(form, attempt, options, reporter)
+                if raw is not None:
+                    return raw
+                iterations += max(attempt.iterations, 1)
+                if reporter.report(iterations, *form.points()):
+                    return Raw(Outcome.STOPPED)
+                if self._cut(attempt, options):
+                    return Raw(Outcome.MAX_ITER, f"{self.solver} ran out of iterations.")
+                ending = f"{self.solver} ends with {problem.status} at tolerance {attempt.own:.0e}."
+        return Raw(Outcome.FINISHED, ending)
+
+    def _cut(self, attempt: Attempt, options: Options) -> bool:
+        return options.max_iter is not None and attempt.iterations >= options.max_iter
+
+    def _judged(
+        self, form: CvxpyProgram, attempt: Attempt, options: Options, reporter: Reporter
+    ) -> Raw | None:
+        """Return how the run ends where an attempt has no point, None where it has one."""
+        status = form.problem.status
+        if form.feasible and status.startswith(("infeasible", "unbounded")):
+            return Raw(
+                Outcome.FAILED,
+                f"{self.solver} reports {status}, though zero is feasible and the objective "
+                "is not negative: rescale the targets, or try another backend.",
+            )
+        if status in ("infeasible", "unbounded"):
+            return Raw(Outcome(status), f"{self.solver} reports {status}, to its own tolerance.")
+        late = Outcome.TIME_LIMIT if reporter.expired() else Outcome.FAILED
+        if status in ("infeasible_inaccurate", "unbounded_inaccurate"):
+            ending = Outcome.MAX_ITER if self._cut(attempt, options) else late
+            return Raw(ending, f"{self.solver} reports {status}, which proves nothing.")
+        if any(variable.value is None for variable in form.problem.variables()):
+            return Raw(late, f"{self.solver} ends with {status}.")
+        return None
+
+    @contextmanager
+    def _attempts(
+        self, problem: cp.Problem, options: Options, reporter: Reporter
+    ) -> Iterator[Iterator[Attempt | None]]:
+        """Solve again and again, sharper each time; what may take long, where it can be left.
+
+        A solver asks nobody while it runs.
+        """
+
+        def here() -> Iterator[Attempt]:
+            return self._sharper(problem, options, reporter)
+
+        def there() -> Iterator[Attempt]:
+            for attempt in here():
+                found = problem.solution
+                yield attempt if attempt.error else attempt._replace(parts=_parts(found))
+
+        if self.knobs.threads or not POSSIBLE or problem.size_metrics.num_scalar_data < LONG:
+            yield here()
+        else:
+            with apart(there, Patience(reporter).over) as answers:
+                yield answers
+
+    def _sharper(
+        self, problem: cp.Problem, options: Options, reporter: Reporter
+    ) -> Iterator[Attempt]:
         import cvxpy as cp
 
         own = max(0.1 * options.tol, FINEST)
-        iterations = 0
         for _ in range(ATTEMPTS):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    form.problem.solve(solver=self.solver, **self._settings(own, options, reporter))
+                    problem.solve(solver=self.solver, **self._settings(own, options, reporter))
             except cp.SolverError as error:
-                if iterations:
-                    return Raw(
-                        Outcome.FINISHED, f"{self.solver} broke down at tolerance {own:.0e}."
-                    )
-                return Raw(Outcome.FAILED, str(error).splitlines()[0])
+                yield Attempt(own, error=str(error).splitlines()[0], broke=True)
+                return
             except (ArithmeticError, ValueError, TypeError) as error:
-                return Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
-            status = form.problem.status
-            if form.feasible and status.startswith(("infeasible", "unbounded")):
-                return Raw(
-                    Outcome.FAILED,
-                    f"{self.solver} reports {status}, though zero is feasible and the objective "
-                    "is not negative: rescale the targets, or try another backend.",
-                )
-            if status in ("infeasible", "unbounded"):
-                return Raw(
-                    Outcome(status), f"{self.solver} reports {status}, to its own tolerance."
-                )
-            spent = int(form.problem.solver_stats.num_iters or 0)
-            cut = options.max_iter is not None and spent >= options.max_iter
-            if status in ("infeasible_inaccurate", "unbounded_inaccurate"):
-                late = Outcome.TIME_LIMIT if reporter.expired() else Outcome.FAILED
-                ending = Outcome.MAX_ITER if cut else late
-                return Raw(ending, f"{self.solver} reports {status}, which proves nothing.")
-            iterations += max(spent, 1)
-            if any(variable.value is None for variable in form.problem.variables()):
-                return Raw(
-                    Outcome.TIME_LIMIT if reporter.expired() else Outcome.FAILED,
-                    f"{self.solver} ends with {status}.",
-                )
-            if reporter.report(iterations, *form.points()):
-                return Raw(Outcome.STOPPED)
-            if cut:
-                return Raw(Outcome.MAX_ITER, f"{self.solver} ran out of iterations.")
+                yield Attempt(own, error=f"{type(error).__name__}: {error}")
+                return
+            yield Attempt(own, int(problem.solver_stats.num_iters or 0))
             if own <= FINEST or not self.knobs.tolerances:
-                break
+                return
             own = max(own * SHARPER, FINEST)
-        return Raw(Outcome.FINISHED, f"{self.solver} ends with {status} at tolerance {own:.0e}.")
 
     def _settings(self, own: float, options: Options, reporter: Reporter) -> dict[str, Any]:
         knobs = self.knobs

@@ -359,7 +359,17 @@ def compare(
         skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
     asked: dict[str, Any] = {"tol": tol, "time_limit": time_limit, "threads": threads}
     asked["progress"] = progress
-    ready = [_compiled(problem, backend) for backend in backends]
+    ready: list[Compiled[Model]] = []
+    for k, backend in enumerate(backends):
+        try:
+            ready.append(_compiled(problem, backend))
+        except KeyboardInterrupt:
+            if not reference:
+                raise
+            names = [given if isinstance(given, str) else given.name for given in backends[k:]]
+            skipped |= dict.fromkeys([*(done.backend.name for done in ready), *names], INTERRUPTED)
+            ready = []
+            break
     runs: list[tuple[Solution[Model], ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):
         done: list[Solution[Model]] = []

@@ -13,6 +13,7 @@ import numpy as np
 
 from convexnn.contract.certificate import Certificate, Step
 from convexnn.contract.grading import Grader, grader_of
+from convexnn.contract.interrupts import Request
 from convexnn.contract.problem import Problem, Strict
 
 if sys.platform != "win32":
@@ -33,6 +34,14 @@ def processor() -> float:
         return time.process_time()
     children = getrusage(RUSAGE_CHILDREN)  # times() asks for the same and may be kept waiting
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+class CallbackRaised(BaseException):
+    """Carries what the user's callback raised past engines that survive their own breakdowns."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _same(primal: Any, pruned: Any) -> bool:
@@ -62,6 +71,8 @@ class Monitor:
         Called with each `Step`; a true answer stops the run.
     grader : Grader, optional
         Of this run and problem; a new one if left out.
+    asked : Request, optional
+        What signals ask of this run.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class Monitor:
         time_limit: float | None,
         callback: Callback | None,
         grader: Grader[Any] | None = None,
+        asked: Request | None = None,
     ) -> None:
         self.problem, self.tol = problem, tol
         self.grader: Grader[Any] = grader_of(problem) if grader is None else grader
@@ -79,6 +91,7 @@ class Monitor:
         self._done = 0  # iterations of the engines before
         self.certify_s = self._certify_cpu = 0.0
         self.timed_out = self.stopped = self.passed = False
+        self.asked = Request() if asked is None else asked
         self._begin, self._begin_cpu = time.perf_counter(), processor()
         self._primal: Any = None
         self._dual: Any = None
@@ -97,13 +110,14 @@ class Monitor:
         return None if self.time_limit is None else max(0.0, self.time_limit - self.elapsed())
 
     def expired(self) -> bool:
-        """Tell whether time is up, and remember it."""
+        """Tell whether time is up or a signal came, and remember it."""
+        self.stopped = self.stopped or bool(self.asked)
         self.timed_out = self.timed_out or self.remaining() == 0.0
-        return self.timed_out
+        return self.timed_out or self.stopped
 
     def over(self) -> bool:
         """Tell whether the run has its answer, was stopped, or is out of time."""
-        return self.passed or self.stopped or self.expired()
+        return self.passed or self.expired()
 
     def go_on(self) -> None:
         """Count the iterations of another engine from those so far."""
@@ -135,8 +149,11 @@ class Monitor:
             certificate.violation,
         )
         self.history.append(step)
-        if self.callback is not None and self.callback(step):
-            self.stopped = True
+        if self.callback is not None:
+            try:
+                self.stopped = bool(self.callback(step)) or self.stopped
+            except Exception as error:
+                raise CallbackRaised(error) from error
         return self.over()
 
     def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -25,10 +25,11 @@ from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import ProblemError, seed_of
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, grader_of
+from convexnn.contract.interrupts import Request, as_interrupt, interruptible
 from convexnn.contract.problem import Adopts, Builder, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import Choice, able, choose
-from convexnn.driver.monitor import Callback, Monitor
+from convexnn.driver.monitor import Callback, CallbackRaised, Monitor
 from convexnn.driver.solution import Solution
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
@@ -45,7 +46,6 @@ ENDS = {
     Outcome.TIME_LIMIT: Status.TIME_LIMIT,
 }
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
-INTERRUPTED = "Interrupted from the keyboard."
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
 
@@ -152,7 +152,8 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
     'OPTIMAL'
     """
     begin = time.perf_counter()
-    return prepared(problem, choose(problem, backend), begin)
+    with as_interrupt():
+        return prepared(problem, choose(problem, backend), begin)
 
 
 def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[Model]:
@@ -220,12 +221,14 @@ class Compiled(Generic[Model]):
             _positive("time_limit", time_limit)
         _positive_int("threads", threads)
         seed_of(seed)
-        if progress:
-            from convexnn.driver.progress import live
+        with interruptible() as asked, ExitStack() as stack:
+            if progress:
+                from convexnn.driver.progress import live
 
-            with live(self.backend.name, callback) as shown:
-                return self._run(tol, max_iter, time_limit, start, shown, threads, seed, options)
-        return self._run(tol, max_iter, time_limit, start, callback, threads, seed, options)
+                callback = stack.enter_context(live(self.backend.name, callback))
+            return self._run(
+                tol, max_iter, time_limit, start, callback, threads, seed, options, asked
+            )
 
     def _run(
         self,
@@ -237,10 +240,11 @@ class Compiled(Generic[Model]):
         threads: int,
         seed: int,
         extra: dict[str, object],
+        interruption: Request,
     ) -> Solution[Model]:
         points = _start_points(self.problem, self.form, start)
         grader = grader_of(self.problem) if self.grader is None else self.grader.again()
-        monitor = Monitor(self.problem, tol, time_limit, callback, grader)
+        monitor = Monitor(self.problem, tol, time_limit, callback, grader, interruption)
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
@@ -253,15 +257,22 @@ class Compiled(Generic[Model]):
                     unbound = max_iter is None and not extra and not monitor.over()
                     if self.relief and unbound and raw.outcome in UNPROVEN:
                         engine, raw = self._relieve(raw, asked, monitor)
-            except KeyboardInterrupt:
+            except CallbackRaised as raised:
+                raise raised.error from None
+            except KeyboardInterrupt:  # where signals were not ours to take, or the second of two
+                if interruption.urgent:
+                    raise
+                interruption.signals = 1
                 monitor.stopped = True
-                raw = Raw(Outcome.STOPPED, INTERRUPTED)
+                raw = Raw(Outcome.STOPPED)
             except self.survives as error:
                 raw = Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
             solve_s, cpu_s = monitor.elapsed() - monitor.certify_s, monitor.cpu()
             primal, dual, certificate = monitor.finish()
+        passes = certificate.passes(tol)
+        said = interruption.said if interruption and not passes else ""
         return Solution(
-            status=_status(certificate.passes(tol), monitor, raw),
+            status=_status(passes, monitor, raw),
             certificate=certificate,
             model=grader.build_model(primal),
             primal=primal,
@@ -274,7 +285,7 @@ class Compiled(Generic[Model]):
                 "certify": monitor.certify_s,
             },
             backend=engine.name,
-            message=joined(raw.message, _remark(self.problem)),
+            message=joined(said, raw.message, _remark(self.problem)),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -292,7 +303,8 @@ class Compiled(Generic[Model]):
         self, engine: Backend, form: Any, asked: Options, monitor: Monitor, points: Any
     ) -> Raw:
         try:
-            return _ending(engine.run(form, asked, monitor, points))
+            with as_interrupt(monitor.asked):
+                return _ending(engine.run(form, asked, monitor, points))
         except self.survives as error:
             return Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.memory import shortage
 from convexnn.relu.patterns import Patterns, first_distinct
 
@@ -52,6 +53,7 @@ class Hyperplanes(NamedTuple):
     basis: Array
 
 
+@as_interrupt()
 def enumerate_patterns(X: ArrayLike) -> Patterns:
     """List every pattern ``1[X h >= 0]`` that an open cell of generators ``h`` has.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.checks import flag, positive
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
 from convexnn.robust.attacks import attack
 from convexnn.robust.branching import keeps_label
@@ -126,6 +127,7 @@ class Robustness:
     __repr__ = __str__
 
 
+@as_interrupt()
 def robustness(
     network: TwoLayerNetwork,
     X: ArrayLike,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
 from convexnn.robust.accuracy import Robustness, robustness
 
@@ -79,6 +80,7 @@ class RobustnessCurve:
         return ax
 
 
+@as_interrupt()
 def robustness_curve(
     networks: TwoLayerNetwork | Mapping[str, TwoLayerNetwork],
     X: ArrayLike,

@@ -13,6 +13,7 @@ import numpy as np
 
 from convexnn.contract.arrays import readonly
 from convexnn.contract.checks import choice, positive, positive_int, seed_of
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.functions.norms import NORMS
 from convexnn.robust.ball_kernels import CODES, descend, edges
 from convexnn.robust.rectified import ball, classified, correct, inside, rectified
@@ -46,6 +47,7 @@ class Attack:
     success: BoolArray
 
 
+@as_interrupt()
 def attack(
     network: TwoLayerNetwork,
     X: ArrayLike,

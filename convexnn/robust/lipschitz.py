@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.functions.norms import DUAL, L2
 from convexnn.robust.rectified import ball, columns, ranges, rectified
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from convexnn.robust.rectified import Rectified
 
 
+@as_interrupt()
 def lipschitz(
     network: TwoLayerNetwork, X: ArrayLike, *, radius: float, norm: str = "linf"
 ) -> Array:

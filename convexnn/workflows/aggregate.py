@@ -9,6 +9,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, choice, flag, positive, real_array
+from convexnn.contract.interrupts import interruptible
 from convexnn.median.stacking import stack, unstack
 
 if TYPE_CHECKING:
@@ -122,9 +123,12 @@ def _geometric_median(rows: Array, w: Array, f: int, radius: float | None) -> Ar
 
     problem = GeometricMedian(rows, weights=w)
     ready = compile(problem)
-    solution = ready.run(tol=CLOSE)
-    if 0.0 < solution.objective < 1.0:  # the gap is relative to 1 there
-        solution = ready.run(tol=CLOSE * solution.objective, start=solution)
+    with interruptible() as asked:
+        solution = ready.run(tol=CLOSE)
+        if 0.0 < solution.objective < 1.0:  # the gap is relative to 1 there
+            solution = ready.run(tol=CLOSE * solution.objective, start=solution)
+    if asked:  # an array cannot say that it is no median yet
+        raise KeyboardInterrupt
     point: Array = solution.model.point
     return point
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, positive_int, probability, seed_of
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.driver.solution import Solution
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.patterns import Patterns
@@ -130,6 +131,7 @@ class Audit:
         return self.violating / self.count
 
 
+@as_interrupt()
 def audit(
     solution: Solution, *, count: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Audit:

@@ -9,6 +9,7 @@ import numpy as np
 
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Scores
 from convexnn.driver.solution import Solution
@@ -155,17 +156,20 @@ def certificate_curve(
     if np.any(np.diff(steps) <= 0.0):
         raise ProblemError(f"radii must increase, got {steps.tolist()}")
     solutions: list[Solution] = []
-    for radius in steps:
-        there = replace(problem, radius=float(radius))
-        last = solutions[-1] if solutions else None
-        solutions.append(solve(there, backend, tol=tol, time_limit=time_limit, start=last))
+    with interruptible() as asked:
+        for radius in steps:
+            there = replace(problem, radius=float(radius))
+            last = solutions[-1] if solutions else None
+            solutions.append(solve(there, backend, tol=tol, time_limit=time_limit, start=last))
+            if asked:  # what is done is returned; the last status says so
+                break
     model = solutions[0].primal
     fixed = [s.problem.objective(model) for s in solutions]
     held = None
     if holdout is not None:
         held = np.array([problem.holdout(s.model, *holdout) for s in solutions])
     return CertificateCurve(
-        radii=steps,
+        radii=steps[: len(solutions)],
         worst=np.array([s.objective for s in solutions]),
         bound=np.array([s.bound for s in solutions]),
         fixed=np.array(fixed),

@@ -8,6 +8,7 @@ import numpy as np
 
 from convexnn.contract.backend import Options
 from convexnn.contract.checks import ProblemError, positive_int
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.problems.relu.convolution import ConvReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.forms import NetworkForm, PooledNetworkForm
@@ -27,6 +28,7 @@ class _Unlimited:
         return None
 
 
+@as_interrupt()
 def local_patterns(
     problem: ReluTraining | ConvReluTraining,
     *,

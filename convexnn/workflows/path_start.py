@@ -8,6 +8,7 @@ import numpy as np
 
 from convexnn.contract.backend import Withholds
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.problem import Penalised
 from convexnn.relu.forms import GroupForm, PooledForm
 from convexnn.workflows.screening import Critical, critical
@@ -16,6 +17,7 @@ ROUNDING = 1e-13  # share of the largest response that there could be below whic
 VANISHED = 1e-8  # slope of the loss at the free part's fit, relative to that at zero
 
 
+@as_interrupt()
 def beta_max(problem: Penalised[object]) -> float:
     """Return the smallest beta at which a network without neurons is optimal.
 

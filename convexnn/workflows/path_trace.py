@@ -9,9 +9,10 @@ import numpy as np
 
 from convexnn.contract.backend import Backend
 from convexnn.contract.certificate import Status, Step
+from convexnn.contract.interrupts import interruptible
 from convexnn.driver.choice import able, automatic
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import INTERRUPTED, Compiled, compile
+from convexnn.driver.solve import Compiled, compile
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, Neurons
 from convexnn.workflows.path_result import Counts
 from convexnn.workflows.path_start import listed_form
@@ -76,10 +77,15 @@ def trace(
 ) -> Trace:
     """Solve along betas until the last, the time limit or an interruption."""
     done = Trace()
-    try:
-        done.ended = _solve(done, problem, betas, backend, screen, run, time_limit)
-    except KeyboardInterrupt:
-        done.ended = "an interruption"
+    with interruptible() as asked:
+        try:
+            done.ended = _solve(done, problem, betas, backend, screen, run, time_limit)
+        except KeyboardInterrupt:
+            if asked.urgent:
+                raise
+            done.ended = "an interruption"
+        if asked and len(done.points) < len(betas):
+            done.ended = "an interruption"
     return done
 
 
@@ -125,7 +131,7 @@ def _solve(
             return "the time limit" if late else "an interruption"
         counts = _counts(narrow, form, solution)
         done.points.append((solution, counts, time.perf_counter() - begin - spent))
-        if run["callback"].stopped or INTERRUPTED in solution.message:
+        if run["callback"].stopped:
             return "an interruption"
     return None
 

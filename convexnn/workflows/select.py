@@ -12,6 +12,7 @@ import numpy as np
 
 from convexnn.contract.backend import Backend
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
+from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.driver.solution import Solution
@@ -142,7 +143,10 @@ def select(
                 part = part_of(given, train, values)
             ready = compile(part, backend)
             warm = before if k % inner and ready.backend.capabilities.warm_start else None
-            before = ready.run(tol=tol, time_limit=time_limit, start=warm)
+            with interruptible() as asked:
+                before = ready.run(tol=tol, time_limit=time_limit, start=warm)
+            if asked:  # half a grid chooses nothing
+                raise KeyboardInterrupt
             scores[k, f] = measure(before.model, given.X[test], given.y[test])
             gaps[k, f] = before.gap
     best = points[int(np.argmax(scores.mean(axis=1)))]

@@ -19,6 +19,7 @@ from convexnn.contract.checks import (
     positive_int,
     real_array,
 )
+from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.driver.solve import solve
 from convexnn.functions.curves import MarginLoss, as_curve, interval
@@ -152,6 +153,7 @@ def stackelberg(
     Returns
     -------
     Game
+        Of the rounds that are over, if Ctrl-C ended it.
 
     Raises
     ------
@@ -196,16 +198,20 @@ def stackelberg(
     weights = np.ones(side.n)
     fits = [_Fit(weights, *side.fit(weights))]
     follower.judge(fits)
-    best, step, converged = fits[0], 1.0, False
+    best, step, converged, ended = fits[0], 1.0, False, ""
     while True:
         away = usable(best.answer.weights)[0] - best.weights
         converged = converged or bool(np.max(np.abs(away)) <= tol)
         if converged or len(fits) == rounds:
             break
         weights = best.weights + step * away
-        latest = _Fit(weights, *side.fit(weights), step=step)
+        try:
+            latest = _Fit(weights, *side.fit(weights), step=step)
+            follower.judge([*fits, latest])
+        except KeyboardInterrupt:  # this round is not over: the game is that of those before
+            ended = f"Interrupted after {len(fits)} rounds."
+            break
         fits.append(latest)
-        follower.judge(fits)
         latest.change = abs(latest.value - best.value) / max(1.0, abs(best.value))
         converged = latest.change <= tol
         if latest.value < best.value:
@@ -222,7 +228,7 @@ def stackelberg(
         history=tuple(follower.record(fit) for fit in fits),
         best=fits.index(best),
         converged=converged,
-        message=" ".join([*side.settle(best, fits[-1]), *remarks(fits, best)]),
+        message=" ".join(filter(None, [ended, *side.settle(best, fits[-1]), *remarks(fits, best)])),
     )
 
 
@@ -302,18 +308,26 @@ class _Follower:
 
     def judge(self, fits: list[_Fit]) -> None:
         """Answer the latest fit, and all of them again if it widens the window."""
-        latest, waiting = fits[-1], fits[-1:]
+        latest, waiting, window = fits[-1], fits[-1:], self.window
         reach = float(np.max(np.abs(latest.margins))) + self.radius or 1.0
         if self.given:
             if len(fits) > 1 and not self._holds(latest.margins):
                 return
         elif reach > self.window[1]:
-            self.window, waiting = (-reach, reach), fits
-        for fit in waiting:
-            problem = WorstCaseMargins(
-                fit.margins, radius=self.radius, loss=self.loss, window=self.window
-            )
-            fit.worst = solve(problem, tol=ACCURACY).raise_for_status().model
+            window, waiting = (-reach, reach), fits
+        answers = []
+        with interruptible() as asked:
+            for fit in waiting:
+                problem = WorstCaseMargins(
+                    fit.margins, radius=self.radius, loss=self.loss, window=window
+                )
+                solution = solve(problem, tol=ACCURACY)
+                if asked:
+                    raise KeyboardInterrupt
+                answers.append(solution.raise_for_status().model)
+        self.window = window  # all together, so that every answer is on the same one
+        for fit, answer in zip(waiting, answers, strict=True):
+            fit.worst = answer
 
     def _holds(self, margins: Array) -> bool:
         low, high = self.window
