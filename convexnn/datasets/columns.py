@@ -116,9 +116,8 @@ def columns_of(frame: Any, *, encode: bool) -> Columns:
 
 
 def encodable(column: Any) -> bool:
-    """Tell whether a column of text has few values and is not of numbers but for some cells."""
-    few_values = column.nunique() <= max(2, min(CATEGORIES, len(column) / 2))
-    return bool(few_values and not mostly_numbers(column))
+    """Tell whether a column of text has few values."""
+    return bool(column.nunique() <= max(2, min(CATEGORIES, len(column) / 2)))
 
 
 def advice(frame: Any, refused: list[str], texts: list[str], encode: bool) -> str:
@@ -169,7 +168,7 @@ def mostly_numbers(column: Any) -> bool:
 def is_dates(cells: Any) -> bool:
     """Tell whether cells of text are dates."""
     some = cells.iloc[:20]
-    digits = some.str.contains(r"\d", regex=True).all()
+    digits = some.str.contains(r"\d[-/.:]\d|\d [A-Za-z]|[A-Za-z] \d", regex=True).all()
     dates = need("pandas", "data").to_datetime(some, errors="coerce", format="mixed")
     return bool(digits and dates.notna().all())
 

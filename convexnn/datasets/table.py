@@ -161,6 +161,7 @@ def load_table(source: str, reading: Reading | None = None, *, supervised: bool 
             frame = frame.drop(columns=constant)
     notes += counters(frame)
     columns = columns_of(frame, encode=reading.encode)
+    notes += [f"encoded {name!r}: {few(values)}" for name, values in columns.values.items()]
     X = columns(frame)
     found, y = None, None
     if column is not None:

@@ -131,7 +131,7 @@ def split_lines(text: str) -> Lines:
             separator = found[1]
         elif not inside and line.lstrip().startswith(COMMENTS):
             above = above if kept else line.lstrip()[1:].strip()
-        elif inside or line.strip():
+        elif line.strip():
             kept.append(line)
             numbers.append(number)
             inside ^= line.count('"') % 2 == 1
@@ -150,15 +150,18 @@ def separator_of(lines: list[str], given: str | None) -> str:
     """
     if given is not None:
         return SPELLED.get(given, given)
+    short = ""
     for separator in (*SEPARATORS, SPACE):
         sample = list(parsed(lines[:SAMPLE], separator))
         if separator == "\t" and any(re.fullmatch(SEVERAL, cell) for cell in sample[-1]):
             continue  # a tab among columns that spaces separate
         counts = [len(fields) for fields in sample]
         width, often = Counter(counts).most_common(1)[0]
-        if width > 1 and often >= 0.8 * len(counts) and counts[0] in (width, width - 1):
+        if width > 1 and often >= 0.8 * len(counts) and counts[0] == width:
             return separator
-    return ","
+        if width > 2 and often >= 0.8 * len(counts) and counts[0] == width - 1:
+            short = short or separator  # a header without a name for the index
+    return short or ","
 
 
 def parsed(lines: list[str], separator: str) -> Iterator[list[str]]:
