@@ -38,6 +38,8 @@ class Loss(ABC):
     separable : bool
         Whether each output has a loss of its own. If not, an example has k predictions ``z_i`` and
         a row ``y_i`` of k weights; predictions and targets are (n, k), losses (n,).
+    residual : bool
+        Whether it is a function of ``z - y``.
     curvature : float
         Largest second derivative in ``z``; ``inf`` for a loss with kinks.
     dual_curvature : float or None
@@ -49,6 +51,7 @@ class Loss(ABC):
     name: ClassVar[str]
     classification: ClassVar[bool] = False
     separable: ClassVar[bool] = True
+    residual: ClassVar[bool] = False
     curvature: ClassVar[float]
     dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]]
@@ -158,6 +161,7 @@ class Squared(ScalarLoss):
     """
 
     name: ClassVar[str] = "squared"
+    residual: ClassVar[bool] = True
     curvature: ClassVar[float] = 1.0
     dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
@@ -215,6 +219,7 @@ class Huber(LipschitzLoss):
     delta: float = 1.0
 
     name: ClassVar[str] = "huber"
+    residual: ClassVar[bool] = True
     curvature: ClassVar[float] = 1.0
     dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
@@ -411,6 +416,7 @@ class Quantile(LipschitzLoss):
     tau: float = 0.5
 
     name: ClassVar[str] = "quantile"
+    residual: ClassVar[bool] = True
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
@@ -482,6 +488,7 @@ class Absolute(LipschitzLoss):
     """
 
     name: ClassVar[str] = "absolute"
+    residual: ClassVar[bool] = True
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()

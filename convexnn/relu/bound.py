@@ -14,20 +14,28 @@ of exact cone projections, and maximises over the scale ``t``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing_bound import ROUNDING, bracket
 
+if TYPE_CHECKING:
+    from convexnn.functions.losses import Loss
+
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+TwoLayer = GroupForm | MajorantForm | NetworkForm
+LARGEST = 2.0**300  # of a multiplier: the scale is free, and no product may overflow
 NEAR = 1e-7  # share of an interval that a concave function cannot gain much on
 
 
 def lower_bound(
-    form: GroupForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+    form: GroupForm, dual: Dual, *, slack: float = 0.0, free: FreePart | None = None
 ) -> float:
     """Return a lower bound on the optimum of `form`; -inf where the guess is not finite.
 
@@ -38,25 +46,31 @@ def lower_bound(
         Any guess; ``facets`` only saves time.
     slack : float, default 0.0
         Frobenius norm of the part of the data that ``form.X`` leaves out.
-    skip_size : float, default 0.0
-        Length of the free linear part at hand, the scale on which ``X' mu = 0`` must hold.
+    free : FreePart, optional
+        Of the form, where it has one; made here if not given.
 
     Returns
     -------
     float
     """
-    if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
-        return -np.inf
-    mu, allowance = repaired(form, dual.mu, skip_size)
-    worth = correlations(form, mu, dual.facets, slack, form.beta)
+    found = feasible(form, dual.mu, free)
+    if found is None:
+        return nothing(form, dual.mu)
+    worth = correlations(form, found.mu, dual.facets, slack, form.beta)
+    worth = worth + found.more(form, slack, float(np.max(np.abs(form.slopes), initial=0.0)))
     if not form.separable:
-        return best_value(form, mu, np.max(worth, keepdims=True)) - allowance
+        return best_value(form, found, np.max(worth, keepdims=True))
     of_output = worth.reshape(-1, form.outputs, form.slopes.shape[1]).max(axis=(0, 2))
-    return best_value(form, mu, of_output) - allowance
+    return best_value(form, found, of_output)
 
 
 def network_bound(
-    form: NetworkForm, mu: Array, *, slack: float = 0.0, skip_size: float = 0.0, nodes: int = 0
+    form: NetworkForm,
+    mu: Array,
+    *,
+    slack: float = 0.0,
+    free: FreePart | None = None,
+    nodes: int = 0,
 ) -> float:
     """Return a lower bound on the optimum over ALL patterns; rigorous, tight with enough `nodes`.
 
@@ -65,7 +79,8 @@ def network_bound(
     form : NetworkForm
     mu : array of shape (n,)
         Any guess.
-    slack, skip_size : float, default 0.0
+    slack : float, default 0.0
+    free : FreePart, optional
         As in `lower_bound`.
     nodes : int, default 0
         Cones that the branch and bound of `covering.bracket` may visit.
@@ -74,47 +89,106 @@ def network_bound(
     -------
     float
     """
+    found = feasible(form, mu, free)
+    if found is None:
+        return nothing(form, mu)
+    searched = partial(
+        bracket, form.X, leak=form.leak, l1=not form.norm.rotates, target=form.beta, nodes=nodes
+    )
+    worth = []
+    for column in np.atleast_2d(form.spread(found.mu).T):
+        reach = slack * float(np.sum(np.abs(column)))
+        sides = [searched(side).upper for side in (column, -column)]
+        worth.append(max(sides) + reach)
+    limits = np.array(worth if form.separable else [max(worth)]) + found.more(form, slack, 1.0)
+    return best_value(form, found, limits)
+
+
+class Feasible(NamedTuple):
+    """A point near one that is dual feasible up to its scale, at which the bounds are taken.
+
+    Attributes
+    ----------
+    mu : array of shape (n,), or (n, k)
+        In the conjugate's domain.
+    spread : array of the same shape
+        How far from `mu` the feasible point may be, in each entry; it is in the domain, too.
+    target : array of the same shape
+        At which the conjugate is taken: the form's, or those of its `FreePart`.
+    blur : array of the same shape
+        How far off the targets may be.
+    """
+
+    mu: Array
+    spread: Array
+    target: Array
+    blur: Array
+
+    def more(self, form: TwoLayer, slack: float, slope: float) -> float:
+        """Return how much larger the worth of a neuron of this slope is at the feasible point."""
+        if not self.spread.any():
+            return 0.0
+        lengths = form.norm.dual(form.X) + slack
+        return slope * float(self.spread @ lengths) * (1.0 + ROUNDING)
+
+
+def feasible(form: TwoLayer, mu: Array, free: FreePart | None) -> Feasible | None:
+    """Return a dual feasible point near `mu`, None if none is known."""
+    if mu.shape != form.y.shape or not np.isfinite(mu).all():
+        return None
+    mu = repaired(form, mu)
+    if not form.skip:
+        return exactly(form, mu)
+    free = FreePart(form) if free is None else free
+    near = free.near(mu)
+    return None if near is None else Feasible(*near, free.target, free.blur)
+
+
+def exactly(form: TwoLayer, mu: Array) -> Feasible:
+    """Return a point that is itself the feasible one."""
+    none = np.zeros_like(mu)
+    return Feasible(mu, none, form.y, none)
+
+
+def nothing(form: TwoLayer, mu: Array) -> float:
+    """Return the bound of the dual point 0, -inf for what is no dual point."""
     if mu.shape != form.y.shape or not np.isfinite(mu).all():
         return -np.inf
-    mu, allowance = repaired(form, mu, skip_size)
-    l1 = not form.norm.rotates
-    worth = []
-    for column in np.atleast_2d(form.spread(mu).T):
-        reach = slack * float(np.sum(np.abs(column)))
-        sides = [
-            bracket(form.X, side, leak=form.leak, l1=l1, target=form.beta, nodes=nodes).upper
-            for side in (column, -column)
-        ]
-        worth.append(max(sides) + reach)
-    limits = np.array(worth if form.separable else [max(worth)])
-    return best_value(form, mu, limits) - allowance
+    return -float(np.sum(form.loss.conjugate(np.zeros_like(form.y), form.y)))
 
 
-def best_value(form: GroupForm | NetworkForm, mu: Array, worth: Array) -> float:
-    """Return the dual value of `mu`, scaled so that no neuron of this worth exceeds beta.
+def best_value(form: GroupForm | NetworkForm, found: Feasible, worth: Array) -> float:
+    """Return the dual value of a point, scaled so that no neuron of this worth exceeds beta.
 
     Where `form` is one program for each output, each has its own worth and its own scale.
     """
+    if not (form.separable and found.mu.ndim > 1):
+        return scaled_value(form.loss, found, limit(form.beta, float(worth[0])))
     total = 0.0
-    parts = form.single() if form.separable else (form,)
-    columns = mu.T if len(parts) > 1 else mu[None]
-    for part, column, size in zip(parts, columns, worth, strict=True):
-        total += scaled_value(part, column, form.beta / size if size > 0.0 else np.inf)
+    for k, size in enumerate(worth):
+        part = Feasible(*(np.ascontiguousarray(array[:, k]) for array in found))
+        total += scaled_value(form.loss, part, limit(form.beta, float(size)))
     return total
 
 
-def repaired(
-    form: GroupForm | MajorantForm | NetworkForm, mu: Array, skip_size: float
-) -> tuple[Array, float]:
-    """Return a point near `mu` that is dual feasible up to scale, and what rounding may cost.
+def limit(beta: float, worth: float) -> float:
+    """Return how large the scale of a dual point may be: 0 where its worth is not known."""
+    if not worth < np.inf:
+        return 0.0
+    with np.errstate(over="ignore"):
+        return beta / worth if worth > 0.0 else np.inf
 
-    It is in the conjugate's domain and, where there is a free part, ``X' mu = 0`` up to rounding.
+
+def repaired(form: TwoLayer, mu: Array) -> Array:
+    """Return a point near `mu` in the conjugate's domain, with ``X' mu = 0`` but for rounding.
+
+    That is where there is a free part. One too large to be multiplied is made smaller.
     """
+    size = float(np.max(np.abs(mu), initial=0.0))
+    if size > LARGEST:
+        mu = mu * (LARGEST / size)
     mu = -form.loss.clip(-mu, form.y)
-    if not form.skip:
-        return mu, 0.0
-    mu = balanced(form, mu)
-    return mu, 4.0 * float(np.linalg.norm(form.X.T @ mu)) * (1.0 + skip_size)
+    return balanced(form, mu) if form.skip else mu
 
 
 def largest_correlation(form: GroupForm, mu: Array, guess: Facets | None, slack: float) -> float:
@@ -154,16 +228,25 @@ def correlations(
     return (norms + reach) * (1.0 + ROUNDING)
 
 
-def scaled_value(form: GroupForm | NetworkForm, mu: Array, limit: float) -> float:
-    """Return ``max_t sum_i -l*(-t mu_i)`` over ``0 <= t <= limit``, less its rounding error."""
-    low, high = form.loss.domain(form.y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(mu > 0.0, -low / mu, np.where(mu < 0.0, -high / mu, np.inf))
-    top = min(limit, 4.0, max(float(np.min(room)), 0.0))
+def scaled_value(loss: Loss, found: Feasible, limit: float) -> float:
+    """Return ``max_t sum_i -l*(-t m_i)`` over ``0 <= t <= limit``, less its rounding error.
+
+    m is the feasible point: between the two ends of an interval a concave function is at least
+    the smaller of its values there.
+    """
+    mu, spread, y, blur = found
+    ends = (mu - spread, mu + spread) if spread.any() else (mu,)
+    low, high = loss.domain(y)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rooms = [np.where(m > 0.0, -low / m, np.where(m < 0.0, -high / m, np.inf)) for m in ends]
+    room = min(float(np.min(part)) for part in rooms)
+    top = min(limit, 4.0, max(room, 0.0))
+    off = float(np.sum((np.abs(mu) + spread) * blur)) * (1.0 + ROUNDING)
 
     def value(t: float) -> float:
-        terms = -form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)
-        return float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
+        terms = [-loss.conjugate(loss.clip(-t * m, y), y) for m in ends]
+        size = float(np.sum(np.max(np.abs(terms), axis=0)))
+        return float(np.sum(np.min(terms, axis=0))) - ROUNDING * size - t * off
 
     return best_scale(value, top)
 
@@ -188,7 +271,7 @@ def best_scale(value: Callable[[float], float], top: float) -> float:
     return max(value(0.0), last, value(min(1.0, top)), at_a, at_b)
 
 
-def balanced(form: GroupForm | MajorantForm | NetworkForm, mu: Array) -> Array:
+def balanced(form: TwoLayer, mu: Array) -> Array:
     """Return the nearest point to `mu`, itself in the conjugate's domain, with ``X' mu = 0``.
 
     A semismooth Newton method on ``lambda -> X' clip(mu - X lambda)``. Where it does not settle

@@ -122,9 +122,14 @@ class Dictionary(ABC):
         """Return an upper bound on ``max_p |feature_p' r|``, exact but for rounding."""
         return float(np.max(np.abs(self.adjoint(r)))) + self.rounding(r)
 
+    @property
+    def highest(self) -> float:
+        """Return a bound on the size of a feature at a point."""
+        return 1.0 + float(self.knots[-1])
+
     def rounding(self, r: Array) -> float:
         """Return a bound on what rounding does to sums along the points."""
-        return 4.0 * EPS * (len(r) + 2) * float(np.sum(np.abs(r)) * (1.0 + self.knots[-1]))
+        return 4.0 * EPS * (len(r) + 2) * float(np.sum(np.abs(r))) * self.highest
 
 
 class Shaped(Dictionary):
@@ -441,6 +446,11 @@ class Folds(Dictionary):
                 h = np.abs(h - b[:, None])
             out[start : start + rows] = h @ r
         return out
+
+    @property
+    def highest(self) -> float:
+        """Return a bound on the size of a feature at a point."""
+        return 1.0 + float(self.knots[-1])
 
     def rounding(self, r: Array) -> float:
         """Return the same, and what features that count as one may differ by."""

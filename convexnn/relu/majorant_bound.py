@@ -20,16 +20,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from convexnn.robust.forms import RobustForm
 from numba import njit
 
 from convexnn.contract.arrays import Array
-from convexnn.relu.bound import best_scale, repaired
+from convexnn.relu.bound import Feasible, best_scale, feasible, limit, nothing
 from convexnn.relu.forms import Dual, MajorantForm
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing_bound import ROUNDING
 from convexnn.relu.products import adjoint
+
+if TYPE_CHECKING:
+    from convexnn.functions.losses import Loss
+    from convexnn.robust.forms import RobustForm
 
 SWEEPS = 500  # of the search for the boxes' best points
 NEAR = 1e-10  # relative distance to the best possible norm at which a block is left
@@ -38,7 +40,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def majorant_bound(
-    form: MajorantForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+    form: MajorantForm, dual: Dual, *, slack: float = 0.0, free: FreePart | None = None
 ) -> float:
     """Return a lower bound on the optimum of `form`; -inf where the guess is not finite.
 
@@ -49,28 +51,31 @@ def majorant_bound(
         Any guess; ``kinks`` only saves time.
     slack : float, default 0.0
         Frobenius norm of the part of the data that ``form.X`` leaves out.
-    skip_size : float, default 0.0
-        Length of the free linear part at hand, the scale on which ``X'(p - q) = 0`` must hold.
+    free : FreePart, optional
+        Of the form, where it has one; made here if not given.
 
     Returns
     -------
     float
     """
-    if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
-        return -np.inf
-    mu, allowance = repaired(form, dual.mu, skip_size)
-    p, q = multipliers(form, mu, dual.common)
-    limit = largest_norm(form, p, q, dual.kinks, slack)
-    return scaled_value(form, p, q, form.beta / limit if limit > 0.0 else np.inf) - allowance
+    found = feasible(form, dual.mu, free)
+    if found is None:
+        return nothing(form, dual.mu)
+    p, q = multipliers(form, found.mu, dual.common, found.spread)
+    worth = largest_norm(form, p, q, dual.kinks, slack) + found.more(form, slack, 1.0)
+    return scaled_value(form, p, q, limit(form.beta, worth), found)
 
 
 def multipliers(
-    form: MajorantForm | RobustForm, mu: Array, common: Array | None
+    form: MajorantForm | RobustForm, mu: Array, common: Array | None, spread: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return ``p`` and ``q`` of difference `mu`, their sum in the conjugate's domain."""
+    """Return ``p`` and ``q`` of difference `mu`, their sum in the conjugate's domain.
+
+    It stays there where either is larger by what `mu` is spread.
+    """
     shared = np.zeros_like(mu)
     if not form.loss.classification and common is not None and common.shape == mu.shape:
-        room = 0.5 * (_limit(form) - np.abs(mu))
+        room = 0.5 * (_limit(form) - np.abs(mu) - (0.0 if spread is None else spread))
         shared = np.clip(np.nan_to_num(common, posinf=0.0), 0.0, np.maximum(room, 0.0))
     return shared + np.maximum(mu, 0.0), shared + np.maximum(-mu, 0.0)
 
@@ -99,24 +104,50 @@ def largest_norm(
     return (float(np.max(norms)) + reach) * (1.0 + ROUNDING)
 
 
-def scaled_value(form: MajorantForm | RobustForm, p: Array, q: Array, limit: float) -> float:
-    """Return ``max_t sum_k -h*(-t p_k, t q_k)`` over ``0 <= t <= limit``, less its rounding."""
+def scaled_value(
+    form: MajorantForm | RobustForm,
+    p: Array,
+    q: Array,
+    limit: float,
+    found: Feasible | None = None,
+) -> float:
+    """Return ``max_t sum_k -h*(-t p_k, t q_k)`` over ``0 <= t <= limit``, less its rounding.
+
+    Of a point `found` near the feasible one, p or q is off by its spread: the sum is at least the
+    smallest of its values where one of them is so much smaller or larger.
+    """
     y, loss = form.y, form.loss
+    none = np.zeros_like(y)
+    spread, blur = none, none
+    ends = [(p, q)]
+    if found is not None:
+        spread, y, blur = found.spread, found.target, found.blur
+    if spread.any():
+        less_p, less_q = (np.maximum(side - spread, 0.0) for side in (p, q))
+        ends = [(less_p, q), (p + spread, q), (p, less_q), (p, q + spread)]
+    total = p + q + spread
+    with np.errstate(divide="ignore", over="ignore"):
+        room = np.where(total > 0.0, _limit(form) / np.where(total > 0.0, total, 1.0), np.inf)
+    off = float(np.sum(total * blur)) * (1.0 + ROUNDING)
+
+    def value(t: float) -> float:
+        terms = [_conjugate(loss, y, t * low, t * up) for low, up in ends]
+        size = float(np.sum(np.max(np.abs(terms), axis=0)))
+        return -float(np.sum(np.max(terms, axis=0))) - ROUNDING * size - t * off
+
+    return best_scale(value, min(limit, 4.0, float(np.min(room))))
+
+
+def _conjugate(loss: Loss, y: Array, p: Array, q: Array) -> Array:
+    """Return ``h*(-p, q)`` of each example, from above."""
     total = p + q
     positive = total > 0.0
     share = np.where(positive, p, 0.0) / np.where(positive, total, 1.0)
-    with np.errstate(divide="ignore"):
-        room = np.where(positive, _limit(form) / total, np.inf)
-
-    def value(t: float) -> float:
-        scaled = t * total
-        below = np.where(p > 0.0, loss.conjugate(loss.clip(-scaled, y), y), 0.0)
-        above = np.where(q > 0.0, loss.conjugate(loss.clip(scaled, y), y), 0.0)
-        terms = share * below + (1.0 - share) * above
-        terms = np.where(positive, terms, loss.conjugate(np.zeros_like(y), y))
-        return -float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
-
-    return best_scale(value, min(limit, 4.0, float(np.min(room))))
+    below = np.where(p > 0.0, loss.conjugate(loss.clip(-total, y), y), 0.0)
+    above = np.where(q > 0.0, loss.conjugate(loss.clip(total, y), y), 0.0)
+    terms = share * below + (1.0 - share) * above
+    result: Array = np.where(positive, terms, loss.conjugate(np.zeros_like(y), y))
+    return result
 
 
 def _limit(form: MajorantForm | RobustForm) -> Array:

@@ -33,8 +33,9 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.functions.norms import L2
-from convexnn.relu.bound import network_bound, repaired, scaled_value
+from convexnn.relu.bound import feasible, limit, network_bound, scaled_value
 from convexnn.relu.forms import NetworkForm
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing_bound import ROUNDING, closed_form
 
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
@@ -166,7 +167,7 @@ def relaxed_bound(
     *,
     iterations: int = 200,
     slack: float = 0.0,
-    skip_size: float = 0.0,
+    free: FreePart | None = None,
 ) -> float:
     """Return a lower bound on the optimum over all networks; -inf where `mu` is not finite.
 
@@ -180,25 +181,27 @@ def relaxed_bound(
         Of `response_bound`.
     slack : float, default 0.0
         Frobenius norm of the part of the data that ``form.X`` leaves out.
-    skip_size : float, default 0.0
-        Length of the free linear part at hand, the scale on which ``X' mu = 0`` must hold.
+    free : FreePart, optional
+        Of the form, where it has one; made here if not given.
 
     Returns
     -------
     float
         Never below `network_bound`.
     """
-    crude = network_bound(form, mu, slack=slack, skip_size=skip_size)
-    if crude == -np.inf:
+    if form.skip and free is None:
+        free = FreePart(form)
+    crude = network_bound(form, mu, slack=slack, free=free)
+    found = feasible(form, mu, free)
+    if found is None:
         return crude
-    mu, allowance = repaired(form, mu, skip_size)
-    each = form.spread(mu)
-    limit = max(
+    each = form.spread(found.mu)
+    worth = max(
         response_bound(form.X, side, form.leak, iterations=iterations) for side in (each, -each)
     )
-    limit = (limit + slack * float(np.linalg.norm(mu))) * (1.0 + ROUNDING)
-    value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
-    return max(crude, value - allowance)
+    worth += slack * float(np.linalg.norm(found.mu)) + found.more(form, slack, 1.0)
+    worth *= 1.0 + ROUNDING
+    return max(crude, scaled_value(form.loss, found, limit(form.beta, worth)))
 
 
 def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
@@ -235,7 +238,8 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
     guesses = [mu, found, -form.loss.gradient(np.zeros_like(form.y), form.y)]
     if mu.shape == form.y.shape and np.isfinite(mu).all():
         guesses.append(0.5 * (mu + found))
-    values = [relaxed_bound(form, guess) for guess in guesses]
+    free = FreePart(form) if form.skip else None
+    values = [relaxed_bound(form, guess, free=free) for guess in guesses]
     return guesses[int(np.argmax(values))]
 
 

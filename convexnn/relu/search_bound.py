@@ -6,26 +6,27 @@ from collections.abc import Callable
 
 from convexnn.relu.bound import lower_bound, network_bound
 from convexnn.relu.forms import Dual, NetworkForm
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.relaxation import relaxed_bound
 
 
 def searched_bound(
-    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+    form: NetworkForm, dual: Dual, *, slack: float = 0.0, free: FreePart | None = None
 ) -> float:
     """Return a lower bound over all patterns that are too many to list."""
-    bound = network_bound(form, dual.mu, slack=slack, skip_size=skip_size, nodes=dual.nodes)
+    bound = network_bound(form, dual.mu, slack=slack, free=free, nodes=dual.nodes)
     if dual.outer is None:
         return bound
-    return max(bound, relaxed_bound(form, dual.outer, slack=slack, skip_size=skip_size))
+    return max(bound, relaxed_bound(form, dual.outer, slack=slack, free=free))
 
 
 def near_found(
-    form: NetworkForm, dual: Dual, *, slack: float = 0.0, skip_size: float = 0.0
+    form: NetworkForm, dual: Dual, *, slack: float = 0.0, free: FreePart | None = None
 ) -> Callable[[float], str] | None:
     """Return what says how near an objective is to the optimum over the patterns found so far."""
     if dual.matrix is None:
         return None
-    found = lower_bound(form.over(dual.matrix), dual, slack=slack, skip_size=skip_size)
+    found = lower_bound(form.over(dual.matrix), dual, slack=slack, free=free)
     count = dual.matrix.shape[1]
 
     def said(objective: float) -> str:

@@ -258,7 +258,7 @@ def _feasible(problem: ReluTraining, form: GroupForm, dual: Dual, objective: flo
     """Scale the dual point into the program's dual; what it fails to bound is the tolerance."""
     from convexnn.relu.bound import largest_correlation, repaired
 
-    mu, _ = repaired(form, dual.mu, 0.0)
+    mu = repaired(form, dual.mu)
     limit = largest_correlation(form, mu, dual.facets, problem.design.slack)
     mu = min(1.0, form.beta / limit) * mu if limit > 0.0 else mu
     slopes = form.loss.clip(-mu, form.y)

@@ -177,9 +177,7 @@ class Sphere(NamedTuple):
         return far
 
 
-def sphere(
-    form: GroupForm, mu: Array, responses: Array, value: float, *, allowance: float = 0.0
-) -> Sphere:
+def sphere(form: GroupForm, mu: Array, responses: Array, value: float) -> Sphere:
     """Return the ball of the dual optimum from the responses of all blocks to ``mu``.
 
     Parameters
@@ -191,15 +189,13 @@ def sphere(
         Of every block, from above, as `correlations` returns.
     value : float
         Of the program at any feasible point.
-    allowance : float, default 0.0
-        What rounding of ``X' mu`` may cost, as `repaired` returns.
     """
     P = form.slopes.shape[1]
     each = responses if form.signs is None else np.maximum(responses[:P], responses[P:])
     largest = float(np.max(each))
     t = min(1.0, form.beta / largest) if largest > 0.0 else 1.0
     bound = -float(np.sum(form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)))
-    gap = value - bound + allowance + ROUNDING * len(mu) * max(1.0, abs(value))
+    gap = value - bound + ROUNDING * len(mu) * max(1.0, abs(value))
     return Sphere(t * each, float(np.sqrt(2.0 * form.loss.curvature * max(gap, 0.0))))
 
 

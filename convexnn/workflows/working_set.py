@@ -36,7 +36,6 @@ class Known(NamedTuple):
     ----------
     beta : float
     mu : array of shape (n,)
-    allowance : float
     responses : array of shape (blocks,)
         To mu, from above.
     loss, norm : float
@@ -47,7 +46,6 @@ class Known(NamedTuple):
 
     beta: float
     mu: Array
-    allowance: float
     responses: Array
     loss: float
     norm: float
@@ -61,7 +59,7 @@ class Known(NamedTuple):
     def around(self, form: GroupForm) -> Sphere:
         """Return the sphere that this proves at the beta of a form."""
         value = self.loss + form.beta * self.norm
-        return sphere(form, self.mu, self.responses, value, allowance=self.allowance)
+        return sphere(form, self.mu, self.responses, value)
 
 
 class WorkingSet:
@@ -158,11 +156,10 @@ class WorkingSet:
         loss = float(np.sum(form.loss.value(z, form.y)))
         norms = form.norm.value(rows)
         P = form.slopes.shape[1]
-        size = float(np.linalg.norm(primal.skip))
-        mu, allowance = repaired(form, dual.mu, size)
+        mu = repaired(form, dual.mu)
         responses = correlations(form, mu, dual.facets, self.slack, REACHED * form.beta)
         used: BoolArray = np.any(norms.reshape(-1, P) > 0.0, axis=0)
-        known = Known(form.beta, mu, allowance, responses, loss, float(np.sum(norms)), used)
+        known = Known(form.beta, mu, responses, loss, float(np.sum(norms)), used)
         self.known = known
         self.dropped = known.around(form).dropped(form, self.reach)
         return known.each(P)
@@ -189,12 +186,12 @@ class Inside:
         z = form.predict(rows) + form.free(primal.skip)
         norms = float(np.sum(form.norm.value(rows)))
         value = float(np.sum(form.loss.value(z, form.y))) + form.beta * norms
-        mu, allowance = repaired(form, dual.mu, float(np.linalg.norm(primal.skip)))
+        mu = repaired(form, dual.mu)
         self.point, self.iterations = (primal, dual), iteration
         self.limit = largest_correlation(form, mu, dual.facets, self.slack)
         t = min(1.0, form.beta / self.limit) if self.limit > 0.0 else 1.0
         terms = form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)
-        gap = value + float(np.sum(terms)) + allowance
+        gap = value + float(np.sum(terms))
         return gap <= self.tol * max(1.0, abs(value)) or self.outer.expired()
 
     def expired(self) -> bool:

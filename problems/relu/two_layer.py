@@ -20,6 +20,7 @@ from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.patterns import sample_patterns
 
@@ -255,14 +256,13 @@ class ReluTraining(VectorTraining):
         -------
         Grade
         """
-        scale = self._skip_size(primal)
         if self.patterns is None:
-            return Grade(self.objective(primal), scale=scale)
+            return Grade(self.objective(primal))
         if self.formulation == "majorant":
-            return Grade(self._majorant_form.objective(primal), scale=scale)
+            return Grade(self._majorant_form.objective(primal))
         X = self.design.matrix
         XV, XW = X @ primal.V, X @ primal.W
-        return Grade(self._value(primal, XV, XW), self._violation(XV, XW), scale)
+        return Grade(self._value(primal, XV, XW), self._violation(XV, XW))
 
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._network_form
@@ -288,23 +288,26 @@ class ReluTraining(VectorTraining):
         -------
         Bound
         """
-        near = {"slack": self.design.slack, "skip_size": self._skip_size(primal)}
+        slack, free = self.design.slack, self._free
         majorant = self.formulation == "majorant"
         scope = "these patterns" if self.patterns is not None else "all patterns"
         if self.matrix is None:
             form = self._network_form
-            value = searched_bound(form, dual, **near)
-            return Bound(value, scope, near_found(form, dual, **near))
+            value = searched_bound(form, dual, slack=slack, free=free)
+            return Bound(value, scope, near_found(form, dual, slack=slack, free=free))
         if majorant and self.patterns is not None:
             scope = "the majorant over these patterns"
         elif dual.common is None:
             majorant = False  # over all patterns its optimum is the network's own
         if majorant:
-            return Bound(majorant_bound(self._majorant_form, dual, **near), scope)
-        return Bound(lower_bound(self._group_form, dual, **near), scope)
+            value = majorant_bound(self._majorant_form, dual, slack=slack, free=free)
+        else:
+            value = lower_bound(self._group_form, dual, slack=slack, free=free)
+        return Bound(value, scope)
 
-    def _skip_size(self, primal: Neurons) -> float:
-        return float(np.linalg.norm(primal.skip)) if self.skip else 0.0
+    @cached_property
+    def _free(self) -> FreePart | None:
+        return FreePart(self._network_form) if self.skip else None
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

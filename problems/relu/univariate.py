@@ -24,9 +24,10 @@ from convexnn.problems.relu.training import (
     without_dead,
     without_spare,
 )
-from convexnn.relu.bound import repaired, scaled_value
+from convexnn.relu.bound import feasible, limit, nothing, scaled_value
 from convexnn.relu.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.relu.free_part import FreePart
 from convexnn.relu.narrow import ACTIVATIONS, STEPS, NarrowNetwork, points_of
 
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
@@ -274,17 +275,21 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
         norm = np.sum(np.abs(c[np.flatnonzero(c)]))  # few are not zero where n^2 / 2 are not listed
         objective = float(np.sum(form.loss.value(z, form.y)) + form.beta * norm)
-        return Grade(objective, scale=float(np.abs(primal.skip[0])))
+        return Grade(objective)
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves of all networks of this kind."""
         form, scope = self._empty, "all networks"
-        if dual.mu.shape != form.y.shape or not np.isfinite(dual.mu).all():
-            return Bound(-np.inf, scope)
-        mu, allowance = repaired(form, dual.mu, float(np.abs(primal.skip[0])))
-        limit = self.dictionary.largest(self._sums(mu))
-        value = scaled_value(form, mu, form.beta / limit if limit > 0.0 else np.inf)
-        return Bound(value - allowance, scope)
+        found = feasible(form, dual.mu, self._free)
+        if found is None:
+            return Bound(nothing(form, dual.mu), scope)
+        worth = self.dictionary.largest(self._sums(found.mu))
+        worth += self.dictionary.highest * float(found.spread.sum())
+        return Bound(scaled_value(form.loss, found, limit(form.beta, worth)), scope)
+
+    @cached_property
+    def _free(self) -> FreePart:
+        return FreePart(self._empty)
 
     def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the coefficients of the same fit without those that it does not need."""

@@ -20,7 +20,7 @@ from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
-from convexnn.relu.bound import lower_bound, repaired, scaled_value
+from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value
 from convexnn.relu.forms import (
     Dual,
     GroupForm,
@@ -302,13 +302,14 @@ class Walk:
 
     def found(self, matrix: BoolArray, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
         """Return a point of the convex program, fit for pricing."""
-        mu, _ = repaired(self.form, dual.mu, 0.0)
+        mu = repaired(self.form, dual.mu)
         return primal, dual._replace(mu=mu, matrix=matrix)
 
     def optimism(self, turn: Turn) -> float:
         """Return the relative gap there would be if pricing has found the largest worth."""
         least = 1e-300 if self.form.norm.rotates else 1.0  # worth in the l1 norm is a lower bound
-        value = scaled_value(self.form, turn.dual.mu, 1.0 / max(turn.worst, least))
+        found = exactly(self.form, turn.dual.mu)
+        value = scaled_value(self.form.loss, found, 1.0 / max(turn.worst, least))
         return (self.best - value) / max(1.0, abs(self.best))
 
     def proof(self, turn: Turn) -> BoolArray | None:

@@ -23,7 +23,9 @@ from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.sampled import SampledReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.bound import (
+    Feasible,
     balanced,
+    exactly,
     largest_correlation,
     lower_bound,
     network_bound,
@@ -395,9 +397,29 @@ def test_scaled_value_is_the_best_value_along_the_ray(loss: str) -> None:
             ]
             found = minimize_scalar(loss_along, bounds=(0.0, inside[-1]), method="bounded")
             best = -min(float(found.fun), loss_along(0.0), loss_along(inside[-1]))
-            value = scaled_value(form, mu, limit)
+            value = scaled_value(form.loss, exactly(form, mu), limit)
             assert value >= best - 1e-9 * (1.0 + abs(best))
             assert value <= best + 0.02 * (1.0 + abs(best))  # the grid's end is not the domain's
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_what_is_near_a_feasible_point_is_worth_no_more_than_it(loss: str) -> None:
+    """Nor does a neuron there have more than the worth that is added."""
+    form = small(loss)._group_form
+    rng = np.random.default_rng(3)
+    low, high = (np.broadcast_to(bound, (9,)) for bound in form.loss.domain(form.y))
+    for _ in range(20):
+        mu = -np.clip(rng.standard_normal(9), np.maximum(low, -5.0), np.minimum(high, 5.0))
+        spread = np.minimum(rng.uniform(0.0, 0.1, 9), np.minimum(high + mu, -mu - low))
+        near = Feasible(mu, spread, form.y, 0.01 * np.ones(9))
+        worth = largest_correlation(form, mu, None, 0.0) + near.more(form, 0.0, 1.0)
+        value = scaled_value(form.loss, near, 0.9)
+        for _ in range(20):
+            other = mu + spread * rng.choice([-1.0, 0.3, 1.0], 9)
+            assert largest_correlation(form, other, None, 0.0) <= worth
+            moved = exactly(form, other)._replace(target=form.y)
+            assert value <= scaled_value(form.loss, moved, 0.9) + 1e-12
+    assert near.more(form, 0.5, 2.0) == pytest.approx(2.0 * near.more(form, 0.5, 1.0))
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))

@@ -159,8 +159,8 @@ def test_the_sphere_never_drops_a_pattern_in_use(
     z = form.predict(rows) + form.X @ exact.primal.skip
     value = float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(form.norm.value(rows)))
     moved = exact.dual.mu * (1.0 + noise * rng.uniform(-1.0, 1.0, N))
-    mu, allowance = repaired(form, moved, 1.0)
-    ball = sphere(form, mu, correlations(form, mu, None, 0.0, 0.0), value, allowance=allowance)
+    mu = repaired(form, moved)
+    ball = sphere(form, mu, correlations(form, mu, None, 0.0, 0.0), value)
     theta = mu * min(1.0, form.beta / max(largest(form, mu), 1e-300))
     assert np.linalg.norm(exact.dual.mu - theta) <= ball.radius + 1e-4 * np.linalg.norm(theta)
     dropped = ball.dropped(form, lengths(form))

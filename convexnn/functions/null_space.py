@@ -1,0 +1,292 @@
+"""Multipliers that a free part leaves no choice: points with ``X'm = 0`` exactly.
+
+A bound that holds for every m with ``X'm = 0`` says nothing of a point of floats, whose ``X'm`` is
+rounding: times the length of an optimum's free part, which nobody knows, that may be anything.
+But near such a point lies one with ``X'm = 0``, and how near can be proved. With positive weights
+``w`` and any invertible T, let ``B = diag(sqrt w) X T``. If ``||B'B - I|| <= h < 1``, then
+
+    m = mu - diag(sqrt w) B v,   B'B v = T'X'mu,   ||v|| <= ||T'X'mu|| / (1 - h)
+
+has ``X'm = 0``, and ``|m_i - mu_i| <= sqrt(w_i) ||b_i|| ||v||``. What is bounded at both ends of
+these intervals, by a concave function, is bounded at m. ``X'mu`` is summed to twice the working
+precision, as what matters of it may be far smaller than its rounding.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import fsum
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from scipy.linalg import qr, solve_triangular
+
+from convexnn.contract.arrays import Array
+
+UNIT = 2.0**-53  # rounding of one operation
+SMALLEST = 2.0**-1074  # what an operation may lose beyond that
+DEFECT = 0.5  # of B'B from I, at most
+REFINED = 6  # steps towards the null space, at most
+DEPENDENT = 1e-14  # share of the largest length at which a column may be a sum of the others
+GRID = 2.0**10  # coefficients of such sums are multiples of its inverse
+
+
+class Near(NamedTuple):
+    """A point, and how far from it one lies that is as wanted, in each entry.
+
+    Attributes
+    ----------
+    point, spread : arrays of shape (n,)
+    """
+
+    point: Array
+    spread: Array
+
+
+class Frame(NamedTuple):
+    """``B = diag(root) X T`` and what is known of it.
+
+    Attributes
+    ----------
+    root : array of shape (n,)
+        Square roots of the weights.
+    turn : array of shape (k, k)
+        T.
+    B : array of shape (n, k)
+        As computed.
+    lengths : array of shape (n,)
+        Of the rows of B, from above.
+    defect : float
+        ``||B'B - I||``, from above.
+    """
+
+    root: Array
+    turn: Array
+    B: Array
+    lengths: Array
+    defect: float
+
+
+class NullSpace:
+    """The points m with ``X'm = 0``.
+
+    Parameters
+    ----------
+    X : array of shape (n, k)
+        Finite.
+
+    Examples
+    --------
+    >>> ones = NullSpace(np.ones((3, 1)))
+    >>> found = ones.near(np.array([1.0, 2.0, 4.0]), np.full(3, -9.0), np.full(3, 9.0))
+    >>> found.point.round(6), bool((found.spread < 1e-15).all())
+    (array([-1.333333, -0.333333,  1.666667]), True)
+    """
+
+    def __init__(self, X: Array) -> None:
+        some = X[:, X.any(axis=0)]
+        self.columns = _independent(some / magnitude(some, axis=0))  # exact, as powers of two are
+
+    @cached_property
+    def _plain(self) -> Frame | None:
+        if self.columns is None:
+            return None
+        return _frame(self.columns, np.ones(len(self.columns)))
+
+    def near(self, mu: Array, low: Array, high: Array) -> Near | None:
+        """Return a point near `mu` that is itself near one in the null space and the box.
+
+        Parameters
+        ----------
+        mu, low, high : arrays of shape (n,)
+            ``low <= mu <= high``.
+
+        Returns
+        -------
+        Near or None
+            None where none is proved to exist.
+        """
+        if self.columns is None:
+            return None
+        if self.columns.shape[1] == 0:
+            return Near(mu, np.zeros_like(mu))
+        if self._plain is not None:
+            found = _settled(self.columns, self._plain, mu, low, high)
+            if found is not None:
+                return found
+        room = np.minimum(mu - low, high - mu)
+        most = float(np.max(np.abs(mu), initial=0.0))
+        frame = _frame(self.columns, np.sqrt(np.clip(room, 0.0, most)))
+        return None if frame is None else _settled(self.columns, frame, mu, low, high)
+
+
+def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near | None:
+    """Return the nearest point of those that a few refinements go through, None if outside."""
+    best, least = None, np.inf
+    for _ in range(REFINED):
+        pulled, length = _pull(X, frame, mu)
+        if not length < least:
+            break
+        best, least = mu, length
+        if length == 0.0:
+            break
+        mu = np.clip(mu - frame.root * (frame.B @ pulled), low, high)
+    if best is None:
+        return None
+    spread = frame.root * frame.lengths * (least / (1.0 - frame.defect)) * (1.0 + 8.0 * UNIT)
+    spread = np.where(spread > 0.0, spread + SMALLEST, 0.0)
+    inside = (best - spread >= low) & (best + spread <= high)
+    return Near(best, spread) if inside[spread > 0.0].all() else None
+
+
+def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
+    """Return ``T'X'mu``, and its length from above."""
+    sums, error = exact_sums(X, mu)
+    size = np.abs(frame.turn.T) @ np.abs(sums).sum(axis=0)
+    pulled = frame.turn.T @ sums[0] + frame.turn.T @ sums[1]
+    blur = (2.0 * len(sums[0]) + 4.0) * UNIT * size + np.abs(frame.turn.T) @ error
+    length = float(np.sqrt(np.sum(np.square(np.abs(pulled) + blur))))
+    return pulled, length * (1.0 + (len(pulled) + 4.0) * UNIT)
+
+
+def _frame(X: Array, root: Array) -> Frame | None:
+    """Return the frame of these weights, None where rounding hides whether it is one."""
+    A = root[:, None] * X
+    n, k = A.shape
+    used = root > 0.0
+    if int(used.sum()) < k:
+        return None
+    (R,) = qr(A[used], mode="r", check_finite=False)
+    R = R[:k]
+    if not np.abs(np.diag(R)).min() > 0.0:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        turn = solve_triangular(R, np.eye(k), check_finite=False)
+        if not np.isfinite(turn).all():
+            return None
+        B = A @ turn
+        error = (k + 3.0) * UNIT * (np.abs(A) @ np.abs(turn))
+        if not (np.isfinite(B).all() and np.isfinite(error).all()):
+            return None
+    lengths = np.sqrt(np.sum(np.square(np.abs(B) + error), axis=1)) * (1.0 + (k + 4.0) * UNIT)
+    size = float(np.sqrt(np.sum(np.square(lengths))))
+    apart = float(np.sqrt(np.sum(np.square(error))))
+    gram = float(np.linalg.norm(B.T @ B - np.eye(k)))
+    defect = gram + (n + k + 4.0) * UNIT * size**2 + 2.0 * size * apart + apart**2
+    return Frame(root, turn, B, lengths, defect) if defect <= DEFECT else None
+
+
+def _independent(X: Array) -> Array | None:
+    """Return columns with the same span, independent to rounding; None where that is not clear."""
+    n, k = X.shape
+    if k == 0:
+        return X
+    R, order = qr(X, mode="r", pivoting=True, check_finite=False)
+    sizes = np.abs(np.diag(R))
+    rank = int((sizes > DEPENDENT * sizes[0]).sum())
+    kept = np.sort(order[:rank])
+    columns = np.ascontiguousarray(X[:, kept])
+    if rank in (n, k):  # or the span is everything
+        return columns
+    others = X[:, np.sort(order[rank:])]
+    shares = np.linalg.lstsq(columns, others, rcond=None)[0]
+    shares = np.round(shares * GRID) / GRID
+    pairs = zip(others.T, shares.T, strict=True)
+    return columns if all(_is_sum(other, columns, share) for other, share in pairs) else None
+
+
+def _is_sum(column: Array, parts: Array, shares: Array) -> bool:
+    """Tell whether a column is the sum of shares of others, exactly."""
+    used = np.flatnonzero(shares)
+    products, errors = two_product(parts[:, used], shares[used])
+    rows = np.column_stack([products, errors, -column])
+    return all(fsum(row) == 0.0 for row in rows.tolist())
+
+
+def magnitude(a: Array, axis: int | None = None) -> Array:
+    """Return a power of two near the largest entry, so that dividing by it is exact.
+
+    Examples
+    --------
+    >>> magnitude(np.array([3.0, -5.0]))
+    array(8.)
+    """
+    exponent = np.frexp(np.max(np.abs(a), axis=axis, initial=0.0))[1]
+    return np.asarray(np.ldexp(1.0, np.clip(exponent, -1000, 1000)))
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the rounded product and its error, exactly (Dekker 1971), of moderate numbers.
+
+    Examples
+    --------
+    >>> two_product(np.array([2.0**30 + 1.0]), np.array([2.0**30 + 1.0]))
+    (array([1.15292151e+18]), array([1.]))
+    """
+    product = a * b
+    high_a, high_b = (2.0**27 + 1.0) * a, (2.0**27 + 1.0) * b
+    high_a, high_b = high_a - (high_a - a), high_b - (high_b - b)
+    low_a, low_b = a - high_a, b - high_b
+    error: Array = low_a * low_b - (((product - high_a * high_b) - low_a * high_b) - high_a * low_b)
+    return product, error
+
+
+def exact_sums(X: Array, mu: Array) -> tuple[Array, Array]:
+    """Return ``X'mu`` as the sum of two rows, and how far off that may be.
+
+    Parameters
+    ----------
+    X : array of shape (n, k)
+        Entries at most 1 in size.
+    mu : array of shape (n,)
+
+    Returns
+    -------
+    sums : array of shape (2, k)
+    error : array of shape (k,)
+
+    Examples
+    --------
+    >>> X = np.array([[1.0], [1.0], [1.0]])
+    >>> exact_sums(X, np.array([1.0, 2.0**-60, -1.0]))[0].sum() == 2.0**-60
+    np.True_
+    """
+    n, k = X.shape
+    sums, size = np.zeros((2, k)), np.zeros(k)
+    _exact_sums(X, mu, sums[0], sums[1], size)
+    error = 4.0 * ((n + 4.0) * UNIT) ** 2 * size + 8.0 * n * SMALLEST
+    return sums, error
+
+
+def exact_products(X: Array, s: Array) -> tuple[Array, Array]:
+    """Return ``X s`` as the sum of two rows, and how far off that may be; as `exact_sums`."""
+    scale, unit = magnitude(X), magnitude(s)
+    sums, error = exact_sums(np.ascontiguousarray((X / scale).T), s / unit)
+    return sums * scale * unit, error * scale * unit
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _exact_sums(X: Array, mu: Array, high: Array, low: Array, size: Array) -> None:
+    """Add up products and the errors of products and sums (Ogita, Rump & Oishi 2005, Dot2)."""
+    split = 2.0**27 + 1.0
+    for i in range(X.shape[0]):
+        b = mu[i]
+        if b == 0.0:
+            continue
+        t = split * b
+        high_b = t - (t - b)
+        low_b = b - high_b
+        for j in range(X.shape[1]):
+            a = X[i, j]
+            p = a * b
+            t = split * a
+            high_a = t - (t - a)
+            low_a = a - high_a
+            error = low_a * low_b - (((p - high_a * high_b) - low_a * high_b) - high_a * low_b)
+            s = high[j] + p
+            t = s - high[j]
+            error += (high[j] - (s - t)) + (p - t)
+            high[j] = s
+            low[j] += error
+            size[j] += abs(p)

@@ -1,0 +1,56 @@
+"""The free linear part of a two-layer program: which multipliers leave it no choice.
+
+``X s`` costs nothing, so that a dual point must have ``X'mu = 0``. Then ``mu'y = mu'(y - X s)`` for
+every s: where the loss is one of the residual, the dual value may be taken at targets that are
+near 0, however far from the origin the given ones are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convexnn.functions.null_space import Near, NullSpace, exact_products
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
+    from convexnn.functions.losses import Loss
+    from convexnn.relu.forms import GroupForm, MajorantForm, NetworkForm
+
+
+class FreePart:
+    """What a bound needs to know of the free part of a program, made once for all bounds.
+
+    Parameters
+    ----------
+    form : GroupForm, MajorantForm or NetworkForm
+        With a free part.
+
+    Attributes
+    ----------
+    target : array of shape (n,)
+        Targets less their best fit by the free part, if the loss is one of the residual.
+    blur : array of shape (n,)
+        How far off those may be for rounding.
+    """
+
+    def __init__(self, form: GroupForm | MajorantForm | NetworkForm) -> None:
+        self.loss: Loss = form.loss
+        self.space = NullSpace(form.X)
+        self.target, self.blur = form.y, np.zeros_like(form.y)
+        if form.loss.residual:
+            s = np.linalg.lstsq(form.X, form.y, rcond=None)[0].astype(np.float64)
+            fit, error = exact_products(form.X, s)
+            rest = (form.y - fit[0]) - fit[1]
+            blur = error + np.spacing(np.abs(form.y - fit[0])) + np.spacing(np.abs(fit[1]))
+            if np.isfinite(rest).all() and np.isfinite(blur).all():
+                self.target, self.blur = rest, blur + np.spacing(np.abs(rest))
+
+    def near(self, mu: Array) -> Near | None:
+        """Return a point near `mu` that is itself near a dual feasible one; None if none is known.
+
+        `mu` is in the domain that the conjugate has for ``-mu``.
+        """
+        low, high = (np.broadcast_to(side, mu.shape) for side in self.loss.domain(self.target))
+        return self.space.near(mu, -high, -low)

@@ -1,0 +1,152 @@
+"""Points with ``X'm = 0`` are as near as is said, in rational numbers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from exact import Row, dot, fractions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexnn.contract.arrays import Array
+from convexnn.functions.null_space import NullSpace, exact_products, exact_sums, two_product
+
+
+def solved(A: list[Row], b: Row) -> Row:
+    """Solve a small system by elimination."""
+    rows = [[*row, right] for row, right in zip(A, b, strict=True)]
+    n = len(rows)
+    for k in range(n):
+        pivot = next(i for i in range(k, n) if rows[i][k])
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        for i in range(n):
+            if i != k and rows[i][k]:
+                share = rows[i][k] / rows[k][k]
+                rows[i] = [a - share * c for a, c in zip(rows[i], rows[k], strict=True)]
+    return [rows[k][n] / rows[k][k] for k in range(n)]
+
+
+def nearest(X: Array, mu: Array, weights: Array) -> Row:
+    """Return the point with ``X'm = 0`` that is nearest where weights are, exactly."""
+    columns, m, w = fractions(X.T), fractions(mu), fractions(weights)
+    gram = [[dot([v * a for v, a in zip(w, x, strict=True)], z) for z in columns] for x in columns]
+    lam = solved(gram, [dot(x, m) for x in columns])
+    moves = [v * dot(lam, list(row)) for v, row in zip(w, fractions(X), strict=True)]
+    return [a - b for a, b in zip(m, moves, strict=True)]
+
+
+def drawn(seed: int, shift: float, n: int = 9, k: int = 2) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, k)) + shift
+    mu = rng.standard_normal(n)
+    Q = np.linalg.qr(X)[0]
+    return X, mu - Q @ (Q.T @ mu)
+
+
+seeds = st.integers(0, 10**6)
+shifts = st.sampled_from([0.0, 1.0, 1e3, 1e6, 1e9, 1e12])
+often = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@often
+@given(seed=seeds, shift=shifts, scale=st.sampled_from([1e-200, 1.0, 1e200]))
+def test_a_free_point_is_near_the_null_space(seed: int, shift: float, scale: float) -> None:
+    X, mu = drawn(seed, shift)
+    far = np.full(len(mu), np.inf)
+    found = NullSpace(X * scale).near(mu, -far, far)
+    assert found is not None
+    exact = nearest(X * scale, found.point, np.ones(len(mu)))
+    for a, b, spread in zip(exact, found.point, found.spread, strict=True):
+        assert abs(a - Fraction(b)) <= Fraction(spread)
+    assert np.max(found.spread) <= 1e-15 * np.max(np.abs(mu))
+    assert np.max(np.abs(found.point - mu)) <= 1e-15 * max(shift, 1.0)
+
+
+@often
+@given(seed=seeds, shift=shifts, clipped=st.integers(0, 6))
+def test_a_point_of_a_box_is_near_one_of_the_null_space_in_it(
+    seed: int, shift: float, clipped: int
+) -> None:
+    """Entries at an end of the box stay there: they move by nothing at all."""
+    X, mu = drawn(seed, shift)
+    low, high = np.full(len(mu), -9.0), np.full(len(mu), 9.0)
+    high[:clipped] = mu[:clipped]
+    found = NullSpace(X).near(mu, low, high)
+    if found is None:
+        assert clipped > 5 or shift > 1e6
+        return
+    assert (found.point + found.spread <= high).all()
+    assert (found.point - found.spread >= low).all()
+    X, m = fractions(X), fractions(found.point)
+    # the exact point is one of many: some change within the spread brings X'm to 0
+    lam = [[Fraction(s) for s in found.spread]]
+    for column in zip(*X, strict=True):
+        gap = abs(dot(list(column), m))
+        assert gap <= dot([abs(x) for x in column], lam[0])
+
+
+def test_where_too_few_entries_may_move_nothing_is_found() -> None:
+    X, mu = drawn(1, 0.0)
+    moved = mu + 1e-9
+    high = moved.copy()
+    low = moved.copy()
+    low[0] = -9.0
+    high[0] = 9.0
+    assert NullSpace(X).near(moved, low, high) is None
+
+
+def test_columns_that_are_sums_of_others_are_told_exactly() -> None:
+    rng = np.random.default_rng(0)
+    group = np.eye(3)[rng.integers(3, size=12)]
+    X = np.column_stack([group, np.ones(12), rng.standard_normal(12), np.zeros(12)])
+    space = NullSpace(X)
+    assert space.columns is not None
+    assert space.columns.shape[1] == 4
+    nearly = X.copy()
+    nearly[0, 3] = np.nextafter(1.0, 2.0)
+    assert NullSpace(nearly).columns is None
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_as_many_columns_as_rows_leave_nothing(n: int) -> None:
+    rng = np.random.default_rng(n)
+    found = NullSpace(rng.standard_normal((n, n + 3))).near(
+        rng.standard_normal(n), np.full(n, -9.0), np.full(n, 9.0)
+    )
+    assert found is not None
+    assert np.max(np.abs(found.point) + found.spread) <= 1e-14
+
+
+def test_no_columns_leave_the_point_itself() -> None:
+    mu = np.array([1.0, 2.0])
+    found = NullSpace(np.zeros((2, 1))).near(mu, mu, mu)
+    assert found is not None
+    np.testing.assert_array_equal(found.point, mu)
+    assert not found.spread.any()
+
+
+@often
+@given(seed=seeds, wide=st.floats(0.0, 30.0))
+def test_sums_are_as_exact_as_they_say(seed: int, wide: float) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1.0, 1.0, (30, 2)) * 2.0 ** -np.floor(rng.uniform(0.0, wide, (30, 1)))
+    mu = rng.standard_normal(30) * 10.0 ** rng.uniform(0.0, wide, 30)
+    sums, error = exact_sums(X, mu)
+    for j, column in enumerate(fractions(X.T)):
+        true = dot(column, fractions(mu))
+        assert abs(true - Fraction(sums[0, j]) - Fraction(sums[1, j])) <= Fraction(error[j])
+        assert error[j] <= 1e-25 * float(np.abs(X[:, j]) @ np.abs(mu))
+    fit, blur = exact_products(X * 1e100, np.array([3e50, -1e50]))
+    for i, row in enumerate(fractions(X * 1e100)):
+        true = dot(row, [Fraction(3e50), Fraction(-1e50)])
+        assert abs(true - Fraction(fit[0, i]) - Fraction(fit[1, i])) <= Fraction(blur[i])
+
+
+@often
+@given(a=st.floats(-1e100, 1e100), b=st.floats(-1e100, 1e100))
+def test_a_product_and_its_error_are_the_product(a: float, b: float) -> None:
+    product, error = two_product(np.array([a]), np.array([b]))
+    if abs(float(product[0])) > 1e-250:
+        assert Fraction(product[0]) + Fraction(error[0]) == Fraction(a) * Fraction(b)
