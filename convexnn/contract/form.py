@@ -41,13 +41,13 @@ class Suits(Protocol):
 class Admits(Protocol):
     """A form whose points may have other shapes than the problem's initial one."""
 
-    def admit(self, primal: Any) -> None:
-        """Check that an engine can start from a point.
+    def admit(self, primal: Any, dual: Any) -> tuple[Any, Any]:
+        """Return a start, whose dual point may be None, in the shapes of this form's points.
 
         Raises
         ------
         ProblemError
-            If its shapes are not those of a point of this form.
+            If it cannot be brought into them.
         """
         ...
 

@@ -364,27 +364,28 @@ def _start_points(problem: Problem[object], form: Any, start: Start | None) -> A
     """Return the primal and the dual point that an engine starts from, None if it is not to."""
     if start is None or isinstance(form, CvxpyProgram):
         return None  # CVXPY's solvers take no start
-    own = problem.initial()[0]
+    own, proof = problem.initial()
     if isinstance(start, Solution) and isinstance(problem, Adopts):
         start = problem.adopt(start)
     elif isinstance(start, Solution):
         start = (start.primal, start.dual)
-    elif not isinstance(start, tuple) or isinstance(start, type(own)):
+    elif type(start) is not tuple:  # but a point, which is a named one
         start = (start, None)
-    primal = start[0]
+    primal, dual = start if len(start) == 2 else (start, None)
     if not isinstance(primal, type(own)):
         raise ProblemError(
             f"start must be a Solution or {type(own).__name__}, got {type(primal).__name__}"
         )
+    if not isinstance(dual, type(proof)):
+        dual = None  # that of another kind of problem says nothing here
     if isinstance(form, Admits):
-        form.admit(primal)
-        return start
+        return form.admit(primal, dual)
     for name, mine, expected in zip(own._fields, primal, own, strict=True):
         if np.shape(mine) != np.shape(expected):
             raise ProblemError(
                 f"start must have {name} of shape {np.shape(expected)}, got {np.shape(mine)}"
             )
-    return start
+    return primal, dual
 
 
 def _stages(raw: Raw, monitor: Monitor) -> tuple[Stage, ...]:

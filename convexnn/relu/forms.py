@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError
 from convexnn.contract.form import Engines, solved_by
 from convexnn.relu import preference
 from convexnn.relu.cones import Facets
 from convexnn.relu.products import adjoint, forward
+from convexnn.relu.starts import check_neurons, placed
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray, SignArray
@@ -110,9 +110,12 @@ class GroupForm(NamedTuple):
         """Return the engines by shapes, loss and penalty."""
         return preference.grouped(problem, cls)
 
-    def admit(self, primal: Neurons) -> None:
-        """Check the number of neurons and their length."""
+    def admit(self, primal: Neurons, dual: Dual | None) -> tuple[Neurons, Dual | None]:
+        """Return a start with a neuron for each block."""
+        if self.signs is not None:
+            return placed(primal, dual, self.X, self.signs.T > 0, self.outputs)
         check_neurons(primal, self.X.shape[1], self.outputs, self.blocks)
+        return primal, dual
 
     @property
     def outputs(self) -> int:
@@ -331,9 +334,9 @@ class MajorantForm(NamedTuple):
         """Return the number of penalised blocks, 2 P."""
         return 2 * int(self.slopes.shape[1])
 
-    def admit(self, primal: Neurons) -> None:
-        """Check the number of neurons and their length."""
-        check_neurons(primal, self.X.shape[1], 1, self.blocks)
+    def admit(self, primal: Neurons, dual: Dual | None) -> tuple[Neurons, Dual | None]:
+        """Return a start with a neuron of either sign for each pattern."""
+        return placed(primal, dual, self.X, self.slopes == 1.0, 1)
 
     def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
         """Return ``low`` and ``up``."""
@@ -397,9 +400,10 @@ class NetworkForm(NamedTuple):
         """Return the engines that search, unless few patterns are listed."""
         return preference.searching(problem, GroupForm)
 
-    def admit(self, primal: Neurons) -> None:
-        """Check the length of the neurons; there may be any number of them."""
+    def admit(self, primal: Neurons, dual: Dual | None) -> tuple[Neurons, Dual | None]:
+        """Return the start itself, of neurons of this length; there may be any number of them."""
         check_neurons(primal, self.X.shape[1], outputs_of(self.y))
+        return primal, dual
 
     @property
     def separable(self) -> bool:
@@ -477,27 +481,6 @@ class PooledNetworkForm(NetworkForm):
     def over(self, matrix: BoolArray) -> PooledForm:
         """Return the convex program over these patterns."""
         return PooledForm(*super().over(matrix))
-
-
-def check_neurons(primal: Neurons, d: int, outputs: int = 1, blocks: int | None = None) -> None:
-    """Check that neurons have length d, and that there are `blocks` of them if that is given.
-
-    Raises
-    ------
-    ProblemError
-        If not, or if some outputs have more than others.
-
-    Examples
-    --------
-    >>> check_neurons(Neurons(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(2)), 2, blocks=6)
-    """
-    if primal.V.shape[0] != d or primal.W.shape[0] != d:
-        raise ProblemError(f"start must have neurons of length {d}, got {primal.V.shape[0]}")
-    columns = primal.V.shape[1] + primal.W.shape[1]
-    if any(part.shape[1] % outputs for part in (primal.V, primal.W)):
-        raise ProblemError(f"start must have as many neurons for each output, got {columns}")
-    if blocks is not None and columns != blocks:
-        raise ProblemError(f"start must have {blocks} neurons, got {columns}")
 
 
 def outputs_of(y: Array) -> int:

@@ -11,7 +11,8 @@ from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines, solved_by
 from convexnn.functions.norms import DUAL, NORMS, Norm
-from convexnn.relu.forms import NetworkForm, check_neurons, worst_prediction
+from convexnn.relu.forms import NetworkForm, worst_prediction
+from convexnn.relu.starts import check_neurons
 from convexnn.robust.ball_kernels import CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins
 from convexnn.robust.rectified import inside
@@ -114,9 +115,10 @@ class RobustForm(NamedTuple):
         work = side**2 * (size.n + side / 3)
         return Engines(("ipm", "admm") if work <= STEP_WORK else ("admm",))
 
-    def admit(self, primal: Neurons) -> None:
-        """Check the number of neurons and their length."""
+    def admit(self, primal: Neurons, dual: RobustDual | None) -> tuple[Neurons, RobustDual | None]:
+        """Return the start itself, of neurons of this number and length."""
         check_neurons(primal, self.X.shape[1], blocks=self.blocks)
+        return primal, dual
 
     @property
     def norm(self) -> Norm:
@@ -197,9 +199,10 @@ class RobustNetworkForm(NamedTuple):
 
     program: RobustForm
 
-    def admit(self, primal: Neurons) -> None:
-        """Check the length of the neurons; there may be any number of them."""
+    def admit(self, primal: Neurons, dual: RobustDual | None) -> tuple[Neurons, RobustDual | None]:
+        """Return the start itself, of neurons of this length; there may be any number of them."""
         check_neurons(primal, self.X.shape[1])
+        return primal, dual
 
     @property
     def X(self) -> Array:
