@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
 
+from convexnn.contract.checks import ProblemError
+
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
 Kind = TypeVar("Kind")
@@ -35,6 +37,50 @@ def keep_arrays(holder: object, *names: str, dtype: type | None = np.float64) ->
         value = getattr(holder, name)
         if value is not None:
             object.__setattr__(holder, name, np.asarray(value, dtype=dtype))
+
+
+def fits(kind: str, shapes: dict[str, tuple[Any, tuple[int, ...]]]) -> None:
+    """Check the arrays of a model, by their names each with the shape that it must have.
+
+    Raises
+    ------
+    ProblemError
+        If one has another shape or entries that are not finite; None passes.
+
+    Examples
+    --------
+    >>> fits("LinearModel", {"coef": (np.ones(2), (2,)), "scale": (None, (2,))})
+    """
+    for name, (array, shape) in shapes.items():
+        if array is None:
+            continue
+        if np.shape(array) != shape:
+            raise ProblemError(f"{kind}.{name} must have shape {shape}, got {np.shape(array)}")
+        if not np.isfinite(array).all():
+            raise ProblemError(f"{kind}.{name} must have finite entries")
+
+
+def labelled(kind: str, classes: Any, outputs: int) -> None:
+    """Check the labels of a model: of one output two, of several one each.
+
+    Raises
+    ------
+    ProblemError
+        If there are others, or some are equal.
+
+    Examples
+    --------
+    >>> labelled("LinearModel", np.array(["no", "yes"]), 1)
+    """
+    if classes is None:
+        return
+    shape = (max(outputs, 2),)
+    if np.shape(classes) != shape:
+        raise ProblemError(
+            f"{kind}.classes must have shape {shape} for {outputs} outputs, got {np.shape(classes)}"
+        )
+    if len(set(classes.tolist())) < len(classes):
+        raise ProblemError(f"{kind}.classes must differ, got {classes.tolist()}")
 
 
 def _as_declared(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:

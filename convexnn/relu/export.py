@@ -37,8 +37,8 @@ def to_torch(network: TwoLayerNetwork) -> Any:
                 hidden = hidden * (x @ self.gates + offset >= 0.0)
             output = hidden @ self.alpha
             if self.skip is not None:
-                output = output + (x @ self.skip + self.skip_bias)[:, None]
-            return output
+                output = output + (x @ self.skip)[:, None]
+            return output + self.skip_bias
 
     return Module()
 
@@ -73,8 +73,9 @@ def to_onnx(network: TwoLayerNetwork, path: str | PathLike[str]) -> None:
     output = node("MatMul", [active, constant("alpha", network.alpha)], "output")
     if network.skip is not None:
         linear = node("MatMul", ["x", constant("skip", network.skip[:, None])], "linear")
-        total = node("Add", [output, linear], "total")
-        output = node("Add", [total, constant("skip_bias", network.skip_bias)], "with_skip")
+        output = node("Add", [output, linear], "with_skip")
+    if network.skip_bias:
+        output = node("Add", [output, constant("skip_bias", network.skip_bias)], "with_constant")
     double = onnx.TensorProto.DOUBLE
     d, k = network.U.shape[0], network.alpha.shape[1]
     graph = helper.make_graph(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays
+from convexnn.contract.fields import (
+    Converted,
+    declaration,
+    default,
+    fits,
+    keep_arrays,
+    labelled,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -122,10 +129,17 @@ class TwoLayerNetwork(Network):
     leak : float
     skip : array of shape (d,) or None
     skip_bias : float
+        The constant ``c``, of every output, with or without `skip`.
     gates : array of shape (d, m) or None
     gates_bias : array of shape (m,) or None
     classes : array of shape (2,) or (k,), or None
         Labels that the outputs stand for, see `Network`; None for regression.
+
+    Raises
+    ------
+    ProblemError
+        If shapes do not fit, entries are not finite, or what is given is not used: a leak with
+        gates, `gates_bias` without.
 
     Examples
     --------
@@ -147,6 +161,31 @@ class TwoLayerNetwork(Network):
     def __post_init__(self) -> None:
         keep_arrays(self, "U", "alpha", "bias", "skip", "gates", "gates_bias")
         keep_arrays(self, "classes", dtype=None)
+        kind = type(self).__name__
+        if self.U.ndim != 2 or self.alpha.ndim != 2 or len(self.alpha) != self.U.shape[1]:
+            raise ProblemError(
+                f"{kind} must have U (d, m) and alpha (m, k), got {self.U.shape} and "
+                f"{self.alpha.shape}"
+            )
+        (d, m), k = self.U.shape, self.alpha.shape[1]
+        fits(
+            kind,
+            {
+                "U": (self.U, (d, m)),
+                "alpha": (self.alpha, (m, k)),
+                "bias": (self.bias, (m,)),
+                "leak": (self.leak, ()),
+                "skip": (self.skip, (d,)),
+                "skip_bias": (self.skip_bias, ()),
+                "gates": (self.gates, (d, m)),
+                "gates_bias": (self.gates_bias, (m,)),
+            },
+        )
+        if self.gates is None and self.gates_bias is not None:
+            raise ProblemError(f"{kind}.gates_bias goes with gates, which are None")
+        if self.gates is not None and self.leak:
+            raise ProblemError(f"{kind}.leak must be 0 with gates, got {self.leak}")
+        labelled(kind, self.classes, k)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each row of `X`.
@@ -175,7 +214,9 @@ class TwoLayerNetwork(Network):
             hidden = hidden * (X @ self.gates + offset >= 0.0)
         output = hidden @ self.alpha
         if self.skip is not None:
-            output = output + (X @ self.skip + self.skip_bias)[:, None]
+            output = output + (X @ self.skip)[:, None]
+        if self.skip_bias:
+            output = output + self.skip_bias
         result: Array = output[:, 0] if output.shape[1] == 1 else output
         return result
 

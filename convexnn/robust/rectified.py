@@ -98,23 +98,15 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
     Raises
     ------
     ProblemError
-        If the network has gates (its output jumps), shapes that do not fit, or entries that are
-        not finite.
+        If the network has gates: its output jumps.
     """
     two_layers(network)
     if network.gates is not None:
         raise ProblemError("network must not have gates: its output jumps, no bound is meaningful")
-    U, alpha, bias = (np.asarray(a, dtype=np.float64) for a in _layers(network))
-    d, m = U.shape
-    skip = np.zeros(d) if network.skip is None else np.asarray(network.skip, dtype=np.float64)
-    offset = 0.0 if network.skip is None else float(network.skip_bias)
+    U, alpha, bias = network.U, network.alpha, network.bias
+    skip = np.zeros(len(U)) if network.skip is None else network.skip
+    offset, leak = float(network.skip_bias), float(network.leak)
     weights = alpha[:, output]
-    for name, array, shape in (("bias", bias, (m,)), ("skip", skip, (d,))):
-        if array.shape != shape:
-            raise ProblemError(f"network.{name} must have shape {shape}, got {array.shape}")
-    leak = float(network.leak)
-    if not all(np.isfinite(a).all() for a in (U, weights, bias, skip, offset, leak)):
-        raise ProblemError("network must have finite weights")
     low, high = min(leak, 1.0), max(leak, 1.0)
     sizes = np.abs(weights) * (abs(low) + high - low)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -129,15 +121,6 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
             size_s=np.abs(U) @ sizes + np.abs(skip),
             size_c=float(np.abs(bias) @ sizes) + abs(offset),
         )
-
-
-def _layers(network: TwoLayerNetwork) -> tuple[Array, Array, Array]:
-    U, alpha, bias = network.U, network.alpha, network.bias
-    if np.ndim(U) != 2 or np.ndim(alpha) != 2 or np.shape(alpha)[0] != np.shape(U)[1]:
-        raise ProblemError(
-            f"network must have U (d, m) and alpha (m, k), got {np.shape(U)} and {np.shape(alpha)}"
-        )
-    return U, alpha, bias
 
 
 class Classified(NamedTuple):

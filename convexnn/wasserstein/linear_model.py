@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays
+from convexnn.contract.fields import (
+    Converted,
+    declaration,
+    default,
+    fits,
+    keep_arrays,
+    labelled,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -44,6 +51,11 @@ class LinearModel:
     def __post_init__(self) -> None:
         keep_arrays(self, "coef")
         keep_arrays(self, "classes", dtype=None)
+        if self.coef.ndim != 1:
+            raise ProblemError(f"LinearModel.coef must have 1 axis, got shape {self.coef.shape}")
+        parts = {"coef": (self.coef, self.coef.shape), "intercept": (self.intercept, ())}
+        fits("LinearModel", parts)
+        labelled("LinearModel", self.classes, 1)
 
     @cached_property
     def worst_case(self) -> WorstCase:
