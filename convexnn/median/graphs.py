@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +54,8 @@ def as_edges(name: str, graph: Graph, n: int) -> Edges:
     Raises
     ------
     ProblemError
-        If it is not an undirected simple graph on n nodes, or not connected.
+        If it is not an undirected simple graph on n nodes, not connected, or has edges of a
+        weight other than 1.
 
     Examples
     --------
@@ -110,6 +111,7 @@ def _pairs(name: str, graph: Graph, n: int) -> Edges:
                 f"{name} must have one node for each row of data ({n}), "
                 f"got {graph.number_of_nodes()}"
             )
+        _require_unweighted(name, graph)
         place: dict[Hashable, int] = {label: i for i, label in enumerate(graph.nodes)}
         listed = [(place[edge[0]], place[edge[1]]) for edge in graph.edges]
         return np.array(listed, dtype=np.int64).reshape(-1, 2)
@@ -125,6 +127,15 @@ def _pairs(name: str, graph: Graph, n: int) -> Edges:
             + (f"shape {raw.shape} of {raw.dtype}" if raw.ndim else repr(graph))
         )
     return raw.astype(np.int64)
+
+
+def _require_unweighted(name: str, graph: Any) -> None:
+    for i, j, weight in graph.edges.data("weight"):
+        if weight is not None and weight != 1:
+            raise ProblemError(
+                f"{name} must have edges without weights, or of weight 1: every edge counts alike, "
+                f"got {weight!r} on ({i!r}, {j!r})"
+            )
 
 
 def _require_connected(name: str, edges: Edges, n: int) -> None:

@@ -62,7 +62,8 @@ class DistributedMedian(Halves[LocalMedians]):
         ``b_i``, one agent a row.
     graph : networkx.Graph or int array of shape (m, 2)
         Connected, without self-loops or duplicate edges. Nodes of a networkx graph, whatever
-        their labels, stand for the rows in the order of their insertion; kept as an array.
+        their labels, stand for the rows in the order of their insertion; kept as an array. Its
+        edges have no weights, or 1: neighbours agree whatever an edge weighs.
     weights : array of shape (n,), optional
         >= 0, not all 0; ones if left out. An agent of weight 0 only passes on what it hears.
 

@@ -56,7 +56,8 @@ class NetworkLasso(Halves[LocalModels]):
     terms : sequence of convexnn.terms.Term
         One an agent, all of the same size.
     graph : networkx.Graph or int array of shape (m, 2)
-        Connected, as in `DistributedMedian`.
+        Connected, as in `DistributedMedian`. Its edges have no weights, or 1: one penalty is for
+        all.
     penalty : float
         > 0.
 
