@@ -23,6 +23,7 @@ RARER = 1.6  # from one balancing of the penalties to the next
 FASTEST = 10.0  # change of a penalty
 BRIEF = 0.01  # seconds between two common looks at the clock that are too few to matter
 NOT_FINITE = "The iterates are no longer finite."
+NO_FURTHER = "No further step is possible at this accuracy."
 
 P = TypeVar("P")
 
@@ -155,6 +156,8 @@ class Spaced:
 class Falling:
     """Tells which steps are due by the engine's own gap: it fell to a tenth, or it is small.
 
+    One that is not a number is due at once: the look at its point ends the run.
+
     Parameters
     ----------
     gap : callable
@@ -176,7 +179,7 @@ class Falling:
     def __call__(self, k: int) -> bool:
         """Tell whether step k is due."""
         gap = self._gap()
-        if not gap <= max(FALL * self._shown, self._tol):
+        if gap > max(FALL * self._shown, self._tol):
             return False
         self._shown = gap
         return True
@@ -227,6 +230,23 @@ class Tuner:
             return 1.0
         factor = min(max(primal / dual, 1.0 / FASTEST), FASTEST)
         return 1.0 if 1.0 / self._tolerated <= factor <= self._tolerated else factor
+
+
+class First:
+    """The reporter of a run inside another that ends with the first point it reports.
+
+    Parameters
+    ----------
+    outer : Reporter
+        Asked for the time.
+    """
+
+    def __init__(self, outer: Reporter) -> None:
+        self.expired, self.remaining = outer.expired, outer.remaining
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        """Return True."""
+        return True
 
 
 class Best(Generic[P]):

@@ -11,7 +11,7 @@ import pytest
 
 from convexnn.contract.backend import Outcome, Raw
 from convexnn.solvers import schedule
-from convexnn.solvers.schedule import Best, Falling, Spaced, Tuner, common, finite, iterate
+from convexnn.solvers.schedule import Best, Falling, First, Spaced, Tuner, common, finite, iterate
 
 SPACED = [10, 11, 13, 14, 16, 17, 19, 21, 23, 25, 28, 31, 34, 37, 40]  # up to step 40
 
@@ -44,14 +44,15 @@ class Clock:
 class Counter:
     """A method that counts; what it has counted is its point."""
 
-    def __init__(self, clock: Clock, ends: dict[int, Raw] | None = None) -> None:
+    def __init__(self, clock: Any, ends: dict[int, Raw] | None = None) -> None:
         self.clock, self.ends = clock, ends or {}
         self.x = np.zeros(1)
         self.steps: list[int] = []
 
     def step(self, k: int) -> Raw | None:
-        """Take a second."""
-        self.clock.now += 1.0
+        """Take a second, where there is a clock."""
+        if isinstance(self.clock, Clock):
+            self.clock.now += 1.0
         self.steps.append(k)
         self.x = self.x + 1.0
         return self.ends.get(k)
@@ -61,7 +62,7 @@ class Counter:
         return (self.x,), (self.x,)
 
 
-def run(clock: Clock, limit: int, **more: Any) -> tuple[Raw, Counter]:
+def run(clock: Any, limit: int, **more: Any) -> tuple[Raw, Counter]:
     counter = Counter(clock, more.pop("ends", None))
     return iterate(counter.step, counter.points, clock, limit, **more), counter
 
@@ -179,8 +180,8 @@ def test_stop_comes_at_most_a_tenth_late() -> None:
     assert max(late) <= 1.1
 
 
-def test_gap_that_is_not_a_number_is_not_due() -> None:
-    gaps = iter([1.0, np.nan, 0.05])
+def test_gap_that_is_not_a_number_is_due() -> None:
+    gaps = iter([1.0, 0.5, np.nan])
     due = Falling(lambda: next(gaps), 0.0)
     assert [due(k) for k in range(3)] == [True, False, True]
 
@@ -226,6 +227,16 @@ def test_best_point_of_a_run_inside_another_is_kept() -> None:
     assert counter.steps[-1] == 30
     assert best.point[0] == 16.0
     assert best.value == 0.5
+
+
+def test_first_point_ends_a_run_inside_another() -> None:
+    clock = Clock(time_limit=30.0)
+    first = First(clock)
+    assert run(first, 100, due=lambda k: k == 7)[1].steps[-1] == 7
+    assert first.remaining() == 30.0
+    assert clock.seen == []
+    clock.now = 30.0
+    assert run(first, 100, due=lambda k: False)[1].steps == [1]
 
 
 class Group:

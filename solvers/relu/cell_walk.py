@@ -33,9 +33,9 @@ from convexnn.relu.pricing import price
 from convexnn.relu.pricing_bound import Bracket, bracket
 from convexnn.relu.relaxation import improve
 from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
-from convexnn.solvers.relu.ipm import points, together
 from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
+from convexnn.solvers.schedule import First, iterate
 
 POOLED = 3  # networks whose patterns the first convex solve is over
 ROUNDS = 30  # of pricing, if max_iter is not given
@@ -274,15 +274,19 @@ class Walk:
             tol = max(tol, 1e-4 * min(1.0, self.best))
         work = newton_work(len(form.y), form.X.shape[1], matrix.shape[1]) * group.outputs
         if work <= NEWTON_WORK and by_newton(group):
-            for front in together(group):
-                if all(
-                    newton.gap(at) <= tol and newton.difference(at) <= 3.0 * tol
-                    for newton, at in front
-                ):
-                    return self.found(matrix, *points(group, front))
-                if self.reporter.expired():
-                    raise Ended  # a point half-way is no use
-            primal, dual = points(group, front)
+            front = ipm.Front(group)
+            iterate(
+                front.step,
+                front.points,
+                First(self.reporter),
+                ipm.MAX_ITER,
+                due=lambda k: front.sharp(tol),
+            )
+            primal, dual = front.points()
+            if front.sharp(tol):
+                return self.found(matrix, primal, dual)
+            if self.reporter.expired():
+                raise Ended  # a point half-way is no use
             inner = Inner(group, self.reporter, tol)
             asked = Options(tol, MENDING_ITER, 0, {})
             admm.run(group, admm.DEFAULTS, asked, inner, (primal, dual))

@@ -33,9 +33,9 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
+from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 MAX_ITER = 200
-REPORTED = 0.1  # the gap falls by this factor from one report to the next
 STALLED = 1e-8  # a step this short leads nowhere
 REFINED = 5  # times a solution of the example system is improved, at most
 ROUNDING = 1e-14
@@ -79,46 +79,57 @@ def run(
     form: GroupForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
     """Step until the reporter is satisfied or no step helps."""
-    shown, limit = np.inf, options.max_iter or MAX_ITER
-    for k, front in enumerate(together(form), start=1):
-        gap = max(newton.gap(state) for newton, state in front)
-        due = gap <= REPORTED * shown or gap <= options.tol or k == limit
-        if due or reporter.expired():
-            shown = gap
-            if reporter.report(k, *points(form, front)) or reporter.expired():
-                return Raw(Outcome.STOPPED)
-        if k == limit:
-            return Raw(Outcome.MAX_ITER)
-    reporter.report(k, *points(form, front))
-    return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
+    front = Front(form)
+    limit, due = options.max_iter or MAX_ITER, Falling(front.gap, options.tol)
+    return iterate(front.step, front.points, reporter, limit, due=due)
 
 
-def together(form: GroupForm) -> Iterator[list[tuple[Newton, Iterate]]]:
-    """Yield the best point of each output's program after each step, until none can go on.
+class Front:
+    """The best point of each output's program so far, from the start at step 1.
 
     Outputs do not end together: rounding drives those that are solved away while others step on.
+
+    Parameters
+    ----------
+    form : GroupForm
     """
-    paths = [path(single) for single in form.single()]
-    front = [next(one) for one in paths]
-    errors = [newton.error(state) for newton, state in front]
-    going = True
-    while going:
-        yield front
-        going, front = False, list(front)
-        for c, one in enumerate(paths):
-            step = next(one, None)
-            if step is None:
+
+    def __init__(self, form: GroupForm) -> None:
+        self.form = form
+        self.paths = [path(single) for single in form.single()]
+        self.best = [next(one) for one in self.paths]
+        self.errors = [newton.error(state) for newton, state in self.best]
+
+    def step(self, k: int) -> Raw | None:
+        """Step in each output's program; at the end where none can go on."""
+        if k == 1:
+            return None
+        going = False
+        for c, one in enumerate(self.paths):
+            following = next(one, None)
+            if following is None:
                 continue
             going = True
-            newton, state = step
+            newton, state = following
             error = newton.error(state)
-            if error <= errors[c]:
-                front[c], errors[c] = step, error
+            if error <= self.errors[c]:
+                self.best[c], self.errors[c] = following, error
+        return None if going else Raw(Outcome.FINISHED, NO_FURTHER)
 
+    def gap(self) -> float:
+        """Return the largest gap that the products suggest."""
+        return max(newton.gap(state) for newton, state in self.best)
 
-def points(form: GroupForm, front: list[tuple[Newton, Iterate]]) -> tuple[Neurons, Dual]:
-    """Return the points of the outputs' programs as one."""
-    return form.joined([newton.points(state) for newton, state in front])
+    def sharp(self, tol: float) -> bool:
+        """Tell whether the gap is below a tolerance by the objectives as well."""
+        return all(
+            newton.gap(state) <= tol and newton.difference(state) <= 3.0 * tol
+            for newton, state in self.best
+        )
+
+    def points(self) -> tuple[Neurons, Dual]:
+        """Return the points of the outputs' programs as one."""
+        return self.form.joined([newton.points(state) for newton, state in self.best])
 
 
 def path(form: GroupForm) -> Iterator[tuple[Newton, Iterate]]:

@@ -46,6 +46,7 @@ from convexnn.functions.losses import Softmax
 from convexnn.relu.forms import GroupForm, Neurons
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
+from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +64,6 @@ CLEAR = 1e3  # roundings by which the merit must fall to show progress
 PATIENCE = 5  # steps in a row without, after which sigma is too large
 SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
-REPORTED = 0.1  # the gap falls by this factor from one report to the next
 ROUNDING = 1e-14
 CROWDED = 0.7  # weights in use, as a share of the examples, from which these are the smaller side
 DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
@@ -114,19 +114,26 @@ def run(
     if own["sigma"] is not None:
         positive("sigma", own["sigma"])
     newton = Newton(form, own["sigma"], start)
-    limit, shown = options.max_iter or MAX_ITER, np.inf
-    for k in range(1, limit + 1):
+    falling, moved = Falling(newton.gap, options.tol), True
+
+    def step(k: int) -> Raw | None:
+        nonlocal moved
         moved = newton.step()
-        gap = newton.gap()
-        late = reporter.expired()
-        if gap <= max(REPORTED * shown, options.tol) or not moved or late or k == limit:
-            shown = gap
-            if reporter.report(k, *newton.points()) or late:
-                return Raw(Outcome.STOPPED)
-        if not moved and not newton.retreat():
-            return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
+        return None if moved or newton.can_retreat else Raw(Outcome.FINISHED, NO_FURTHER)
+
+    def after(k: int) -> None:
+        if not moved:
+            newton.retreat()
         newton.advance()
-    return Raw(Outcome.MAX_ITER)
+
+    return iterate(
+        step,
+        newton.points,
+        reporter,
+        options.max_iter or MAX_ITER,
+        due=lambda k: falling(k) or not moved,
+        after=after,
+    )
 
 
 @dataclass(frozen=True)
@@ -332,12 +339,14 @@ class Newton:
         if inner <= INNER * 0.5 * moved / sigma + ROUNDING * max(1.0, abs(at.value)):
             self._centre(min(GROWTH, max(LARGEST * self.unit / sigma, 1.0)))
 
-    def retreat(self) -> bool:
-        """Start again from the point at hand with a smaller sigma; False if it is small already."""
-        if self.sigma <= self.unit:
-            return False
+    @property
+    def can_retreat(self) -> bool:
+        """Tell whether sigma is large enough to be made smaller."""
+        return bool(self.sigma > self.unit)
+
+    def retreat(self) -> None:
+        """Start again from the point at hand with a smaller sigma."""
         self._centre(RETREAT)
-        return True
 
     def _centre(self, factor: float) -> None:
         self.u, self.s = self.at.v, self.at.t

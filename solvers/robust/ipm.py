@@ -32,11 +32,11 @@ from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
 from convexnn.solvers.robust.epigraphs import AGAINST, Epigraph, Euclidean, reach
+from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 Index: TypeAlias = NDArray[np.intp]
 
 MAX_ITER = 200
-REPORTED = 0.1  # the gap falls by this factor from one report to the next
 PATIENCE = 10  # steps in a row that do not lower a gap that is small
 TINY = 1e-9  # gap from which rounding may rule
 EXHAUSTED = 1e-15  # own gap below which rounding rules
@@ -65,9 +65,10 @@ def run(
 ) -> Raw:
     """Step until the reporter is satisfied or no step helps."""
     core = Interior(form)
-    shown, limit = np.inf, options.max_iter or MAX_ITER
-    least, fruitless = np.inf, 0
-    for k in range(1, limit + 1):
+    gap, least, fruitless = np.inf, np.inf, 0
+
+    def step(k: int) -> Raw | None:
+        nonlocal gap, least, fruitless
         try:
             going = core.step() > STALLED
         except np.linalg.LinAlgError:
@@ -75,17 +76,17 @@ def run(
         gap = core.gap()
         fruitless = 0 if gap < least or gap > max(options.tol, TINY) else fruitless + 1
         least = min(gap, least)
-        if not (np.isfinite(core.V).all() and np.isfinite(gap)):
-            return Raw(Outcome.FAILED, "The iterates are no longer finite.")
-        ends = not going or gap <= EXHAUSTED or fruitless >= PATIENCE
-        if ends or gap <= max(REPORTED * shown, options.tol) or k == limit or reporter.expired():
-            shown = gap
-            network = core.primal(0.1 * options.tol)
-            if reporter.report(k, network, core.dual()) or reporter.expired():
-                return Raw(Outcome.STOPPED)
-            if ends:
-                return Raw(Outcome.FINISHED, "No further step is possible at this accuracy.")
-    return Raw(Outcome.MAX_ITER)
+        if going and gap > EXHAUSTED and fruitless < PATIENCE:
+            return None
+        return Raw(Outcome.FINISHED, NO_FURTHER)
+
+    return iterate(
+        step,
+        lambda: (core.primal(0.1 * options.tol), core.dual()),
+        reporter,
+        options.max_iter or MAX_ITER,
+        due=Falling(lambda: gap, options.tol),
+    )
 
 
 class Guard:
