@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,7 +59,9 @@ def linear_sum(terms: tuple[Term, ...], A: Any, b: Array) -> LinearSum:
     rest = long @ x - goal
     size = abs(long) @ abs(x) + abs(goal)
     blur = (4.0 + len(x)) * np.finfo(kind).eps * size + ROUNDING * abs(rest)
-    return LinearSum(terms, A, b, (rest.astype(np.float64), blur.astype(np.float64)))
+    last = np.cumsum([0, *(term.size for term in terms)]).tolist()
+    ends = tuple(slice(i, j) for i, j in pairwise(last))
+    return LinearSum(terms, A, b, (rest.astype(np.float64), blur.astype(np.float64)), ends)
 
 
 @solved_by("homotopy")
@@ -74,17 +75,15 @@ class LinearSum(NamedTuple):
     b : array of shape (m,)
     rest : tuple of two arrays of shape (m,)
         ``A x - b`` at the terms' anchors, and by how much rounding may have it wrong.
+    ends : tuple of slice
+        Where each term's variables are.
     """
 
     terms: tuple[Term, ...]
     A: Any
     b: Array
     rest: tuple[Array, Array]
-
-    @property
-    def ends(self) -> tuple[slice, ...]:
-        """Return where each term's variables are."""
-        return _ends(self.terms)
+    ends: tuple[slice, ...]
 
     def value(self, x: Array) -> float:
         """Return the sum of the terms."""
@@ -146,12 +145,6 @@ class LinearSum(NamedTuple):
             size += abs(worth)
         goal = float(y @ self.b)
         return goal - reach > ZERO * (size + float(np.abs(y) @ np.abs(self.b)))
-
-
-@lru_cache(maxsize=8)
-def _ends(terms: tuple[Term, ...]) -> tuple[slice, ...]:
-    last = np.cumsum([0, *(term.size for term in terms)]).tolist()
-    return tuple(slice(i, j) for i, j in pairwise(last))
 
 
 def row_lengths(A: Any) -> Array:

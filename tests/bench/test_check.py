@@ -22,7 +22,7 @@ from convexnn.bench import check as module
 from convexnn.bench.check import Settings, Store, check, indices_of
 from convexnn.bench.instances import FAMILIES, family_of, instance
 from convexnn.commands.app import app
-from convexnn.contract.certificate import Certificate
+from convexnn.contract.grading import Bound, Grade
 from convexnn.driver.compare import INTERRUPTED
 from convexnn.problems.wasserstein.newsvendor import Newsvendor
 
@@ -148,13 +148,13 @@ def test_moves_that_cost_nothing_stay_where_the_budget_is_nothing() -> None:
 
 
 def test_lying_problem_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Newsvendor.certify
+    honest = Newsvendor.bound
 
-    def certify(self: Newsvendor, primal: Any, dual: Any) -> Certificate:
-        said = honest(self, primal, dual)
-        return replace(said, bound=said.bound + 1e-3) if said.gap < 1e-2 else said
+    def bound(self: Newsvendor, primal: Any, dual: Any, grade: Grade) -> Bound:
+        said = honest(self, primal, dual, grade)
+        return said._replace(value=said.value + 1e-3)
 
-    monkeypatch.setattr(Newsvendor, "certify", certify)
+    monkeypatch.setattr(Newsvendor, "bound", bound)
     found = check(Settings(), indices_of(8, ["newsvendor"]))
     assert not found.passed
 
