@@ -133,7 +133,7 @@ def solve(family: Family) -> Callable[..., None]:
         )
         if out.speaks:
             out.solution(alone(solution, split, scored=family.scored), family.tell(solution, split))
-            out.save(solution, save)
+            out.save(solution, split, save)
             out.draw(family.draw, solution, split, plot)
             out.close()
         if solution.status is Status.FAILED:
@@ -180,7 +180,7 @@ def compare(family: Family) -> Callable[..., None]:
             return
         best = leader(result.solutions, tol)
         out.comparison(result, family.tell(best, split))
-        out.save(best, save, f"best solution, by {best.backend},")
+        out.save(best, split, save, f"best solution, by {best.backend},")
         out.draw(convergence, result, split, plot)
         out.close()
 

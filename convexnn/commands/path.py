@@ -95,7 +95,7 @@ def path(
                 f"least validation loss at beta {found.best.problem.beta:.4g}; within a standard "
                 f"error of it up to beta {beta:.4g}"
             )
-        out.save(chosen, save, f"solution at beta {beta:.4g}")
+        out.save(chosen, split, save, f"solution at beta {beta:.4g}")
         out.draw(draw, found, split, plot)
     out.close()
 

@@ -134,13 +134,18 @@ class Output:
         show(table)
         self.say(*remarks)
 
-    def save(self, solution: Solution, path: Path | None, what: str = "solution") -> None:
-        """Write a solution to a file, if there is a path."""
+    def save(
+        self, solution: Solution, split: Split, path: Path | None, what: str = "solution"
+    ) -> None:
+        """Write a solution to a file, its model for raw data, if there is a path."""
         if path is None:
             return
-        solution.save(path)
+        done = split.preparation
+        solution.for_raw_data(done).save(path)
         self.object["saved"] = str(path)
         self.say(f"{what} saved to {path}")
+        if done is not None:
+            self.say("its model takes raw columns; problem and radius are in standardised ones")
 
     def draw(
         self, figure: Callable[..., None], result: Any, split: Split, path: Path | None

@@ -9,6 +9,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.preparation import Preparation
 from convexnn.datasets.reading import Reading
 from convexnn.datasets.table import Table, load_table
 
@@ -65,6 +66,22 @@ class Split:
     table: Table | None = None
     scaling: Scaling | None = None
     target_scaling: Scaling | None = None
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """Return how the table became X and y; None where nothing was scaled."""
+        if self.table is None or self.scaling is None:
+            return None
+        columns, aim = self.table.columns, self.target_scaling or Scaling(0.0, 1.0)
+        return Preparation(
+            *self.scaling,
+            float(aim.mean),
+            float(aim.spread),
+            columns.names,
+            {name: list(values) for name, values in columns.values.items()},
+            columns.of_X,
+            None if self.table.target is None else self.table.target.name,
+        )
 
 
 def split_at_random(table: Table, *, test_share: float = 0.25, seed: int = 0) -> Split:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
 from convexnn.contract.files import FileError, read_npz, to_json, write_npz
+from convexnn.contract.preparation import Preparation, for_raw_data
 from convexnn.contract.problem import Model
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Solution(Generic[Model]):
         What it takes to run the same solve again.
     stages : tuple of Stage
         Of ``homotopy``; empty for engines without stages.
+    preparation : Preparation or None
+        How raw data became the problem's, if the solution was told; the model then takes raw
+        data, all else (problem, points, certificate, a ball and its radius) is of the prepared.
     """
 
     status: Status
@@ -53,6 +57,7 @@ class Solution(Generic[Model]):
     options: dict[str, object] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
+    preparation: Preparation | None = field(default=None, repr=False)
 
     @property
     def objective(self) -> float:
@@ -79,6 +84,17 @@ class Solution(Generic[Model]):
             f"Solution({self.status.name} by {self.backend}: objective={self.objective:.6g}, "
             f"bound={self.bound:.6g}, gap={self.gap:.2e}, scope={self.certificate.scope!r})"
         )
+
+    def for_raw_data(self, done: Preparation | None) -> Solution[Model]:
+        """Return the solution with a model that takes data as they were before their preparation.
+
+        Raises
+        ------
+        ProblemError
+            If the preparation does not fit the model.
+        """
+        model = for_raw_data(self.problem.build_model(self.primal), done)
+        return replace(self, model=model, preparation=done)
 
     def raise_for_status(self) -> Solution[Model]:
         """Return the solution itself if it is OPTIMAL.
@@ -141,7 +157,7 @@ def load(path: str | PathLike[str]) -> Solution[Any]:
 
 def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None:
     """Write a solution; see `Solution.save`."""
-    from convexnn.driver.store import problem_to, record_to
+    from convexnn.driver.store import preparation_to, problem_to, record_to
 
     arrays: dict[str, Any] = {
         name: np.array(getattr(solution, name), dtype=np.float64) for name in ("history", "stages")
@@ -158,6 +174,7 @@ def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None
         "message": solution.message,
         "options": solution.options,
         "versions": solution.versions,
+        "preparation": preparation_to(arrays, solution.preparation),
     }
     write_npz(path, {**arrays, "meta": np.array(to_json(meta))})
 
@@ -178,7 +195,7 @@ def load_solution(path: str | PathLike[str]) -> Solution[Any]:
 def _graded(
     path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]
 ) -> Solution[Any]:
-    from convexnn.driver.store import problem_from, record_from
+    from convexnn.driver.store import preparation_from, problem_from, record_from
 
     problem = problem_from(arrays, meta["problem"])
     primal = record_from(arrays, meta["primal"])
@@ -194,10 +211,11 @@ def _graded(
     status, tol = Status[meta["status"]], float(meta["options"]["tol"])
     if (status is Status.OPTIMAL) != stored.passes(tol):
         raise FileError(f"{path} says {status.name}, but its certificate does not bear OPTIMAL out")
+    done = preparation_from(arrays, meta.get("preparation"))  # older files have none
     return Solution(
         status=status,
         certificate=certificate,
-        model=problem.build_model(primal),
+        model=for_raw_data(problem.build_model(primal), done),
         primal=primal,
         dual=dual,
         history=tuple(Step(int(row[0]), *row[1:].tolist()) for row in arrays["history"]),
@@ -211,4 +229,5 @@ def _graded(
             Stage(int(k), mu, int(iterations), gap)
             for k, mu, iterations, gap in arrays["stages"].tolist()
         ),
+        preparation=done,
     )

@@ -13,17 +13,19 @@ import convexnn
 from convexnn import forms
 from convexnn.contract.arrays import Sparse
 from convexnn.contract.files import FileError
+from convexnn.contract.preparation import Preparation
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import Loss, as_loss
 from convexnn.functions.terms import SAVED, Term
 
+PREPARED = ("preparation.mean", "preparation.spread")
 SPARSE = ("data", "indices", "indptr")
 
 
 def members(meta: dict[str, Any]) -> set[str]:
     """Return the arrays that a saved solution may have, by what its JSON entry says."""
-    known = {"history", "stages", *_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
+    known = {"history", "stages", *PREPARED, *_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
     for f in fields(_kind(meta["problem"])):
         known |= {f"problem.{f.name}{part}" for part in ("", ".matrix", ".generators")}
         known |= {f"sparse.{f.name}.{part}" for part in SPARSE}
@@ -108,6 +110,25 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
         elif not name.endswith(".generators"):
             values[name] = array
     return _kind(meta)(**values)
+
+
+def preparation_to(arrays: dict[str, Any], done: Preparation | None) -> dict[str, Any] | None:
+    """Return how data were prepared as JSON, its arrays put into `arrays`."""
+    if done is None:
+        return None
+    plain = done._asdict()
+    for name in PREPARED:
+        arrays[name] = plain.pop(name.removeprefix("preparation."))
+    return plain
+
+
+def preparation_from(arrays: dict[str, Any], meta: dict[str, Any] | None) -> Preparation | None:
+    """Return what `preparation_to` wrote."""
+    if meta is None:
+        return None
+    held = {name.removeprefix("preparation."): arrays[name] for name in PREPARED}
+    names = {name: tuple(meta[name]) for name in ("columns", "features")}
+    return Preparation(**held, **{**meta, **names})
 
 
 def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from convexnn.contract.arrays import Array, LabelArray
+    from convexnn.contract.preparation import Preparation
 
 
 @declaration
@@ -219,6 +220,39 @@ class TwoLayerNetwork(Network):
             output = output + self.skip_bias
         result: Array = output[:, 0] if output.shape[1] == 1 else output
         return result
+
+    def unscaled(self, done: Preparation) -> TwoLayerNetwork:
+        """Return the network of raw data whose standardised ones this one takes.
+
+        Its `U` is in the units of the raw columns, its output in those of the raw target.
+        """
+
+        def layer(W: Array, b: Array | float) -> tuple[Array, Any]:
+            raw = (W.T / done.spread).T
+            return raw, b - done.mean @ raw
+
+        U, bias = layer(self.U, self.bias)
+        gates: Array | None = None
+        gates_bias: Array | None = None
+        skip: Array | None = None
+        constant = self.skip_bias
+        if self.gates is not None:
+            offset = 0.0 if self.gates_bias is None else self.gates_bias
+            gates, gates_bias = layer(self.gates, offset)
+        if self.skip is not None:
+            linear, constant = layer(self.skip, self.skip_bias)
+            skip = done.target_spread * linear
+        return TwoLayerNetwork(
+            U,
+            done.target_spread * self.alpha,
+            bias,
+            leak=self.leak,
+            skip=skip,
+            skip_bias=float(done.target_spread * constant + done.target_mean),
+            gates=gates,
+            gates_bias=gates_bias,
+            classes=self.classes,
+        )
 
     def __len__(self) -> int:
         return int(self.U.shape[1])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array, LabelArray
+    from convexnn.contract.preparation import Preparation
     from convexnn.wasserstein.worst_case import WorstCase
 
 
@@ -63,6 +64,15 @@ class LinearModel:
         if self.adversary is None:
             raise ProblemError("this model was not trained against a ball of distributions")
         return self.adversary()
+
+    def unscaled(self, done: Preparation) -> LinearModel:
+        """Return the model of raw data whose standardised ones this one takes.
+
+        Its `worst_case` stays in the standardised coordinates, where the ball is.
+        """
+        coef = done.target_spread * self.coef / done.spread
+        intercept = done.target_spread * self.intercept + done.target_mean - done.mean @ coef
+        return LinearModel(coef, float(intercept), self.classes, self.adversary)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return ``X coef + intercept``.
