@@ -1,4 +1,4 @@
-"""The command line: ``convexnn solve | compare | bench FAMILY``, ``path DATA``, ``backends``."""
+"""The command line: ``convexnn solve | compare | bench FAMILY``, ``path DATA``, ``predict``, ..."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typer import Exit, Option
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
-from convexnn.commands import bench_check, median, options, path, relu, robust, wasserstein
+from convexnn.commands import bench_check, median, options, path, relu, robust, saved, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
 from convexnn.contract.checks import choice
@@ -65,6 +65,9 @@ app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
 app.command("path")(commands_of.typed(path.path, "", options.reading))
+app.command("predict")(commands_of.typed(saved.predict, "", saved.written))
+app.command("show")(saved.show)
+app.command("certify")(saved.certify)
 
 Version = Annotated[
     bool, Option("--version", is_eager=True, callback=say_version, help="print the version")
