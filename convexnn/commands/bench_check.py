@@ -14,7 +14,7 @@ from convexnn.bench.check import Check, Settings, indices_of, unfinished
 from convexnn.bench.check import check as sweep
 from convexnn.bench.instances import FAMILIES
 from convexnn.commands.report import WIDE
-from convexnn.contract.checks import ProblemError
+from convexnn.contract.checks import ProblemError, seed_of
 from convexnn.driver.tables import across
 
 SHOWN = 60  # characters of a message
@@ -30,6 +30,10 @@ Out = Annotated[
 ]
 Tol = Annotated[float, Option(help="certified relative gap to reach")]
 Limit = Annotated[float, Option("--time-limit", help="seconds for each backend on each instance")]
+Hostile = Annotated[
+    int | None,
+    Option(help="try so many wrong arguments of everything public instead", min=1),
+]
 Mpi = Annotated[bool, Option("--mpi", help="also the backends mpi:*, each run of which starts MPI")]
 
 
@@ -43,20 +47,20 @@ def check(
     tol: Tol = 1e-5,
     time_limit: Limit = 5.0,
     mpi: Mpi = False,
+    hostile: Hostile = None,
 ) -> None:
     """Solve random instances with every capable backend; exit with 1 if two answers contradict.
 
-    The backends mpi:* run only with --mpi.
+    The backends mpi:* run only with --mpi. With --hostile, wrong arguments are given to everything
+    public in the place of instances; exit with 1 if one is taken, or refused by another error than
+    one that names it.
     """
+    if hostile is not None:
+        misused(hostile, seed)
+        return
     settings = Settings(seed, tol, time_limit, mpi)
     indices = indices_of(instances, family) if only is None else [only]
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress() as bar:
         task = bar.add_task("instances", total=len(indices))
         try:
             found = sweep(
@@ -70,6 +74,35 @@ def check(
         raise ProblemError("no instance has a backend")
     report(found, one=only is not None)
     if not found.passed:
+        raise Exit(1)
+
+
+def progress() -> Progress:
+    """Return a bar of what is done, on the standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def misused(count: int, seed: int) -> None:
+    """Try wrong arguments, print what was not refused as it should be, and the counts."""
+    from convexnn.bench.hostile import VERDICTS, campaign
+
+    with progress() as bar:
+        task = bar.add_task("wrong arguments", total=count)
+        found = campaign(count, seed_of(seed), lambda: bar.advance(task))
+    for one in found:
+        if one.verdict not in ("refused", "slow"):
+            print(f"{one.verdict}: {one.call}({one.parameter}={one.value}): {one.said}")
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in VERDICTS}
+    print(
+        f"{count} wrong arguments: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    )
+    if counts["accepted"] + counts["raw"] + counts["unnamed"]:
         raise Exit(1)
 
 

@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
+from convexnn.contract.checks import shown
 from convexnn.contract.memory import Size, shortage
 
 if TYPE_CHECKING:
@@ -225,7 +226,13 @@ def register(backend: Backend) -> None:
     >>> register(registry()["admm"])
     """
     if not isinstance(backend, Backend) or isinstance(backend, type):
-        raise BackendError(f"a backend must implement convexnn.backend.Backend, got {backend!r}")
+        raise BackendError(
+            f"a backend must implement convexnn.backend.Backend, got {shown(backend)}"
+        )
+    if not isinstance(backend.name, str) or not backend.name:
+        raise BackendError(f"a backend must have a name, a text, got {shown(backend.name)}")
+    if not isinstance(backend.capabilities, Capabilities):
+        raise BackendError(f"a backend must have Capabilities, got {shown(backend.capabilities)}")
     _registered[backend.name] = backend
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from decimal import Decimal
+from numbers import Real
+from os import PathLike, fspath
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -14,10 +18,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array, IndexArray
+    from convexnn.contract.arrays import Array, BoolArray, IndexArray
 
 # What NumPy passes on where it cannot read rows of other lengths or another library's tensor.
-UNREADABLE = (ValueError, TypeError, RuntimeError)
+UNREADABLE = (ValueError, TypeError, RuntimeError, OverflowError)
+# Sizes of numbers whose squares are still normal numbers: certificates are sums of products.
+SMALLEST, LARGEST = 1e-150, 1e150
+COUNTABLE = 2**53  # largest whole number: exact as a float, and small enough for any array
+SHOWN = 60  # characters of a value in a message
 
 
 class ProblemError(ValueError):
@@ -40,19 +48,42 @@ class Labels(NamedTuple):
     classes: np.ndarray[Any, Any] | None
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it: in one line, shortened.
+
+    Examples
+    --------
+    >>> shown("much")
+    "'much'"
+    >>> len(shown(list(range(1000))))
+    60
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * SHOWN:
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print the largest
+    try:
+        line = " ".join(repr(value).split())
+    except Exception:  # the repr of a user's class may do anything
+        line = f"a {type(value).__name__}"
+    return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."
+
+
 def whole(name: str, value: Any) -> None:
-    """Raise `ProblemError` where entries of an array are masked.
+    """Raise `ProblemError` where entries of an array, or of arrays in a list, are masked.
 
     Examples
     --------
     >>> whole("X", np.ma.array([1.0, 2.0], mask=[False, False]))
     """
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            if isinstance(part, (np.ma.MaskedArray, list, tuple)):
+                whole(name, part)
     if isinstance(value, np.ma.MaskedArray) and (count := int(np.ma.getmaskarray(value).sum())):
         raise ProblemError(f"{name} must have no masked entries, got {count}")
 
 
-def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
-    """Return a read-only float64 copy, C-contiguous.
+def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -> Array:
+    """Return a read-only float64 copy, C-contiguous; `empty` tells whether it may be empty.
 
     Raises
     ------
@@ -73,7 +104,7 @@ def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
         raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
     if raw.ndim != ndim:
         raise ProblemError(f"{name} must have {ndim} axes, got shape {raw.shape}")
-    if raw.size == 0:
+    if raw.size == 0 and not empty:
         raise ProblemError(f"{name} must not be empty, got shape {raw.shape}")
     array = np.array(raw, dtype=np.float64, order="C", copy=True)
     if not np.isfinite(array).all():
@@ -83,8 +114,19 @@ def real_array(name: str, value: ArrayLike, ndim: int) -> Array:
     return array
 
 
+def shaped(name: str, array: Array | None, shape: tuple[int, ...]) -> None:
+    """Raise `ProblemError` where an array is given and has another shape.
+
+    Examples
+    --------
+    >>> shaped("bias", np.zeros(2), (2,))
+    """
+    if array is not None and array.shape != shape:
+        raise ProblemError(f"{name} must have shape {shape}, got {array.shape}")
+
+
 def given_labels(value: ArrayLike) -> np.ndarray[Any, Any]:
-    """Return labels as an array; a column of Python strings, as pandas holds them, as text."""
+    """Return checked labels as an array; a column of Python strings, as pandas has, as text."""
     raw = np.asarray(value)
     if raw.dtype.kind == "O" and raw.size and all(isinstance(entry, str) for entry in raw.flat):
         return raw.astype(np.str_)
@@ -140,7 +182,7 @@ def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
     >>> several_targets("y", [[1.0], [3.0]], 2).targets
     array([1., 3.])
     """
-    axes = _raw(name, value).ndim
+    axes = raw_labels(name, value).ndim
     if axes > 2:
         raise ProblemError(f"{name} must have 1 or 2 axes, got shape {np.shape(value)}")
     if axes < 2:
@@ -194,7 +236,14 @@ def _frozen(array: Array) -> Array:
     return array
 
 
-def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
+def raw_labels(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
+    """Return labels that are not checked yet as an array, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> raw_labels("y", [0, 1])
+    array([0, 1])
+    """
     whole(name, value)
     try:
         return given_labels(value)
@@ -202,8 +251,33 @@ def _raw(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
         raise ProblemError(f"{name} must be an array of one axis: {error}") from None
 
 
+def known_labels(
+    name: str, value: ArrayLike, length: int, classes: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return labels as an array, `length` of them, each one of the classes.
+
+    Raises
+    ------
+    ProblemError
+        Otherwise.
+
+    Examples
+    --------
+    >>> known_labels("y", ["no", "no"], 2, np.array(["no", "yes"]))
+    array(['no', 'no'], dtype='<U2')
+    """
+    found = raw_labels(name, value)
+    alike = found.dtype.kind in "fiubUS" and (found.dtype.kind in "US") == (
+        classes.dtype.kind in "US"
+    )
+    if found.shape != (length,) or not alike or not np.isin(found, classes).all():
+        *others, last = map(str, classes)
+        raise ProblemError(f"{name} must hold {length} labels, each {', '.join(others)} or {last}")
+    return found
+
+
 def _column(name: str, value: ArrayLike, length: int, each: str) -> np.ndarray[Any, Any]:
-    raw = _raw(name, value)
+    raw = raw_labels(name, value)
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
@@ -228,43 +302,172 @@ def _listing(classes: Any) -> str:
     return f"{len(classes)}: {shown}"
 
 
+def real(name: str, value: Any, rule: str = "") -> float:
+    """Return a number as a float: of Python, of NumPy, or an array of no axes; no truth value.
+
+    `rule` is what else is asked of it, for the message.
+
+    Raises
+    ------
+    ProblemError
+        If it is no real number, or too large for a float.
+
+    Examples
+    --------
+    >>> real("beta", np.float32(0.5))
+    0.5
+    """
+    number = _scalar(value)
+    if not isinstance(number, (Real, Decimal)) or isinstance(number, bool):
+        raise ProblemError(f"{name} must be {rule or 'a real number'}, got {shown(value)}")
+    try:
+        return float(number)
+    except (OverflowError, ValueError):
+        raise ProblemError(f"{name} must be {rule or 'a float'}, got {shown(value)}") from None
+
+
+def _scalar(value: Any) -> Any:
+    """Return what an array of no axes holds; anything else as it is."""
+    if isinstance(value, (bool, int, float, str, bytes, np.generic)):
+        return value
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        return None
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "__array__"):
+        try:
+            return np.asarray(value)[()]
+        except UNREADABLE:
+            return None
+    return value
+
+
+def _number(name: str, value: Any, rule: Callable[[float], bool], text: str) -> float:
+    number = real(name, value, f"finite and {text}")
+    if not (np.isfinite(number) and rule(number)):
+        raise ProblemError(f"{name} must be finite and {text}, got {shown(value)}")
+    return number
+
+
+def sized(name: str, number: float) -> float:
+    """Return a number that is 0, inf or of a size that can be worked with.
+
+    Raises
+    ------
+    ProblemError
+        If its size is below `SMALLEST` or above `LARGEST`.
+
+    Examples
+    --------
+    >>> sized("beta", 1e-9)
+    1e-09
+    """
+    if number != 0.0 and np.isfinite(number) and not SMALLEST <= abs(number) <= LARGEST:
+        raise ProblemError(
+            f"{name} must be between {SMALLEST:g} and {LARGEST:g} in size, got {number!r}"
+        )
+    return number
+
+
+def in_range(name: str, array: Array) -> Array:
+    """Return an array whose entries are of a size that can be worked with.
+
+    Raises
+    ------
+    ProblemError
+        If one is above `LARGEST`, or the largest is neither 0 nor at least `SMALLEST`.
+
+    Examples
+    --------
+    >>> in_range("X", np.array([1.0, 0.0]))
+    array([1., 0.])
+    """
+    top = max(float(array.max()), -float(array.min()))
+    if top > LARGEST:
+        raise ProblemError(f"{name} must have entries of size at most {LARGEST:g}, got {top:g}")
+    if 0.0 < top < SMALLEST:
+        raise ProblemError(
+            f"{name} must have an entry of size {SMALLEST:g} or more, or zeros alone, got {top:g}"
+        )
+    return array
+
+
 def positive(name: str, value: float) -> float:
-    """Return a finite float > 0, or raise `ProblemError`.
+    """Return a float > 0 of a `sized` kind, or raise `ProblemError`.
 
     Examples
     --------
     >>> positive("beta", 2)
     2.0
     """
-    return _number(name, value, lambda x: x > 0, "> 0")
+    return sized(name, _number(name, value, lambda x: x > 0, "> 0"))
 
 
 def non_negative(name: str, value: float) -> float:
-    """Return a finite float >= 0, or raise `ProblemError`.
+    """Return a float >= 0 of a `sized` kind, or raise `ProblemError`.
 
     Examples
     --------
     >>> non_negative("radius", 0)
     0.0
     """
-    return _number(name, value, lambda x: x >= 0, ">= 0")
+    return sized(name, _number(name, value, lambda x: x >= 0, ">= 0"))
 
 
 def positive_or_inf(name: str, value: float) -> float:
-    """Return a float > 0, which may be ``inf``, or raise `ProblemError`.
+    """Return a float > 0 of a `sized` kind, which may be ``inf``, or raise `ProblemError`.
 
     Examples
     --------
     >>> positive_or_inf("flip_cost", float("inf"))
     inf
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, (bool, str, bytes)) or not number > 0.0:
-        raise ProblemError(f"{name} must be a number > 0 or inf, got {value!r}")
+    number = real(name, value, "a number > 0 or inf")
+    if not number > 0.0:
+        raise ProblemError(f"{name} must be a number > 0 or inf, got {shown(value)}")
+    return sized(name, number)
+
+
+def tolerance(name: str, value: float) -> float:
+    """Return a tolerance, a finite float > 0 however small, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> tolerance("tol", 1e-6)
+    1e-06
+    """
+    number = seconds(name, value)
+    if number == np.inf:
+        raise ProblemError(f"{name} must be finite, got inf")
     return number
+
+
+def seconds(name: str, value: float) -> float:
+    """Return a time limit, a float > 0 which may be ``inf``, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> seconds("time_limit", 60)
+    60.0
+    """
+    number = real(name, value, "a number > 0")
+    if not number > 0.0:
+        raise ProblemError(f"{name} must be a number > 0, got {shown(value)}")
+    return number
+
+
+def whole_number(name: str, value: int, least: int) -> int:
+    """Return an int of at least `least` that a machine can count to, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> whole_number("n", np.int64(3), 0)
+    3
+    """
+    number = _scalar(value)
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
+        raise ProblemError(f"{name} must be an integer >= {least}, got {shown(value)}")
+    if number > COUNTABLE:
+        raise ProblemError(f"{name} must be an integer <= {COUNTABLE}, got {shown(value)}")
+    return int(number)
 
 
 def positive_int(name: str, value: int) -> int:
@@ -275,20 +478,18 @@ def positive_int(name: str, value: int) -> int:
     >>> positive_int("neurons", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ProblemError(f"{name} must be an integer >= 1, got {value!r}")
-    return int(value)
+    return whole_number(name, value, 1)
 
 
 def probability(name: str, value: float) -> float:
-    """Return a float in (0, 1), or raise `ProblemError`.
+    """Return a float in (0, 1) of a `sized` kind, or raise `ProblemError`.
 
     Examples
     --------
     >>> probability("confidence", 0.95)
     0.95
     """
-    return _number(name, value, lambda x: 0.0 < x < 1.0, "in (0, 1)")
+    return sized(name, _number(name, value, lambda x: 0.0 < x < 1.0, "in (0, 1)"))
 
 
 def seed_of(value: int) -> int:
@@ -299,12 +500,10 @@ def seed_of(value: int) -> int:
     >>> seed_of(0)
     0
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise ProblemError(f"seed must be an integer >= 0, got {value!r}")
-    return int(value)
+    return whole_number("seed", value, 0)
 
 
-def choice(name: str, value: str, options: Sequence[str]) -> str:
+def choice(name: str, value: str, options: Iterable[str]) -> str:
     """Return `value` if it is one of the options, or raise `ProblemError` that lists them.
 
     Examples
@@ -312,9 +511,10 @@ def choice(name: str, value: str, options: Sequence[str]) -> str:
     >>> choice("penalty", "l1", ["l2", "l1"])
     'l1'
     """
-    if value not in options:
-        raise ProblemError(f"{name} must be one of {', '.join(options)}, got {value!r}")
-    return value
+    known = tuple(options)
+    if not isinstance(value, str) or value not in known:
+        raise ProblemError(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
+    return str(value)
 
 
 def flag(name: str, value: bool) -> bool:
@@ -326,15 +526,118 @@ def flag(name: str, value: bool) -> bool:
     True
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ProblemError(f"{name} must be True or False, got {value!r}")
+        raise ProblemError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
-def _number(name: str, value: float, rule: Any, text: str) -> float:
+def function(name: str, value: Any) -> Any:
+    """Return what can be called, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> function("callback", print) is print
+    True
+    """
+    if not callable(value) or isinstance(value, type):
+        raise ProblemError(f"{name} must be a function, got {shown(value)}")
+    return value
+
+
+def instance_of(name: str, value: Any, kind: type, called: str = "") -> None:
+    """Raise `ProblemError` unless a value is of a class, which the message calls `called`.
+
+    Examples
+    --------
+    >>> instance_of("window", (0, 1), tuple)
+    """
+    if not isinstance(value, kind):
+        raise ProblemError(f"{name} must be {called or f'a {kind.__name__}'}, got {shown(value)}")
+
+
+def pair(name: str, value: Any, called: str = "a pair of numbers") -> tuple[float, float]:
+    """Return two real numbers, or raise `ProblemError`, which calls them `called`.
+
+    Examples
+    --------
+    >>> pair("support", (0, np.inf))
+    (0.0, inf)
+    """
+    whole(name, value)
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ProblemError(f"{name} must be a number {text}, got {value!r}") from None
-    if isinstance(value, (bool, str, bytes)) or not (np.isfinite(number) and rule(number)):
-        raise ProblemError(f"{name} must be finite and {text}, got {value!r}")
-    return number
+        a, b = (real(name, end) for end in several(name, value, "numbers"))
+    except ValueError:
+        raise ProblemError(f"{name} must be {called}, got {shown(value)}") from None
+    return a, b
+
+
+def several(name: str, value: Any, called: str) -> tuple[Any, ...]:
+    """Return the entries of a sequence that is neither empty nor a text, or raise `ProblemError`.
+
+    `called` is what its entries are.
+
+    Examples
+    --------
+    >>> several("backends", ["admm", "ipm"], "backends")
+    ('admm', 'ipm')
+    """
+    entries: tuple[Any, ...] = ()
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict, set)):
+        with suppress(TypeError):  # an array without axes
+            entries = tuple(value)
+    if not entries:
+        raise ProblemError(f"{name} must be a sequence of {called}, got {shown(value)}")
+    return entries
+
+
+def truths(name: str, value: ArrayLike, length: int, each: str) -> BoolArray:
+    """Return a mask, one truth value for `each`, as a read-only copy.
+
+    Raises
+    ------
+    ProblemError
+        If it is none, or entries are masked.
+
+    Examples
+    --------
+    >>> truths("perturbed", [True, False], 2, "column of X")
+    array([ True, False])
+    """
+    whole(name, value)
+    try:
+        given = np.array(value)
+    except UNREADABLE:
+        raise ProblemError(
+            f"{name} must be an array of bool, one per {each} ({length}), got {shown(value)}"
+        ) from None
+    if given.shape != (length,) or given.dtype != np.bool_:
+        raise ProblemError(
+            f"{name} must be an array of bool, one per {each} ({length}), "
+            f"got {given.dtype} of shape {given.shape}"
+        )
+    given.setflags(write=False)
+    return given
+
+
+def file_path(name: str, value: Any) -> str | PathLike[str]:
+    """Return the path of a file, a text or what `os.fspath` takes, or raise `ProblemError`.
+
+    Examples
+    --------
+    >>> file_path("path", "network.npz")
+    'network.npz'
+    """
+    if not isinstance(value, (str, PathLike)) or not fspath(value) or "\0" in fspath(value):
+        raise ProblemError(f"{name} must be the path of a file, got {shown(value)}")
+    return value
+
+
+def axes(name: str, value: Any) -> None:
+    """Raise `ProblemError` unless a value can be drawn on as axes of matplotlib can.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> axes("ax", SimpleNamespace(plot=print, set=print))
+    """
+    if isinstance(value, type) or not (hasattr(value, "plot") and hasattr(value, "set")):
+        raise ProblemError(f"{name} must be axes of matplotlib, got {shown(value)}")

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError
+from convexnn.contract.arrays import frozen
+from convexnn.contract.checks import ProblemError, raw_labels, real_array
 
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
@@ -31,12 +32,40 @@ def default(value: Any) -> Any:
     return value
 
 
-def keep_arrays(holder: object, *names: str, dtype: type | None = np.float64) -> None:
-    """Make fields that are given arrays, where they are neither that already nor None."""
-    for name in names:
+def keep_arrays(holder: object, **axes: int) -> None:
+    """Keep fields that are given, each with so many axes, as read-only arrays of finite numbers.
+
+    Raises
+    ------
+    ProblemError
+        If one is something else.
+    """
+    for name, ndim in axes.items():
         value = getattr(holder, name)
         if value is not None:
-            object.__setattr__(holder, name, np.asarray(value, dtype=dtype))
+            object.__setattr__(holder, name, real_array(name, value, ndim, empty=True))
+
+
+def keep_labels(holder: object, name: str) -> None:
+    """Keep a field, if it is given, as a read-only array of labels.
+
+    Raises
+    ------
+    ProblemError
+        If it is something else.
+    """
+    value = getattr(holder, name)
+    if value is None:
+        return
+    kept = raw_labels(name, value)
+    if kept.dtype.kind not in "fiubUS" or kept.ndim != 1:
+        raise ProblemError(
+            f"{name} must hold numbers or text along one axis, "
+            f"got dtype {kept.dtype} and shape {kept.shape}"
+        )
+    kept = kept.copy()
+    frozen(kept)
+    object.__setattr__(holder, name, kept)
 
 
 def fits(kind: str, shapes: dict[str, tuple[Any, tuple[int, ...]]]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.contract.checks import file_path
 from convexnn.contract.memory import GIB, memory_limit
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def to_json(value: Any) -> str:
 
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
     """Write arrays to `path` through a temporary file beside it."""
-    target = Path(path)
+    target = Path(file_path("path", path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
     handle, name = tempfile.mkstemp(dir=target.parent or Path(), suffix=".part")
@@ -90,7 +91,7 @@ def read_npz(
     OSError
         If it cannot be opened.
     """
-    with open(path, "rb") as handle:
+    with open(file_path("path", path), "rb") as handle:
         try:
             with zipfile.ZipFile(handle) as file:
                 members = _members(path, file)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from convexnn.contract.cgroups import memory_allowed
+from convexnn.contract.checks import seconds as positive_or_infinite
 
 GIB = 2.0**30
 SHARE = 0.8  # of the memory there is, if no limit is set
@@ -86,11 +88,11 @@ def memory_limit(gib: float | None = None) -> float:
     True
     """
     if gib is not None:
-        _chosen[:] = [_positive("gib", gib)]
+        _chosen[:] = [positive_or_infinite("gib", gib)]
     if _chosen:
         return _chosen[0]
     if os.environ.get(VARIABLE):
-        return _positive(VARIABLE, os.environ[VARIABLE])
+        return _read(VARIABLE, os.environ[VARIABLE])
     return SHARE * min(_physical(), memory_allowed() / GIB)
 
 
@@ -115,14 +117,10 @@ def shortage(parts: dict[str, float]) -> str | None:
     )
 
 
-def _positive(name: str, value: float | str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not number > 0.0:
-        raise ValueError(f"{name} must be a number > 0, got {value!r}")
-    return number
+def _read(name: str, text: str) -> float:
+    with suppress(ValueError):
+        return positive_or_infinite(name, float(text))
+    raise ValueError(f"{name} must be a number > 0, got {text!r}")
 
 
 def _physical() -> float:

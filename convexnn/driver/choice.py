@@ -16,6 +16,7 @@ from convexnn.contract.backend import (
     too_large,
     unavailable,
 )
+from convexnn.contract.checks import shown
 from convexnn.contract.form import Engines, Suits
 from convexnn.contract.problem import Builder, Problem
 
@@ -61,9 +62,9 @@ def choose(problem: Problem[object], backend: str | Backend = "auto") -> Choice:
     ('semismooth', 'GroupForm', ('ipm', 'admm', 'fista'))
     """
     declared(problem)
-    if backend != "auto":
-        named = _named(backend)
-        return _chosen(named, problem, obstacle(named, problem))
+    asked = named(backend)
+    if asked is not None:
+        return _chosen(asked, problem, obstacle(asked, problem))
     found = registry()
     names, relieve = preferred(problem)
     first = next(able(problem, names), None)
@@ -118,13 +119,29 @@ def declared(problem: Any) -> None:
     BackendError
         Otherwise.
     """
+    if isinstance(problem, type):  # which has what a protocol asks for as well
+        raise BackendError(f"problem must be declared, got the class {problem.__name__} itself")
     if not isinstance(problem, Builder) and not isinstance(problem, Problem):
         raise BackendError(
             f"problem must be one of convexnn's problems, got {type(problem).__name__}"
         )
 
 
-def _named(backend: str | Backend) -> Backend:
+def named(backend: str | Backend) -> Backend | None:
+    """Return a backend that is given, by its name or itself; None for "auto".
+
+    Raises
+    ------
+    BackendError
+        If it is no backend.
+
+    Examples
+    --------
+    >>> named("auto") is None
+    True
+    """
+    if isinstance(backend, str) and backend == "auto":
+        return None
     if isinstance(backend, str):
         found = registry()
         if backend not in found:
@@ -136,7 +153,7 @@ def _named(backend: str | Backend) -> Backend:
     if isinstance(backend, Backend) and not isinstance(backend, type):
         return backend
     raise BackendError(
-        f"backend must be a name or implement convexnn.backend.Backend, got {backend!r}"
+        f"backend must be a name or implement convexnn.backend.Backend, got {shown(backend)}"
     )
 
 

@@ -14,10 +14,23 @@ import numpy as np
 
 from convexnn.contract.backend import Backend, BackendError, common_form, registry
 from convexnn.contract.certificate import Certificate, Status
-from convexnn.contract.checks import choice, seed_of
+from convexnn.contract.checks import (
+    axes,
+    choice,
+    flag,
+    function,
+    instance_of,
+    non_negative,
+    positive_int,
+    seconds,
+    seed_of,
+    several,
+    shown,
+    tolerance,
+)
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model, Problem
-from convexnn.driver.choice import NAMED, choose
+from convexnn.driver.choice import NAMED, choose, declared
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, prepared
@@ -197,6 +210,7 @@ class Comparison(Generic[Model]):
         -------
         bool
         """
+        tol = non_negative("tol", tol)
         return all(pair.excess <= tol for pair in self._pairs)
 
     @property
@@ -259,7 +273,9 @@ class Comparison(Generic[Model]):
         matplotlib axes
         """
         choice("kind", kind, ("gap", "objective"))
-        if ax is None:
+        if ax is not None:
+            axes("ax", ax)
+        else:
             ax = need("matplotlib.pyplot", "plot").subplots(figsize=(7, 4.5))[1]
         for s in self.solutions:
             steps = [h for h in s.history if h.seconds > 0.0 and np.isfinite(h.gap)]
@@ -343,13 +359,26 @@ def compare(
     >>> cx.compare(problem, ["admm", "cvxpy:clarabel"]).agree(1e-6)
     True
     """
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
-        raise ValueError(f"repeats must be an integer >= 1, got {repeats!r}")
-    seed_of(seed)
+    declared(problem)
+    repeats, seed = positive_int("repeats", repeats), seed_of(seed)
+    tol, threads = tolerance("tol", tol), positive_int("threads", threads)
+    if time_limit is not None:
+        time_limit = seconds("time_limit", time_limit)
+    flag("progress", progress)
+    if score is not None:
+        function("score", score)
+    instance_of("measure", measure, str, "a text")
+    for one in several("reference", reference, "solutions") if reference != () else ():
+        instance_of("reference", one, Solution, "a sequence of solutions")
     skipped: dict[str, str] = {}
     if isinstance(backends, str):
         raise BackendError(f"backends must be a list of names or backends, got {backends!r}")
-    if backends is None:
+    if backends is not None:
+        backends = several("backends", backends, "names or backends")
+        for one in backends:
+            if not isinstance(one, str | Backend) or isinstance(one, type):
+                raise BackendError(f"backends must be names or backends, got {shown(one)} in them")
+    else:
         reasons = list_backends(problem).reasons
         for name in reasons:
             if name.startswith(NAMED):

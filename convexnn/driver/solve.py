@@ -22,7 +22,16 @@ from convexnn.contract.backend import (
     common_form,
 )
 from convexnn.contract.certificate import Stage, Status
-from convexnn.contract.checks import ProblemError, seed_of
+from convexnn.contract.checks import (
+    ProblemError,
+    flag,
+    function,
+    positive_int,
+    seconds,
+    seed_of,
+    shown,
+    tolerance,
+)
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
@@ -214,13 +223,15 @@ class Compiled(Generic[Model]):
         **options: object,
     ) -> Solution[Model]:
         """Solve; the parameters are those of `convexnn.solve`."""
-        _positive("tol", tol)
+        tol = tolerance("tol", tol)
         if max_iter is not None:
-            _positive_int("max_iter", max_iter)
+            max_iter = positive_int("max_iter", max_iter)
         if time_limit is not None:
-            _positive("time_limit", time_limit)
-        _positive_int("threads", threads)
-        seed_of(seed)
+            time_limit = seconds("time_limit", time_limit)
+        if callback is not None:
+            function("callback", callback)
+        threads, seed = positive_int("threads", threads), seed_of(seed)
+        progress = flag("progress", progress)
         with interruptible() as asked, ExitStack() as stack:
             if progress:
                 from convexnn.driver.progress import live
@@ -244,7 +255,8 @@ class Compiled(Generic[Model]):
     ) -> Solution[Model]:
         points = _start_points(self.problem, self.form, start)
         grader = grader_of(self.problem) if self.grader is None else self.grader.again()
-        monitor = Monitor(self.problem, tol, time_limit, callback, grader, interruption)
+        limit = None if time_limit == np.inf else time_limit
+        monitor = Monitor(self.problem, tol, limit, callback, grader, interruption)
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
@@ -371,7 +383,12 @@ def _start_points(problem: Problem[object], form: Any, start: Start | None) -> A
         start = (start.primal, start.dual)
     elif type(start) is not tuple:  # but a point, which is a named one
         start = (start, None)
-    primal, dual = start if len(start) == 2 else (start, None)
+    if len(start) != 2:
+        raise ProblemError(
+            f"start must be a Solution or {type(own).__name__}, or a pair of that and a "
+            f"{type(proof).__name__} or None, got {shown(start)}"
+        )
+    primal, dual = start
     if not isinstance(primal, type(own)):
         raise ProblemError(
             f"start must be a Solution or {type(own).__name__}, got {type(primal).__name__}"
@@ -406,13 +423,3 @@ def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
     if monitor.timed_out:
         return Status.TIME_LIMIT
     return ENDS.get(raw.outcome, Status.INACCURATE)
-
-
-def _positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not value > 0:
-        raise ValueError(f"{name} must be a number > 0, got {value!r}")
-
-
-def _positive_int(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.checks import ProblemError, choice, positive_int, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    choice,
+    pair,
+    positive_int,
+    real_array,
+    shown,
+    sized,
+)
 from convexnn.contract.fields import Converted, declaration
 from convexnn.functions.losses import Hinge, Logistic, Loss
 
@@ -158,7 +166,7 @@ def as_curve(loss: MarginLoss) -> Curve:
         names = ", ".join(MARGIN_LOSSES)
         raise ProblemError(
             f"loss must be one of {names}, a PiecewiseLinear or a pair of callables "
-            f"(value, derivative), got {loss!r}"
+            f"(value, derivative), got {shown(loss)}"
         )
     named, label = MARGIN_LOSSES[choice("loss", loss, list(MARGIN_LOSSES))], np.ones(())
     strict = bool(np.isfinite(named.curvature))
@@ -218,10 +226,7 @@ def interval(name: str, value: tuple[float, float]) -> tuple[float, float]:
     >>> interval("window", (-1, 2))
     (-1.0, 2.0)
     """
-    try:
-        a, b = (float(end) for end in value)
-    except (TypeError, ValueError):
-        raise ProblemError(f"{name} must be a pair of numbers (a, b), got {value!r}") from None
+    a, b = pair(name, value, "a pair of numbers (a, b)")
     if not (np.isfinite(a) and np.isfinite(b) and a < b):
-        raise ProblemError(f"{name} must be finite with a < b, got {value!r}")
-    return a, b
+        raise ProblemError(f"{name} must be finite with a < b, got {shown(value)}")
+    return sized(name, a), sized(name, b)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from convexnn.contract.checks import choice, positive, probability
+
 if TYPE_CHECKING:
     import cvxpy as cp
 
@@ -225,8 +227,7 @@ class Huber(LipschitzLoss):
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.delta) and self.delta > 0):
-            raise ValueError(f"delta must be finite and > 0, got {self.delta!r}")
+        object.__setattr__(self, "delta", positive("delta", self.delta))
 
     def value(self, z: Array, y: Array) -> Array:
         """Return the loss of each residual."""
@@ -422,8 +423,7 @@ class Quantile(LipschitzLoss):
     cones: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.tau < 1.0:
-            raise ValueError(f"tau must be in (0, 1), got {self.tau!r}")
+        object.__setattr__(self, "tau", probability("tau", self.tau))
 
     def value(self, z: Array, y: Array) -> Array:
         """Return the loss of each residual."""
@@ -634,7 +634,7 @@ def as_loss(loss: str | Loss) -> Loss:
 
     Raises
     ------
-    ValueError
+    ProblemError
         If no loss has that name; the message lists those that exist.
 
     Examples
@@ -645,9 +645,7 @@ def as_loss(loss: str | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     named = LOSSES | COUPLED
-    if loss not in named:
-        raise ValueError(f"loss must be one of {', '.join(named)}, got {loss!r}")
-    return named[loss]
+    return named[choice("loss", loss, named)]
 
 
 def _sigmoid(x: Array) -> Array:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from convexnn.contract.checks import positive_int
+
 if TYPE_CHECKING:
     import cvxpy as cp
 
@@ -290,6 +292,9 @@ class Nuclear(Norm):
     cones: ClassVar[frozenset[str]] = frozenset({"sdp"})
     rotates: ClassVar[bool] = True
     separable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", positive_int("outputs", self.outputs))
 
     def blocks(self, rows: Array) -> Array:
         """Return the blocks, shape (m, k, d)."""

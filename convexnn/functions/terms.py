@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, positive, positive_int, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    function,
+    positive,
+    positive_int,
+    real_array,
+    shown,
+)
 from convexnn.contract.fields import Converted, declaration
 
 if TYPE_CHECKING:
@@ -504,7 +511,11 @@ class Custom(Term):
     dual: Callable[[Array], float] | None = None
 
     def __post_init__(self) -> None:
-        positive_int("length", self.length)
+        object.__setattr__(self, "length", positive_int("length", self.length))
+        function("function", self.function)
+        function("proximal", self.proximal)
+        if self.dual is not None:
+            function("dual", self.dual)
 
     @property
     def size(self) -> int:
@@ -584,12 +595,12 @@ def as_terms(name: str, value: Iterable[Term]) -> tuple[Term, ...]:
     try:
         terms = tuple(value)
     except TypeError:
-        raise ProblemError(f"{name} must be a sequence of terms, got {value!r}") from None
+        raise ProblemError(f"{name} must be a sequence of terms, got {shown(value)}") from None
     if not terms:
         raise ProblemError(f"{name} must not be empty")
     for i, term in enumerate(terms):
         if not isinstance(term, Term):
             raise ProblemError(
-                f"{name} must hold terms of convexnn.terms, got {term!r} at index {i}"
+                f"{name} must hold terms of convexnn.terms, got {shown(term)} at index {i}"
             )
     return terms

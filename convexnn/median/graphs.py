@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexnn.contract.arrays import frozen
-from convexnn.contract.checks import ProblemError
+from convexnn.contract.checks import UNREADABLE, ProblemError, shown, whole
 
 
 @runtime_checkable
@@ -103,7 +103,8 @@ def adjacency(edges: Edges, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _pairs(name: str, graph: Graph, n: int) -> Edges:
-    if isinstance(graph, Network):
+    whole(name, graph)
+    if isinstance(graph, Network) and not isinstance(graph, type):
         if graph.is_directed():
             raise ProblemError(f"{name} must be undirected, got a {type(graph).__name__}")
         if graph.number_of_nodes() != n:
@@ -117,14 +118,14 @@ def _pairs(name: str, graph: Graph, n: int) -> Edges:
         return np.array(listed, dtype=np.int64).reshape(-1, 2)
     try:
         raw = np.asarray(graph)
-    except ValueError:
+    except UNREADABLE:
         raw = np.empty((), dtype=object)
     if raw.size == 0 and raw.ndim <= 2:
         return np.empty((0, 2), dtype=np.int64)
     if raw.ndim != 2 or raw.shape[1] != 2 or raw.dtype.kind not in "iu":
         raise ProblemError(
             f"{name} must be a networkx graph or an integer array of shape (m, 2), got "
-            + (f"shape {raw.shape} of {raw.dtype}" if raw.ndim else repr(graph))
+            + (f"shape {raw.shape} of {raw.dtype}" if raw.ndim else shown(graph))
         )
     return raw.astype(np.int64)
 

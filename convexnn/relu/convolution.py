@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays
+from convexnn.contract.checks import ProblemError, positive_int, real_array, shaped
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays, keep_labels
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
@@ -114,8 +114,15 @@ class ConvNetwork(Network):
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
 
     def __post_init__(self) -> None:
-        keep_arrays(self, "filters", "alpha", "bias", "gates", "gates_bias")
-        keep_arrays(self, "classes", dtype=None)
+        keep_arrays(self, filters=4, alpha=2, bias=1, gates=4, gates_bias=1)
+        object.__setattr__(self, "stride", positive_int("stride", self.stride))
+        keep_labels(self, "classes")
+        m, size, _, channels = self.filters.shape
+        shaped("filters", self.filters, (m, size, size, channels))
+        shaped("alpha", self.alpha, (m, max(1, self.alpha.shape[1])))
+        shaped("bias", self.bias, (m,))
+        shaped("gates", self.gates, self.filters.shape)
+        shaped("gates_bias", self.gates_bias, (m,))
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each image.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.checks import ProblemError, in_range, real_array
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.memory import shortage
 from convexnn.relu.patterns import Patterns, first_distinct
@@ -80,7 +80,7 @@ def enumerate_patterns(X: ArrayLike) -> Patterns:
     >>> len(cx.enumerate_patterns(X)), cell_count(30, 3)
     (872, 872)
     """
-    X = real_array("X", X, 2)
+    X = in_range("X", real_array("X", X, 2))
     planes = hyperplanes(X)
     m, r = planes.normals.shape
     count = cell_count(m, r)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.contract.checks import file_path
 from convexnn.contract.optional import need
 
 if TYPE_CHECKING:
@@ -88,4 +89,4 @@ def to_onnx(network: TwoLayerNetwork, path: str | PathLike[str]) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = 8  # read by every onnxruntime since 1.10
     onnx.checker.check_model(model)
-    onnx.save(model, fspath(path))
+    onnx.save(model, fspath(file_path("path", path)))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays
+from convexnn.contract.checks import ProblemError, choice, real, real_array, shaped
+from convexnn.contract.fields import Converted, declaration, default, keep_arrays, keep_labels
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
@@ -73,8 +73,16 @@ class NarrowNetwork(Network):
     origin: float = 0.0
 
     def __post_init__(self) -> None:
-        keep_arrays(self, "weights", "biases", "amplitude")
-        keep_arrays(self, "classes", dtype=None)
+        keep_arrays(self, weights=2, biases=2, amplitude=1)
+        for name in ("offset", "origin"):
+            object.__setattr__(self, name, real(name, getattr(self, name)))
+        choice("activation", self.activation, ACTIVATIONS)
+        keep_labels(self, "classes")
+        layers, m = self.weights.shape
+        if layers < 2:
+            raise ProblemError(f"weights must have two rows or more, got {layers}")
+        shaped("biases", self.biases, (layers - 1, m))
+        shaped("amplitude", self.amplitude, (m,))
 
     @property
     def layers(self) -> int:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.checks import ProblemError, real, real_array
 from convexnn.contract.fields import (
     Converted,
     declaration,
     default,
     fits,
     keep_arrays,
+    keep_labels,
     labelled,
 )
 
@@ -160,10 +161,12 @@ class TwoLayerNetwork(Network):
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
 
     def __post_init__(self) -> None:
-        keep_arrays(self, "U", "alpha", "bias", "skip", "gates", "gates_bias")
-        keep_arrays(self, "classes", dtype=None)
+        keep_arrays(self, U=2, alpha=2, bias=1, skip=1, gates=2, gates_bias=1)
+        for name in ("leak", "skip_bias"):
+            object.__setattr__(self, name, real(name, getattr(self, name)))
+        keep_labels(self, "classes")
         kind = type(self).__name__
-        if self.U.ndim != 2 or self.alpha.ndim != 2 or len(self.alpha) != self.U.shape[1]:
+        if len(self.alpha) != self.U.shape[1] or not self.alpha.shape[1]:
             raise ProblemError(
                 f"{kind} must have U (d, m) and alpha (m, k), got {self.U.shape} and "
                 f"{self.alpha.shape}"

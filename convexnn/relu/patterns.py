@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.checks import (
+    UNREADABLE,
     ProblemError,
     choice,
+    in_range,
     non_negative,
     positive_int,
     real_array,
     seed_of,
+    truths,
+    whole,
 )
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.relu.forms import Neurons
@@ -73,7 +77,11 @@ class Patterns:
     generators: Converted[ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
-        raw = np.asarray(self.matrix)
+        whole("patterns", self.matrix)
+        try:
+            raw = np.asarray(self.matrix)
+        except UNREADABLE as error:
+            raise ProblemError(f"patterns must be a non-empty (n, P) matrix: {error}") from None
         if raw.ndim != 2 or raw.size == 0:
             raise ProblemError(f"patterns must be a non-empty (n, P) matrix, got shape {raw.shape}")
         if raw.dtype.kind not in "biuf" or not ((raw == 0) | (raw == 1)).all():
@@ -207,16 +215,13 @@ def sample_patterns(
     >>> cx.sample_patterns(X, 10)
     Patterns(20 examples, 10 patterns)
     """
-    X = real_array("X", X, 2)
+    X = in_range("X", real_array("X", X, 2))
     count = positive_int("count", count)
     radius = non_negative("radius", radius)
     choice("norm", norm, ("linf", "l2", "l1"))
-    moved = np.ones(X.shape[1], np.bool_) if columns is None else np.asarray(columns)
-    if moved.shape != (X.shape[1],) or moved.dtype != np.bool_:
-        raise ProblemError(
-            f"columns must be an array of bool, one per column of X ({X.shape[1]}), "
-            f"got {moved.dtype} of shape {moved.shape}"
-        )
+    moved = np.ones(X.shape[1], np.bool_)
+    if columns is not None:
+        moved = truths("columns", columns, X.shape[1], "column of X")
     rng = np.random.default_rng(seed_of(seed))
     found: Patterns | None = None
     drawn = 0

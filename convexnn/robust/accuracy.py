@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import flag, positive
+from convexnn.contract.checks import flag, seconds
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
 from convexnn.robust.attacks import attack
@@ -194,7 +194,7 @@ def robustness(
     data, form = classified(network, X, y), rectified(network)
     radius, norm = ball(radius, norm)
     flag("exact", exact)
-    end = np.inf if time_limit is None else time.monotonic() + positive("time_limit", time_limit)
+    end = np.inf if time_limit is None else time.monotonic() + seconds("time_limit", time_limit)
     form.allowance(data.X, radius)
     clean = data.side * network.decision_function(data.X)
     settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps}

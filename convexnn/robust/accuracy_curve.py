@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.checks import ProblemError, axes, non_negative, real_array, shown
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
+from convexnn.relu.network import TwoLayerNetwork
 from convexnn.robust.accuracy import Robustness, robustness
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
-    from convexnn.relu.network import TwoLayerNetwork
 
 KINDS = ("clean", "fgsm", "pgd", "attacked", "exact", "certified")
 
@@ -64,7 +64,9 @@ class RobustnessCurve:
         matplotlib axes
             The true accuracy lies in the band of each network; at radius 0 it is the clean one.
         """
-        if ax is None:
+        if ax is not None:
+            axes("ax", ax)
+        else:
             ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 4))[1]
         for name, along in self.found.items():
             attacked = [one.attacked for one in along]
@@ -125,7 +127,12 @@ def robustness_curve(
     named = dict(networks) if isinstance(networks, Mapping) else {"network": networks}
     if not named:
         raise ProblemError("networks must hold at least one network")
+    for one in named.values():
+        if not isinstance(one, TwoLayerNetwork):
+            raise ProblemError(f"networks must hold TwoLayerNetworks, got {shown(one)}")
     steps = real_array("radii", radii, 1)
+    for radius in steps.tolist():
+        non_negative("radii", radius)
     found = {
         name: tuple(robustness(one, X, y, radius=float(r), norm=norm, **settings) for r in steps)
         for name, one in named.items()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, choice, given_labels, non_negative, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    choice,
+    given_labels,
+    non_negative,
+    raw_labels,
+    real_array,
+    shown,
+)
 from convexnn.functions.norms import DUAL, NORMS
 from convexnn.relu.network import TwoLayerNetwork
 
@@ -152,14 +160,17 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
     if np.shape(network.alpha)[1:] != (1,):
         raise ProblemError(f"network must have one output, got alpha {np.shape(network.alpha)}")
     X = columns(network, X)
-    raw, classes = given_labels(y), given_labels(network.classes)
+    raw, classes = raw_labels("y", y), given_labels(network.classes)
     if raw.shape != (len(X),):
         raise ProblemError(f"y must have one entry per row of X ({len(X)}), got shape {raw.shape}")
-    comparable = (raw.dtype.kind in "US") == (classes.dtype.kind in "US")
+    comparable = raw.dtype.kind in "fiubUS" and (raw.dtype.kind in "US") == (
+        classes.dtype.kind in "US"
+    )
     known = np.isin(raw, classes) if comparable else np.zeros(len(X), dtype=np.bool_)
     if not known.all():
         raise ProblemError(
-            f"y must hold the network's classes {classes.tolist()}, got {raw[~known].tolist()[0]!r}"
+            f"y must hold the network's classes {classes.tolist()}, "
+            f"got {shown(raw[~known].tolist()[0])}"
         )
     return Classified(X, np.where(raw == classes[1], 1.0, -1.0))
 

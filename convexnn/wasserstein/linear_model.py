@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real_array
-from convexnn.contract.fields import (
-    Converted,
-    declaration,
-    default,
-    fits,
-    keep_arrays,
-    labelled,
-)
+from convexnn.contract.checks import ProblemError, function, real, real_array
+from convexnn.contract.fields import Converted, declaration, default, fits, keep_labels, labelled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -50,12 +43,12 @@ class LinearModel:
     adversary: Callable[[], WorstCase] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        keep_arrays(self, "coef")
-        keep_arrays(self, "classes", dtype=None)
-        if self.coef.ndim != 1:
-            raise ProblemError(f"LinearModel.coef must have 1 axis, got shape {self.coef.shape}")
-        parts = {"coef": (self.coef, self.coef.shape), "intercept": (self.intercept, ())}
-        fits("LinearModel", parts)
+        object.__setattr__(self, "coef", real_array("coef", self.coef, 1))
+        object.__setattr__(self, "intercept", real("intercept", self.intercept))
+        fits("LinearModel", {"intercept": (self.intercept, ())})
+        if self.adversary is not None:
+            function("adversary", self.adversary)
+        keep_labels(self, "classes")
         labelled("LinearModel", self.classes, 1)
 
     @cached_property

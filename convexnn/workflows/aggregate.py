@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.checks import ProblemError, choice, flag, positive, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    choice,
+    flag,
+    in_range,
+    positive,
+    real_array,
+    whole_number,
+)
 from convexnn.contract.interrupts import interruptible
 from convexnn.median.stacking import stack, unstack
 
@@ -209,7 +217,7 @@ def _weights(given: Any, n: int, method: str) -> Array:
         return np.ones(n)
     if method in ("krum", "multi-krum"):
         raise ProblemError(f"weights are of no use to {method}; leave them out")
-    weights = real_array("weights", given, 1)
+    weights = in_range("weights", real_array("weights", given, 1))
     if len(weights) != n:
         raise ProblemError(f"weights must have one entry per update ({n}), got {len(weights)}")
     if weights.min() < 0.0 or not weights.sum() > 0.0:
@@ -217,10 +225,9 @@ def _weights(given: Any, n: int, method: str) -> Array:
     return weights
 
 
-def _faulty(given: Any, n: int, method: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 0:
-        raise ProblemError(f"faulty must be an integer >= 0, got {given!r}")
+def _faulty(value: Any, n: int, method: str) -> int:
+    given = whole_number("faulty", value, 0)
     if method in NEEDS and not n > 2 * given + NEEDS[method]:
         rule = "n > 2 faulty + 2" if NEEDS[method] else "n > 2 faulty"
         raise ProblemError(f"faulty must be such that {rule} for {method}, got {given} of {n}")
-    return int(given)
+    return given

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from convexnn.contract.certificate import Status
-from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    axes,
+    instance_of,
+    non_negative,
+    raw_labels,
+    real_array,
+    several,
+    shown,
+    whole_number,
+)
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Scores
@@ -89,7 +99,9 @@ class CertificateCurve:
         -------
         matplotlib axes
         """
-        if ax is None:
+        if ax is not None:
+            axes("ax", ax)
+        else:
             ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 4))[1]
         ax.plot(self.radii, self.worst, marker="o", label="worst case, trained at each radius")
         ax.fill_between(self.radii, self.bound, self.worst, alpha=0.3)
@@ -153,6 +165,14 @@ def certificate_curve(
     """
     _radial(problem)
     steps = real_array("radii", radii, 1)
+    for radius in steps.tolist():
+        non_negative("radii", radius)
+    if holdout is not None:
+        instance_of("holdout", holdout, tuple, "a pair (X, y)")
+        if len(holdout) != 2:
+            raise ProblemError(f"holdout must be a pair (X, y), got {len(holdout)} parts")
+        real_array("holdout[0]", holdout[0], 2)
+        raw_labels("holdout[1]", holdout[1])
     if np.any(np.diff(steps) <= 0.0):
         raise ProblemError(f"radii must increase, got {steps.tolist()}")
     solutions: list[Solution] = []
@@ -179,7 +199,7 @@ def certificate_curve(
 
 
 def _radial(problem: object) -> None:
-    if not isinstance(problem, Radial):
+    if isinstance(problem, type) or not isinstance(problem, Radial):
         raise ProblemError(f"problem must be trained within a radius, got {type(problem).__name__}")
 
 
@@ -212,11 +232,19 @@ def plot_worst_case(
     >>> cx.plot_worst_case(solution).get_xlabel()
     'feature 0'
     """
+    if not isinstance(solution, Solution):
+        raise ProblemError(f"solution must be a Solution, got {shown(solution)}")
     if not isinstance(solution.problem, WassersteinLinear):
         raise ProblemError(
             f"solution must be of a linear problem, got {type(solution.problem).__name__}"
         )
-    if ax is None:
+    chosen = tuple(whole_number("columns", j, 0) for j in several("columns", columns, "two ints"))
+    if len(chosen) != 2:
+        raise ProblemError(f"columns must be two ints, got {shown(columns)}")
+    columns = chosen[0], chosen[1]
+    if ax is not None:
+        axes("ax", ax)
+    else:
         ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 5))[1]
     X, y = solution.problem.X, solution.problem.y
     d = X.shape[1]

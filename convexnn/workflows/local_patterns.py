@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.backend import Options
-from convexnn.contract.checks import ProblemError, positive_int
+from convexnn.contract.checks import ProblemError, positive_int, seed_of
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.problems.relu.convolution import ConvReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
@@ -82,8 +82,10 @@ def local_patterns(
         raise ProblemError(
             f"problem must be a ReluTraining or ConvReluTraining, got {type(problem).__name__}"
         )
-    for name, value in (("starts", starts), ("width", width), ("pooled", pooled)):
-        positive_int(name, value)
+    starts, width = positive_int("starts", starts), positive_int("width", width)
+    pooled, seed = positive_int("pooled", pooled), seed_of(seed)
+    if limit is not None:
+        limit = positive_int("limit", limit)
     kind = NetworkForm if isinstance(problem, ReluTraining) else PooledNetworkForm
     form: NetworkForm = problem.canonical(kind)
     options = Options(1e-6, None, seed, {})
@@ -99,5 +101,5 @@ def local_patterns(
     if generators.shape[1] == 0:
         generators = np.ones((problem.data.shape[1], 1))
     if limit is not None:
-        generators = generators[:, : positive_int("limit", limit)]
+        generators = generators[:, :limit]
     return Patterns.generated(problem.data, generators)

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.backend import Backend
-from convexnn.contract.checks import ProblemError, positive, positive_int, seed_of
+from convexnn.contract.checks import (
+    ProblemError,
+    flag,
+    function,
+    positive,
+    positive_int,
+    seconds,
+    seed_of,
+    several,
+    tolerance,
+    whole,
+)
 from convexnn.contract.problem import Model, Penalised
+from convexnn.driver.choice import named
 from convexnn.workflows.path_result import Path, Validation
 from convexnn.workflows.path_start import beta_max
 from convexnn.workflows.path_trace import Trace, Watch, trace
@@ -20,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
-    from convexnn.driver.monitor import Callback
+from convexnn.driver.monitor import Callback
 
 
 def path(
@@ -97,15 +109,22 @@ def path(
     >>> len(found[0].model), len(found[-1].model) > 2
     (0, True)
     """
-    if not isinstance(problem, Penalised):
+    if isinstance(problem, type) or not isinstance(problem, Penalised):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
-    seed_of(seed)
+    seed, tol, threads = seed_of(seed), tolerance("tol", tol), positive_int("threads", threads)
+    flag("screen", screen)
+    named(backend)
+    if callback is not None:
+        function("callback", callback)
+    count, ratio = positive_int("count", count), positive("ratio", ratio)
+    if not ratio < 1.0:
+        raise ProblemError(f"ratio must be in (0, 1), got {ratio!r}")
+    if time_limit is not None:
+        time_limit = seconds("time_limit", time_limit)
     if betas is not None:
         asked = checked_betas(betas)
     else:
         asked = _geometric(beta_max(problem), count, ratio)
-    if time_limit is not None:
-        positive("time_limit", time_limit)
     rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
     begin = time.perf_counter()
     run = {"tol": tol, "callback": Watch(callback), "threads": threads, **options}
@@ -144,9 +163,8 @@ def checked_betas(betas: ArrayLike) -> Array:
     >>> checked_betas([2, 1.0])
     array([2., 1.])
     """
-    given: Any = betas
-    if isinstance(given, str) or np.ndim(given) != 1 or len(given) == 0:
-        raise ProblemError(f"betas must be a sequence of numbers > 0, got {betas!r}")
+    whole("betas", betas)
+    given = several("betas", betas, "numbers > 0")
     values = np.array([positive(f"betas[{k}]", beta) for k, beta in enumerate(given)])
     rises = np.flatnonzero(np.diff(values) >= 0.0)
     if len(rises):
@@ -159,9 +177,6 @@ def checked_betas(betas: ArrayLike) -> Array:
 
 
 def _geometric(top: float, count: int, ratio: float) -> Array:
-    positive_int("count", count)
-    if not positive("ratio", ratio) < 1.0:
-        raise ProblemError(f"ratio must be in (0, 1), got {ratio!r}")
     spaced: Array = top * np.power(ratio, np.arange(count) / max(count - 1, 1))
     return spaced
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.checks import axes
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model
 from convexnn.driver.solution import Solution
@@ -199,7 +200,9 @@ class Path(Generic[Model]):
         matplotlib axes
             Of the neurons; the others share its beta.
         """
-        if ax is None:
+        if ax is not None:
+            axes("ax", ax)
+        else:
             ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6.5, 4))[1]
         ax.step(self.betas, self.neurons, where="mid", color="tab:blue", label="neurons")
         ax.set(xscale="log", xlabel="beta", ylabel="neurons")

@@ -88,7 +88,7 @@ def penalised(problem: object) -> None:
     ProblemError
         Otherwise.
     """
-    if not isinstance(problem, Penalised):
+    if isinstance(problem, type) or not isinstance(problem, Penalised):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
 
 

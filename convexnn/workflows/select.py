@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from convexnn.contract.backend import Backend
-from convexnn.contract.checks import ProblemError, positive_int, seed_of
+from convexnn.contract.checks import (
+    ProblemError,
+    function,
+    positive_int,
+    seconds,
+    seed_of,
+    several,
+    tolerance,
+    whole,
+)
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Examples, Model, Problem, Scores
@@ -126,8 +135,11 @@ def select(
     >>> cx.select(problem, radius=[0.5, 0.1, 0.01]).best
     {'radius': 0.01}
     """
-    positive_int("folds", folds)
-    seed_of(seed)
+    folds, seed, tol = positive_int("folds", folds), seed_of(seed), tolerance("tol", tol)
+    if time_limit is not None:
+        time_limit = seconds("time_limit", time_limit)
+    if score is not None:
+        function("score", score)
     given: Any = problem
     tried: dict[str, Any] = dict(grid)
     points = _grid(given, tried)
@@ -155,7 +167,7 @@ def select(
 
 
 def _grid(problem: Any, grid: dict[str, Any]) -> list[dict[str, float]]:
-    if not is_dataclass(problem) or not isinstance(problem, Examples):
+    if isinstance(problem, type) or not is_dataclass(problem) or not isinstance(problem, Examples):
         raise ProblemError(
             f"problem must hold examples X and y, got {type(problem).__name__} without them"
         )
@@ -165,8 +177,8 @@ def _grid(problem: Any, grid: dict[str, Any]) -> list[dict[str, float]]:
     for name, values in grid.items():
         if name not in known:
             raise ProblemError(f"grid must name fields of the problem ({', '.join(known)}): {name}")
-        if isinstance(values, str) or np.ndim(values) != 1 or len(values) == 0:
-            raise ProblemError(f"{name} must be a sequence of values to try, got {values!r}")
+        whole(name, values)
+        several(name, values, "values to try")
     combinations = product(*(list(values) for values in grid.values()))
     points = [dict(zip(grid, values, strict=True)) for values in combinations]
     declared: Any = problem

@@ -12,12 +12,15 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import (
+    UNREADABLE,
     ProblemError,
     labels,
     non_negative,
-    positive,
     positive_int,
     real_array,
+    shown,
+    tolerance,
+    whole,
 )
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
@@ -190,7 +193,7 @@ def stackelberg(
     (True, True)
     """
     radius, rounds = non_negative("radius", radius), positive_int("rounds", rounds)
-    tol = positive("tol", tol)
+    tol = tolerance("tol", tol)
     as_curve(loss)
     follower = _Follower(radius, loss, None if window is None else interval("window", window))
     side = _Callable(leader, X) if _is_callable(leader) else _Estimator(leader, X, y)
@@ -399,18 +402,22 @@ class _Callable:
 
 
 def _is_callable(leader: Any) -> bool:
-    if hasattr(leader, "fit"):
+    if hasattr(leader, "fit") and not isinstance(leader, type):
         return False
-    if not callable(leader):
+    if isinstance(leader, type) or not callable(leader):
         raise ProblemError(
             "leader must be an estimator with fit, or a callable from weights to margins, "
-            f"got {leader!r}"
+            f"got {shown(leader)}"
         )
     return True
 
 
 def _rows(X: Any) -> int:
-    shape = np.shape(X) if not hasattr(X, "shape") else X.shape
+    whole("X", X)
+    try:
+        shape = np.shape(X) if not hasattr(X, "shape") else X.shape
+    except UNREADABLE as error:
+        raise ProblemError(f"X must have one row per sample: {error}") from None
     if len(shape) == 0 or shape[0] == 0:
         raise ProblemError(f"X must have one row per sample, got shape {tuple(shape)}")
     return int(shape[0])

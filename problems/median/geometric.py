@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.checks import ProblemError, real_array
+from convexnn.contract.checks import ProblemError, real_array, shown, whole_number
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
@@ -179,12 +179,12 @@ def _shapes(given: Any, d: int) -> Shapes | None:
     if given is None:
         return None
     try:
-        shapes = tuple(tuple(int(side) for side in shape) for shape in given)
+        shapes = tuple(tuple(whole_number("shapes", side, 0) for side in shape) for shape in given)
     except (TypeError, ValueError):
-        raise ProblemError(f"shapes must be a tuple of shapes, got {given!r}") from None
+        raise ProblemError(f"shapes must be a tuple of shapes, got {shown(given)}") from None
     held = sum(int(np.prod(shape)) for shape in shapes)
     if held != d or any(side < 0 for shape in shapes for side in shape):
-        raise ProblemError(f"shapes must hold {d} entries, as each point does, got {shapes}")
+        raise ProblemError(f"shapes must hold {d} entries, as each point does, got {shown(shapes)}")
     return shapes
 
 

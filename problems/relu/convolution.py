@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, frozen
-from convexnn.contract.checks import ProblemError, choice, positive_int
+from convexnn.contract.checks import ProblemError, choice, in_range, positive_int
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
@@ -61,7 +61,7 @@ class Convolution(VectorTraining):
         self._set("patterns", checked_patterns(self.patterns, len(self.data), "patch"))
 
     def _examples(self) -> Array:
-        return checked_images("X", self.X, self.filter_size)
+        return in_range("X", checked_images("X", self.X, self.filter_size))
 
     @property
     def _norm(self) -> Norm:

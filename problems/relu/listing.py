@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.checks import ProblemError
+from convexnn.contract.checks import ProblemError, positive_int, shown
 from convexnn.contract.fields import Converted
 from convexnn.relu.cones import least_distance
 from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
@@ -79,11 +79,12 @@ def checked_patterns(patterns: Declared, n: int, each: str = "row of X") -> int 
         return None
     if isinstance(patterns, (int, np.integer)) and not isinstance(patterns, bool):
         if patterns < 1:
-            raise ProblemError(f"patterns must be >= 1 where it is a count, got {patterns}")
-        return int(patterns)
-    if isinstance(patterns, (str, bool)):
+            raise ProblemError(f"patterns must be >= 1 where it is a count, got {shown(patterns)}")
+        return positive_int("patterns", int(patterns))
+    if not isinstance(patterns, Patterns) and np.isscalar(patterns):
         raise ProblemError(
-            f"patterns must be None, 'all', a count, Patterns or an (n, P) matrix, got {patterns!r}"
+            "patterns must be None, 'all', a count, Patterns or an (n, P) matrix, "
+            f"got {shown(patterns)}"
         )
     given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
     if given.matrix.shape[0] != n:

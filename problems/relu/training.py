@@ -18,12 +18,14 @@ from convexnn.contract.checks import (
     coded,
     flag,
     given_labels,
+    in_range,
+    instance_of,
+    known_labels,
     labels,
     positive,
     real_array,
     several_classes,
     several_targets,
-    whole,
 )
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Halves
@@ -118,7 +120,7 @@ class Training(Halves[Network]):
 
     def _examples(self) -> Array:
         """Return the examples, checked."""
-        return real_array("X", self.X, 2)
+        return in_range("X", real_array("X", self.X, 2))
 
     def at(self, beta: float) -> Self:
         """Return the same problem with another beta, sharing all that does not depend on it."""
@@ -164,19 +166,14 @@ class Training(Halves[Network]):
         ProblemError
             If y has another shape, or labels that the problem does not know.
         """
+        instance_of("model", model, Network, "a network")
         z, classes = model.decision_function(X), self.labels.classes
         if classes is None:
             target = several_targets("y", y, len(z)).targets
             if target.shape != z.shape:
                 raise ProblemError(f"y must have shape {z.shape}, got {target.shape}")
         else:
-            whole("y", y)
-            found = given_labels(y)
-            if found.shape != (len(z),) or not np.isin(found, classes).all():
-                *others, last = map(str, classes)
-                raise ProblemError(
-                    f"y must hold {len(z)} labels, each {', '.join(others)} or {last}"
-                )
+            found = known_labels("y", y, len(z), classes)
             codes = np.searchsorted(classes, found)
             target = coded(codes, len(classes), margin=self.loss.separable)
         return float(np.sum(self.loss.value(z, target))) / len(z)
@@ -249,10 +246,7 @@ def checked_loss(loss: str | Loss, vector: bool) -> Loss:
     ProblemError
         If it is neither, or couples outputs where there is one.
     """
-    try:
-        found = as_loss(loss)
-    except ValueError as error:
-        raise ProblemError(str(error)) from None
+    found = as_loss(loss)
     if not (found.separable or vector):
         raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
     return found
@@ -270,7 +264,7 @@ def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
         worth = float(np.sum(loss.value(np.zeros_like(found.targets), found.targets)))
     if not np.isfinite(worth):
         raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
-    kept = found.targets
+    kept = in_range("y", found.targets)
     if found.classes is not None:
         kept = np.array(given_labels(y), copy=True)
     frozen(kept)

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array, LabelArray
-from convexnn.contract.checks import Labels, ProblemError, choice, labels, positive, positive_int
+from convexnn.contract.checks import (
+    Labels,
+    ProblemError,
+    choice,
+    in_range,
+    labels,
+    positive,
+    positive_int,
+)
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
@@ -112,7 +120,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        self._set("x", points_of(self.x))
+        self._set("x", in_range("x", points_of(self.x)))
         self._set("beta", positive("beta", self.beta))
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray, frozen
-from convexnn.contract.checks import ProblemError, choice, non_negative
+from convexnn.contract.checks import ProblemError, choice, non_negative, truths
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
@@ -130,12 +130,9 @@ class RobustReluTraining(Training):
 
     def _checked_columns(self, given: Any) -> BoolArray:
         d = self.X.shape[1]
-        columns = np.ones(d, np.bool_) if given is None else np.asarray(given)
-        if columns.shape != (d,) or columns.dtype != np.bool_:
-            raise ProblemError(
-                f"perturbed must be an array of bool, one per column of X ({d}), "
-                f"got {columns.dtype} of shape {columns.shape}"
-            )
+        columns = np.ones(d, np.bool_)
+        if given is not None:
+            columns = truths("perturbed", given, d, "column of X")
         if self.radius > 0.0:
             spread = np.ptp(self.X, axis=0)
             offsets = np.flatnonzero(columns & (spread == 0.0) & (self.X[0] != 0.0))

@@ -18,12 +18,17 @@ from convexnn.contract.checks import (
     choice,
     flag,
     given_labels,
+    in_range,
+    instance_of,
+    known_labels,
     labels,
     non_negative,
     positive,
     positive_or_inf,
     probability,
+    real,
     real_array,
+    shown,
 )
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -81,7 +86,7 @@ class WassersteinLinear(Halves[LinearModel]):
     intercept: bool = True
 
     def __post_init__(self) -> None:
-        self._set("X", real_array("X", self.X, 2))
+        self._set("X", in_range("X", real_array("X", self.X, 2)))
         self._set("radius", non_negative("radius", self.radius))
         self._set("norm", choice("norm", self.norm, list(DUAL)))
         self._set("intercept", flag("intercept", self.intercept))
@@ -180,14 +185,13 @@ class WassersteinLinear(Halves[LinearModel]):
         ProblemError
             If y has another length, or labels that the problem does not know.
         """
+        instance_of("model", model, LinearModel)
         z = model.decision_function(X)
         form, classes = self.form, self.labels.classes
         if classes is None:
             target = labels("y", y, len(z), classification=False).targets
             return form.ball.values(z, target)
-        found = np.asarray(y)
-        if found.shape != z.shape or not np.isin(found, classes).all():
-            raise ProblemError(f"y must hold {len(z)} labels, each {classes[0]} or {classes[1]}")
+        found = known_labels("y", y, len(z), classes)
         return form.ball.values(z, np.where(found == classes[1], 1.0, -1.0))
 
     def holdout(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> float:
@@ -405,7 +409,7 @@ class WassersteinRegression(WassersteinLinear):
         allowed = orders(self._loss)
         order = allowed[0] if self.order is None else self.order
         self._set("order", _order(order, allowed))
-        self._set("y", self.labels.targets)
+        self._set("y", in_range("y", self.labels.targets))
 
     @property
     def _loss(self) -> ScalarLoss:
@@ -427,7 +431,8 @@ RESIDUALS: dict[str, Callable[[WassersteinRegression], ScalarLoss]] = {
 
 
 def _order(value: float, allowed: tuple[float, ...]) -> float:
-    if isinstance(value, (bool, str)) or value not in allowed:
-        rule = ", ".join(f"{order:g}" for order in allowed)
-        raise ProblemError(f"order must be one of {rule} for this loss, got {value!r}")
-    return float(value)
+    rule = f"one of {', '.join(f'{order:g}' for order in allowed)} for this loss"
+    order = real("order", value, rule)
+    if order not in allowed:
+        raise ProblemError(f"order must be {rule}, got {shown(value)}")
+    return order

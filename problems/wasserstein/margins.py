@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.checks import ProblemError, non_negative, positive_int, real_array
+from convexnn.contract.checks import ProblemError, in_range, non_negative, positive_int, real_array
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.curves import (
@@ -123,7 +123,7 @@ class WorstCaseMargins(AgainstBall):
     group: int | None = None
 
     def __post_init__(self) -> None:
-        self._set("margins", real_array("margins", self.margins, 1))
+        self._set("margins", in_range("margins", real_array("margins", self.margins, 1)))
         self._set("radius", non_negative("radius", self.radius))
         for name in ("pieces", "group"):
             if getattr(self, name) is not None:

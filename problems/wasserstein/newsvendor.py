@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
-from convexnn.contract.checks import ProblemError, non_negative, positive, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    in_range,
+    non_negative,
+    pair,
+    positive,
+    real_array,
+    sized,
+)
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
@@ -99,7 +107,7 @@ class Newsvendor(Halves[Purchase]):
     support: tuple[float, float] = (0.0, np.inf)
 
     def __post_init__(self) -> None:
-        self._set("demand", real_array("demand", self.demand, 1))
+        self._set("demand", in_range("demand", real_array("demand", self.demand, 1)))
         self._set("cost", positive("cost", self.cost))
         self._set("price", positive("price", self.price))
         if not self.price > self.cost:
@@ -201,10 +209,7 @@ class Newsvendor(Halves[Purchase]):
 
 
 def _ends(support: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in support)
-    except (TypeError, ValueError):
-        raise ProblemError(f"support must be a pair of numbers, got {support!r}") from None
+    low, high = (sized("support", end) for end in pair("support", support))
     if not (0.0 <= low < high and np.isfinite(low)):
         raise ProblemError(f"support must be (a, b) with 0 <= a < b, got ({low:g}, {high:g})")
     return low, high

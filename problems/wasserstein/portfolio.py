@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.checks import ProblemError, choice, non_negative, probability, real_array
+from convexnn.contract.checks import (
+    ProblemError,
+    choice,
+    in_range,
+    non_negative,
+    probability,
+    real_array,
+)
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
@@ -101,6 +108,7 @@ class CvarPortfolio(Halves[Portfolio]):
         self._set("norm", choice("norm", self.norm, list(DUAL)))
         if not np.isfinite(np.square(self.returns)).all():
             raise ProblemError("returns must have finite squares")
+        in_range("returns", self.returns)
 
     @cached_property
     def form(self) -> PortfolioForm:

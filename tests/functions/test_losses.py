@@ -396,7 +396,8 @@ def test_huber_refuses_a_delta_that_is_not_positive_and_finite(delta: float) -> 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0, -0.5, np.nan, np.inf])
 def test_quantile_refuses_a_level_outside_the_unit_interval(tau: float) -> None:
-    with pytest.raises(ValueError, match=rf"tau must be in \(0, 1\), got {re.escape(repr(tau))}"):
+    said = rf"tau must be finite and in \(0, 1\), got {re.escape(repr(tau))}"
+    with pytest.raises(ValueError, match=said):
         Quantile(tau=tau)
 
 

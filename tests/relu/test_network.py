@@ -52,7 +52,7 @@ def test_onnx_has_the_constant(tmp_path: Path) -> None:
         ({"alpha": np.ones((3, 1))}, r"must have U \(d, m\) and alpha \(m, k\), got \(1, 2\)"),
         ({"bias": np.ones(3)}, r"bias must have shape \(2,\), got \(3,\)"),
         ({"skip": np.ones(2)}, r"skip must have shape \(1,\), got \(2,\)"),
-        ({"U": np.array([[np.inf, 0.0]])}, "U must have finite entries"),
+        ({"U": np.array([[np.inf, 0.0]])}, "U must be finite, got inf"),
         ({"skip_bias": np.nan}, "skip_bias must have finite entries"),
         ({"gates_bias": np.ones(2)}, "gates_bias goes with gates"),
         ({"gates": np.ones((1, 2)), "leak": 0.1}, "leak must be 0 with gates"),
@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> Non
 
 
 def test_a_linear_model_is_checked() -> None:
-    with pytest.raises(cx.ProblemError, match="coef must have 1 axis"):
+    with pytest.raises(cx.ProblemError, match="coef must have 1 axes"):
         cx.LinearModel(np.ones((2, 2)), 0.0)
     with pytest.raises(cx.ProblemError, match="intercept must have finite entries"):
         cx.LinearModel(np.ones(2), np.inf)

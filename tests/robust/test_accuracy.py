@@ -484,7 +484,7 @@ GOOD = network(0)
         ({"radius": -0.1}, "radius must be finite and >= 0"),
         ({"radius": np.nan}, "radius must be finite"),
         ({"radius": np.inf}, "radius must be finite"),
-        ({"radius": "far"}, "radius must be a number"),
+        ({"radius": "far"}, "radius must be finite and >= 0"),
         ({"norm": "l3"}, "norm must be one of"),
         ({"X": np.zeros((4, 2))}, "X must have 3 columns"),
         ({"X": np.full((4, 3), np.nan)}, "X must be finite"),
@@ -496,7 +496,7 @@ GOOD = network(0)
         ({"step": 0.0}, "step must be finite and > 0"),
         ({"seed": -1}, "seed must be an integer >= 0"),
         ({"exact": "milp"}, "exact must be True or False"),
-        ({"time_limit": 0.0}, "time_limit must be finite and > 0"),
+        ({"time_limit": 0.0}, "time_limit must be a number > 0"),
         ({"network": replace(GOOD, classes=None)}, "network must be a classifier"),
         ({"network": replace(GOOD, alpha=np.ones((5, 3)), classes=["a", "b", "c"])}, "one output"),
         ({"network": replace(GOOD, U=np.full((3, 5), 1e308))}, "network overflows"),
@@ -535,3 +535,18 @@ def test_bad_input_of_lipschitz_is_named(change: dict[str, Any], message: str) -
 def test_bad_method_of_attack_is_named() -> None:
     with pytest.raises(cx.ProblemError, match="method must be one of pgd, fgsm"):
         cx.attack(GOOD, np.eye(3), ["no"] * 3, radius=0.1, method="cw")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"alpha": np.ones((4, 1))}, "must have U .d, m. and alpha .m, k."),
+        ({"bias": np.ones(4)}, r"bias must have shape \(5,\), got \(4,\)"),
+        ({"skip": np.ones(4)}, r"skip must have shape \(3,\), got \(4,\)"),
+        ({"U": np.full((3, 5), np.inf)}, "U must be finite, got inf"),
+        ({"classes": [[0, 1]]}, "classes must hold numbers or text along one axis"),
+    ],
+)
+def test_networks_that_fit_together_nowhere(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(cx.ProblemError, match=match):
+        replace(GOOD, **changes)

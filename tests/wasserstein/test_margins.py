@@ -438,7 +438,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "empty": (r"margins must not be empty, got shape \(0,\)", {"margins": []}),
     "nan": (r"margins must be finite, got nan at index \(1,\)", {"margins": [0.0, np.nan]}),
     "negative": ("radius must be finite and >= 0, got -1", {"radius": -1}),
-    "text": ("radius must be a number >= 0, got 'wide'", {"radius": "wide"}),
+    "text": ("radius must be finite and >= 0, got 'wide'", {"radius": "wide"}),
     "order": (r"window must be finite with a < b, got \(1, 0\)", {"window": (1, 0)}),
     "infinite": (r"window must be finite with a < b", {"window": (0, np.inf)}),
     "single": (r"window must be a pair of numbers \(a, b\), got 3", {"window": 3}),

@@ -59,7 +59,11 @@ def test_curve_as_table_and_figure(curve: cx.CertificateCurve) -> None:
 
 @pytest.mark.parametrize(
     ("radii", "rule"),
-    [([0.2, 0.1], "radii must increase"), ([-1.0, 0.1], "radius"), ([], "radii must not be empty")],
+    [
+        ([0.2, 0.1], "radii must increase"),
+        ([-1.0, 0.1], "radii must be finite and >= 0, got -1.0"),
+        ([], "radii must not be empty"),
+    ],
 )
 def test_bad_radii_are_refused(radii: Any, rule: str) -> None:
     X, y = data()

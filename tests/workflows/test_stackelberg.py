@@ -247,7 +247,7 @@ def test_leader_without_a_decision() -> None:
     [
         ({"radius": -1.0}, "radius must be finite and >= 0"),
         ({"rounds": 0}, "rounds must be an integer >= 1"),
-        ({"tol": 0.0}, "tol must be finite and > 0"),
+        ({"tol": 0.0}, "tol must be a number > 0"),
         ({"loss": "cubic"}, "loss must be one of"),
         ({"window": (1.0, 1.0)}, "window must be"),
         ({"y": None}, "y must be given for an estimator"),
