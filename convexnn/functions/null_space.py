@@ -179,7 +179,7 @@ def _frame(X: Array, root: Array) -> Frame | None:
 
 def _independent(X: Array) -> Array | None:
     """Return columns with the same span, independent to rounding; None where that is not clear."""
-    n, k = X.shape
+    k = X.shape[1]
     if k == 0:
         return X
     R, order = qr(X, mode="r", pivoting=True, check_finite=False)
@@ -187,7 +187,7 @@ def _independent(X: Array) -> Array | None:
     rank = int((sizes > DEPENDENT * sizes[0]).sum())
     kept = np.sort(order[:rank])
     columns = np.ascontiguousarray(X[:, kept])
-    if rank in (n, k):  # or the span is everything
+    if rank in (k, len(np.unique(X, axis=0))):  # or m may be anything but for equal rows' sums
         return columns
     others = X[:, np.sort(order[rank:])]
     shares = np.linalg.lstsq(columns, others, rcond=None)[0]
