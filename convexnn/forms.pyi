@@ -25,6 +25,8 @@ from convexnn.relu.forms import outputs_of as outputs_of
 from convexnn.relu.forms import summed as summed
 from convexnn.relu.forms import worst_prediction as worst_prediction
 from convexnn.relu.patterns import active_patterns as active_patterns
+from convexnn.relu.pricing_bound import Cover as Cover
+from convexnn.relu.relaxation import Relaxed as Relaxed
 from convexnn.robust.forms import RobustDual as RobustDual
 from convexnn.robust.forms import RobustForm as RobustForm
 from convexnn.robust.forms import RobustNetworkForm as RobustNetworkForm

@@ -14,7 +14,6 @@ from convexnn.contract.checks import shown
 from convexnn.contract.memory import Size, shortage
 
 if TYPE_CHECKING:
-    from convexnn.contract.grading import Grader
     from convexnn.contract.problem import Problem
 
 
@@ -121,16 +120,6 @@ class Reporter(Protocol):
 
     def remaining(self) -> float | None:
         """Return the seconds left, None without a limit."""
-        ...
-
-
-@runtime_checkable
-class Asked(Protocol):
-    """A reporter whose grader an engine may ask: what it answers is not computed again."""
-
-    @property
-    def grader(self) -> Grader[Any]:
-        """Return the grader of this run."""
         ...
 
 

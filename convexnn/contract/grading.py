@@ -3,20 +3,23 @@
 A certificate has two halves: what a primal point says by itself, its `Grade`, and the bound that
 a dual point proves. The best of each may come from different points of a run, and pruning makes
 another primal point of the best one, so that each half is remembered by itself: of the trivial
-point, of the best so far and of the last. A point is known again by its contents, whatever object
-it is: an engine may write into arrays that it has handed over.
+point, of the best so far and of the last two. A point is known again by its contents, whatever
+object it is: an engine may write into arrays that it has handed over.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.problem import Builder, Model, Problem
+
+if TYPE_CHECKING:
+    from convexnn.contract.backend import Reporter
 
 Known = TypeVar("Known")
 
@@ -108,21 +111,23 @@ def grader_of(problem: Problem[Model]) -> Grader[Model]:
 
 
 class Memo:
-    """What is known of three points: of the first, the best and the last."""
+    """What is known of few points: of the first, the best and the last two."""
 
     def __init__(self) -> None:
         self._first: tuple[Any, Any] | None = None
         self._best: tuple[Any, Any] | None = None
         self._last: tuple[Any, Any] | None = None
+        self._before: tuple[Any, Any] | None = None
 
     def of(self, key: Any, compute: Callable[[], Known]) -> Known:
         """Return what is known of a point by its `contents`, computed if it is none of them."""
-        for held in (self._last, self._best, self._first):
-            if held is not None and held[0] == key:
-                self._last = held
-                break
-        else:
-            self._last = key, compute()
+        if self._last is None or self._last[0] != key:
+            for held in (self._before, self._best, self._first):
+                if held is not None and held[0] == key:
+                    break
+            else:
+                held = key, compute()
+            self._before, self._last = self._last, held
         value: Known = self._last[1]
         return value
 
@@ -281,3 +286,32 @@ class HalvesGrader(Generic[Model]):
         other = type(self)(self.problem)
         other._grades, other._bounds = self._grades.again(), self._bounds.again()
         return other
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A reporter whose grader an engine may ask: what it answers is not computed again.
+
+    It grades the problem whose form the engine runs on; a reporter of a part of a run has none.
+    """
+
+    @property
+    def grader(self) -> Grader[Any]:
+        """Return the grader of this run."""
+        ...
+
+
+class Valued(Protocol):
+    """A form that values points."""
+
+    def objective(self, primal: Any, /) -> float:
+        """Return the objective of a point."""
+        ...
+
+
+def objective_of(form: Valued, reporter: Reporter) -> Callable[[Any], float]:
+    """Return what values the points that an engine is about to report.
+
+    That is the grader of its run, which then knows them; the form, where a run has none.
+    """
+    return reporter.grader.objective if isinstance(reporter, Asked) else form.objective

@@ -195,11 +195,12 @@ def load_solution(path: str | PathLike[str]) -> Solution[Any]:
 def _graded(
     path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]
 ) -> Solution[Any]:
+    from convexnn.driver.earlier import dual_from
     from convexnn.driver.store import preparation_from, problem_from, record_from
 
     problem = problem_from(arrays, meta["problem"])
     primal = record_from(arrays, meta["primal"])
-    dual = record_from(arrays, meta["dual"])
+    dual = dual_from(arrays, meta["dual"], problem)
     certificate = problem.certify(primal, dual)
     stored = Certificate(**meta["certificate"])
     for name in ("objective", "bound", "violation"):

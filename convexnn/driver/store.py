@@ -40,8 +40,8 @@ def _arrays_of(meta: Any) -> Iterator[str]:
     """Yield the arrays that a point names."""
     if isinstance(meta, str):
         yield meta
-    elif isinstance(meta, dict):
-        for part in meta["parts"].values():
+    elif isinstance(meta, dict | list):
+        for part in meta if isinstance(meta, list) else meta["parts"].values():
             yield from _arrays_of(part)
 
 
@@ -153,11 +153,13 @@ def _term_from(arrays: dict[str, Any], i: int, meta: dict[str, Any]) -> Term:
 
 def record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
     """Return a point as JSON, its arrays put into `arrays` under names that begin with `prefix`."""
-    if value is None or isinstance(value, int):
+    if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, np.ndarray):
         arrays[prefix] = value
         return prefix
+    if type(value) is tuple:
+        return [record_to(arrays, f"{prefix}.{i}", part) for i, part in enumerate(value)]
     kind = type(value).__name__
     if kind not in dir(forms):
         raise TypeError(f"a point that holds a {kind} cannot be saved")
@@ -169,10 +171,12 @@ def record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
 
 def record_from(arrays: dict[str, Any], meta: Any) -> Any:
     """Return the point that `record_to` wrote."""
-    if meta is None or isinstance(meta, int):
+    if meta is None or isinstance(meta, int | float):
         return meta
     if isinstance(meta, str):
         return arrays[meta]
+    if isinstance(meta, list):
+        return tuple(record_from(arrays, part) for part in meta)
     parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
     kind = meta["type"]
     if kind not in dir(forms):

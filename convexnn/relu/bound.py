@@ -13,9 +13,9 @@ of exact cone projections, and maximises over the scale ``t``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from convexnn.contract.arrays import Array
 from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.free_part import FreePart
-from convexnn.relu.pricing_bound import ROUNDING, bracket
+from convexnn.relu.pricing_bound import ROUNDING, Cover, proved
 
 if TYPE_CHECKING:
     from convexnn.functions.losses import Loss
+
+Upper: TypeAlias = Callable[[Array, Cover | None], float]
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 TwoLayer = GroupForm | MajorantForm | NetworkForm
@@ -67,23 +69,26 @@ def lower_bound(
 def network_bound(
     form: NetworkForm,
     mu: Array,
+    covers: Sequence[Cover | None] = (),
     *,
     slack: float = 0.0,
     free: FreePart | None = None,
-    nodes: int = 0,
+    upper: Upper | None = None,
 ) -> float:
-    """Return a lower bound on the optimum over ALL patterns; rigorous, tight with enough `nodes`.
+    """Return a lower bound on the optimum over ALL patterns; rigorous, tight with good `covers`.
 
     Parameters
     ----------
     form : NetworkForm
     mu : array of shape (n,)
         Any guess.
+    covers : sequence of Cover or None, default ()
+        Proofs of what neurons are worth, one for each of the `sides`; of another number, none.
     slack : float, default 0.0
     free : FreePart, optional
         As in `lower_bound`.
-    nodes : int, default 0
-        Cones that the branch and bound of `covering.bracket` may visit.
+    upper : callable, optional
+        Asked for what a cover proves of a side, in the place of `proved_worth`.
 
     Returns
     -------
@@ -92,16 +97,28 @@ def network_bound(
     found = feasible(form, mu, free)
     if found is None:
         return nothing(form, mu)
-    searched = partial(
-        bracket, form.X, leak=form.leak, l1=not form.norm.rotates, target=form.beta, nodes=nodes
-    )
-    worth = []
-    for column in np.atleast_2d(form.spread(found.mu).T):
-        reach = slack * float(np.sum(np.abs(column)))
-        sides = [searched(side).upper for side in (column, -column)]
-        worth.append(max(sides) + reach)
-    limits = np.array(worth if form.separable else [max(worth)]) + found.more(form, slack, 1.0)
-    return best_value(form, found, limits)
+    upper = partial(proved_worth, form) if upper is None else upper
+    ways = list(sides(form, found.mu))
+    held = covers if len(covers) == len(ways) else [None] * len(ways)
+    worth = [
+        upper(side, cover) + slack * float(np.sum(np.abs(side)))
+        for side, cover in zip(ways, held, strict=True)
+    ]
+    limits = np.reshape(worth, (-1, 2)).max(axis=1)
+    limits = limits if form.separable else limits.max(keepdims=True)
+    return best_value(form, found, limits + found.more(form, slack, 1.0))
+
+
+def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:
+    """Yield what neurons that add to each output, or subtract from it, are priced at."""
+    for column in np.atleast_2d(form.spread(mu).T):
+        yield column
+        yield -column
+
+
+def proved_worth(form: NetworkForm, side: Array, cover: Cover | None) -> float:
+    """Return what a cover proves of the worth of neurons of unit norm."""
+    return proved(form.X, side, cover, leak=form.leak, l1=not form.norm.rotates)
 
 
 class Feasible(NamedTuple):

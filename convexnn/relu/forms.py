@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.functions.norms import Norm
+    from convexnn.relu.pricing_bound import Cover
+    from convexnn.relu.relaxation import Relaxed
 
 
 class Neurons(NamedTuple):
@@ -53,26 +55,27 @@ class Dual(NamedTuple):
     facets : Facets or None
         Guess of the active facets of each neuron's cone, V's before W's. It only saves time.
     matrix : array of bool, shape (n, P), or None
-        Patterns found so far, where the problem does not list its own.
-    outer : array of shape (n,) or None
-        A second guess of ``mu``, for the relaxation's bound over all patterns.
-    nodes : int
-        How many cones a branch and bound over all patterns may visit, where the rank allows one.
+        Patterns that the facets are of, where the problem does not list its own.
     common : array of shape (n,) or None
         Of a majorant: what the multipliers of an output's two bounds share, the lower one's
         being ``common + max(mu, 0)``, the upper one's ``common + max(-mu, 0)``.
     kinks : array of shape (n, 2 P) or None
         Of a majorant: guess of the activation's subgradients at ``X V`` and ``X W``. It only
         saves time.
+    covers : tuple of Cover or None
+        Over all patterns: proofs of what neurons are worth, those that add to an output and those
+        that subtract from it, of one output after the other. None where there is no proof.
+    relaxed : Relaxed or None
+        Over all patterns: a dual point of the relaxation, whose bound may be the better one.
     """
 
     mu: Array
     facets: Facets | None = None
     matrix: BoolArray | None = None
-    outer: Array | None = None
-    nodes: int = 0
     common: Array | None = None
     kinks: Array | None = None
+    covers: tuple[Cover | None, ...] = ()
+    relaxed: Relaxed | None = None
 
 
 class GroupForm(NamedTuple):

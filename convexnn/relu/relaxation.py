@@ -17,7 +17,8 @@ inequality. So, with the positive and negative parts of ``mu``, the response is 
 at its largest over ``U >= m m'`` with ``trace U = 1``: a concave maximum over a small matrix.
 Weak duality bounds it: with ``sqrt(a) <= (a / s + s) / 2``, any ``s > 0`` and any ``v, w`` as above
 leave the maximum of a quadratic over the sphere, which eigenvalues give. What an iterative
-method found is only a choice of ``s, v, w``: none of it needs to be exact.
+method found is only a choice of ``s, v, w``, which moments ``m, U`` suggest: none of it needs to
+be exact. So a dual point of the relaxation holds moments, and to bound it again takes no search.
 
 The best bound over all ``mu`` is the optimum of a convex program of its own: training with one
 pair ``(m, U)`` for each sign, each output being free between the two ends. `improve` solves it.
@@ -26,17 +27,22 @@ pair ``(m, U)`` for each sign, each output being free between the two ends. `imp
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.functions.norms import L2
-from convexnn.relu.bound import feasible, limit, network_bound, scaled_value
+from convexnn.relu.bound import feasible, limit, network_bound, repaired, scaled_value
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing_bound import ROUNDING, closed_form
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Expired: TypeAlias = Callable[[], bool]
 
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
 MEMORY = 20  # pairs that L-BFGS remembers
@@ -55,6 +61,27 @@ class Moments(NamedTuple):
 
     B: Array
     g: Array
+
+
+class Relaxed(NamedTuple):
+    """A dual point of the relaxation.
+
+    Attributes
+    ----------
+    mu : array of shape (n,)
+        Multiplier of each prediction.
+    B : float32 array of shape (2, d, d)
+        Of the moments of the largest response to ``mu``, and to ``-mu``.
+    g : float32 array of shape (2, d)
+    """
+
+    mu: Array
+    B: NDArray[np.float32]
+    g: NDArray[np.float32]
+
+    def moments(self, side: int) -> Moments:
+        """Return the moments of one sign, 0 that of ``mu``."""
+        return Moments(self.B[side].astype(np.float64), self.g[side].astype(np.float64))
 
 
 class Band(NamedTuple):
@@ -142,43 +169,88 @@ def response_bound(X: Array, mu: Array, leak: float = 0.0, *, iterations: int = 
     """
     if not np.isfinite(mu).all():
         return np.inf
-    return _remembered(X.tobytes(), X.shape[1], mu.tobytes(), leak, iterations)
+    return held_response(X, mu, likely_moments(X, mu, leak, iterations), leak)
 
 
-@lru_cache(maxsize=16)
-def _remembered(data: bytes, d: int, multipliers: bytes, leak: float, iterations: int) -> float:
-    """Bound once what is asked again with every network that is certified."""
-    X, mu = np.frombuffer(data).reshape(-1, d), np.frombuffer(multipliers)
+def held_response(X: Array, mu: Array, at: Moments, leak: float = 0.0) -> float:
+    """Return the bound of `response_bound` that moments give, whatever they are.
+
+    Examples
+    --------
+    >>> X, mu = np.eye(2), np.ones(2)
+    >>> held_response(X, mu, Moments(np.eye(2), np.zeros(2))) >= response_bound(X, mu)
+    True
+    """
+    rows, weights, size = normalised(X, mu)
+    if size == 0.0:
+        return 0.0
+    closed = closed_form(rows, weights, leak, l1=False)
+    if np.isfinite(at.B).all() and np.isfinite(at.g).all():
+        closed = min(closed, *(certified(rows, weights, leak, at, sharp) for sharp in SHARP))
+    return size * closed * (1.0 + ROUNDING)
+
+
+def likely_moments(
+    X: Array, mu: Array, leak: float, iterations: int, expired: Expired | None = None
+) -> Moments:
+    """Return moments of about the largest relaxed response, as far as the time allows."""
+    rows, weights, size = normalised(X, mu)
+    if size == 0.0:
+        return Moments(np.eye(X.shape[1]), np.zeros(X.shape[1]))
+    return worst_moments(rows, weights, leak, iterations, expired)
+
+
+def normalised(X: Array, mu: Array) -> tuple[Array, Array, float]:
+    """Return rows of length at most 1, weights of at most 1, and what both were divided by."""
     lengths = L2().value(X)
     length, size = float(np.max(lengths, initial=0.0)), float(np.max(np.abs(mu), initial=0.0))
     if length == 0.0 or size == 0.0:
-        return 0.0
+        return X, mu, 0.0
     kept = lengths > 0.0
-    X, mu = X[kept] / length, mu[kept] / size
-    closed = closed_form(X, mu, leak, l1=False)
-    at = worst_moments(X, mu, leak, iterations)
-    best = min(certified(X, mu, leak, at, sharp) for sharp in SHARP)
-    return length * size * min(best, closed) * (1.0 + ROUNDING)
+    return X[kept] / length, mu[kept] / size, length * size
+
+
+def relaxed(
+    form: NetworkForm, mu: Array, *, iterations: int = 200, expired: Expired | None = None
+) -> Relaxed:
+    """Return multipliers as a dual point of the relaxation, with moments that bound them well.
+
+    Parameters
+    ----------
+    form : NetworkForm
+        Of one output.
+    mu : array of shape (n,)
+        Any guess.
+    iterations : int, default 200
+        Of the search for the moments; any number gives a valid bound.
+    expired : callable, optional
+        Asked now and then whether to end it.
+
+    Returns
+    -------
+    Relaxed
+    """
+    found = [Moments(np.eye(form.X.shape[1]), np.zeros(form.X.shape[1]))] * 2
+    if mu.shape == form.y.shape and np.isfinite(mu).all():
+        each = form.spread(repaired(form, mu))
+        ways = (each, -each)
+        found = [likely_moments(form.X, way, form.leak, iterations, expired) for way in ways]
+    B = np.stack([at.B / max(float(np.linalg.norm(at.B)), TINY) for at in found])
+    g = np.stack([at.g for at in found])
+    return Relaxed(mu, B.astype(np.float32), g.astype(np.float32))
 
 
 def relaxed_bound(
-    form: NetworkForm,
-    mu: Array,
-    *,
-    iterations: int = 200,
-    slack: float = 0.0,
-    free: FreePart | None = None,
+    form: NetworkForm, point: Relaxed, *, slack: float = 0.0, free: FreePart | None = None
 ) -> float:
     """Return a lower bound on the optimum over all networks; -inf where `mu` is not finite.
 
     Parameters
     ----------
     form : NetworkForm
-        In the l1 norm the bound holds as the l1 ball is inside the l2 ball.
-    mu : array of shape (n,)
+        Of one output. In the l1 norm the bound holds as the l1 ball is inside the l2 ball.
+    point : Relaxed
         Any guess.
-    iterations : int, default 200
-        Of `response_bound`.
     slack : float, default 0.0
         Frobenius norm of the part of the data that ``form.X`` leaves out.
     free : FreePart, optional
@@ -191,20 +263,24 @@ def relaxed_bound(
     """
     if form.skip and free is None:
         free = FreePart(form)
-    crude = network_bound(form, mu, slack=slack, free=free)
-    found = feasible(form, mu, free)
-    if found is None:
+    crude = network_bound(form, point.mu, slack=slack, free=free)
+    found = feasible(form, point.mu, free)
+    d = form.X.shape[1]
+    if found is None or point.B.shape != (2, d, d) or point.g.shape != (2, d):
         return crude
     each = form.spread(found.mu)
     worth = max(
-        response_bound(form.X, side, form.leak, iterations=iterations) for side in (each, -each)
+        held_response(form.X, way, point.moments(side), form.leak)
+        for side, way in enumerate((each, -each))
     )
     worth += slack * float(np.linalg.norm(found.mu)) + found.more(form, slack, 1.0)
     worth *= 1.0 + ROUNDING
     return max(crude, scaled_value(form.loss, found, limit(form.beta, worth)))
 
 
-def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
+def improve(
+    form: NetworkForm, mu: Array, *, iterations: int = 500, expired: Expired | None = None
+) -> Relaxed:
     """Return a dual point whose `relaxed_bound` is no lower than that of `mu`, often much higher.
 
     Solves, over sizes ``||B||^2`` and moments of one relaxed neuron of each sign, the program
@@ -220,10 +296,12 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
         Any guess.
     iterations : int, default 500
         Each takes ``O(n d^2)``. Any number gives a point that is no worse.
+    expired : callable, optional
+        Asked now and then whether to end the search for a better point.
 
     Returns
     -------
-    array of shape (n,)
+    Relaxed
 
     Examples
     --------
@@ -231,16 +309,16 @@ def improve(form: NetworkForm, mu: Array, *, iterations: int = 500) -> Array:
     >>> from convexnn.functions.norms import L2
     >>> X = np.random.default_rng(0).standard_normal((40, 3))
     >>> form = NetworkForm(X, np.abs(X[:, 0]), Squared(), L2(), 1.0, 0.0, False, None)
-    >>> bool(relaxed_bound(form, improve(form, form.y)) > relaxed_bound(form, form.y))
+    >>> relaxed_bound(form, improve(form, form.y)) > relaxed_bound(form, relaxed(form, form.y))
     True
     """
-    found = relaxed_training(form, iterations)
+    found = relaxed_training(form, iterations, expired)
     guesses = [mu, found, -form.loss.gradient(np.zeros_like(form.y), form.y)]
     if mu.shape == form.y.shape and np.isfinite(mu).all():
         guesses.append(0.5 * (mu + found))
     free = FreePart(form) if form.skip else None
-    values = [relaxed_bound(form, guess, free=free) for guess in guesses]
-    return guesses[int(np.argmax(values))]
+    points = [relaxed(form, guess, expired=expired) for guess in guesses]
+    return max(points, key=lambda point: relaxed_bound(form, point, free=free))
 
 
 def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.inf) -> float:
@@ -284,7 +362,9 @@ def on_sphere(Q: Array, q: Array) -> float:
     return float(values[-1] + high + np.sum(np.square(root) / (high + below)))
 
 
-def worst_moments(X: Array, mu: Array, leak: float, iterations: int) -> Moments:
+def worst_moments(
+    X: Array, mu: Array, leak: float, iterations: int, expired: Expired | None = None
+) -> Moments:
     """Return moments of about the largest relaxed response."""
     d = X.shape[1]
     low, high = np.minimum(mu, 0.0), np.maximum(mu, 0.0)
@@ -299,11 +379,11 @@ def worst_moments(X: Array, mu: Array, leak: float, iterations: int) -> Moments:
 
     flat = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
     for sharp in SHARP:
-        flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP))
+        flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP), expired)
     return Moments(flat[d:].reshape(d, d), flat[:d])
 
 
-def relaxed_training(form: NetworkForm, iterations: int) -> Array:
+def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None = None) -> Array:
     """Return minus the slope of the loss at about the optimum of the relaxed training program."""
     X, y, leak = form.X, form.y, form.leak
     d = X.shape[1]
@@ -349,17 +429,26 @@ def relaxed_training(form: NetworkForm, iterations: int) -> Array:
     flat = min(starts, key=lambda start: objective(start, widths[0], SHARP[0])[0])
     for width, sharp in zip(widths, SHARP, strict=True):
         smoothed = partial(objective, width=width, sharp=sharp)
-        flat = descend(smoothed, flat, iterations // len(SHARP))
+        flat = descend(smoothed, flat, iterations // len(SHARP), expired)
         smoothed(flat)
     return -slopes
 
 
-def descend(loss: Callable[[Array], tuple[float, Array]], start: Array, iterations: int) -> Array:
-    """Return where L-BFGS arrives from `start`."""
+def descend(
+    loss: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    iterations: int,
+    expired: Expired | None = None,
+) -> Array:
+    """Return where L-BFGS arrives from `start` before it is asked to end."""
     from scipy.optimize import minimize
+
+    def ended(at: Array) -> None:
+        if expired is not None and expired():
+            raise StopIteration
 
     options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 1e-13, "gtol": 1e-10}
     found: Array = minimize(  # type: ignore[call-overload]  # the stubs reject jac=True
-        loss, start, jac=True, method="L-BFGS-B", options=options
+        loss, start, jac=True, method="L-BFGS-B", callback=ended, options=options
     ).x
     return found

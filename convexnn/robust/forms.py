@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.relu.forms import Neurons
+    from convexnn.relu.relaxation import Relaxed
 
 INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
 SWEEPS = 3  # over the slopes of an example
@@ -43,6 +44,8 @@ class RobustDual(NamedTuple):
         A perturbation of each example, within the ball.
     left, right : array of shape (n, m)
         Multipliers of ``r - a`` and of ``r + a`` in each slack; over all patterns m is 0.
+    relaxed : Relaxed or None
+        Over all patterns: a dual point of the relaxation on the attacked examples.
     """
 
     mu: Array
@@ -50,6 +53,7 @@ class RobustDual(NamedTuple):
     attack: Array
     left: Array
     right: Array
+    relaxed: Relaxed | None = None
 
 
 class RobustForm(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, BoolArray, frozen
 from convexnn.contract.checks import ProblemError, choice, in_range, positive_int
 from convexnn.contract.fields import declaration, default
-from convexnn.contract.grading import Bound, Grade
+from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm, Nuclear
@@ -31,8 +31,9 @@ from convexnn.relu.bound import lower_bound
 from convexnn.relu.convolution import ENTRIES, ConvNetwork, checked_images, patches
 from convexnn.relu.enumeration import listable
 from convexnn.relu.forms import Dual, Neurons, PooledForm, PooledNetworkForm, cone_arrays, summed
+from convexnn.relu.network import Network
 from convexnn.relu.patterns import Patterns
-from convexnn.relu.search_bound import near_found, searched_bound
+from convexnn.relu.search_bound import Searches, SearchGrader
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
 
@@ -376,9 +377,17 @@ class ConvReluTraining(Convolution):
             return Bound(self._proved(dual), "these patterns")
         if self.matrix is not None:
             return Bound(self._proved(dual), "all patterns")
-        form, slack = self._network_form, self.design.slack
-        value = searched_bound(form, dual, slack=slack)
-        return Bound(value, "all patterns", near_found(form, dual, slack=slack))
+        return self._searches.bound(dual)
+
+    @property
+    def _searches(self) -> Searches:
+        return Searches(self._network_form, self.design.slack)
+
+    def grader(self) -> Grader[Network]:
+        """Return a grader for one run."""
+        if self.patterns is None and self.matrix is None:
+            return SearchGrader(self, self._searches)
+        return HalvesGrader(self)
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
         """Return the network, its dead filters left out."""

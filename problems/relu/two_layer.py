@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError, choice, flag, non_negative
 from convexnn.contract.fields import declaration, default
-from convexnn.contract.grading import Bound, Grade
+from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm
@@ -26,10 +26,10 @@ from convexnn.relu.patterns import sample_patterns
 
 if TYPE_CHECKING:
     from convexnn.problems.relu.listing import PatternsField
-    from convexnn.relu.network import TwoLayerNetwork
+    from convexnn.relu.network import Network, TwoLayerNetwork
 from convexnn.problems.relu.formulas import conic_formula
 from convexnn.problems.relu.listing import LISTED, checked_patterns, too_many
-from convexnn.relu.search_bound import near_found, searched_bound
+from convexnn.relu.search_bound import Searches, SearchGrader
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 FORMULATIONS = ("cones", "majorant")
@@ -273,9 +273,9 @@ class ReluTraining(VectorTraining):
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves of the optimum over the program's patterns.
 
-        Where those are all patterns and too many to list, the bound rests on a branch and
-        bound of ``dual.nodes`` cones and a relaxation at ``dual.outer``, and the scope also
-        says how near the objective is to the optimum over the patterns of ``dual.matrix``.
+        Where those are all patterns and too many to list, the bound is the better one of what
+        ``dual.covers`` prove and of ``dual.relaxed``, and the scope also says how near the
+        objective is to the optimum over the patterns of ``dual.matrix``.
 
         Parameters
         ----------
@@ -288,13 +288,11 @@ class ReluTraining(VectorTraining):
         -------
         Bound
         """
+        if self.patterns is None and self.matrix is None:
+            return self._searches.bound(dual)
         slack, free = self.design.slack, self._free
         majorant = self.formulation == "majorant"
         scope = "these patterns" if self.patterns is not None else "all patterns"
-        if self.matrix is None:
-            form = self._network_form
-            value = searched_bound(form, dual, slack=slack, free=free)
-            return Bound(value, scope, near_found(form, dual, slack=slack, free=free))
         if majorant and self.patterns is not None:
             scope = "the majorant over these patterns"
         elif dual.common is None:
@@ -304,6 +302,16 @@ class ReluTraining(VectorTraining):
         else:
             value = lower_bound(self._group_form, dual, slack=slack, free=free)
         return Bound(value, scope)
+
+    @property
+    def _searches(self) -> Searches:
+        return Searches(self._network_form, self.design.slack, self._free)
+
+    def grader(self) -> Grader[Network]:
+        """Return a grader for one run."""
+        if self.patterns is None and self.matrix is None:
+            return SearchGrader(self, self._searches)
+        return HalvesGrader(self)
 
     @cached_property
     def _free(self) -> FreePart | None:

@@ -20,6 +20,7 @@ from convexnn.problems.relu.listing import checked_patterns
 from convexnn.problems.relu.training import Design, Training, make_design
 from convexnn.problems.relu.two_layer import FORMULATIONS
 from convexnn.problems.robust.formula import robust_formula
+from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns, sample_patterns
 from convexnn.relu.relaxation import relaxed_bound
@@ -295,7 +296,7 @@ class RobustReluTraining(Training):
 
         Over given patterns it is on the program's optimum. Over all patterns it is on the optimum
         of the network's own robust problem: plain training on examples attacked in any one way,
-        ``dual.attack``, cannot cost more.
+        ``dual.attack``, cannot cost more. That is bounded in closed form and by ``dual.relaxed``.
 
         Parameters
         ----------
@@ -310,7 +311,10 @@ class RobustReluTraining(Training):
         """
         if self.matrix is None:
             plain = self._search.attacked(dual.attack)
-            return Bound(relaxed_bound(plain, dual.mu), "all patterns")
+            value = network_bound(plain, dual.mu)
+            if dual.relaxed is not None:
+                value = max(value, relaxed_bound(plain, dual.relaxed))
+            return Bound(value, "all patterns")
         majorant = self.formulation == "majorant"
         scope = "the majorant over these patterns" if majorant else "these patterns"
         return Bound(robust_bound(self._form, dual), scope)

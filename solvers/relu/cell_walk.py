@@ -5,13 +5,12 @@ holds those networks among its feasible points, so its optimum can only improve 
 in rounds (column generation): descend from the convex solution, whose neurons may now leave
 their cells; price the dual point over all patterns; solve again on the patterns of the
 network and of the neurons worth more than beta. When none is found, an exact search over all
-patterns (`covering.py`) proves the bound or names the pattern that was missed, where the rank
+patterns (`pricing_bound`) proves the bound or names the pattern that was missed, where the rank
 allows one; elsewhere a relaxation bounds what no search can exclude.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,9 @@ import numpy as np
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
+from convexnn.contract.grading import objective_of
 from convexnn.contract.memory import Size
-from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value
+from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value, sides
 from convexnn.relu.forms import (
     Dual,
     GroupForm,
@@ -30,8 +30,9 @@ from convexnn.relu.forms import (
 )
 from convexnn.relu.patterns import active_patterns
 from convexnn.relu.pricing import price
-from convexnn.relu.pricing_bound import Bracket, bracket
-from convexnn.relu.relaxation import improve
+from convexnn.relu.pricing_bound import bracket, proved
+from convexnn.relu.relaxation import Relaxed, improve
+from convexnn.relu.search_bound import searches_of
 from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
 from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
@@ -60,7 +61,13 @@ PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, GROWTH = 2_000, 4  # cones of that search at first, and how fast they grow
 HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
 MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
-DEFAULTS = {"starts": STARTS, "width": WIDTH, "pooled": POOLED, "probes": PROBES}
+DEFAULTS = {
+    "starts": STARTS,
+    "width": WIDTH,
+    "pooled": POOLED,
+    "probes": PROBES,
+    "nodes": MOST_NODES,
+}
 
 
 def warm_up(form: NetworkForm) -> None:
@@ -74,7 +81,9 @@ def warm_up(form: NetworkForm) -> None:
     price(form, next(sides(form, form.y)), form.X[:1])
     if provable(form):
         mixed = np.array([1.0, -1.0])
-        bracket(np.eye(2), mixed, leak=form.leak, l1=not form.norm.rotates, nodes=8)
+        l1 = not form.norm.rotates
+        found = bracket(np.eye(2), mixed, leak=form.leak, l1=l1, nodes=8)
+        proved(np.eye(2), mixed, found.cover, leak=form.leak, l1=l1)
 
 
 def memory(size: Size) -> dict[str, float]:
@@ -108,10 +117,12 @@ def run(
         How many of the best networks lend their patterns.
     probes : int, default 300
         Random starts of each pricing.
+    nodes : int, default 400_000
+        Cones that a proof may bound, for each sign.
     """
-    for name in ("pooled", "probes"):
+    for name in ("pooled", "probes", "nodes"):
         positive_int(name, own[name])
-    walk = Walk(form, options, reporter, own["probes"])
+    walk = Walk(form, options, reporter, own["probes"], own["nodes"])
     try:
         return Raw(Outcome.FINISHED, walk.run(own, None if start is None else start[0]))
     except Ended:
@@ -147,20 +158,23 @@ class Walk:
     """The state of one run: what has been shown, and the best objective."""
 
     def __init__(
-        self, form: NetworkForm, options: Options, reporter: Reporter, probes: int
+        self, form: NetworkForm, options: Options, reporter: Reporter, probes: int, nodes: int
     ) -> None:
-        self.form, self.options, self.reporter, self.probes = form, options, reporter, probes
+        self.form, self.options, self.reporter = form, options, reporter
+        self.probes, self.nodes = probes, nodes
+        self.searches = searches_of(form, reporter)
+        self.objective = objective_of(form, reporter)
         self.rng = np.random.default_rng(options.seed)
         self.whitening = whitening(form.X)
         self.shown = 0
-        self.outer: Array | None = None
+        self.relaxed: Relaxed | None = None
         self.best = self.worst = np.inf
 
     def show(self, network: Neurons, dual: Dual) -> None:
         """Report a network; raises `Ended` if the run is to end."""
         self.shown += 1
-        self.best = min(self.best, self.form.objective(network))
-        if self.reporter.report(self.shown, network, dual._replace(outer=self.outer)):
+        self.best = min(self.best, self.objective(network))
+        if self.reporter.report(self.shown, network, dual._replace(relaxed=self.relaxed)):
             raise Ended
 
     def run(self, chosen: dict[str, Any], first: Neurons | None) -> str:
@@ -222,7 +236,7 @@ class Walk:
             and n * d * d <= RELAXED
             and not self.reporter.expired()
         ):
-            self.outer = improve(self.form, dual.mu)
+            self.relaxed = improve(self.form, dual.mu, expired=self.reporter.expired)
             self.show(network, dual)
 
     def turn(self, matrix: BoolArray, begin: Neurons) -> Turn:
@@ -325,27 +339,22 @@ class Walk:
         level = form.beta * (1.0 + max(0.1 * self.options.tol, 1e-9))
         if not provable(form):
             return None
-        nodes = FIRST_NODES
+        nodes = min(FIRST_NODES, self.nodes)
         while True:
-            before = self.reporter.remaining()
-            self.show(turn.network, turn.dual._replace(nodes=nodes))
-            searched = [search_all(form, side, nodes) for side in sides(form, turn.dual.mu)]
+            searched = self.searches.search(turn.dual.mu, nodes, self.reporter.remaining())
+            covers = tuple(side.cover for side in searched)
+            self.show(turn.network, turn.dual._replace(covers=covers))
             missed = [form.X @ side.point >= 0.0 for side in searched if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
-            following = GROWTH * nodes
-            remaining = self.reporter.remaining()
-            if before is not None and remaining is not None:
-                rate = nodes / max(before - remaining, 1e-3)
-                following = min(following, int(0.8 * rate * remaining))
-            wide = max(side.upper for side in searched) > HOPELESS * form.beta
-            if all(side.nodes < nodes for side in searched) or following <= nodes:
+            if all(side.nodes < nodes for side in searched):
                 return None
-            if following > (MODEST_NODES if wide else MOST_NODES):
-                if self.outer is None:
+            wide = max(side.upper for side in searched) > HOPELESS * form.beta
+            if GROWTH * nodes > (min(MODEST_NODES, self.nodes) if wide else self.nodes):
+                if self.relaxed is None:
                     self.relax(turn.dual, turn.network)
                 return None
-            nodes = following
+            nodes *= GROWTH
 
 
 def whitening(X: Array) -> Array:
@@ -412,19 +421,6 @@ def by_newton(group: GroupForm) -> bool:
     return group.separable and group.bag == 1
 
 
-def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:
-    """Yield what neurons that add to each output, or subtract from it, are priced at."""
-    for column in np.atleast_2d(form.spread(mu).T):
-        yield column
-        yield -column
-
-
 def provable(form: NetworkForm) -> bool:
     """Tell whether all patterns are searched for a proof: not where they are listed anyway."""
     return form.cells is None and form.X.shape[1] <= PROVABLE
-
-
-def search_all(form: NetworkForm, mu: Array, nodes: int) -> Bracket:
-    """Return what a branch and bound of so many cones says of the worth over all patterns."""
-    l1 = not form.norm.rotates
-    return bracket(form.X, mu, leak=form.leak, l1=l1, target=form.beta, nodes=nodes)

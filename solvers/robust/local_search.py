@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Reporter
 from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import Neurons
+from convexnn.relu.relaxation import relaxed
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.solvers.relu.lbfgs import Layers
 
@@ -49,12 +52,17 @@ def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
     return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
 
 
-def attacked_dual(form: RobustNetworkForm, network: Neurons) -> RobustDual:
-    """Return attacks on a network, and the multipliers of training on them."""
+def attacked_dual(
+    form: RobustNetworkForm, network: Neurons, expired: Callable[[], bool] | None = None
+) -> RobustDual:
+    """Return attacks on a network, and the multipliers of training on them.
+
+    What they prove is looked for until the time is over.
+    """
     n, attack = len(form.X), np.zeros_like(form.X)
     for _ in range(PUSHES):
         attack = pushed(form.program, network, attack)
     plain = form.attacked(attack)
     none = np.zeros((n, 0))
     mu = -plain.loss.gradient(plain.predict(network), plain.y)
-    return RobustDual(mu, np.zeros(n), attack, none, none)
+    return RobustDual(mu, np.zeros(n), attack, none, none, relaxed(plain, mu, expired=expired))

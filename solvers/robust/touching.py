@@ -15,6 +15,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
+from convexnn.contract.grading import objective_of
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustNetworkForm
@@ -58,6 +59,7 @@ class Rounds:
         start: Neurons | None,
     ) -> None:
         self.form, self.options, self.reporter, self.chosen = form, options, reporter, chosen
+        self.objective = objective_of(form, reporter)
         self.given = start
         self.searches: int = chosen["searches"] if start is None else 1
         self.rng = np.random.default_rng(options.seed)
@@ -86,11 +88,11 @@ class Rounds:
 
     def points(self) -> tuple[Neurons, RobustDual]:
         """Return the network at hand, with attacks of its own."""
-        return self.network, attacked_dual(self.form, self.network)
+        return self.network, attacked_dual(self.form, self.network, self.reporter.expired)
 
     def keep(self) -> None:
         """Keep the network at hand if it is the best."""
-        value = self.form.objective(self.network)
+        value = self.objective(self.network)
         worse = (value, self.network)
         if value < self.value:
             worse = (self.value, self.best)
@@ -137,7 +139,7 @@ class Rounds:
         level = SMALL * max(np.max(size_v, initial=0.0), np.max(size_w, initial=0.0))
         light = Neurons(network.V[:, size_v > level], network.W[:, size_w > level], network.skip)
         room = 0.1 * PAYS * max(1.0, abs(self.value))
-        objective = self.form.objective
+        objective = self.objective
         return light if objective(light) <= objective(network) + room else network
 
     def fresh(self) -> Neurons:

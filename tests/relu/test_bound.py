@@ -34,6 +34,7 @@ from convexnn.relu.bound import (
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, NetworkForm, Neurons
 from convexnn.relu.patterns import Patterns
+from convexnn.relu.search_bound import covers
 
 SLACK = 1e-6  # allowed for the inaccuracy of the interior-point solver
 TIGHT = 2e-5  # how near the optimum its own dual point must come
@@ -491,7 +492,7 @@ def test_the_bound_over_all_patterns_is_tight_and_never_above(
     size = max(1.0, solution.objective)
     own = solution.dual.mu
     guesses = [own * (1.0 + share * rng.standard_normal(12)) for share in (0.0, 1e-3, 0.1, 1.0)]
-    bounds = [network_bound(form, mu, nodes=5_000) for mu in [*guesses, -form.y]]
+    bounds = [network_bound(form, mu, covers(form, mu, 5_000)) for mu in [*guesses, -form.y]]
     assert max(bounds) <= solution.objective + 1e-9 * size
     assert bounds[0] >= solution.objective - 3e-7 * size
 

@@ -21,7 +21,8 @@ from convexnn.driver.choice import automatic
 from convexnn.relu.bound import lower_bound, network_bound
 from convexnn.relu.convolution import patches
 from convexnn.relu.forms import Dual, NetworkForm, PooledForm, PooledNetworkForm
-from convexnn.relu.relaxation import improve, relaxed_bound
+from convexnn.relu.relaxation import improve, relaxed, relaxed_bound
+from convexnn.relu.search_bound import covers
 from convexnn.solvers.relu.lbfgs import Layers, Parts, random_network, search
 
 BUILDERS = [cx.ConvGatedReluTraining, cx.ConvReluTraining]
@@ -326,16 +327,17 @@ def test_no_guess_bounds_above_a_network(
 ) -> None:
     form, best = networks(loss, penalty, outputs)
     mu = size * np.random.default_rng(seed).standard_normal(form.y.shape)
-    assert network_bound(form, mu, nodes=nodes) <= best
+    assert network_bound(form, mu, covers(form, mu, nodes)) <= best
     if outputs == 1:
-        assert relaxed_bound(form, mu, iterations=20) <= best
+        assert relaxed_bound(form, relaxed(form, mu, iterations=20)) <= best
 
 
 def test_relaxation_bounds_from_below_and_by_something() -> None:
     form, best = networks("squared", "l2", 1)
     zero = 0.5 * float(form.y @ form.y)
     bound = relaxed_bound(form, improve(form, form.y))
-    assert relaxed_bound(form, form.y) < 0.85 * best < 0.9 * best < bound <= best < 0.9 * zero
+    assert relaxed_bound(form, relaxed(form, form.y)) < 0.85 * best
+    assert 0.9 * best < bound <= best < 0.9 * zero
 
 
 def test_filter_of_the_whole_image_is_searched_as_the_plain_network() -> None:
@@ -345,7 +347,8 @@ def test_filter_of_the_whole_image_is_searched_as_the_plain_network() -> None:
     theirs = cx.ReluTraining(X.reshape(30, 4), y, beta=0.1).canonical(NetworkForm)
     network = random_network(ours, 8, np.random.default_rng(0))
     assert np.isclose(ours.objective(network), theirs.objective(network), rtol=1e-14)
-    assert np.isclose(network_bound(ours, y, nodes=99), network_bound(theirs, y, nodes=99))
+    mine, yours = (network_bound(form, y, covers(form, y, 99)) for form in (ours, theirs))
+    assert np.isclose(mine, yours)
 
 
 def test_engines_that_need_patterns_say_how_many_there_may_be() -> None:

@@ -19,6 +19,7 @@ from convexnn.functions.losses import Softmax
 from convexnn.functions.norms import Nuclear
 from convexnn.relu.bound import lower_bound, network_bound
 from convexnn.relu.forms import Dual, GroupForm, NetworkForm
+from convexnn.relu.search_bound import covers
 from convexnn.solvers.relu.semismooth import Newton
 
 N, D, K, BETA = 24, 3, 3, 0.5
@@ -279,7 +280,8 @@ def test_the_bound_over_all_patterns_is_below_every_network(loss: str) -> None:
     assert solution.certificate.scope == "all patterns"
     assert solution.status is cx.Status.OPTIMAL
     form: NetworkForm = problem.canonical(NetworkForm)
-    bound = network_bound(form, solution.dual.mu, nodes=20_000)
+    mu = solution.dual.mu
+    bound = network_bound(form, mu, covers(form, mu, 20_000))
     assert bound == pytest.approx(solution.objective, rel=2e-4)
     local = cx.solve(problem, "lbfgs", starts=2, width=6)
     assert max(bound, solution.bound) <= local.objective
@@ -298,7 +300,7 @@ def test_the_search_over_all_patterns_bounds_as_their_list_does(loss: str) -> No
     for seed in range(5):
         rng = np.random.default_rng(seed)
         mu = -form.loss.clip(np.array([1.0, 0.4, 0.1]) * rng.standard_normal((12, 3)), form.y)
-        bound = network_bound(form, mu, nodes=2_000)
+        bound = network_bound(form, mu, covers(form, mu, 2_000))
         assert bound == pytest.approx(lower_bound(listed, Dual(mu)), rel=1e-6)
 
 
