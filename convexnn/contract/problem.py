@@ -161,6 +161,15 @@ class Penalised(Problem[Model], Protocol[Model]):
 
 
 @runtime_checkable
+class Renews(Protocol):
+    """A problem whose dual points earlier versions saved otherwise."""
+
+    def renewed(self, parts: Mapping[str, Any]) -> Any:
+        """Return the dual point of an earlier version by its parts, None if it is of this one."""
+        ...
+
+
+@runtime_checkable
 class Strict(Protocol):
     """A problem whose model is worth no more than its violation is small.
 

@@ -195,8 +195,7 @@ def load_solution(path: str | PathLike[str]) -> Solution[Any]:
 def _graded(
     path: str | PathLike[str], arrays: dict[str, Any], meta: dict[str, Any]
 ) -> Solution[Any]:
-    from convexnn.driver.earlier import dual_from
-    from convexnn.driver.store import preparation_from, problem_from, record_from
+    from convexnn.driver.store import dual_from, preparation_from, problem_from, record_from
 
     problem = problem_from(arrays, meta["problem"])
     primal = record_from(arrays, meta["primal"])

@@ -14,6 +14,7 @@ from convexnn import forms
 from convexnn.contract.arrays import Sparse
 from convexnn.contract.files import FileError
 from convexnn.contract.preparation import Preparation
+from convexnn.contract.problem import Renews
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import Loss, as_loss
@@ -177,8 +178,20 @@ def record_from(arrays: dict[str, Any], meta: Any) -> Any:
         return arrays[meta]
     if isinstance(meta, list):
         return tuple(record_from(arrays, part) for part in meta)
-    parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
     kind = meta["type"]
     if kind not in dir(forms):
         raise KeyError(kind)
-    return getattr(forms, kind)(**parts)
+    record = getattr(forms, kind)
+    parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
+    # of an earlier version, what holds nothing says nothing
+    return record(**{n: part for n, part in parts.items() if n in record._fields or part})
+
+
+def dual_from(arrays: dict[str, Any], meta: Any, problem: Any) -> Any:
+    """Return the dual point that `record_to` wrote, in this version or an earlier one."""
+    if isinstance(meta, dict) and isinstance(problem, Renews):
+        parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
+        dual = problem.renewed(parts)
+        if dual is not None:
+            return dual
+    return record_from(arrays, meta)

@@ -10,9 +10,11 @@ from convexnn.relu.bound import feasible, lower_bound, network_bound, proved_wor
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing_bound import Bracket, Cover, bracket
-from convexnn.relu.relaxation import Relaxed, relaxed_bound
+from convexnn.relu.relaxation import Relaxed, relaxed, relaxed_bound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convexnn.contract.arrays import Array, BoolArray
     from convexnn.contract.backend import Reporter
 
@@ -144,6 +146,22 @@ class SearchGrader(HalvesGrader[Any]):
 def covers(form: NetworkForm, mu: Array, nodes: int) -> tuple[Cover | None, ...]:
     """Return the proofs of what neurons are worth at a dual point that so many cones give."""
     return tuple(found.cover for found in Searches(form).search(mu, nodes))
+
+
+def renewed(form: NetworkForm, parts: Mapping[str, Any]) -> Dual | None:
+    """Return the dual point of an earlier version by its parts, None if it is of this one.
+
+    It told how many cones a search may bound and where to begin a relaxed point, and not what
+    proves its bound: both are done here.
+    """
+    if "nodes" not in parts:
+        return None
+    kept = {name: part for name, part in parts.items() if name not in ("nodes", "outer")}
+    dual, nodes, outer = Dual(**kept), parts["nodes"], parts["outer"]
+    return dual._replace(
+        covers=covers(form, dual.mu, nodes) if nodes else (),
+        relaxed=None if outer is None else relaxed(form, outer),
+    )
 
 
 def searches_of(form: NetworkForm, reporter: Reporter) -> Searches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,10 @@ from convexnn.relu.enumeration import listable
 from convexnn.relu.forms import Dual, Neurons, PooledForm, PooledNetworkForm, cone_arrays, summed
 from convexnn.relu.network import Network
 from convexnn.relu.patterns import Patterns
-from convexnn.relu.search_bound import Searches, SearchGrader
+from convexnn.relu.search_bound import Searches, SearchGrader, renewed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FEATURES = 24.0  # bytes an entry of the pooled features takes, measured
 
@@ -378,6 +381,10 @@ class ConvReluTraining(Convolution):
         if self.matrix is not None:
             return Bound(self._proved(dual), "all patterns")
         return self._searches.bound(dual)
+
+    def renewed(self, parts: Mapping[str, Any]) -> Dual | None:
+        """Return a dual point that an earlier version saved, None if it is of this one."""
+        return renewed(self._network_form, parts)
 
     @property
     def _searches(self) -> Searches:

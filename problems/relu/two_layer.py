@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,11 +25,13 @@ from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.patterns import sample_patterns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import Network, TwoLayerNetwork
 from convexnn.problems.relu.formulas import conic_formula
 from convexnn.problems.relu.listing import LISTED, checked_patterns, too_many
-from convexnn.relu.search_bound import Searches, SearchGrader
+from convexnn.relu.search_bound import Searches, SearchGrader, renewed
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
 FORMULATIONS = ("cones", "majorant")
@@ -302,6 +304,10 @@ class ReluTraining(VectorTraining):
         else:
             value = lower_bound(self._group_form, dual, slack=slack, free=free)
         return Bound(value, scope)
+
+    def renewed(self, parts: Mapping[str, Any]) -> Dual | None:
+        """Return a dual point that an earlier version saved, None if it is of this one."""
+        return renewed(self._network_form, parts)
 
     @property
     def _searches(self) -> Searches:

@@ -23,12 +23,14 @@ from convexnn.problems.robust.formula import robust_formula
 from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns, sample_patterns
-from convexnn.relu.relaxation import relaxed_bound
+from convexnn.relu.relaxation import relaxed, relaxed_bound
 from convexnn.robust.bound import robust_bound
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.robust.pattern_radii import Separation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
@@ -318,6 +320,18 @@ class RobustReluTraining(Training):
         majorant = self.formulation == "majorant"
         scope = "the majorant over these patterns" if majorant else "these patterns"
         return Bound(robust_bound(self._form, dual), scope)
+
+    def renewed(self, parts: Mapping[str, Any]) -> RobustDual | None:
+        """Return a dual point that an earlier version saved, None if it is of this one.
+
+        Over all patterns it did not say what proves its bound: that is found here.
+        """
+        if "relaxed" in parts:
+            return None
+        dual = RobustDual(**parts)
+        if self.matrix is not None:
+            return dual
+        return dual._replace(relaxed=relaxed(self._search.attacked(dual.attack), dual.mu))
 
     def adopt(self, start: Solution) -> tuple[Neurons, RobustDual | None]:
         """Return the points of another solution, neurons by their patterns; its dual if robust."""
