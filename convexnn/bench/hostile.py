@@ -329,6 +329,7 @@ INNER = frozenset(
     {"adopt", "bound", "build_model", "canonical", "certify", "decompose", "derivative"}
     | {"expected_loss", "generated", "grade", "joined", "losses", "objective", "passes", "prepare"}
     | {"prune", "refuses", "run", "size", "take", "transport", "value", "withholds", "worst_case"}
+    | {"for_raw_data", "unscaled"}
 )
 
 
