@@ -358,15 +358,23 @@ TABLE = np.random.default_rng(0).standard_normal((30, 3))
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "names": ({"Z": TABLE}, "it has no array 'X'"),
     "lengths": ({"X": TABLE, "y": TABLE[:9, 0]}, "must hold X (n, d) and y (n,)"),
-    "shape": ({"X": TABLE[:, 0], "y": TABLE[:, 0]}, "must hold X (n, d) and y (n,)"),
-    "few": ({"X": TABLE[:3], "y": TABLE[:3, 0]}, "at least 4 examples, got 3"),
+    "shape": ({"X": TABLE[:, 0], "y": TABLE[:, 0]}, "X must hold one row an example"),
     "one value": ({"X": TABLE, "y": np.ones(30)}, "at least two values"),
     "constant": ({"X": np.ones((30, 3)), "y": TABLE[:, 0]}, "X must not be empty"),
-    "missing X": ({"X": TABLE * np.inf, "y": TABLE[:, 0]}, "infinite entries in X"),
-    "missing y": ({"X": TABLE, "y": TABLE[:, 0] * np.nan}, "infinite entries in y"),
-    "complex": ({"X": TABLE + 1j, "y": TABLE[:, 0]}, "complex entries in X"),
-    "texts": ({"X": np.full((30, 3), "a"), "y": TABLE[:, 0]}, "could not convert string"),
-    "objects": ({"X": TABLE.astype(object), "y": TABLE[:, 0]}, "cannot be read: Object arrays"),
+    "missing X": (
+        {"X": TABLE * np.inf, "y": TABLE[:, 0]},
+        "is infinite in rows 1, 2, 3, 4, 5 and 25 more",
+    ),
+    "missing y": (
+        {"X": TABLE, "y": TABLE[:, 0] * np.nan},
+        "30 of 30 rows miss a value: target 'y'",
+    ),
+    "complex": ({"X": TABLE + 1j, "y": TABLE[:, 0]}, "X has complex entries"),
+    "texts": ({"X": np.full((30, 3), "a"), "y": TABLE[:, 0]}, "column '0' holds text"),
+    "objects": (
+        {"X": TABLE.astype(object), "y": TABLE[:, 0]},
+        "X must be an array of numbers or text",
+    ),
 }
 
 
