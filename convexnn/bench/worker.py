@@ -22,6 +22,13 @@ from convexnn.contract.problem import Problem
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile
 
+# The child finds what its parent does, the library of Python before what lies beside the user.
+HERE = (
+    "import sys, sysconfig; "
+    "own = [path for path in sys.path if path.startswith(sysconfig.get_path('stdlib'))"
+    " and '-packages' not in path]; "
+    "sys.path[:] = own + [path for path in {!r} if path not in own]"
+)
 READY = "ready"
 START_S = 60.0  # a new process may take to import the library
 COMPILE_S = 10.0  # beyond its limit a run may take to compile its problem and to end
@@ -102,8 +109,7 @@ class Worker:
         if self._pipe is None:
             self._pipe, theirs = Pipe()
             fd = theirs.fileno()
-            here = f"import sys; sys.path[:] = {sys.path!r}"
-            code = f"{here}; from convexnn.bench.worker import serve; serve({fd})"
+            code = f"{HERE.format(sys.path)}; from convexnn.bench.worker import serve; serve({fd})"
             self._process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[fd])
             theirs.close()
             try:
