@@ -881,7 +881,9 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes, late):  # 
                 continue
             if made >= splits.shape[0]:
                 longer = np.empty((2 * made, 3), np.int32)
-                longer[:made] = splits
+                for done in range(made):
+                    for part in range(3):
+                        longer[done, part] = splits[done, part]
                 splits = longer
             splits[made, 0] = parent_name
             splits[made, 1] = first
