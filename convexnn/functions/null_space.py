@@ -29,7 +29,6 @@ SMALLEST = 2.0**-1074  # what an operation may lose beyond that
 DEFECT = 0.5  # of B'B from I, at most
 REFINED = 6  # steps towards the null space, at most
 DEPENDENT = 1e-14  # share of the largest length at which a column may be a sum of the others
-FEW_ROWS = 64  # of a block, at least
 GRID = 2.0**10  # coefficients of such sums are multiples of its inverse
 
 
@@ -112,19 +111,6 @@ class NullSpace:
             return None
         if self.columns.shape[1] == 0:
             return Near(mu, np.zeros_like(mu))
-        unit = magnitude(mu)
-        with np.errstate(over="ignore", under="ignore"):
-            found = self._near(mu / unit, low / unit, high / unit)
-            if found is None:
-                return None
-            point, spread = np.clip(found.point * unit, low, high), found.spread * unit
-        spread = np.where(spread > 0.0, spread + 2.0 * SMALLEST, 0.0)
-        inside = (point - spread >= low) & (point + spread <= high)
-        return Near(point, spread) if inside[spread > 0.0].all() else None
-
-    def _near(self, mu: Array, low: Array, high: Array) -> Near | None:
-        """Return the same of a point whose largest entry is about 1."""
-        assert self.columns is not None
         if self._plain is not None:
             found = _settled(self.columns, self._plain, mu, low, high)
             if found is not None:
@@ -149,6 +135,7 @@ def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near
     if best is None:
         return None
     spread = frame.root * frame.lengths * (least / (1.0 - frame.defect)) * (1.0 + 8.0 * UNIT)
+    spread = np.where(spread > 0.0, spread + SMALLEST, 0.0)
     inside = (best - spread >= low) & (best + spread <= high)
     return Near(best, spread) if inside[spread > 0.0].all() else None
 
@@ -159,9 +146,7 @@ def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
     size = np.abs(frame.turn.T) @ np.abs(sums).sum(axis=0)
     pulled = frame.turn.T @ sums[0] + frame.turn.T @ sums[1]
     blur = (2.0 * len(sums[0]) + 4.0) * UNIT * size + np.abs(frame.turn.T) @ error
-    most = np.abs(pulled) + blur
-    top = float(np.max(most, initial=0.0))
-    length = top * float(np.sqrt(np.sum(np.square(most / top)))) if top > 0.0 else 0.0
+    length = float(np.sqrt(np.sum(np.square(np.abs(pulled) + blur))))
     return pulled, length * (1.0 + (len(pulled) + 4.0) * UNIT)
 
 
@@ -272,26 +257,6 @@ def exact_sums(X: Array, mu: Array) -> tuple[Array, Array]:
     _exact_sums(X, mu, sums[0], sums[1], size)
     error = 4.0 * ((n + 4.0) * UNIT) ** 2 * size + 8.0 * n * SMALLEST
     return sums, error
-
-
-def blocked_sums(X: Array, mu: Array) -> tuple[Array, Array]:
-    """Return ``X'mu``, summed in blocks of about ``sqrt(n)`` rows, and how far off that may be.
-
-    Whatever the order within a block, no sum rounds more often than twice the square root.
-
-    Examples
-    --------
-    >>> blocked_sums(np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 4.0]))[0]
-    array([10.])
-    """
-    n, k = X.shape
-    block = max(FEW_ROWS, int(np.sqrt(n)))
-    whole = n - n % block
-    parts = mu[:whole].reshape(-1, 1, block) @ X[:whole].reshape(-1, block, k)
-    sums: Array = parts.sum(axis=(0, 1)) + mu[whole:] @ X[whole:]
-    often = float(block + n // block + 4)
-    error = often * UNIT * (1.0 + often * UNIT) * (np.abs(mu) @ np.abs(X)) + n * SMALLEST
-    return sums, error * (1.0 + n * UNIT)
 
 
 def exact_products(X: Array, s: Array) -> tuple[Array, Array]:

@@ -11,49 +11,29 @@ for slopes with ``sum_i g_i = 0`` (an intercept) and ``||u|| <= T``, where ``T``
     order 2      eps sqrt(mean_i |own_i|) for the hinge; eps for the root of squared residuals
     order inf    eps mean_i |own_i|, or eps mean_i other_i for squared residuals.
 
-Any slopes are made feasible, so a poor guess gives a loose bound, never a wrong one. No size of a
-model at hand enters: an optimum may be of any. Slopes of floats do not sum to 0, nor does u vanish
-where it must: the bound is taken at slopes that do, which lie near those at hand, each between
-its two `Ends`. With an intercept, real targets count from their mean.
+Any slopes are made feasible, so a poor guess gives a loose bound, never a wrong one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from convexnn.functions.null_space import NullSpace, blocked_sums
-from convexnn.wasserstein.distribution_ball import scaled
 from convexnn.wasserstein.forms import ROUNDING, Slopes
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
-    from convexnn.wasserstein.forms import WassersteinForm
+    from convexnn.wasserstein.forms import Linear, WassersteinForm
 
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
 WORTHWHILE = 0.5  # share of the gap that shrinking must have made for a correction to be tried
 CORRECTIONS = 4
-SUMS = 2.0  # times that rounding, what sums by halves of many numbers may be off by
+SUMS = 64.0  # times the rounding of a term that a sum of many may be off by
 
 
-class Ends(NamedTuple):
-    """Slopes between which feasible ones lie, entry by entry.
-
-    Attributes
-    ----------
-    far, near : Slopes
-        From 0; `near` has the signs of `far`, or both are as close as rounding.
-    """
-
-    far: Slopes
-    near: Slopes
-
-
-def lower_bound(
-    form: WassersteinForm, slopes: Slopes, risk: float, space: NullSpace | None = None
-) -> float:
+def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: float) -> float:
     """Return a lower bound on the risk of every linear model.
 
     Parameters
@@ -61,10 +41,10 @@ def lower_bound(
     form : WassersteinForm
     slopes : Slopes
         A guess; at an optimum the slopes of its worst case.
+    point : Linear
+        The model at hand; its length scales the allowance for rounding where the radius is 0.
     risk : float
-        Of any model: of order 1 no optimum has a multiplier above ``risk / eps``.
-    space : NullSpace, optional
-        Of the data where the radius is 0, as from `null_space`; made here if not given.
+        Of the model at hand: of order 1 no optimum has a multiplier above ``risk / eps``.
 
     Returns
     -------
@@ -79,106 +59,39 @@ def lower_bound(
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, ball(Hinge(), 1.0, radius=2.0), L2(), True)
     >>> zero = Linear(np.zeros(1), np.zeros(1))
-    >>> round(lower_bound(form, form.slopes(zero), 1.0), 9)
+    >>> round(lower_bound(form, form.slopes(zero), zero, 1.0), 9)
     1.0
     """
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
         return 0.0
-    if form.intercept and form.ball.loss.residual:
-        form = form._replace(y=form.y - float(np.mean(form.y)))
-    if form.ball.radius == 0.0 and space is None:
-        space = null_space(form)
-    with np.errstate(over="ignore", invalid="ignore"):  # huge slopes bound nothing
-        return _lower_bound(form, slopes, risk, space)
-
-
-def _lower_bound(
-    form: WassersteinForm, slopes: Slopes, risk: float, space: NullSpace | None
-) -> float:
     ball = form.ball
     slopes = balanced(form, ball.fitted(slopes, form.y))
-    best = max(0.0, _value(form, slopes, space))  # no loss is negative
-    ends = _ends(form, slopes)
-    if ends is None:
-        return best
-    length, room = _length(form, ends), _room(form, ends)
+    slack = _models(form, point)
+    best = max(0.0, _feasible_value(form, slopes, slack))  # no loss is negative
+    length, room = _length(form, slopes), ball.allowed(slopes)
     excess = length - room
     if excess <= 0.0:
         return best
-    whole = worth(form, ends)
     if ball.price > 0.0:
-        best = max(best, whole - excess * (1.0 + ROUNDING) * (risk / ball.price))
-    lost = ball.achieved(whole) - best
+        best = max(best, worth(form, slopes) - excess * risk / ball.price)
+    lost = ball.achieved(worth(form, slopes)) - best
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
         better = balanced(form, better) if ball.radius > 0.0 else better
-        best = max(best, _value(form, better, space))
+        best = max(best, _feasible_value(form, better, slack))
         if ball.homogeneous:
-            best = max(best, _value(form, mixed(form, slopes, excess), space))
+            best = max(best, _feasible_value(form, mixed(form, slopes, excess), slack))
     return float(best)
 
 
-def null_space(form: WassersteinForm) -> NullSpace:
-    """Return the slopes that a free model leaves no choice: those with ``u = 0`` and sum 0."""
-    ones = np.ones((len(form.y), int(form.intercept)))
-    return NullSpace(np.column_stack([form.X, ones]))
-
-
-def worth(form: WassersteinForm, ends: Ends) -> float:
+def worth(form: WassersteinForm, slopes: Slopes) -> float:
     """Return the dual objective, less what its own rounding may amount to."""
-    ball, y = form.ball, form.y
-    terms = np.minimum(ball.terms(ends.far, y), ball.terms(ends.near, y))
-    size = np.abs(ends.far.own)
-    rounding = (
-        np.abs(terms) + size * (1.0 + np.abs(y) + size) + ends.far.other * (1.0 + ends.far.other)
-    )
-    value = float(np.mean(terms)) - 2.0 * ROUNDING * float(np.mean(rounding))
-    if ball.floor > 0.0:
-        rest = _room(form, ends) - _length(form, ends)
-        value += rest * ball.floor * (1.0 - np.sign(rest) * ROUNDING)
-    return value
-
-
-def _value(form: WassersteinForm, slopes: Slopes, space: NullSpace | None) -> float:
-    """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them."""
     ball = form.ball
-    if ball.radius == 0.0:
-        assert space is not None
-        low, high = (np.broadcast_to(side, form.y.shape) for side in ball.domain(form.y))
-        near = space.near(slopes.own, low, high)
-        if near is None:
-            return 0.0
-        none = np.zeros_like(near.point)
-        sides = (Slopes(near.point + sign * near.spread, none) for sign in (-1.0, 1.0))
-        return worth(form, Ends(*sides))
-    ends = _ends(form, slopes)
-    if ends is None:
-        return 0.0
-    length = _length(form, ends)
-    ends = Ends(*(ball.roomy(end, length, _room(form, ends)) for end in ends))
-    share = ball.share(ends.far, length, _room(form, ends))
-    if not share > 0.0:
-        return 0.0
-    if share < 1.0:
-        share *= 1.0 - 4.0 * ROUNDING
-    return ball.achieved(worth(form, Ends(*(scaled(end, share) for end in ends))))
-
-
-def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
-    """Return slopes between which balanced ones lie: those of one side are less by a share.
-
-    None where rounding hides how much less.
-    """
-    if not form.intercept or form.ball.radius == 0.0:
-        return Ends(slopes, slopes)
-    g, y = slopes.own, form.y * slopes.other if form.ball.flips else np.zeros_like(slopes.own)
-    parts = np.concatenate([g, y])
-    size = float(np.abs(parts).sum())
-    if size == 0.0:
-        return Ends(slopes, slopes)
-    off = abs(float(parts.sum())) + ROUNDING * SUMS * size
-    share = off / (0.5 * size - off) if size > 2.0 * off else np.inf
-    return Ends(slopes, scaled(slopes, 1.0 - share)) if share < NEAR else None
+    terms = ball.terms(slopes, form.y)
+    value = float(np.mean(terms)) - ROUNDING * float(np.mean(np.abs(terms)))
+    if ball.floor > 0.0:
+        value += (ball.allowed(slopes) - _length(form, slopes)) * ball.floor
+    return value
 
 
 def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
@@ -208,8 +121,7 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
     """
     even = balanced(form, Slopes(-0.5 * form.y, np.zeros_like(form.y)))
     anchor = balanced(form, corrected(form, even, 0.0))
-    ends = Ends(anchor, anchor)
-    spare = _room(form, ends) - _length(form, ends)
+    spare = form.ball.allowed(anchor) - _length(form, anchor)
     if spare <= 0.0:
         return slopes
     share = excess / (excess + spare) * (1.0 + 1e-9) + ROUNDING
@@ -275,23 +187,33 @@ def _cheapest(
     return result
 
 
-def _room(form: WassersteinForm, ends: Ends) -> float:
-    """Return T, at least that of the slopes between the ends."""
-    return min(form.ball.allowed(end) for end in ends)
+def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float) -> float:
+    """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them.
+
+    `slack` bounds the models of interest where the radius is 0: there ``u`` must vanish, and is
+    charged at that length for what rounding leaves of it.
+    """
+    ball = form.ball
+    if ball.radius == 0.0:
+        g = ball.total(slopes, form.y)
+        u = np.concatenate([g @ form.X, [g.sum()]]) / len(g)
+        residue = float(np.abs(u[:-1]).sum() + (abs(u[-1]) if form.intercept else 0.0))
+        g = np.abs(g)
+        rounding = SUMS * ROUNDING * float((g @ np.abs(form.X)).sum() + g.sum()) / len(g)
+        return worth(form, slopes) - slack * residue if residue <= rounding else 0.0
+    found = ball.feasible(slopes, _length(form, slopes), ball.allowed(slopes))
+    return ball.achieved(worth(form, found)) if found is not None else 0.0
 
 
-def _length(form: WassersteinForm, ends: Ends) -> float:
-    """Return the length of u, at most that of the slopes between the ends."""
-    ball, n = form.ball, len(form.y)
-    g, moved = (ball.total(end, form.y) for end in ends)
-    u, error = blocked_sums(form.X, g)
-    away = np.abs(ends.far.own - ends.near.own) + np.abs(ends.far.other - ends.near.other)
-    error = error + np.maximum(away, np.abs(g - moved)) @ np.abs(form.X)
-    length = float(form.norm.dual((np.abs(u) + error)[None, :])[0]) / n
-    return length * (1.0 + ROUNDING * (1.0 + 0.1 * len(u)))
+def _length(form: WassersteinForm, slopes: Slopes) -> float:
+    return form.correlate(form.ball.total(slopes, form.y))
 
 
 def _sizes(form: WassersteinForm, slopes: Slopes) -> float:
     """Return the ground norm of ``mean_i |g_i| |x_i|``, of which rounding takes a share."""
     sizes = np.abs(form.ball.total(slopes, form.y)) @ np.abs(form.X)
     return float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
+
+
+def _models(form: WassersteinForm, point: Linear) -> float:
+    return 2.0 * float(np.abs(point.coef).sum() + np.abs(point.intercept).sum())

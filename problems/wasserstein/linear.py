@@ -43,9 +43,8 @@ from convexnn.functions.losses import (
     Squared,
 )
 from convexnn.functions.norms import DUAL
-from convexnn.functions.null_space import NullSpace
 from convexnn.problems.wasserstein.linear_formula import formula
-from convexnn.wasserstein.bound import lower_bound, null_space
+from convexnn.wasserstein.bound import lower_bound
 from convexnn.wasserstein.coordinates import Coordinates, coordinates
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm, constant_model
 from convexnn.wasserstein.linear_model import LinearModel
@@ -139,16 +138,12 @@ class WassersteinLinear(Halves[LinearModel]):
     def grade(self, primal: Linear) -> Grade:
         """Return the worst case of the model over the ball."""
         risk = self._zero_risk if primal is self._zero[0] else self.form.risk(primal)
-        return Grade(risk, scale=risk)
+        size = float(np.abs(primal.coef).sum() + np.abs(primal.intercept).sum())
+        return Grade(risk, scale=(risk, size))
 
     def bound(self, primal: Linear, dual: Slopes, grade: Grade) -> Bound:
         """Return what slopes of a worst case prove."""
-        value = lower_bound(self.form, dual, grade.objective, self._space)
-        return Bound(value, "this ball")
-
-    @cached_property
-    def _space(self) -> NullSpace | None:
-        return null_space(self.form) if self.form.ball.radius == 0.0 else None
+        return Bound(lower_bound(self.form, dual, primal, grade.objective), "this ball")
 
     @cached_property
     def _zero_risk(self) -> float:
