@@ -111,6 +111,19 @@ class NullSpace:
             return None
         if self.columns.shape[1] == 0:
             return Near(mu, np.zeros_like(mu))
+        unit = magnitude(mu)
+        with np.errstate(over="ignore", under="ignore"):
+            found = self._near(mu / unit, low / unit, high / unit)
+            if found is None:
+                return None
+            point, spread = np.clip(found.point * unit, low, high), found.spread * unit
+        spread = np.where(spread > 0.0, spread + 2.0 * SMALLEST, 0.0)
+        inside = (point - spread >= low) & (point + spread <= high)
+        return Near(point, spread) if inside[spread > 0.0].all() else None
+
+    def _near(self, mu: Array, low: Array, high: Array) -> Near | None:
+        """Return the same of a point whose largest entry is about 1."""
+        assert self.columns is not None
         if self._plain is not None:
             found = _settled(self.columns, self._plain, mu, low, high)
             if found is not None:
@@ -135,18 +148,21 @@ def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near
     if best is None:
         return None
     spread = frame.root * frame.lengths * (least / (1.0 - frame.defect)) * (1.0 + 8.0 * UNIT)
-    spread = np.where(spread > 0.0, spread + SMALLEST, 0.0)
     inside = (best - spread >= low) & (best + spread <= high)
     return Near(best, spread) if inside[spread > 0.0].all() else None
 
 
 def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
     """Return ``T'X'mu``, and its length from above."""
+    if not mu[X.any(axis=1)].any():  # nothing is rounded: it may stay on the edge of a box
+        return np.zeros(X.shape[1]), 0.0
     sums, error = exact_sums(X, mu)
     size = np.abs(frame.turn.T) @ np.abs(sums).sum(axis=0)
     pulled = frame.turn.T @ sums[0] + frame.turn.T @ sums[1]
     blur = (2.0 * len(sums[0]) + 4.0) * UNIT * size + np.abs(frame.turn.T) @ error
-    length = float(np.sqrt(np.sum(np.square(np.abs(pulled) + blur))))
+    most = np.abs(pulled) + blur
+    top = float(np.max(most, initial=0.0))
+    length = top * float(np.sqrt(np.sum(np.square(most / top)))) if top > 0.0 else 0.0
     return pulled, length * (1.0 + (len(pulled) + 4.0) * UNIT)
 
 

@@ -1099,7 +1099,9 @@ def _covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def
             code = np.int64(tree[at]) - 1
             at += 1
             index = pool[begins[top] : begins[top + 1]].copy()
-            cone[:] = cones[top]
+            for i in range(cone.shape[0]):
+                for j in range(r):
+                    cone[i, j] = cones[top, i, j]
             _values(Y, index, cone, T)
             if code < 0:
                 bound = _leaf(Y, positive, lengths, l1, cone, index, T, limit, work)
@@ -1113,14 +1115,19 @@ def _covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def
             half = _middle(cone, first, second, l1, u)
             if top + 2 > cones.shape[0]:
                 more = np.empty((2 * top, 2 * r + 1, r))
-                more[:top] = cones[:top]
+                for q in range(top):
+                    for i in range(cone.shape[0]):
+                        for j in range(r):
+                            more[q, i, j] = cones[q, i, j]
                 cones = more
                 later = np.zeros(2 * top + 1, np.int64)
-                later[: top + 1] = begins[: top + 1]
+                for q in range(top + 1):
+                    later[q] = begins[q]
                 begins = later
             if begins[top] + 2 * index.shape[0] > pool.shape[0]:
                 longer = np.empty(2 * (pool.shape[0] + index.shape[0]), np.int32)
-                longer[: pool.shape[0]] = pool
+                for p in range(pool.shape[0]):
+                    longer[p] = pool[p]
                 pool = longer
             for child in (1, 0):  # the first half is the next to be looked at
                 gone, stays = (first, second) if child == 0 else (second, first)
