@@ -94,7 +94,7 @@ def test_value_is_that_of_a_transport_program_on_a_grid(name: str, radius: float
 @given(
     name=st.sampled_from(sorted(LOSSES)),
     xi=st.lists(st.floats(-3.0, 3.0, width=32), min_size=1, max_size=7),
-    radius=st.floats(0.0, 4.0),
+    radius=st.floats(0.0, 4.0, width=32),
     room=st.tuples(st.floats(0.0, 2.0, width=32), st.floats(0.0, 2.0, width=32)),
 )
 def test_greedy_agrees_with_a_grid_on_any_data(
