@@ -328,7 +328,18 @@ MADE = frozenset(
 INNER = frozenset(
     {"adopt", "bound", "build_model", "canonical", "certify", "decompose", "derivative"}
     | {"expected_loss", "generated", "grade", "joined", "losses", "objective", "passes", "prepare"}
-    | {"prune", "refuses", "run", "size", "take", "transport", "value", "withholds", "worst_case"}
+    | {
+        "prune",
+        "refuses",
+        "renewed",
+        "run",
+        "size",
+        "take",
+        "transport",
+        "value",
+        "withholds",
+        "worst_case",
+    }
     | {"for_raw_data", "unscaled"}
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from convexnn.contract.optional import need
+from convexnn.contract.preparation import Unscaled
 from convexnn.contract.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison
@@ -140,12 +141,14 @@ class Output:
         """Write a solution to a file, its model for raw data, if there is a path."""
         if path is None:
             return
-        done = split.preparation
+        done = split.preparation if isinstance(solution.model, Unscaled) else None
         solution.for_raw_data(done).save(path)
         self.object["saved"] = str(path)
         self.say(f"{what} saved to {path}")
         if done is not None:
             self.say("its model takes raw columns; problem and radius are in standardised ones")
+        elif split.preparation is not None:
+            self.say("it is in the columns of the problem, which are standardised")
 
     def draw(
         self, figure: Callable[..., None], result: Any, split: Split, path: Path | None

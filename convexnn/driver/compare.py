@@ -368,7 +368,8 @@ def compare(
     if score is not None:
         function("score", score)
     instance_of("measure", measure, str, "a text")
-    for one in several("reference", reference, "solutions") if reference != () else ():
+    none = isinstance(reference, tuple | list) and not reference
+    for one in () if none else several("reference", reference, "solutions"):
         instance_of("reference", one, Solution, "a sequence of solutions")
     skipped: dict[str, str] = {}
     if isinstance(backends, str):
