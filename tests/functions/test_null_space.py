@@ -150,3 +150,21 @@ def test_a_product_and_its_error_are_the_product(a: float, b: float) -> None:
     product, error = two_product(np.array([a]), np.array([b]))
     if abs(float(product[0])) > 1e-250:
         assert Fraction(product[0]) + Fraction(error[0]) == Fraction(a) * Fraction(b)
+
+
+def test_equal_rows_leave_their_sum_no_choice() -> None:
+    """Columns that are dependent by their rows: no column is a simple sum of the others."""
+    X = np.array([[0.1, 0.3], [0.1, 0.3], [0.1, 0.3]])
+    found = NullSpace(X).near(np.array([1.0, 2.0, 4.0]), np.full(3, -9.0), np.full(3, 9.0))
+    assert found is not None
+    assert abs(found.point.sum()) < 1e-12
+    assert found.spread.max() < 1e-12
+
+
+def test_what_must_vanish_may_do_so_on_the_edge_of_its_box() -> None:
+    X = np.zeros((4, 1))
+    X[0] = 1.0
+    found = NullSpace(X).near(np.array([1e-9, 0.5, 0.5, 0.5]), np.zeros(4), np.ones(4))
+    assert found is not None
+    assert found.point.tolist() == [0.0, 0.5, 0.5, 0.5]
+    assert not found.spread.any()
