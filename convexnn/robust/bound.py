@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
 
 EPS = float(np.finfo(np.float64).eps)
+NEGLIGIBLE = 1e-100  # share of a row's length below which a radius is not worth its rounding
+ORDINARY = 1e-100  # multipliers below it, or above its inverse, are brought to about 1
 
 
 def robust_bound(form: RobustForm, dual: RobustDual) -> float:
@@ -49,9 +51,21 @@ def robust_bound(form: RobustForm, dual: RobustDual) -> float:
         return -np.inf
     if not all(np.isfinite(part).all() for part in parts):
         return -np.inf
+    dual = _ordinary(dual)
     p, q = multipliers(form, -form.loss.clip(-dual.mu, form.y), dual.common)
     limit = largest_distance(form, p, q, dual)
     return scaled_value(form, p, q, form.beta / limit if limit > 0.0 else np.inf)
+
+
+def _ordinary(dual: RobustDual) -> RobustDual:
+    """Return multipliers of ordinary size: others lose digits, and a multiple is as good a guess."""
+    parts = dual.mu, dual.left, dual.right
+    most = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
+    if most == 0.0 or ORDINARY <= most <= 1.0 / ORDINARY:
+        return dual
+    shift = -int(np.frexp(most)[1])
+    mu, left, right = (np.ldexp(part, shift) for part in parts)
+    return dual._replace(mu=mu, left=left, right=right, common=np.ldexp(dual.common, shift))
 
 
 def largest_distance(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> float:
@@ -90,7 +104,8 @@ def _residual(form: RobustForm, rows: Array, reach: Array) -> Array:
     """
     near = rows.copy()
     inside = rows[:, form.moved]
-    some = reach > 0.0
+    most = np.max(np.abs(inside), axis=1, initial=0.0)
+    some = reach > NEGLIGIBLE * most  # of a smaller ball the centre is taken, which is in it
     scale = np.where(some, reach, 1.0)[:, None]
     near[:, form.moved] = np.where(
         some[:, None], scale * DUAL[form.ball].prox(inside / scale, 1.0), inside
