@@ -58,7 +58,7 @@ def robust_bound(form: RobustForm, dual: RobustDual) -> float:
 
 
 def _ordinary(dual: RobustDual) -> RobustDual:
-    """Return multipliers of ordinary size: others lose digits, and a multiple is as good a guess."""
+    """Return multipliers of ordinary size: others lose digits, and a multiple serves as well."""
     parts = dual.mu, dual.left, dual.right
     most = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
     if most == 0.0 or ORDINARY <= most <= 1.0 / ORDINARY:
