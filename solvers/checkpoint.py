@@ -13,7 +13,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.files import FileError, to_json
-from convexnn.solvers.exchange import Transport
+from convexnn.solvers.exchange import Exchange
 
 if TYPE_CHECKING:
     State = dict[str, Array]
@@ -54,7 +54,7 @@ class Checkpoint:
             digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
         self.key = digest.hexdigest()
 
-    def write(self, talk: Transport, state: State, t: int) -> None:
+    def write(self, talk: Exchange, state: State, t: int) -> None:
         """Write the state after round t.
 
         Raises
@@ -83,7 +83,7 @@ class Checkpoint:
         if talk.agree(bool(why)):
             raise ValueError(f"cannot write {self.path}: {why}")
 
-    def restore(self, talk: Transport, state: State) -> int:
+    def restore(self, talk: Exchange, state: State) -> int:
         """Fill the state from the file, if there is one; return its round, else 0.
 
         Raises

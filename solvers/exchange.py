@@ -28,7 +28,7 @@ class Block(NamedTuple):
         The agents are ``start, ..., stop - 1``.
     indptr : int array of shape (stop - start + 1,)
     indices : int array
-        Neighbours of each agent in ascending order, as rows of what `Transport.exchange` returns.
+        Neighbours of each agent in ascending order, as rows of what `Exchange.exchange` returns.
     tail, head : int arrays
         The same edges by the agents' numbers.
     ghosts : int array
@@ -49,7 +49,7 @@ class Block(NamedTuple):
         return slice(self.start, self.stop)
 
 
-class Transport(Protocol):
+class Exchange(Protocol):
     """What an engine over a graph may ask of the others.
 
     Attributes

@@ -30,7 +30,7 @@ from convexnn.contract.memory import Size
 from convexnn.contract.processes import mpiexec, rank
 from convexnn.functions.terms import SAVED
 from convexnn.solvers.engine import Method
-from convexnn.solvers.exchange import Serial, Transport
+from convexnn.solvers.exchange import Exchange, Serial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class Shareable(Protocol):
 
     def share(
         self,
-        talk: Transport,
+        talk: Exchange,
         form: Any,
         own: dict[str, Any],
         options: Options,

@@ -17,7 +17,7 @@ from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
-from convexnn.solvers.exchange import Serial, Transport
+from convexnn.solvers.exchange import Exchange, Serial
 from convexnn.solvers.schedule import common, iterate
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Method(Protocol):
 
     doubt: str
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Return the state before the first round."""
         ...
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         ...
 
@@ -70,7 +70,7 @@ def alone(form: Any) -> Serial:
 def drive(
     engine: str,
     method: Method,
-    talk: Transport,
+    talk: Exchange,
     form: Any,
     chosen: dict[str, Any],
     options: Options,

@@ -22,13 +22,13 @@ from convexnn.solvers.rounds import warm_up
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
-    from convexnn.solvers.exchange import Transport
+    from convexnn.solvers.exchange import Exchange
 
 
 class Timed:
     """A transport whose exchanges are timed."""
 
-    def __init__(self, talk: Transport) -> None:
+    def __init__(self, talk: Exchange) -> None:
         self.talk = talk
         self.seconds = 0.0
 
@@ -43,7 +43,7 @@ class Timed:
         return rows
 
 
-def transport(form: ConsensusForm) -> Transport:
+def transport(form: ConsensusForm) -> Exchange:
     """Return that of MPI under mpiexec, else the serial one."""
     if rank() is None:
         return Serial(form.edges, form.agents)

@@ -26,7 +26,7 @@ from convexnn.solvers.relu.fista import accelerate
 from convexnn.solvers.relu.sharded_fista import NO_EDGES, SHARDS, Sharded, warm_up
 
 if TYPE_CHECKING:
-    from convexnn.solvers.exchange import Transport
+    from convexnn.solvers.exchange import Exchange
 
 CASES = (("gated", Size(5_000, 50, 200), 80), ("exact", Size(1_000, 20, 100), 200))
 PROCESSES = (1, 2, 4)
@@ -38,7 +38,7 @@ EXCHANGES = ("gather", "deal", "agree")
 class Timed:
     """A transport whose exchanges are timed."""
 
-    def __init__(self, talk: Transport) -> None:
+    def __init__(self, talk: Exchange) -> None:
         self.talk = talk
         self.seconds = 0.0
 
@@ -84,7 +84,7 @@ class Watch:
         return None
 
 
-def transport() -> Transport:
+def transport() -> Exchange:
     """Return that of MPI under mpiexec, else the serial one."""
     if rank() is None:
         return Serial(NO_EDGES, SHARDS)

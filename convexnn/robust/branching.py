@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.robust.attacks import STEP, Search
-from convexnn.robust.margin_bounds import STEPS, Slopes, ascend
+from convexnn.robust.margin_bounds import STEPS, Lines, ascend
 from convexnn.robust.rectified import correct, inside
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def keeps_label(
     radius, norm = relaxed.radius, relaxed.norm
     search = Search(relaxed.form, x, side, radius, norm)
     order = count()
-    heap = [(-np.inf, next(order), Slopes.of(relaxed, i), relaxed.chord[i])]
+    heap = [(-np.inf, next(order), Lines.of(relaxed, i), relaxed.chord[i])]
     while heap:
         if time.monotonic() > end:
             return None
@@ -79,7 +79,7 @@ def keeps_label(
         rest = chords.copy()
         rest[j] = False
         for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
-            child = Slopes(*(a.copy() for a in lines))
+            child = Lines(*(a.copy() for a in lines))
             child.offset[j], child.low[j], child.high[j] = 0.0, low, high
             heapq.heappush(heap, (max(above, bound), next(order), child, rest))
     return True

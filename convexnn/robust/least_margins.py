@@ -15,7 +15,7 @@ import numpy as np
 from convexnn.contract.arrays import readonly
 from convexnn.functions.norms import DUAL
 from convexnn.robust.ball_kernels import CODES, descend, edges
-from convexnn.robust.margin_bounds import Slopes, ascend, first_bound, relax
+from convexnn.robust.margin_bounds import Lines, ascend, first_bound, relax
 from convexnn.robust.rectified import TINY, Ranges, Rectified
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _branch(relaxed: Relaxation, i: int, attained: float, nodes: int, enough: fl
     form, side = relaxed.form, relaxed.side[i]
     center = relaxed.ranges.center[i]
     order = count()
-    heap = [(-np.inf, next(order), Slopes.of(relaxed, i), relaxed.chord[i])]
+    heap = [(-np.inf, next(order), Lines.of(relaxed, i), relaxed.chord[i])]
     settled = np.inf  # the least bound of what is done with
     for _ in range(nodes):
         level = min(attained - SHARE * (1.0 + abs(attained)), enough)
@@ -140,7 +140,7 @@ def _branch(relaxed: Relaxation, i: int, attained: float, nodes: int, enough: fl
         rest = chords.copy()
         rest[j] = False
         for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
-            child = Slopes(*(a.copy() for a in lines))
+            child = Lines(*(a.copy() for a in lines))
             child.offset[j], child.low[j], child.high[j] = 0.0, low, high
             heapq.heappush(heap, (bound, next(order), child, rest))
     return min(settled, heap[0][0] if heap else np.inf)

@@ -121,7 +121,7 @@ def linear_bound(relaxed: Relaxation, open_ones: BoolArray) -> Array:
     """
     bound = first_bound(relaxed)
     for i in np.flatnonzero(open_ones & (bound <= 0.0)):
-        improved, _, _ = ascend(relaxed, int(i), Slopes.of(relaxed, int(i)), STEPS)
+        improved, _, _ = ascend(relaxed, int(i), Lines.of(relaxed, int(i)), STEPS)
         bound[i] = max(bound[i], improved)
     return bound
 
@@ -136,7 +136,7 @@ def first_bound(relaxed: Relaxation) -> Array:
     return result
 
 
-class Slopes(NamedTuple):
+class Lines(NamedTuple):
     """Lines of one example's neurons."""
 
     offset: Array
@@ -144,13 +144,13 @@ class Slopes(NamedTuple):
     high: Array
 
     @classmethod
-    def of(cls, relaxed: Relaxation, i: int) -> Slopes:
+    def of(cls, relaxed: Relaxation, i: int) -> Lines:
         """Return those of the relaxation."""
         return cls(relaxed.offset[i], relaxed.low[i], relaxed.high[i])
 
 
 def ascend(
-    relaxed: Relaxation, i: int, lines: Slopes, steps: int, level: float = 0.0
+    relaxed: Relaxation, i: int, lines: Lines, steps: int, level: float = 0.0
 ) -> tuple[float, float, Array]:
     """Return a sound bound, the relaxed margin at a point of the ball, and that point's shift.
 

@@ -17,7 +17,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Block, Transport
+from convexnn.solvers.exchange import Block, Exchange
 from convexnn.solvers.rounds import OWN, State, alone, differences, drive, nearer
 from convexnn.solvers.rounds import crowd as crowd
 from convexnn.solvers.rounds import warm_up as warm_up
@@ -42,14 +42,14 @@ class DecentralisedAdmm:
         self.ones = np.ones(len(block.tail))
         self.reach = form.weights[block.own] / (2.0 * self.c * self.degree)
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Start from each agent's own data."""
         x = self.b.copy() if point is None else point
         lap = np.empty_like(x)
         differences(self.block.indptr, self.block.indices, self.ones, talk.exchange(x), lap)
         return {"X": x, "Nu": np.zeros_like(x), "Lap": lap}
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         x, nu, lap = state["X"], state["Nu"], state["Lap"]
         v = x - (0.5 * lap + nu / (2.0 * self.c)) / self.degree[:, None]
@@ -69,7 +69,7 @@ def automatic(form: ConsensusForm) -> float:
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: ConsensusForm,
     own: dict[str, Any],
     options: Options,

@@ -19,7 +19,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Transport
+from convexnn.solvers.exchange import Exchange
 from convexnn.solvers.median.mixing import DEFAULTS as DEFAULTS
 from convexnn.solvers.median.mixing import Mixing
 from convexnn.solvers.rounds import State, alone, drive, products
@@ -35,7 +35,7 @@ class Extra(Mixing):
 
     doubt = "EXTRA does not settle where the optimum is at or near data: pg-extra does."
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Mix once, then a subgradient step."""
         x = self.b.copy() if point is None else point
         return {
@@ -44,11 +44,11 @@ class Extra(Mixing):
             "t": np.zeros(1),
         }
 
-    def _first(self, talk: Transport, x: Array, a: float) -> State:
+    def _first(self, talk: Exchange, x: Array, a: float) -> State:
         lap, g = self.lap(talk, x), self.slope(x)
         return {"X": x - lap - a * g, "Before": x, "Lap": lap, "G": g}
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round; one more where it starts again."""
         x, a = state["X"], float(state["step"][0])
         lap, g = self.lap(talk, x), self.slope(x)
@@ -59,7 +59,7 @@ class Extra(Mixing):
         if self.tunes and rest == 0 and looks & (looks - 1) == 0:
             self._look(talk, state)
 
-    def _look(self, talk: Transport, state: State) -> None:
+    def _look(self, talk: Exchange, state: State) -> None:
         move, square = state["X"] - state["Before"], np.empty((len(state["X"]), 1))
         products(move, move, square[:, 0])
         moved, (a, held) = float(np.sqrt(talk.allreduce(square)[0])), state["step"]
@@ -74,7 +74,7 @@ class Extra(Mixing):
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: ConsensusForm,
     own: dict[str, Any],
     options: Options,

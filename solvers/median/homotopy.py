@@ -21,7 +21,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import choice, positive
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Block, Transport
+from convexnn.solvers.exchange import Block, Exchange
 from convexnn.solvers.rounds import (
     OWN,
     State,
@@ -62,7 +62,7 @@ class MedianHomotopy:
         largest = spectrum(edges, n, mixing(degrees(edges, n), edges[:, 0], edges[:, 1])).largest
         self.sigma2 = largest if self.splitting == "root" else largest**2
 
-    def lap(self, talk: Transport, x: Array, tension: Array | None = None) -> Array:
+    def lap(self, talk: Exchange, x: Array, tension: Array | None = None) -> Array:
         """Return ``(I - W) x`` after an exchange; fill each agent's share of ``<x, (I - W) x>``."""
         out, rows = np.empty_like(x), talk.exchange(x)
         differences(self.block.indptr, self.block.indices, self.coef, rows, out)
@@ -70,7 +70,7 @@ class MedianHomotopy:
             tensions(self.block.indptr, self.block.indices, self.coef, rows, tension)
         return out
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Start from each agent's own data and prices of 0."""
         x = self.b.copy() if point is None else point
         none = np.zeros_like(x)
@@ -87,7 +87,7 @@ class MedianHomotopy:
             "stages": np.array([[self.mu, 0.0]]),  # mu of each and its rounds
         }
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         nu, (theta, before), mu = state["Nu"], state["theta"], float(state["mu"][0])
         state["stages"][-1, 1] += 1.0
@@ -143,7 +143,7 @@ class MedianHomotopy:
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: ConsensusForm,
     own: dict[str, Any],
     options: Options,

@@ -18,7 +18,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
 from convexnn.median.network_lasso import LassoForm
-from convexnn.solvers.exchange import Block, Transport
+from convexnn.solvers.exchange import Block, Exchange
 from convexnn.solvers.rounds import OWN, State, alone, drive
 from convexnn.solvers.rounds import crowd as crowd
 from convexnn.solvers.rounds import warm_up as warm_up
@@ -45,7 +45,7 @@ class LassoAdmm:
         self.owner = block.tail - block.start
         self.forward = block.tail < block.head
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Start from what each term alone makes of the mean of their anchors."""
         x = np.stack([f.prox(self.middle, 1.0) for f in self.terms]) if point is None else point
         u = np.zeros((len(self.owner), x.shape[1]))
@@ -58,7 +58,7 @@ class LassoAdmm:
             "round": np.zeros(1),
         }
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         rho, owner = float(state["rho"][0]), self.owner
         total = np.zeros_like(state["X"])
@@ -78,7 +78,7 @@ class LassoAdmm:
         if self.tuner.due(int(state["round"][0])):
             self._tune(talk, state, x[owner] - z, moved)
 
-    def _tune(self, talk: Transport, state: State, primal: Array, dual: Array) -> None:
+    def _tune(self, talk: Exchange, state: State, primal: Array, dual: Array) -> None:
         square = np.zeros((len(state["X"]), 4))
         rho = float(state["rho"][0])
         sized = (primal, state["Z"] - self.middle, dual, rho * state["U"])
@@ -96,7 +96,7 @@ class LassoAdmm:
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: LassoForm,
     own: dict[str, Any],
     options: Options,

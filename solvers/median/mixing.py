@@ -12,7 +12,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import positive
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Block, Transport
+from convexnn.solvers.exchange import Block, Exchange
 from convexnn.solvers.rounds import OWN, differences, slopes
 from convexnn.solvers.spectrum import degrees, mixing, of_block, spectrum
 
@@ -39,7 +39,7 @@ class Mixing:
         self.b = form.points[block.own].copy()
         self.w = form.weights[block.own].copy()
 
-    def lap(self, talk: Transport, x: Array) -> Array:
+    def lap(self, talk: Exchange, x: Array) -> Array:
         """Return ``(I - W) x``, after an exchange."""
         out = np.empty_like(x)
         differences(self.block.indptr, self.block.indices, self.coef, talk.exchange(x), out)

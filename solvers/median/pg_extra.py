@@ -17,7 +17,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Transport
+from convexnn.solvers.exchange import Exchange
 from convexnn.solvers.median.mixing import DEFAULTS as DEFAULTS
 from convexnn.solvers.median.mixing import Mixing
 from convexnn.solvers.rounds import State, alone, drive, nearer
@@ -30,7 +30,7 @@ class PgExtra(Mixing):
 
     largest = 1.95
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Mix once, then a proximal step."""
         x = self.b.copy() if point is None else point
         lap = self.lap(talk, x)
@@ -39,7 +39,7 @@ class PgExtra(Mixing):
         nearer(z, self.b, self.a * self.w, fresh)
         return {"X": fresh, "Z": z, "Before": x, "Lap": lap}
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         x, z = state["X"], state["Z"]
         lap = self.lap(talk, x)
@@ -54,7 +54,7 @@ class PgExtra(Mixing):
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: ConsensusForm,
     own: dict[str, Any],
     options: Options,

@@ -16,7 +16,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.median.consensus import ConsensusForm
-from convexnn.solvers.exchange import Transport
+from convexnn.solvers.exchange import Exchange
 from convexnn.solvers.median.mixing import DEFAULTS as DEFAULTS
 from convexnn.solvers.median.mixing import Mixing
 from convexnn.solvers.rounds import State, alone, drive
@@ -29,11 +29,11 @@ class Subgradient(Mixing):
 
     doubt = "Its error falls like 1 / sqrt(rounds) at best: pg-extra is its exact kin."
 
-    def start(self, talk: Transport, point: Array | None) -> State:
+    def start(self, talk: Exchange, point: Array | None) -> State:
         """Start from each agent's own data."""
         return {"X": self.b.copy() if point is None else point, "t": np.zeros(1)}
 
-    def step(self, talk: Transport, state: State) -> None:
+    def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         x, t = state["X"], state["t"] + 1.0
         fresh = x - self.lap(talk, x) - (self.a / np.sqrt(t)) * self.slope(x)
@@ -45,7 +45,7 @@ class Subgradient(Mixing):
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: ConsensusForm,
     own: dict[str, Any],
     options: Options,

@@ -25,7 +25,7 @@ from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.envelope import Envelope
-from convexnn.solvers.exchange import Serial, Transport
+from convexnn.solvers.exchange import Exchange, Serial
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
 from convexnn.solvers.relu.device_products import Products, workplace
@@ -105,7 +105,7 @@ def accelerate(
     options: Options,
     reporter: Reporter,
     start: Any,
-    talk: Transport,
+    talk: Exchange,
     saved: Saved | None = None,
 ) -> Raw:
     """Iterate until the reporter of the first process is satisfied.
@@ -121,7 +121,7 @@ def accelerate(
     options : Options
     reporter : Reporter
     start : tuple of a primal and a dual point, or None
-    talk : Transport
+    talk : Exchange
         Between the processes that do the same.
     saved : Saved, optional
 
@@ -156,7 +156,7 @@ class Acceleration:
         warm: Warm,
         dtype: str,
         start: Any,
-        talk: Transport,
+        talk: Exchange,
         saved: Saved | None,
     ) -> None:
         self.form, self.place, self.warm, self.talk, self.saved = form, place, warm, talk, saved
@@ -289,7 +289,7 @@ def _recalled(record: dict[str, Any], form: GroupForm, products: Products, warm:
     return State(point, leading, loss, *map(float, record["numbers"]))
 
 
-def _step(form: GroupForm, products: Products, state: State, talk: Transport) -> bool:
+def _step(form: GroupForm, products: Products, state: State, talk: Exchange) -> bool:
     """Take one accelerated step; False if no curvature was large enough for it.
 
     Momentum that leads astray, ``<fresh - leading, fresh - point> < 0``, is given up.
@@ -308,7 +308,7 @@ def _step(form: GroupForm, products: Products, state: State, talk: Transport) ->
 
 
 def _descend(
-    form: GroupForm, products: Products, state: State, talk: Transport
+    form: GroupForm, products: Products, state: State, talk: Exchange
 ) -> tuple[Point, float, float]:
     """Take one proximal step, raising the curvature until its quadratic model holds.
 

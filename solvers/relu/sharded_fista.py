@@ -23,7 +23,7 @@ from convexnn.contract.checks import positive_int
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.checkpoint import Checkpoint
-from convexnn.solvers.exchange import Serial, Transport, cut
+from convexnn.solvers.exchange import Exchange, Serial, cut
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.relu.fista import Saved, accelerate
@@ -46,7 +46,7 @@ class Sharded:
     Parameters
     ----------
     form : GroupForm
-    talk : Transport
+    talk : Exchange
         Its agents are the shards.
     shards : int
     """
@@ -54,7 +54,7 @@ class Sharded:
     single = False
     growth = 1.1
 
-    def __init__(self, form: GroupForm, talk: Transport, shards: int) -> None:
+    def __init__(self, form: GroupForm, talk: Exchange, shards: int) -> None:
         (n, d), P = form.X.shape, form.slopes.shape[1]
         self._form, self._talk, self._d = form, talk, d
         ends, places = cut(n, shards), cut(shards, talk.size)
@@ -169,7 +169,7 @@ class Dealt:
         order = np.concatenate(self.owned)
         self._places = None if len(table) == 1 else np.argsort(order)
 
-    def gather(self, talk: Transport, own: Array) -> Array:
+    def gather(self, talk: Exchange, own: Array) -> Array:
         """Return the rows of all blocks, in their order."""
         gathered = talk.gather(own, self._counts)
         return gathered if self._places is None else gathered[self._places]
@@ -218,7 +218,7 @@ def crowd(form: GroupForm, own: dict[str, Any]) -> tuple[NDArray[np.int64], int,
 
 
 def share(
-    talk: Transport,
+    talk: Exchange,
     form: GroupForm,
     own: dict[str, Any],
     options: Options,
