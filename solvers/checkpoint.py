@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.files import FileError, to_json
+from convexnn.contract.files import FileError, read_npz, to_json, writable, write_npz
 from convexnn.solvers.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -40,14 +40,11 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, engine: str, form: Any, chosen: dict[str, Any]) -> None:
-        folder = path.absolute().parent
-        if not folder.is_dir():
-            raise ValueError(f"cannot write {path}: there is no folder {path.parent}")
-        if path.is_dir():
-            raise ValueError(f"cannot write {path}: it is a folder")
-        if not os.access(folder, os.W_OK):
-            raise ValueError(f"cannot write {path}: nothing can be written to {folder}")
-        self.path = path
+        try:
+            self.path = writable(path)
+        except OSError as error:
+            raise ValueError(str(error)) from None
+        self.trouble = ""
         told = {name: v for name, v in chosen.items() if name not in NOT_OF_THE_RUN}
         digest = hashlib.sha256(to_json([engine, told]).encode())
         for part in _flat(form):
@@ -55,19 +52,10 @@ class Checkpoint:
         self.key = digest.hexdigest()
 
     def write(self, talk: Exchange, state: State, t: int) -> None:
-        """Write the state after round t.
-
-        Raises
-        ------
-        ValueError
-            If that fails, in every process; the first one's says why.
-        """
-        from convexnn.contract.files import write_npz
-
+        """Write the state after round t; if that fails, warn once, note it, let the run go on."""
         whole = {
             name: talk.gather(rows) if name[0].isupper() else rows for name, rows in state.items()
         }
-        why = ""
         if talk.rank == 0:
             meta = {
                 "kind": "Checkpoint",
@@ -79,9 +67,11 @@ class Checkpoint:
             try:
                 write_npz(self.path, {**whole, "meta": np.array(to_json(meta))})
             except OSError as error:
-                why = str(error)
-        if talk.agree(bool(why)):
-            raise ValueError(f"cannot write {self.path}: {why}")
+                if not self.trouble:
+                    warnings.warn(f"cannot write {self.path}: {error}", stacklevel=2)
+                self.trouble = f"The checkpoint {self.path} is not of the end: {error}."
+            else:
+                self.trouble = ""
 
     def restore(self, talk: Exchange, state: State) -> int:
         """Fill the state from the file, if there is one; return its round, else 0.
@@ -91,8 +81,6 @@ class Checkpoint:
         ValueError
             If the file is damaged or of another run.
         """
-        from convexnn.contract.files import read_npz
-
         if not talk.agree(self.path.exists()):
             return 0
         arrays, meta = read_npz(self.path, "Checkpoint", lambda meta: state)

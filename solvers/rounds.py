@@ -99,7 +99,8 @@ def drive(
     limit = options.max_iter or MAX_ITER
     raw = iterate(step, points, common(reporter, talk), limit, done=done)
     doubt = method.doubt if raw.outcome == Outcome.MAX_ITER else raw.message
-    return raw._replace(message=doubt, stages=stages(state))
+    trouble = "" if saved is None else saved.trouble
+    return raw._replace(message=f"{doubt} {trouble}".strip(), stages=stages(state))
 
 
 def stages(state: State) -> tuple[tuple[float, int], ...]:

@@ -191,13 +191,24 @@ def test_checkpoint_that_cannot_be_written_is_named(processes: int, tmp_path: Pa
             cx.solve(gated(), "mpi:fista", checkpoint=str(path), **saved)
 
 
-def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_goes_on_where_its_checkpoint_meets_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*given: Any) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("convexnn.contract.files.write_npz", full)
-    with pytest.raises(ValueError, match="No space left on device"):
-        cx.solve(gated(), "mpi:fista", checkpoint=str(tmp_path / "s.npz"), every=1, processes=1)
+    monkeypatch.setattr("convexnn.solvers.checkpoint.write_npz", full)
+    path = tmp_path / "s.npz"
+    with pytest.warns(UserWarning, match="No space left on device") as told:
+        solution = cx.solve(gated(), "mpi:fista", checkpoint=str(path), every=5, processes=1)
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.message == f"The checkpoint {path} is not of the end: No space left on device."
+    assert len(told) == 1
+    problem = cx.DistributedMedian(data()[0], [(i, i + 1) for i in range(len(data()[0]) - 1)])
+    with pytest.warns(UserWarning, match="No space left on device"):
+        solution = cx.solve(problem, "homotopy", checkpoint=str(path), every=5, max_iter=2000)
+    assert np.isfinite(solution.objective)
+    assert "No space left on device" in solution.message
 
 
 def test_folder_that_cannot_be_written_to_is_named(

@@ -112,13 +112,13 @@ def solve(family: Family) -> Callable[..., None]:
         json: options.Json = False,
         **own: Any,
     ) -> None:
+        out = Output(json, save=save, plot=plot)
         name, chosen = family.engine(backend, **part(family.engine, own))
         source = Source(data, options.reading(**part(options.reading, own)))
         split, problem = family.declare(source, seed, **part(family.declare, own))
         reason = None if plot is None else family.undrawn(problem)
         if reason is not None:
             raise ProblemError(reason)
-        out = Output(json)
         out.data(split)
         solution = run_one(
             problem,
@@ -132,9 +132,12 @@ def solve(family: Family) -> Callable[..., None]:
             **chosen,
         )
         if out.speaks:
-            out.solution(alone(solution, split, scored=family.scored), family.tell(solution, split))
-            out.save(solution, split, save)
-            out.draw(family.draw, solution, split, plot)
+            try:
+                told = family.tell(solution, split)
+                out.solution(alone(solution, split, scored=family.scored), told)
+            finally:  # where what is printed goes may be full as well
+                out.save(solution, split)
+            out.draw(family.draw, solution, split)
             out.close()
         if solution.status is Status.FAILED:
             raise Exit(1)
@@ -159,9 +162,9 @@ def compare(family: Family) -> Callable[..., None]:
         json: options.Json = False,
         **own: Any,
     ) -> None:
+        out = Output(json, save=save, plot=plot)
         source = Source(data, options.reading(**part(options.reading, own)))
         split, problem = family.declare(source, seed, **part(family.declare, own))
-        out = Output(json)
         out.data(split)
         few = family.listed(problem, seed, **part(family.listed, own))
         out.title(family.title(split, few))
@@ -179,9 +182,11 @@ def compare(family: Family) -> Callable[..., None]:
         if not out.speaks:
             return
         best = leader(result.solutions, tol)
-        out.comparison(result, family.tell(best, split))
-        out.save(best, split, save, f"best solution, by {best.backend},")
-        out.draw(convergence, result, split, plot)
+        try:
+            out.comparison(result, family.tell(best, split))
+        finally:
+            out.save(best, split, f"best solution, by {best.backend},")
+        out.draw(convergence, result, split)
         out.close()
 
     called = (options.reading, family.declare, family.listed)

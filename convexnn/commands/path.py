@@ -58,6 +58,7 @@ def path(
     **own: Any,
 ) -> None:
     """Train along beta, from where the network has no neurons; print the points, choose one."""
+    out = Output(json, save=save, plot=plot)
     build = KINDS[choice("kind", kind, tuple(KINDS))]
     source = Source(data, options.reading(**own))
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
@@ -66,7 +67,6 @@ def path(
     problem = build(
         split.X, split.y, beta=1.0, loss=loss or by_target, bias=bias, patterns=patterns
     )
-    out = Output(json)
     out.data(split)
     found = run_path(
         problem,
@@ -95,8 +95,8 @@ def path(
                 f"least validation loss at beta {found.best.problem.beta:.4g}; within a standard "
                 f"error of it up to beta {beta:.4g}"
             )
-        out.save(chosen, split, save, f"solution at beta {beta:.4g}")
-        out.draw(draw, found, split, plot)
+        out.save(chosen, split, f"solution at beta {beta:.4g}")
+        out.draw(draw, found, split)
     out.close()
 
 

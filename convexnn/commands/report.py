@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
+from typer import Exit
 
+from convexnn.contract.checks import choice
+from convexnn.contract.files import writable
 from convexnn.contract.optional import need
 from convexnn.contract.preparation import Unscaled
 from convexnn.contract.processes import rank
@@ -70,6 +76,20 @@ def convergence(result: Solution | Comparison, split: Split, path: Path) -> None
     save_figure(result.plot(), f"{split.name}: certified gap against time", path)
 
 
+def drawable(path: Path) -> None:
+    """Raise an error if a figure surely cannot be written to a path.
+
+    Raises
+    ------
+    OSError, ImportError, ProblemError
+        If the path cannot be written, matplotlib is missing, or has no format of that ending.
+    """
+    writable(path)
+    known = need("matplotlib.backend_bases", "plot").FigureCanvasBase.get_supported_filetypes()
+    if path.suffix:
+        choice("the ending of the figure's file", path.suffix.lower().removeprefix("."), [*known])
+
+
 def save_figure(ax: Axes, title: str, path: Path) -> None:
     """Save the figure that these axes alone are."""
     figure: Any = ax.figure
@@ -86,10 +106,24 @@ class Output:
     Parameters
     ----------
     as_json : bool
+    save, plot : Path, optional
+        Where a solution and a figure go to.
+
+    Raises
+    ------
+    OSError, ImportError, ProblemError
+        If they cannot go there, as far as that is known before the work.
     """
 
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
+    def __init__(
+        self, as_json: bool, *, save: Path | None = None, plot: Path | None = None
+    ) -> None:
+        self.as_json, self.where, self.figure = as_json, save, plot
+        if save is not None:
+            writable(save)
+        if plot is not None:
+            drawable(plot)
+        self.astray = False  # a file lies elsewhere than where it was asked for
         self.speaks = not rank()
         self.object: dict[str, Any] = {}
 
@@ -135,14 +169,14 @@ class Output:
         show(table)
         self.say(*remarks)
 
-    def save(
-        self, solution: Solution, split: Split, path: Path | None, what: str = "solution"
-    ) -> None:
+    def save(self, solution: Solution, split: Split, what: str = "solution") -> None:
         """Write a solution to a file, its model for raw data, if there is a path."""
-        if path is None:
+        if self.where is None:
             return
         done = split.preparation if isinstance(solution.model, Unscaled) else None
-        solution.for_raw_data(done).save(path)
+        path = self.put(solution.for_raw_data(done).save, self.where)
+        if path is None:
+            return
         self.object["saved"] = str(path)
         self.say(f"{what} saved to {path}")
         if done is not None:
@@ -150,20 +184,37 @@ class Output:
         elif split.preparation is not None:
             self.say("it is in the columns of the problem, which are standardised")
 
-    def draw(
-        self, figure: Callable[..., None], result: Any, split: Split, path: Path | None
-    ) -> None:
+    def draw(self, figure: Callable[..., None], result: Any, split: Split) -> None:
         """Write a figure to a file, if there is a path."""
-        if path is None:
+        if self.figure is None:
             return
-        figure(result, split, path)
-        self.object["figure"] = str(path)
-        self.say(f"figure saved to {path}")
+        path = self.put(lambda path: figure(result, split, path), self.figure)
+        if path is not None:
+            self.object["figure"] = str(path)
+            self.say(f"figure saved to {path}")
+
+    def put(self, write: Callable[[Path], None], path: Path) -> Path | None:
+        """Write a file; where that fails, another of its name in a folder for such; return which.
+
+        What fails is said on the error stream, for what was printed so far stands.
+        """
+        places = (path, Path(tempfile.gettempdir()) / f"convexnn-{os.getpid()}-{path.name}")
+        for place in places:
+            try:
+                write(place)
+            except OSError as error:
+                self.astray = True
+                print(f"error: cannot write {place}: {error}", file=sys.stderr)
+            else:
+                return place
+        return None
 
     def close(self) -> None:
-        """Print the object, if it is to be JSON."""
+        """Print the object, if it is to be JSON; exit with 1 if a file went astray."""
         if self.speaks and self.as_json:
             print(json.dumps(finite(self.object), default=str, allow_nan=False, indent=2))
+        if self.astray:
+            raise Exit(1)
 
 
 def finite(value: Any) -> Any:

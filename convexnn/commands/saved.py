@@ -10,7 +10,7 @@ import numpy as np
 from typer import Argument, Exit, Option
 
 from convexnn.commands import options
-from convexnn.commands.report import finite
+from convexnn.commands.report import Output, finite
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.files import to_json
 from convexnn.contract.optional import need
@@ -27,13 +27,16 @@ Into = Annotated[Path | None, Option(help="write the predictions to this file, e
 
 def predict(solution: Saved, data: options.Data, *, save: Into = None, **own: Any) -> None:
     """Write a saved model's predictions for data as CSV; columns are found by their names."""
+    out = Output(False, save=save)
     found = load(solution)
     X = examples(data, prepared(found, solution), **own)
     output = np.asarray(found.model.predict(X))
     name = prepared(found, solution).target or "prediction"
     heads = [name] if output.ndim == 1 else [f"{name} {k}" for k in range(output.shape[1])]
     frame = need("pandas", "data").DataFrame(output, columns=heads)
-    frame.to_csv(sys.stdout if save is None else save, index=False)
+    if save is None or out.put(lambda path: frame.to_csv(path, index=False), save) is None:
+        frame.to_csv(sys.stdout, index=False)
+    out.close()
 
 
 def prepared(solution: Solution, path: Path) -> Preparation:

@@ -49,11 +49,45 @@ def to_json(value: Any) -> str:
     return json.dumps(value, default=plain)
 
 
+def writable(path: str | PathLike[str]) -> Path:
+    """Return the path of a file that can be written, as far as that is known beforehand.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder, nothing can be written to it, or the path is that of a folder,
+        of a device or of a file that may not be written; the message says which.
+
+    Examples
+    --------
+    >>> writable("no such folder/solution.npz")
+    Traceback (most recent call last):
+    FileNotFoundError: cannot write no such folder/solution.npz: there is no folder no such folder
+    """
+    target = Path(file_path("path", path))
+    folder = target.absolute().parent
+    why: OSError | None = None
+    if not folder.is_dir():
+        why = FileNotFoundError(f"there is no folder {target.parent}")
+    elif target.is_dir():
+        why = IsADirectoryError("it is a folder")
+    elif target.exists() and not target.is_file():
+        why = OSError("it is no regular file")
+    elif target.exists() and not os.access(target, os.W_OK):
+        why = PermissionError("it may not be written")
+    else:
+        try:  # what os.access says of root, and of file systems that take no files, is not true
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            why = PermissionError(f"nothing can be written to {folder}: {error.strerror}")
+    if why is not None:
+        raise type(why)(f"cannot write {path}: {why}")
+    return target
+
+
 def write_npz(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
     """Write arrays to `path` through a temporary file beside it."""
-    target = Path(file_path("path", path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
+    target = writable(path)
     handle, name = tempfile.mkstemp(dir=target.parent or Path(), suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

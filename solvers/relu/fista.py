@@ -212,9 +212,9 @@ class Acceleration:
             self.saved.file.write(self.talk, _record(state, self.products, self.warm), k)
 
     def told(self) -> str:
-        """Say which steps ran in single precision, where it was asked for."""
+        """Say which steps ran in single precision, where that was asked for, or what failed."""
         if self.dtype == "float64":
-            return ""
+            return "" if self.saved is None else self.saved.file.trouble
         if self.single in (0, self.taken):
             return "Products in float32 throughout."
         return f"Products in float32 up to iteration {self.single}, in float64 from there."
