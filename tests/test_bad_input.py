@@ -47,7 +47,8 @@ def test_features_that_are_not_finite(build: Any, value: float) -> None:
 def test_targets_that_are_not_finite(build: Any, value: float, loss: str) -> None:
     X, _ = data()
     y = np.r_[value, np.tile([1.0, -1.0], 6)[:-1]]
-    with refused(rf"y must be finite, got {value} at index \(0,\)"):
+    finite = rf"y must be finite, got {value} at index \(0,\)"
+    with refused("y has 1 missing of 12, in row 0" if np.isnan(value) else finite):
         build(X, y, beta=1.0, loss=loss)
 
 
@@ -77,16 +78,25 @@ def test_complex_targets(build: Any) -> None:
 @builder
 def test_object_features(build: Any) -> None:
     X, y = data()
-    with refused("X must hold real numbers, got dtype object"):
-        build(X.astype(object), y, beta=1.0)
+    objects = X.astype(object)
+    assert np.array_equal(build(objects, y, beta=1.0).X, X)
+    objects[4, 1] = "much"
+    with refused(r"X must hold real numbers, got 'much' at index \(4, 1\): encode text"):
+        build(objects, y, beta=1.0)
+    objects[4, 1] = None
+    with refused(r"X has 1 missing of 36, in row 4 \(the first is 0\)"):
+        build(objects, y, beta=1.0)
 
 
 @builder
 @pytest.mark.parametrize("loss", ["squared", "hinge"])
 def test_object_targets(build: Any, loss: str) -> None:
     X, y = data()
-    with refused("y must hold .*got dtype object"):
-        build(X, np.sign(y).astype(object), beta=1.0, loss=loss)
+    objects = np.sign(y).astype(object)
+    assert np.array_equal(build(X, objects, beta=1.0, loss=loss).y, np.sign(y))
+    objects[3] = object()
+    with refused("y must hold (real numbers|numbers or text, all of one kind), got "):
+        build(X, objects, beta=1.0, loss=loss)
 
 
 @builder
@@ -144,8 +154,9 @@ def test_lengths_that_differ(build: Any) -> None:
 
 def test_targets_with_two_axes_where_there_is_one_output() -> None:
     X, y = data()
-    with refused(r"y must have 1 axis, got shape \(12, 1\)"):
-        cx.SampledReluTraining(X, y[:, None], beta=1.0)
+    with refused(r"y must have 1 axis, got shape \(12, 2\)"):
+        cx.SampledReluTraining(X, np.column_stack([y, y]), beta=1.0)
+    assert np.array_equal(cx.SampledReluTraining(X, y[:, None], beta=1.0).y, y)
     with refused("loss must be one of squared, logistic, hinge, huber, got 'softmax'"):
         cx.SampledReluTraining(X, y > 0, beta=1.0, loss="softmax")
 
@@ -506,7 +517,7 @@ def ball(loss: str = "logistic", **changes: Any) -> Any:
         ("logistic", {"y": np.arange(12)}, "y must have exactly two classes .*got 12: 0, 1"),
         ("hinge", {"y": [1.0, -1.0]}, r"y must have one entry per row of X \(12\), got 2"),
         ("squared", {"y": np.ones(11)}, r"y must have one entry per row of X \(12\), got 11"),
-        ("squared", {"y": np.full(12, np.nan)}, r"y must be finite, got nan at index \(0,\)"),
+        ("squared", {"y": np.full(12, np.nan)}, "y has 12 missing of 12, in rows 0, 1"),
         ("squared", {"X": np.full((12, 1), np.nan)}, r"X must be finite, got nan at index"),
         ("squared", {"X": np.zeros((0, 2))}, "X must not be empty"),
         ("squared", {"X": np.zeros(12)}, r"X must have 2 axes, got shape \(12,\)"),

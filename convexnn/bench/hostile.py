@@ -156,7 +156,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     ),
     "weights": (*NO_ARRAYS, [1.0], np.zeros(6), -np.ones(6), np.full(6, 1e308)),
     "sequence": (*NO_THINGS[1:], [3], [None], [object()], {"admm"}),
-    "solutions": (*NO_THINGS[:-2], [3], [None], ["x"]),
+    "solutions": (*NO_THINGS[:-3], [3], [None], ["x"]),
     "terms": (*NO_THINGS, [3], [None], ["x"], [terms.Ball]),
     "problem": (*NO_THINGS, cx.ReluTraining, cx.NetworkLasso, cx.Problem),
     "network": (*NO_THINGS, cx.TwoLayerNetwork, cx.ConvNetwork),

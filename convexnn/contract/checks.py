@@ -15,6 +15,9 @@ from typing import (
 
 import numpy as np
 
+from convexnn.contract.arrays import Sparse
+from convexnn.contract.frames import columns_of, missing, rows_missing
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 UNREADABLE = (ValueError, TypeError, RuntimeError, OverflowError)
 # Sizes of numbers whose squares are still normal numbers: certificates are sums of products.
 SMALLEST, LARGEST = 1e-150, 1e150
+NUMBERS = (Real, Decimal, np.bool_)  # those of Python and NumPy, which objects may be
+LABELS: tuple[Any, ...] = (str, bytes, (bool, np.bool_), Real)  # that do not mix
 COUNTABLE = 2**53  # largest whole number: exact as a float, and small enough for any array
 SHOWN = 60  # characters of a value in a message
 
@@ -82,13 +87,31 @@ def whole(name: str, value: Any) -> None:
         raise ProblemError(f"{name} must have no masked entries, got {count}")
 
 
+def dense(name: str, value: Any) -> None:
+    """Raise `ProblemError` where a matrix is sparse, as those of SciPy are.
+
+    Examples
+    --------
+    >>> dense("X", [[1.0]])
+    """
+    if isinstance(value, Sparse) and not isinstance(value, type):
+        raise ProblemError(
+            f"{name} is sparse, of shape {value.shape}, and must be dense: {name}.toarray() is, "
+            "if it fits into memory"
+        )
+
+
 def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -> Array:
     """Return a read-only float64 copy, C-contiguous; `empty` tells whether it may be empty.
+
+    Columns of a frame may each have a type of numbers of their own, also those of pandas that
+    know missing values; a frame of one column may be an array of one axis.
 
     Raises
     ------
     ProblemError
-        If the array is not real, has another number of axes, is empty, or is not finite.
+        If the array is not real, has another number of axes, is empty, or is not finite; a column
+        of a frame is called by its label.
 
     Examples
     --------
@@ -96,12 +119,15 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -
     array([[1., 2.]])
     """
     whole(name, value)
-    try:
-        raw = np.asarray(value)
-    except UNREADABLE as error:
-        raise ProblemError(f"{name} must be a rectangular array of real numbers: {error}") from None
-    if raw.dtype.kind not in "fiub":
-        raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    dense(name, value)
+    columns = columns_of(value)
+    if columns is None:
+        raw = _numbers(name, _plain(name, value, "a rectangular array of real numbers"))
+        if hasattr(value, "iloc"):
+            complete(name, raw)
+    else:
+        raw = _stacked(name, columns, value)
+        raw = raw[:, 0] if ndim == 1 and raw.shape[1] == 1 else raw
     if raw.ndim != ndim:
         raise ProblemError(f"{name} must have {ndim} axes, got shape {raw.shape}")
     if raw.size == 0 and not empty:
@@ -109,9 +135,63 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -
     array = np.array(raw, dtype=np.float64, order="C", copy=True)
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ProblemError(f"{name} must be finite, got {array[where]} at index {where}")
+        what = name if columns is None else _of(name, columns[where[-1] if ndim == 2 else 0][0])
+        raise ProblemError(f"{what} must be finite, got {array[where]} at index {where}")
     array.setflags(write=False)
     return array
+
+
+def complete(name: str, raw: np.ndarray[Any, Any]) -> None:
+    """Raise `ProblemError` where entries are missing, with their count and the first rows.
+
+    Examples
+    --------
+    >>> complete("y", np.array([1.0, 2.0]))
+    """
+    absent = missing(raw)
+    if absent.any():
+        raise ProblemError(f"{name} has {rows_missing(absent)}")
+
+
+def _plain(name: str, value: Any, called: str) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(value)
+    except UNREADABLE as error:
+        raise ProblemError(f"{name} must be {called}: {error}") from None
+
+
+def _of(name: str, label: Any) -> str:
+    return f"column {label!r} of {name}"
+
+
+def _stacked(name: str, columns: list[tuple[Any, Any]], frame: Any) -> np.ndarray[Any, Any]:
+    """Return the columns of a frame, side by side, each of which holds numbers and all of them."""
+    parts = []
+    for label, column in columns:
+        what = _of(name, label)
+        part = _numbers(what, _plain(what, column, "an array of real numbers"))
+        complete(what, part)
+        parts.append(part)
+    return np.column_stack(parts) if parts else np.zeros((len(frame), 0))
+
+
+def _numbers(name: str, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an array of numbers, also where it holds them as objects of Python."""
+    if raw.dtype.kind == "O":
+        complete(name, raw)
+        for where, entry in np.ndenumerate(raw):
+            if not isinstance(entry, NUMBERS):
+                remedy = ": encode text as numbers, or leave it out" * isinstance(entry, str)
+                raise ProblemError(
+                    f"{name} must hold real numbers, got {shown(entry)} at index {where}{remedy}"
+                )
+        try:
+            return np.array([float(entry) for entry in raw.flat]).reshape(raw.shape)
+        except UNREADABLE:
+            raise ProblemError(f"{name} must hold numbers that are floats, got larger") from None
+    if raw.dtype.kind not in "fiub":
+        raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    return raw
 
 
 def shaped(name: str, array: Array | None, shape: tuple[int, ...]) -> None:
@@ -123,14 +203,6 @@ def shaped(name: str, array: Array | None, shape: tuple[int, ...]) -> None:
     """
     if array is not None and array.shape != shape:
         raise ProblemError(f"{name} must have shape {shape}, got {array.shape}")
-
-
-def given_labels(value: ArrayLike) -> np.ndarray[Any, Any]:
-    """Return checked labels as an array; a column of Python strings, as pandas has, as text."""
-    raw = np.asarray(value)
-    if raw.dtype.kind == "O" and raw.size and all(isinstance(entry, str) for entry in raw.flat):
-        return raw.astype(np.str_)
-    return raw
 
 
 def labels(
@@ -182,7 +254,7 @@ def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
     >>> several_targets("y", [[1.0], [3.0]], 2).targets
     array([1., 3.])
     """
-    axes = raw_labels(name, value).ndim
+    axes = raw_labels(name, value).ndim  # of a single column it is one
     if axes > 2:
         raise ProblemError(f"{name} must have 1 or 2 axes, got shape {np.shape(value)}")
     if axes < 2:
@@ -190,7 +262,7 @@ def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
     targets = real_array(name, value, 2)
     if len(targets) != length:
         raise ProblemError(f"{name} must have one row per row of X ({length}), got {len(targets)}")
-    return Labels(_frozen(targets[:, 0].copy()) if targets.shape[1] == 1 else targets, None)
+    return Labels(targets, None)
 
 
 def several_classes(name: str, value: ArrayLike, length: int, *, one_vs_rest: bool) -> Labels:
@@ -237,18 +309,46 @@ def _frozen(array: Array) -> Array:
 
 
 def raw_labels(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
-    """Return labels that are not checked yet as an array, or raise `ProblemError`.
+    """Return labels that are not checked yet as an array; a single column has one axis.
+
+    What Python or pandas hold as objects is text, truth values or numbers where all of it is.
+
+    Raises
+    ------
+    ProblemError
+        If they are no array, or some are missing.
 
     Examples
     --------
-    >>> raw_labels("y", [0, 1])
+    >>> raw_labels("y", [[0], [1]])
     array([0, 1])
     """
     whole(name, value)
-    try:
-        return given_labels(value)
-    except UNREADABLE as error:
-        raise ProblemError(f"{name} must be an array of one axis: {error}") from None
+    dense(name, value)
+    columns = columns_of(value)
+    if columns is None:
+        raw = _plain(name, value, "an array of one axis")
+        if raw.dtype.kind in "US" and isinstance(value, (list, tuple)):
+            raw = np.asarray(value, dtype=object)  # NumPy makes text of None, NaN and numbers
+        raw = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+        complete(name, raw)
+        return _typed(raw)
+    if len(columns) == 1:
+        return raw_labels(name, columns[0][1])
+    for label, column in columns:
+        complete(_of(name, label), _plain(name, column, "an array of one axis"))
+    return _plain(name, value, "an array of one axis")
+
+
+def _typed(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return objects of Python that are all of one kind as an array of that type."""
+    if raw.dtype.kind != "O" or not raw.size:
+        return raw
+    entries = [float(entry) if isinstance(entry, Decimal) else entry for entry in raw.flat]
+    for kind in LABELS:
+        if all(isinstance(entry, kind) for entry in entries):
+            return np.asarray(entries).reshape(raw.shape)
+    return raw
 
 
 def known_labels(
@@ -289,7 +389,9 @@ def _classes(name: str, value: ArrayLike, length: int, each: str = "row of X") -
     """Return the sorted classes and, for each entry, which of them it is."""
     raw = _column(name, value, length, each)
     if raw.dtype.kind not in "fiubUS":
-        raise ProblemError(f"{name} must hold numbers or text, got dtype {raw.dtype}")
+        kinds = dict.fromkeys(type(entry).__name__ for entry in raw.tolist())
+        found = " and ".join(kinds) if raw.dtype.kind == "O" else f"dtype {raw.dtype}"
+        raise ProblemError(f"{name} must hold numbers or text, all of one kind, got {found}")
     if raw.dtype.kind == "f":
         real_array(name, raw, 1)
     classes, codes = np.unique(raw, return_inverse=True)

@@ -11,7 +11,6 @@ import numpy as np
 from convexnn.contract.checks import (
     ProblemError,
     choice,
-    given_labels,
     non_negative,
     raw_labels,
     real_array,
@@ -160,7 +159,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
     if np.shape(network.alpha)[1:] != (1,):
         raise ProblemError(f"network must have one output, got alpha {np.shape(network.alpha)}")
     X = columns(network, X)
-    raw, classes = raw_labels("y", y), given_labels(network.classes)
+    raw, classes = raw_labels("y", y), network.classes
     if raw.shape != (len(X),):
         raise ProblemError(f"y must have one entry per row of X ({len(X)}), got shape {raw.shape}")
     comparable = raw.dtype.kind in "fiubUS" and (raw.dtype.kind in "US") == (

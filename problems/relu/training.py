@@ -17,12 +17,12 @@ from convexnn.contract.checks import (
     choice,
     coded,
     flag,
-    given_labels,
     in_range,
     instance_of,
     known_labels,
     labels,
     positive,
+    raw_labels,
     real_array,
     several_classes,
     several_targets,
@@ -266,7 +266,7 @@ def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
         raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
     kept = in_range("y", found.targets)
     if found.classes is not None:
-        kept = np.array(given_labels(y), copy=True)
+        kept = np.array(raw_labels("y", y), copy=True)
     frozen(kept)
     return kept
 

@@ -17,7 +17,6 @@ from convexnn.contract.checks import (
     ProblemError,
     choice,
     flag,
-    given_labels,
     in_range,
     instance_of,
     known_labels,
@@ -26,6 +25,7 @@ from convexnn.contract.checks import (
     positive,
     positive_or_inf,
     probability,
+    raw_labels,
     real,
     real_array,
     shown,
@@ -318,7 +318,7 @@ class WassersteinClassification(WassersteinLinear):
         self._set("flip_cost", positive_or_inf("flip_cost", self.flip_cost))
         self._set("order", _order(self.order, orders(LABELS[self.loss])))
         assert self.labels.classes is not None  # validates
-        raw = np.array(given_labels(self.y))
+        raw = np.array(raw_labels("y", self.y))
         raw.setflags(write=False)
         self._set("y", raw)
         flips = orders(LABELS[self.loss], flips=True)

@@ -652,7 +652,7 @@ def refused(match: str) -> Any:
         (Y[:-1], {}, r"y must have one row per row of X \(24\), got 23"),
         (Y[:, :0], {}, r"y must not be empty, got shape \(24, 0\)"),
         (Y[:, :, None], {}, r"y must have 1 or 2 axes, got shape \(24, 3, 1\)"),
-        (np.where(Y[4, 2] == Y, np.nan, Y), {}, r"y must be finite, got nan at index \(4, 2\)"),
+        (np.where(Y[4, 2] == Y, np.nan, Y), {}, "y has 1 missing of 72, in row 4"),
         (Y, {"multiclass": "one-vs-rest"}, "multiclass must be None for loss 'squared'"),
         (
             LABELS,

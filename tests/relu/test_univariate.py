@@ -595,7 +595,7 @@ def test_warm_start_takes_a_neighbour() -> None:
         ({"x": [1j, 2.0, 3.0]}, "x must hold real numbers, got dtype complex"),
         ({"x": ["a", "b", "c"]}, "x must hold real numbers"),
         ({"y": [1.0, 2.0]}, r"y must have one entry per entry of x \(3\), got 2"),
-        ({"y": [1.0, np.nan, 2.0]}, "y must be finite"),
+        ({"y": [1.0, np.nan, 2.0]}, "y has 1 missing of 3, in row 1"),
         ({"y": [1.0, 1.0, 1.0], "loss": "hinge"}, "y must have exactly two classes"),
         ({"beta": 0.0}, "beta must be finite and > 0, got 0.0"),
         ({"beta": -1.0}, "beta must be finite and > 0"),
