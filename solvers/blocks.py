@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from convexnn.contract.kernels import kernel
 
 
-@njit(cache=True)
+@kernel()
 def factor_blocks(B):  # type: ignore[no-untyped-def]
     """Factor each symmetric block ``I + (positive semidefinite)`` in place, lower triangle."""
     m, d, _ = B.shape
@@ -23,7 +24,7 @@ def factor_blocks(B):  # type: ignore[no-untyped-def]
                 B[b, i, j] = s / B[b, j, j]
 
 
-@njit(cache=True)
+@kernel()
 def add_rows(L, G, roots, weight, apart):  # type: ignore[no-untyped-def]
     """Add ``w_i (R g_i)(R g_i)'`` to each factored block, where asked, by Givens rotations."""
     m, d, _ = L.shape
@@ -48,7 +49,7 @@ def add_rows(L, G, roots, weight, apart):  # type: ignore[no-untyped-def]
                     row[k] = cosine * row[k] - sine * t
 
 
-@njit(cache=True)
+@kernel()
 def invert_blocks(L):  # type: ignore[no-untyped-def]
     """Return the inverse of each lower triangle."""
     m, d, _ = L.shape
@@ -64,7 +65,7 @@ def invert_blocks(L):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@kernel()
 def solve_blocks(L, v):  # type: ignore[no-untyped-def]
     """Return ``(L L')^-1 v`` for each block."""
     m, d = v.shape

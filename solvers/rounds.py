@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
+from convexnn.contract.kernels import kernel
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.exchange import Exchange, Serial
@@ -108,7 +108,7 @@ def stages(state: State) -> tuple[tuple[float, int], ...]:
     return tuple((mu, int(rounds)) for mu, rounds in state.get("stages", np.empty((0, 2))).tolist())
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def differences(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array) -> None:
     """Fill ``out_i = sum_j coef_ij (x_i - x_j)`` over the neighbours of each agent."""
     for i in range(out.shape[0]):
@@ -120,7 +120,7 @@ def differences(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array)
                 out[i, c] += weight * (rows[i, c] - rows[j, c])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def tensions(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array) -> None:
     """Fill ``out_i = sum_j coef_ij ||x_i - x_j||^2 / 2``, without cancellation."""
     for i in range(out.shape[0]):
@@ -133,7 +133,7 @@ def tensions(indptr: Any, indices: Any, coef: Array, rows: Array, out: Array) ->
         out[i] = value
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def nearer(v: Array, b: Array, step: Array, out: Array) -> None:
     """Fill ``out_i = argmin step_i ||x - b_i|| + ||x - v_i||^2 / 2``."""
     for i in range(v.shape[0]):
@@ -146,7 +146,7 @@ def nearer(v: Array, b: Array, step: Array, out: Array) -> None:
             out[i, c] = b[i, c] + share * (v[i, c] - b[i, c])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def products(a: Array, b: Array, out: Array) -> None:
     """Fill ``out_i = <a_i, b_i>``."""
     for i in range(a.shape[0]):
@@ -156,7 +156,7 @@ def products(a: Array, b: Array, out: Array) -> None:
         out[i] = value
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def slopes(x: Array, b: Array, w: Array, out: Array) -> None:
     """Fill ``out_i = w_i (x_i - b_i) / ||x_i - b_i||``, 0 at the data point."""
     for i in range(x.shape[0]):

@@ -200,7 +200,7 @@ def kernels(tree: ast.Module) -> Iterator[ast.FunctionDef]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
-            if marks & {"njit", "numba.njit"}:
+            if "kernel" in marks:
                 yield node
 
 

@@ -19,10 +19,10 @@ from math import fsum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import qr, solve_triangular
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 
 UNIT = 2.0**-53  # rounding of one operation
 SMALLEST = 2.0**-1074  # what an operation may lose beyond that
@@ -282,7 +282,7 @@ def exact_products(X: Array, s: Array) -> tuple[Array, Array]:
     return sums * scale * unit, error * scale * unit
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel(error_model="numpy")
 def _exact_sums(X: Array, mu: Array, high: Array, low: Array, size: Array) -> None:
     """Add up products and the errors of products and sums (Ogita, Rump & Oishi 2005, Dot2)."""
     split = 2.0**27 + 1.0

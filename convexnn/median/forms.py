@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.form import solved_by
+from convexnn.contract.kernels import kernel
 
 if TYPE_CHECKING:
     from typing import Any
@@ -189,7 +189,7 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
     return bound
 
 
-@njit(cache=True)
+@kernel()
 def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowance):  # type: ignore[no-untyped-def]
     d = len(pull)
     best = 0.0
@@ -225,7 +225,7 @@ def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowa
     return min(best, value)
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(error_model="numpy", fastmath=FAST)
 def _columns(B, w, x, sums):  # type: ignore[no-untyped-def]
     """Look at points given one a column; see `View`."""
     d, n = B.shape
@@ -283,7 +283,7 @@ def _columns(B, w, x, sums):  # type: ignore[no-untyped-def]
     return value, slack, nearest, closest, weight
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kernel(error_model="numpy", fastmath=FAST)
 def _rows(B, w, x, sums):  # type: ignore[no-untyped-def]
     """Look at points given one a row; see `View`."""
     n, d = B.shape

@@ -24,9 +24,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array, IntArray, SignArray, readonly
+from convexnn.contract.kernels import kernel
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
 REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
@@ -125,7 +125,7 @@ def dual_norms(X: Array, signs: SignArray, rows: Array, facets: Facets, ord_inf:
     return norms
 
 
-@njit(cache=True)
+@kernel()
 def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyped-def]
     m, d = rows.shape
     out = np.empty(m)
@@ -146,7 +146,7 @@ def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyp
     return out
 
 
-@njit(cache=True, fastmath=REORDER)
+@kernel(fastmath=REORDER)
 def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
     """Orthogonalise a column against the first k of Q; False if it lies in their span."""
     d = column.shape[0]
@@ -180,7 +180,7 @@ def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel()
 def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
     """Column i of the least-squares problem: facet i < n, or minus a unit vector."""
     n, d = X.shape
@@ -193,7 +193,7 @@ def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
         column[i - n] = -1.0
 
 
-@njit(cache=True)
+@kernel()
 def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def]
     """Build the factor of the first k; dependent columns leave the free set."""
     kept = np.int64(0)
@@ -206,7 +206,7 @@ def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def
     return kept
 
 
-@njit(cache=True, fastmath=REORDER)
+@kernel(fastmath=REORDER)
 def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
     """Take column `first` out of the factor of k + 1 columns, by Givens rotations."""
     d = Q.shape[1]
@@ -227,7 +227,7 @@ def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
             Q[q + 1, j] = c * Q[q + 1, j] - s * t
 
 
-@njit(cache=True, fastmath=REORDER)
+@kernel(fastmath=REORDER)
 def _project(  # type: ignore[no-untyped-def]
     X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
 ):
@@ -368,7 +368,7 @@ def _project(  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(cache=True)
+@kernel()
 def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  # type: ignore[no-untyped-def]
     n, d = X.shape
     free = np.empty(d + 1, np.int64)

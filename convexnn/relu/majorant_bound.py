@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 from convexnn.relu.bound import Feasible, best_scale, feasible, limit, nothing
 from convexnn.relu.forms import Dual, MajorantForm
 from convexnn.relu.free_part import FreePart
@@ -156,7 +156,7 @@ def _limit(form: MajorantForm | RobustForm) -> Array:
     return np.broadcast_to(np.maximum(-np.asarray(low), high), form.y.shape)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@kernel(fastmath={"reassoc", "contract"})
 def _tighten(X, squares, rows, top, leak, theta, order, beta, euclidean, sweeps):  # type: ignore[no-untyped-def]
     """Move each row of theta in its box to lower ``||row - X'theta||_dual``.
 

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array, BoolArray, IntArray
+from convexnn.contract.kernels import kernel
 from convexnn.functions.norms import L2
 from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.forms import NetworkForm
@@ -176,7 +176,7 @@ def _price(form: NetworkForm, mu: Array, members: BoolArray) -> _Cells:
     return _Cells(members, points, L2().value(points), facets.example)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@kernel(fastmath={"reassoc", "contract"})
 def _ascend(X, weight, linear, U):  # type: ignore[no-untyped-def]
     n, d = X.shape
     square = np.empty(n)

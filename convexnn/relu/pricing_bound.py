@@ -38,9 +38,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.kernels import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -343,7 +343,7 @@ def reduced(X: Array, mu: Array, leak: float, basis: Array) -> Terms:
     return Terms(merged, net[alive] > 0.0, base, allowance)
 
 
-@njit(cache=True)
+@kernel()
 def _append(column, basis, R, k):  # type: ignore[no-untyped-def]
     """Orthogonalise a column against the first k of the basis; False if it lies in their span."""
     r = column.shape[0]
@@ -371,7 +371,7 @@ def _append(column, basis, R, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel()
 def _refactor(G, free, k, basis, R, column):  # type: ignore[no-untyped-def]
     """Rebuild the factor of the free columns; dependent ones leave."""
     kept = np.int64(0)
@@ -384,7 +384,7 @@ def _refactor(G, free, k, basis, R, column):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit(cache=True)
+@kernel()
 def _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step):  # type: ignore[no-untyped-def]
     """Shorten ``v = a - sum_j z_j G_j`` over ``0 <= z_j <= caps_j``, in place."""
     r = v.shape[0]
@@ -473,7 +473,7 @@ def _shortest(G, square, z, caps, m, v, stop, free, basis, R, column, step):  # 
         k += 1
 
 
-@njit(cache=True)
+@kernel()
 def _game(C, rows, p, lam):  # type: ignore[no-untyped-def]
     """Solve ``min_p max_k (p'C)_k`` over the unit simplex by the simplex method."""
     r = C.shape[1]
@@ -543,7 +543,7 @@ def _game(C, rows, p, lam):  # type: ignore[no-untyped-def]
         lam[k] = lam[k] / total if total > 0.0 else 1.0 / r
 
 
-@njit(cache=True)
+@kernel()
 def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
     """Bound ``max c'lam - sum_i relu(T_i'lam)`` over the unit simplex by cutting planes."""
     r = c.shape[0]
@@ -589,7 +589,7 @@ def _highest(T, m, c, stop, lam):  # type: ignore[no-untyped-def]
     return upper
 
 
-@njit(cache=True)
+@kernel()
 def _split(cone, T, index, positive):  # type: ignore[no-untyped-def]
     """Choose the edge whose midpoint lowers the majorant most at lam; the longest if none does."""
     r = cone.shape[1]
@@ -622,7 +622,7 @@ def _split(cone, T, index, positive):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@njit(cache=True)
+@kernel()
 def _size(u, l1):  # type: ignore[no-untyped-def]
     t = 0.0
     for j in range(u.shape[0]):
@@ -630,7 +630,7 @@ def _size(u, l1):  # type: ignore[no-untyped-def]
     return t if l1 else np.sqrt(t)
 
 
-@njit(cache=True)
+@kernel()
 def _orthant(which, base, Q, H, b):  # type: ignore[no-untyped-def]
     """Fill in the generators, facet normals and linear part of an orthant."""
     for k in range(b.shape[0]):
@@ -642,7 +642,7 @@ def _orthant(which, base, Q, H, b):  # type: ignore[no-untyped-def]
         b[k] = base[k]
 
 
-@njit(cache=True)
+@kernel()
 def _middle(cone, first, second, l1, u):  # type: ignore[no-untyped-def]
     """Fill in the middle of an edge, and return what scales it to length 1."""
     for j in range(u.shape[0]):
@@ -653,7 +653,7 @@ def _middle(cone, first, second, l1, u):  # type: ignore[no-untyped-def]
     return half
 
 
-@njit(cache=True)
+@kernel()
 def _half(cone, gone, stays, u, half, Q, H, b):  # type: ignore[no-untyped-def]
     """Fill in the half of a cone where the middle u of an edge takes the place of one end."""
     r = u.shape[0]
@@ -668,7 +668,7 @@ def _half(cone, gone, stays, u, half, Q, H, b):  # type: ignore[no-untyped-def]
         H[gone, j] /= half
 
 
-@njit(cache=True)
+@kernel()
 def _values(Y, index, cone, T):  # type: ignore[no-untyped-def]
     """Fill in the products of some rows with a cone's generators."""
     r = Y.shape[1]
@@ -680,7 +680,7 @@ def _values(Y, index, cone, T):  # type: ignore[no-untyped-def]
             T[i, k] = t
 
 
-@njit(cache=True)
+@kernel()
 def _at_half(Y, index, u, gone, whole, T):  # type: ignore[no-untyped-def]
     """Fill in the same for half of a cone, from those of the whole."""
     r = Y.shape[1]
@@ -692,7 +692,7 @@ def _at_half(Y, index, u, gone, whole, T):  # type: ignore[no-untyped-def]
             T[i, k] = t if k == gone else whole[i, k]
 
 
-@njit(cache=True)
+@kernel()
 def _decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped-def]
     """Move the decided examples that are active into b; return how many others there are."""
     r = T.shape[1]
@@ -715,7 +715,7 @@ def _decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped
     return count
 
 
-@njit(cache=True)
+@kernel()
 def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: ignore[no-untyped-def]
     """Bound a cone in the l2 norm; z and lam become the multipliers and the maximiser."""
     r = c.shape[0]
@@ -756,7 +756,7 @@ def _euclidean(H, Q, c, negatives, stop, lam, G, square, z, caps):  # type: igno
     return _size(v, False) + np.sqrt(float(r)) * short
 
 
-@njit(cache=True)
+@kernel()
 def _ascend(Y, positive, lengths, base, u, value):  # type: ignore[no-untyped-def]
     """Improve u, in the l2 norm, by the convex-concave procedure; return its value."""
     n, r = Y.shape
@@ -810,7 +810,7 @@ def _ascend(Y, positive, lengths, base, u, value):  # type: ignore[no-untyped-de
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes, late):  # type: ignore[no-untyped-def]
     """Bound cones best first; return an upper bound, the best neuron and the splits in order.
 
@@ -996,7 +996,7 @@ def _search(Y, positive, base, allowance, l1, target, rel_tol, nodes, late):  # 
     return upper, point, count, splits[:made]
 
 
-@njit(cache=True)
+@kernel()
 def _tree(splits, r):  # type: ignore[no-untyped-def]
     """Return the splits as the tree of a `Cover`."""
     roots = 1 << r
@@ -1023,7 +1023,7 @@ def _tree(splits, r):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@kernel()
 def _leaf(Y, positive, lengths, l1, cone, index, T, limit, work):  # type: ignore[no-untyped-def]
     """Bound a cone by itself, from the multipliers that its middle suggests."""
     r = Y.shape[1]
@@ -1054,7 +1054,7 @@ def _leaf(Y, positive, lengths, l1, cone, index, T, limit, work):  # type: ignor
     return _euclidean(H, Q, c, negatives, limit, lam, G, square, z, caps)
 
 
-@njit(cache=True)
+@kernel()
 def _covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def]
     """Return the largest bound of a tree's leaves, inf if they do not cover the sphere.
 

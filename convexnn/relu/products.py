@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 
 # Entries of the n x P temporary kept at a time: within a core's L2, and of the adjoint small enough
 # for the products that BLAS does without packing.
@@ -75,7 +75,7 @@ def _rows(slopes: Array, entries: int) -> int:
     return int(min(n, max(LEAST, entries // P)))
 
 
-@njit(cache=True, fastmath={"reassoc"})  # lets the row sums use vector registers
+@kernel(fastmath={"reassoc"})  # lets the row sums use vector registers
 def _forward(X, slopes, weights, rows):  # type: ignore[no-untyped-def]
     n = X.shape[0]
     P = slopes.shape[1]
@@ -94,7 +94,7 @@ def _forward(X, slopes, weights, rows):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@kernel()
 def _adjoint(X, slopes, r, rows):  # type: ignore[no-untyped-def]
     n, d = X.shape
     P = slopes.shape[1]

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 
 CODES = {"linf": 0, "l2": 1, "l1": 2}
 REORDER = {"reassoc", "contract"}
@@ -16,7 +16,7 @@ SETTLED = 1e-2  # of a step: how near to where it was, or how short, a descent i
 FLAT = 1e-290  # a gradient no longer than this is none
 
 
-@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+@kernel(fastmath=REORDER)
 def _length(u: Array) -> float:
     total = 0.0
     for k in range(len(u)):
@@ -34,7 +34,7 @@ def _length(u: Array) -> float:
     return float(largest * np.sqrt(total))
 
 
-@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+@kernel(fastmath=REORDER)
 def _dual_norm(q: Array, norm: int) -> float:
     total = 0.0
     if norm == 0:
@@ -48,7 +48,7 @@ def _dual_norm(q: Array, norm: int) -> float:
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _edge(g: Array, radius: float, norm: int, out: Array) -> None:
     """Write the minimiser of ``g'u`` over the ball."""
     if norm == 0:
@@ -68,14 +68,14 @@ def _edge(g: Array, radius: float, norm: int, out: Array) -> None:
         out[at] = -radius * np.sign(g[at])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def edges(G: Array, radius: float, norm: int, out: Array) -> None:
     """Write the minimiser of ``g'u`` over the ball for each row g."""
     for i in range(len(G)):
         _edge(G[i], radius, norm, out[i])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _threshold(u: Array, radius: float) -> float:
     """Return the least theta >= 0 with ``sum_k max(|u_k| - theta, 0) <= radius``."""
     theta = 0.0
@@ -92,7 +92,7 @@ def _threshold(u: Array, radius: float) -> float:
     return theta
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _project(u: Array, radius: float, norm: int) -> None:
     """Move `u` to the nearest point of the ball."""
     if norm == 0:
@@ -109,7 +109,7 @@ def _project(u: Array, radius: float, norm: int) -> None:
             u[k] = np.sign(u[k]) * max(abs(u[k]) - theta, 0.0)
 
 
-@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+@kernel(fastmath=REORDER)
 def _apply(new: Array, u: Array, s: Array, U: Array, pre: Array) -> float:
     """Add what a move to `new` does to the pre-activations; return what it does to ``s'u``."""
     d, m, total = len(u), len(pre), 0.0
@@ -129,7 +129,7 @@ def _apply(new: Array, u: Array, s: Array, U: Array, pre: Array) -> float:
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _within(u: Array, v: Array, near: float) -> bool:
     k = 0
     while k < len(u) and abs(u[k] - v[k]) <= near:
@@ -137,7 +137,7 @@ def _within(u: Array, v: Array, near: float) -> bool:
     return k == len(u)
 
 
-@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+@kernel(fastmath=REORDER)
 def _output(pre: Array, sign: Array) -> float:
     total = 0.0
     for j in range(len(pre)):
@@ -145,7 +145,7 @@ def _output(pre: Array, sign: Array) -> float:
     return total
 
 
-@njit(cache=True, fastmath=REORDER)  # type: ignore[untyped-decorator]
+@kernel(fastmath=REORDER)
 def descend(
     center: Array,
     linear: Array,
@@ -239,7 +239,7 @@ def descend(
                 last[k], u[k] = u[k], new[k]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def ascend(
     center: Array,
     size: Array,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines, solved_by
+from convexnn.contract.kernels import kernel
 from convexnn.functions.norms import DUAL, NORMS, Norm
 from convexnn.relu.forms import NetworkForm, worst_prediction
 from convexnn.relu.starts import check_neurons
@@ -272,7 +272,7 @@ class RobustNetworkForm(NamedTuple):
         return float(program.loss.value(z, y).sum()) + program.penalty(neurons)
 
 
-@njit(cache=True)
+@kernel()
 def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-def]
     """Return the slope in alpha of ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
     slope = 0.0
@@ -300,7 +300,7 @@ def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-
     return slope - radius * part
 
 
-@njit(cache=True)
+@kernel()
 def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
     """Return the alpha in [0, 1] that maximises ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
     left, right = 0.0, 1.0
@@ -317,7 +317,7 @@ def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
     return 0.5 * (left + right)
 
 
-@njit(cache=True)
+@kernel()
 def _touch(X, positive, margins, weights, added, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
     """Fill the slopes at which a network's bounds are the best found.
 

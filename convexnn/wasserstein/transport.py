@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
+from convexnn.contract.kernels import kernel
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
 
@@ -97,7 +97,7 @@ class Transport(NamedTuple):
         return float(np.sum(self.base + gained) / len(self.base))
 
 
-@njit(cache=True)
+@kernel()
 def _excess(gain, cost, lam, starts):  # type: ignore[no-untyped-def]
     out = np.zeros(gain.shape[0])
     for g in range(len(lam)):
@@ -107,7 +107,7 @@ def _excess(gain, cost, lam, starts):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@kernel()
 def _spending(shares, cost, starts):  # type: ignore[no-untyped-def]
     out = np.zeros(len(starts) - 1)
     for g in range(len(out)):
@@ -122,7 +122,7 @@ def _spending(shares, cost, starts):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
+@kernel()
 def _are_shares(shares, rounding):  # type: ignore[no-untyped-def]
     for i in range(shares.shape[0]):
         total = 0.0

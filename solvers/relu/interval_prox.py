@@ -8,9 +8,9 @@ but for the logistic loss.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 from convexnn.functions.losses import Hinge, Huber, Logistic, Loss, Squared
 from convexnn.relu.forms import MajorantForm
 
@@ -58,7 +58,7 @@ def prox(
     return out, free
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@kernel(fastmath={"reassoc", "contract"})
 def _sides(row, c, S, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return ``low``, ``up`` and their derivatives at the minimiser for multipliers p and q.
 
@@ -106,14 +106,14 @@ def _sides(row, c, S, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     return low + c, up + c, weight * a, weight * b, weight * h
 
 
-@njit(cache=True)
+@kernel()
 def _slopes(row, c, S, y, bend, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the derivatives of the dual function in p and q, and those of `_sides`."""
     low, up, a, b, h = _sides(row, c, S, p, q, weight, leak, skip)
     return y - low - bend * (p + q), up - y - bend * (p + q), a, b, h
 
 
-@njit(cache=True)
+@kernel()
 def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     f = 0.0
@@ -150,7 +150,7 @@ def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type
     return x
 
 
-@njit(cache=True)
+@kernel()
 def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier for the logistic loss, from the root of the margin."""
     positive = y > 0.0
@@ -186,7 +186,7 @@ def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-
     return m
 
 
-@njit(cache=True)
+@kernel()
 def _split(row, c, S, y, bend, total, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising p for ``p + q = total``, and the slope in the total there."""
     left, right = 0.0, total
@@ -216,7 +216,7 @@ def _split(row, c, S, y, bend, total, guess, weight, leak, skip):  # type: ignor
     return p, (p * f + (total - p) * g) / total  # f = g inside, the larger one at an end
 
 
-@njit(cache=True)
+@kernel()
 def _both_sides(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers: by the total, and for each total by their shares."""
     f, g, _, _, _ = _slopes(row, c, S, y, bend, 0.0, 0.0, weight, leak, skip)
@@ -251,7 +251,7 @@ def _both_sides(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ign
     return p, total - p
 
 
-@njit(cache=True)
+@kernel()
 def _near(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Try Newton's method from multipliers that are both positive; -1 where it does not settle."""
     for _ in range(8):
@@ -269,7 +269,7 @@ def _near(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ignore[no
     return -1.0, -1.0
 
 
-@njit(cache=True)
+@kernel()
 def _prox(C, c, S, y, cap, sides, bend, smooth, weight, leak, skip, p, q, out, free):  # type: ignore[no-untyped-def]
     """Solve each example's problem; p and q are read, then hold the answer."""
     n, P = S.shape

@@ -34,13 +34,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array, readonly
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive
+from convexnn.contract.kernels import kernel
 from convexnn.contract.memory import Size
 from convexnn.functions.losses import Softmax
 from convexnn.relu.forms import GroupForm, Neurons
@@ -441,7 +441,7 @@ def _solve(matrix: Array, right: Array) -> Array:
     return solved
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
     """Take from row k its parts along the rows above it, twice; return its length."""
     d = Q.shape[1]
@@ -458,7 +458,7 @@ def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
     return np.sqrt(size)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
     """Put an orthonormal basis of the facets' normals into the rows of Q; return their number."""
     n, d = X.shape
@@ -481,7 +481,7 @@ def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
     """Return the rows of ``(a I + (1 - a) q q') N`` for each block, and which block each is of.
 

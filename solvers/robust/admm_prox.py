@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array, readonly
+from convexnn.contract.kernels import kernel
 from convexnn.robust.ball_kernels import CODES
 from convexnn.robust.forms import RobustForm
 
@@ -112,7 +112,7 @@ def prox_neurons(
     return out, out_reach
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
     for j in range(len(u)):
@@ -160,7 +160,7 @@ def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     return level
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _sides(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     """Return what the prox of ``m max(s (t - c), (1 - s) (t + c))`` weighs ``t - c``, ``t + c`` by.
 
@@ -180,7 +180,7 @@ def _sides(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     return m * theta * s, m * (1.0 - theta) * r
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     """Return the sum of the slacks at the prox of m times it."""
     total = 0.0
@@ -191,7 +191,7 @@ def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return ``low`` and ``up`` at the minimiser for multipliers p and q, whose slopes fill out."""
     for j in range(len(x)):
@@ -203,7 +203,7 @@ def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: 
     return z - spread - _excess(*ex[1], p, wc, wt), z + spread + _excess(*ex[0], q, wc, wt)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return a decreasing function of the multiplier of one side; its root is the maximiser."""
     if side == 0:
@@ -220,7 +220,7 @@ def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out)
     return -margin - m
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
     """Return where to look next for a root, an end of the bracket where it is narrow enough."""
     if right - left <= ROOT * right:
@@ -231,7 +231,7 @@ def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
     return new
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-untyped-def]
     """Move an end of the bracket of a decreasing function's root (Anderson & Bjorck's rule)."""
     if at > 0.0:
@@ -245,7 +245,7 @@ def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-u
     return left, at_left, new, at, -1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     left, right = 0.0, 1.0
@@ -281,14 +281,14 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, 
     return 0.5 * (left + right)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _tilt(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the slope in p less that in q."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out)
     return 2.0 * y - low - up
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
     left, right = 0.0, total
@@ -326,7 +326,7 @@ def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):
     return new, 0.5 * (up - low) - total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, ex, wc, wt, u, out)
@@ -368,7 +368,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
     return p, total - p
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _examples(  # type: ignore[no-untyped-def]
     X,
     y,
@@ -442,7 +442,7 @@ def _examples(  # type: ignore[no-untyped-def]
             t[i, j] = t0[i, j] - wt * (left[i, j] + right[i, j])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
     """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
     size = _shrink(u, moved, nu * radius * step, kind, out)
@@ -456,7 +456,7 @@ def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-unt
     return radius * size * share
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_reach):  # type: ignore[no-untyped-def]
     """Find each neuron's multiplier of ``t >= radius ||v||_*``: a root of one variable."""
     for b in range(len(rows)):

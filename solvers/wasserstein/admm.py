@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
+from convexnn.contract.kernels import kernel
 from convexnn.functions.losses import LipschitzLoss
 from convexnn.functions.norms import VectorNorm
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
@@ -61,7 +61,7 @@ def project_epigraph(norm: VectorNorm, b: Array, lam: float, floor: float) -> tu
     return norm.project(b[None, :], level)[0], level
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _softplus_prox(v: float, step: float) -> float:
     """Return ``argmin_m step log(1 + exp(-m)) + (m - v)^2 / 2``, by safeguarded Newton."""
     low, high = v, v + step
@@ -84,7 +84,7 @@ def _softplus_prox(v: float, step: float) -> float:
     return float(m)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _worth(
     m: float,
     lam: float,
@@ -104,7 +104,7 @@ def _worth(
     return float(step * f + 0.5 * (m - m0) ** 2 + 0.5 * weight * (lam - lam0) ** 2)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel()
 def _pair_prox(
     m0: Array,
     lam0: Array,

@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.contract.kernels import kernel
 from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
@@ -69,7 +69,7 @@ def solve(form: Transport) -> tuple[Array, Array]:
     return np.maximum(multiplier, form.floor), shares
 
 
-@njit(cache=True)
+@kernel()
 def _free_move(gain, cost, i):  # type: ignore[no-untyped-def]
     """Return the best place that costs nothing, -1 for staying."""
     best = -1
@@ -79,7 +79,7 @@ def _free_move(gain, cost, i):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@kernel()
 def _free_moves(gain, cost):  # type: ignore[no-untyped-def]
     shares = np.zeros(gain.shape)
     for i in range(gain.shape[0]):
@@ -89,7 +89,7 @@ def _free_moves(gain, cost):  # type: ignore[no-untyped-def]
     return shares
 
 
-@njit(cache=True)
+@kernel()
 def _segments(gain, cost, source, ends, slope, length):  # type: ignore[no-untyped-def]
     """Wrap each sample's increasing concave envelope; return the count, write what has room."""
     found = 0
@@ -117,7 +117,7 @@ def _segments(gain, cost, source, ends, slope, length):  # type: ignore[no-untyp
     return found
 
 
-@njit(cache=True)
+@kernel()
 def _spend(budget, rounding, order, source, ends, slope, length, shares):  # type: ignore[no-untyped-def]
     """Buy segments in order, in place; return the slope where the money ends, 0 if it does not."""
     spent, lost = 0.0, 0.0  # compensated (Kahan): a budget may buy millions of segments

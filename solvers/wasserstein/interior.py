@@ -19,10 +19,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.kernels import kernel
 from convexnn.solvers.scaling import Pair, Scaling
 
 SHRINK = 0.995  # share of the way to the boundary
@@ -123,7 +123,7 @@ class SampleState(NamedTuple):
     zside: Array
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel(error_model="numpy")
 def _curvature(
     u1: Array,
     u2: Array,
@@ -180,7 +180,7 @@ def _curvature(
             rho[1, i] = 0.0
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel(error_model="numpy")
 def _changes(
     du1: Array,
     du2: Array,
@@ -225,7 +225,7 @@ def _changes(
     return step
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel(error_model="numpy")
 def _reach_of(value: float, change: float) -> float:
     return float(-value / change) if change < 0.0 else 1.0
 

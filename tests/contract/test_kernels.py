@@ -1,0 +1,88 @@
+"""Compiled code is kept where files can be written, and no disk stands in the way of an answer."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from convexnn.contract import kernels
+from convexnn.contract.kernels import Kept, kernel
+
+
+def thrice(x: float) -> float:
+    return 3.0 * x
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Leave numba no folder but one that is named; return where temporary ones are."""
+    named = [
+        place for place in Kept._impl_class._locator_classes if "UserProvided" in place.__name__
+    ]
+    assert named
+    monkeypatch.setattr(Kept._impl_class, "_locator_classes", named)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kernels._temporary.cache_clear()
+    kernels._say_once.cache_clear()
+    yield tmp_path
+    kernels._temporary.cache_clear()
+    kernels._say_once.cache_clear()
+
+
+def test_a_temporary_folder_takes_what_no_other_does(nowhere: Path) -> None:
+    with pytest.warns(UserWarning, match="take no files; NUMBA_CACHE_DIR names another") as told:
+        found = [kernel()(thrice), kernel(error_model="numpy")(thrice)]
+    assert len(told) == 1
+    assert [each(2.0) for each in found] == [6.0, 6.0]
+    folder = nowhere / f"convexnn-kernels-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert list(folder.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("planted", ["open to others", "a link", "a file"])
+def test_no_code_is_run_from_a_folder_of_others(nowhere: Path, planted: str) -> None:
+    folder = nowhere / f"convexnn-kernels-{os.getuid()}"
+    (nowhere / "theirs").mkdir()
+    if planted == "a link":
+        folder.symlink_to(nowhere / "theirs")
+    elif planted == "a file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    with pytest.warns(UserWarning, match="compiled code is kept in"):
+        found: Any = kernel()(thrice)
+    assert found(2.0) == 6.0
+    assert not list((nowhere / "theirs").iterdir())
+    assert planted == "a file" or not list(folder.iterdir())
+
+
+def test_code_is_not_kept_where_no_folder_takes_it(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (nowhere / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(nowhere / "file"))
+    with pytest.warns(UserWarning, match="compiled code is not kept for the next process"):
+        found: Any = kernel()(thrice)
+    assert found(2.0) == 6.0
+
+
+@pytest.mark.parametrize("step", ["_save_overload", "_load_overload"])
+def test_a_disk_that_fails_costs_no_answer(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kernels._say_once.cache_clear()
+    monkeypatch.setattr(Kept, step, fail)
+    found = kernel(fastmath=True)(thrice)
+    with pytest.warns(UserWarning, match="No space left on device") as told:
+        results = found(2.0), found(2)
+    assert results == (6.0, 6.0)
+    assert len(told) == 1
