@@ -15,8 +15,8 @@ from convexnn.commands.family import Family
 from convexnn.commands.report import save_figure
 from convexnn.commands.source import Source
 from convexnn.contract.optional import need
+from convexnn.contract.words import few
 from convexnn.datasets import Split, split_at_random
-from convexnn.datasets.words import few
 from convexnn.driver.solution import Solution
 from convexnn.robust.accuracy_curve import robustness_curve
 

@@ -194,17 +194,6 @@ def _numbers(name: str, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return raw
 
 
-def shaped(name: str, array: Array | None, shape: tuple[int, ...]) -> None:
-    """Raise `ProblemError` where an array is given and has another shape.
-
-    Examples
-    --------
-    >>> shaped("bias", np.zeros(2), (2,))
-    """
-    if array is not None and array.shape != shape:
-        raise ProblemError(f"{name} must have shape {shape}, got {array.shape}")
-
-
 def labels(
     name: str,
     value: ArrayLike,

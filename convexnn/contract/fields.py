@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.checks import ProblemError, raw_labels, real_array
+from convexnn.contract.features import Names, feature_names
 
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
@@ -66,6 +67,18 @@ def keep_labels(holder: object, name: str) -> None:
     kept = kept.copy()
     frozen(kept)
     object.__setattr__(holder, name, kept)
+
+
+def keep_names(holder: object, count: int, found: Names = None) -> None:
+    """Keep the field `feature_names`, the names of `count` columns: as given, or as found.
+
+    Raises
+    ------
+    ProblemError
+        If it holds something else.
+    """
+    given = getattr(holder, "feature_names", None)
+    object.__setattr__(holder, "feature_names", feature_names(given, found, count))
 
 
 def fits(kind: str, shapes: dict[str, tuple[Any, tuple[int, ...]]]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray
+from convexnn.contract.words import few
 
-LISTED = 5  # rows in a message; the rest is counted
 NOTHING = ("NoneType", "NAType", "NaTType")  # of Python and of pandas, which need not be installed
 
 
@@ -60,11 +60,9 @@ def rows_missing(absent: BoolArray) -> str:
     """
     flat = absent.reshape(len(absent), -1).any(axis=1) if absent.ndim else absent[None]
     rows = np.flatnonzero(flat).tolist()
-    shown = ", ".join(map(str, rows[:LISTED]))
-    more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
     return (
         f"{int(absent.sum())} missing of {absent.size}, in row{'s' if len(rows) > 1 else ''} "
-        f"{shown}{more} (the first is 0): fill them in, or leave these rows out"
+        f"{few(rows)} (the first is 0): fill them in, or leave these rows out"
     )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.optional import need
+from convexnn.contract.words import quoted
 from convexnn.datasets.reading import Reading
-from convexnn.datasets.words import quoted
 
 MISSING = (  # what people and programs write where there is no value
     *("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "NAN", "na"),

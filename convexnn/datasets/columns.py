@@ -10,8 +10,9 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.optional import need
+from convexnn.contract.words import few, quoted
 from convexnn.datasets.cells import EXACT, as_numbers
-from convexnn.datasets.words import counted, few, joined, quoted, rows, shown
+from convexnn.datasets.words import counted, joined, rows, shown
 
 DIGITS = 15  # that float64 has, at least
 CATEGORIES = 50  # values of a column of text that can be encoded

@@ -14,12 +14,12 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.optional import need
+from convexnn.contract.words import few
 from convexnn.datasets.arff import read_arff
 from convexnn.datasets.cells import settled
 from convexnn.datasets.raw import Raw
 from convexnn.datasets.reading import Reading
 from convexnn.datasets.text import PACKED, read_text, unique
-from convexnn.datasets.words import few
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")

@@ -10,11 +10,12 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.words import few, quoted
 from convexnn.datasets.columns import Columns, columns_of
 from convexnn.datasets.files import read
 from convexnn.datasets.reading import Reading
 from convexnn.datasets.targets import Target, only, read_target
-from convexnn.datasets.words import counted, few, quoted, rows
+from convexnn.datasets.words import counted, rows
 
 UNIQUE = 20  # rows from which on a column that counts them is noticed
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, choice
+from convexnn.contract.words import few
 from convexnn.datasets.columns import held, inner, is_text, real
 from convexnn.datasets.reading import TASKS
-from convexnn.datasets.words import counted, few, joined, shown
+from convexnn.datasets.words import counted, joined, shown
 
 MOST = 20  # values of whole numbers that are classes
 SHARE = 0.05  # of the rows

@@ -18,10 +18,11 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.optional import need
+from convexnn.contract.words import few, quoted
 from convexnn.datasets import cells
 from convexnn.datasets.raw import Raw
 from convexnn.datasets.reading import Reading
-from convexnn.datasets.words import counted, few, quoted, rows, shown
+from convexnn.datasets.words import counted, rows, shown
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = ("\t", ";", "|", ",")  # the first that fits: commas are marks in numbers as well

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-SHOWN = 5  # rows or names of a list; the rest is counted
+from convexnn.contract.words import few
+
 WIDE = 40  # characters of a value
 
 
@@ -19,30 +20,6 @@ def rows(index: Iterable[int]) -> str:
     """
     numbers = [int(i) + 1 for i in index]
     return f"row{'s' if len(numbers) > 1 else ''} {few(numbers)}"
-
-
-def few(items: Iterable[Any]) -> str:
-    """Return the first few of some items, and how many more there are.
-
-    Examples
-    --------
-    >>> few("abcdefg"), few([1])
-    ('a, b, c, d, e and 2 more', '1')
-    """
-    words = [str(item) for item in items]
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
-
-
-def quoted(names: Iterable[Any]) -> str:
-    """Return the first few names, in quotes.
-
-    Examples
-    --------
-    >>> quoted(["a", "b"])
-    "'a', 'b'"
-    """
-    return few([repr(str(name)) for name in names])
 
 
 def shown(value: Any) -> str:

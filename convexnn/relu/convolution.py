@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, positive_int, real_array, shaped
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays, keep_labels
+from convexnn.contract.checks import ProblemError, positive_int, real_array
+from convexnn.contract.fields import (
+    Converted,
+    declaration,
+    default,
+    fits,
+    keep_arrays,
+    keep_labels,
+    labelled,
+)
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
@@ -96,7 +104,13 @@ class ConvNetwork(Network):
     gates : array of shape (m, k, k, c) or None
     gates_bias : array of shape (m,) or None
     classes : array of shape (2,) or (outputs,), or None
-        Labels that the outputs stand for, see `Network`; None for regression.
+        Labels that the outputs stand for, see `Predictor`; None for regression.
+
+    Raises
+    ------
+    ProblemError
+        If shapes do not fit, entries are not finite, or what is given is not used: `gates_bias`
+        without gates.
 
     Examples
     --------
@@ -118,11 +132,22 @@ class ConvNetwork(Network):
         object.__setattr__(self, "stride", positive_int("stride", self.stride))
         keep_labels(self, "classes")
         m, size, _, channels = self.filters.shape
-        shaped("filters", self.filters, (m, size, size, channels))
-        shaped("alpha", self.alpha, (m, max(1, self.alpha.shape[1])))
-        shaped("bias", self.bias, (m,))
-        shaped("gates", self.gates, self.filters.shape)
-        shaped("gates_bias", self.gates_bias, (m,))
+        kind, k = type(self).__name__, max(1, self.alpha.shape[1])
+        if not size * channels:
+            raise ProblemError(f"{kind}.filters must not be empty, got {self.filters.shape}")
+        fits(
+            kind,
+            {
+                "filters": (self.filters, (m, size, size, channels)),
+                "alpha": (self.alpha, (m, k)),
+                "bias": (self.bias, (m,)),
+                "gates": (self.gates, self.filters.shape),
+                "gates_bias": (self.gates_bias, (m,)),
+            },
+        )
+        if self.gates is None and self.gates_bias is not None:
+            raise ProblemError(f"{kind}.gates_bias goes with gates, which are None")
+        labelled(kind, self.classes, k)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each image.

@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, choice, real, real_array, shaped
-from convexnn.contract.fields import Converted, declaration, default, keep_arrays, keep_labels
+from convexnn.contract.checks import ProblemError, choice, real, real_array
+from convexnn.contract.features import Names, examples
+from convexnn.contract.fields import (
+    Converted,
+    declaration,
+    default,
+    fits,
+    keep_arrays,
+    keep_labels,
+    keep_names,
+    labelled,
+)
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array, LabelArray
@@ -52,10 +64,17 @@ class NarrowNetwork(Network):
     activation : {"relu", "abs", "threshold", "sign"}
     amplitude : array of shape (m,) or None
     classes : array of shape (2,) or None
-        Labels that the outputs stand for, see `Network`; None for regression.
+        Labels that the outputs stand for, see `Predictor`; None for regression.
     origin : float, default 0.0
         Where inputs are counted from, which is part of the first biases but for rounding: not 0
         only where all points are so far from 0 that these biases would round what sets them apart.
+    feature_names : tuple of one str, or None
+        Name of the input; a frame must have one column of this name.
+
+    Raises
+    ------
+    ProblemError
+        If shapes do not fit or entries are not finite.
 
     Examples
     --------
@@ -71,6 +90,7 @@ class NarrowNetwork(Network):
     amplitude: Converted[ArrayLike | None, Array | None] = default(None)
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
     origin: float = 0.0
+    feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
         keep_arrays(self, weights=2, biases=2, amplitude=1)
@@ -81,8 +101,18 @@ class NarrowNetwork(Network):
         layers, m = self.weights.shape
         if layers < 2:
             raise ProblemError(f"weights must have two rows or more, got {layers}")
-        shaped("biases", self.biases, (layers - 1, m))
-        shaped("amplitude", self.amplitude, (m,))
+        kind = type(self).__name__
+        fits(
+            kind,
+            {
+                "biases": (self.biases, (layers - 1, m)),
+                "amplitude": (self.amplitude, (m,)),
+                "offset": (self.offset, ()),
+                "origin": (self.origin, ()),
+            },
+        )
+        labelled(kind, self.classes, 1)
+        keep_names(self, 1)
 
     @property
     def layers(self) -> int:
@@ -103,9 +133,10 @@ class NarrowNetwork(Network):
         Raises
         ------
         ProblemError
-            If `X` is not finite or has more than one column.
+            If `X` is not finite or has more than one column, or a frame's is not that of
+            `feature_names`.
         """
-        h = (points_of(X) - self.origin)[:, None]
+        h = (points_of("X", X, self.feature_names) - self.origin)[:, None]
         for w, b in zip(self.weights[:-1], self.biases, strict=True):
             h = activate(self.activation, h * w + b)
         if self.amplitude is not None:
@@ -152,17 +183,17 @@ class NarrowNetwork(Network):
         return f"NarrowNetwork({self.layers} layers, {len(self)} {self.activation} chains)"
 
 
-def points_of(x: ArrayLike) -> Array:
-    """Return points on the line as an array of one axis.
+def points_of(name: str, x: ArrayLike, names: Names = None) -> Array:
+    """Return points on the line as an array of one axis; a frame's column has its name.
 
     Raises
     ------
     ProblemError
-        If they are not finite real numbers, or have more than one column.
+        If they are not finite real numbers, or have more than one column or another name.
 
     Examples
     --------
-    >>> points_of([[1.0], [2.0]])
+    >>> points_of("x", [[1.0], [2.0]])
     array([1., 2.])
     """
     try:
@@ -170,8 +201,6 @@ def points_of(x: ArrayLike) -> Array:
     except ValueError:  # ragged
         flat = True
     if flat:
-        return real_array("x", x, 1)
-    column = real_array("x", x, 2)
-    if column.shape[1] != 1:
-        raise ProblemError(f"x must have one column, got shape {column.shape}")
-    return real_array("x", column[:, 0], 1)
+        return real_array(name, x, 1)
+    column = examples(x, names, 1, name)
+    return real_array(name, column[:, 0], 1)

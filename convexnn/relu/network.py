@@ -1,14 +1,13 @@
-"""The networks that a user receives: prediction, saving; the one of two layers, with export."""
+"""The networks that a user receives: their base, and the one of two layers, with export."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real, real_array
+from convexnn.contract.checks import ProblemError, real
+from convexnn.contract.features import Names, examples
 from convexnn.contract.fields import (
     Converted,
     declaration,
@@ -16,12 +15,14 @@ from convexnn.contract.fields import (
     fits,
     keep_arrays,
     keep_labels,
+    keep_names,
     labelled,
 )
+from convexnn.contract.predictor import Predictor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
-    from typing import Self
 
     from numpy.typing import ArrayLike
     from torch import nn
@@ -31,87 +32,8 @@ if TYPE_CHECKING:
 
 
 @declaration
-class Network:
-    """What every network can do that knows its output and, as a field, the `classes` it names.
-
-    The labels of `classes` are, of one output, what a negative and a positive one stand for; of
-    several, what the largest stands for. None for regression.
-    """
-
-    if TYPE_CHECKING:
-
-        @property
-        def classes(self) -> LabelArray | None:
-            """Return the labels, None for regression."""
-
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return the network's output on each example."""
-        raise NotImplementedError
-
-    def predict(self, X: ArrayLike) -> LabelArray:
-        """Return the predicted label of each example, or the output itself for regression.
-
-        Parameters
-        ----------
-        X : array
-            Examples, as `decision_function` takes them.
-
-        Returns
-        -------
-        array of shape (n,); (n, k) for k real targets
-        """
-        output = self.decision_function(X)
-        if self.classes is None:
-            return output
-        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.intp)
-        labels: LabelArray = self.classes[index]
-        return labels
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a ``.npz`` file, without pickle.
-
-        Parameters
-        ----------
-        path : path
-        """
-        from convexnn.contract.files import write_npz
-
-        arrays, numbers = {}, {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray):
-                arrays[f.name] = value
-            elif value is not None:
-                numbers[f.name] = value
-        arrays["meta"] = np.array(json.dumps({"kind": type(self).__name__, **numbers}))
-        write_npz(path, arrays)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
-        """Read a network that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        Network
-            Of the class that it is called on.
-
-        Raises
-        ------
-        FileError
-            If the file is damaged or holds something else.
-        """
-        from convexnn.contract.files import FileError, read_npz
-
-        known = {f.name for f in fields(cls)}
-        arrays, meta = read_npz(path, cls.__name__, lambda meta: known)
-        try:
-            return cls(**arrays, **meta)
-        except Exception as error:  # whatever building from wrong values raises
-            raise FileError(f"{path} is a damaged {cls.__name__} file: {error}") from None
+class Network(Predictor):
+    """Base of the networks."""
 
 
 @declaration
@@ -135,7 +57,9 @@ class TwoLayerNetwork(Network):
     gates : array of shape (d, m) or None
     gates_bias : array of shape (m,) or None
     classes : array of shape (2,) or (k,), or None
-        Labels that the outputs stand for, see `Network`; None for regression.
+        Labels that the outputs stand for, see `Predictor`; None for regression.
+    feature_names : tuple of str or None
+        Names of the d inputs; a frame must have columns of these names, in this order.
 
     Raises
     ------
@@ -159,6 +83,7 @@ class TwoLayerNetwork(Network):
     gates: Converted[ArrayLike | None, Array | None] = default(None)
     gates_bias: Converted[ArrayLike | None, Array | None] = default(None)
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
+    feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
         keep_arrays(self, U=2, alpha=2, bias=1, skip=1, gates=2, gates_bias=1)
@@ -190,6 +115,7 @@ class TwoLayerNetwork(Network):
         if self.gates is not None and self.leak:
             raise ProblemError(f"{kind}.leak must be 0 with gates, got {self.leak}")
         labelled(kind, self.classes, k)
+        keep_names(self, d)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each row of `X`.
@@ -205,11 +131,10 @@ class TwoLayerNetwork(Network):
         Raises
         ------
         ProblemError
-            If `X` is not a finite matrix with d columns.
+            If `X` is not a finite matrix with d columns, those of `feature_names` if it is a
+            frame.
         """
-        X = real_array("X", X, 2)
-        if X.shape[1] != self.U.shape[0]:
-            raise ProblemError(f"X must have {self.U.shape[0]} columns, got shape {X.shape}")
+        X = examples(X, self.feature_names, len(self.U))
         hidden = X @ self.U + self.bias
         if self.gates is None:
             hidden = np.maximum(hidden, self.leak * hidden)
@@ -255,6 +180,7 @@ class TwoLayerNetwork(Network):
             gates=gates,
             gates_bias=gates_bias,
             classes=self.classes,
+            feature_names=done.features or self.feature_names,
         )
 
     def __len__(self) -> int:

@@ -13,9 +13,9 @@ from convexnn.contract.checks import (
     choice,
     non_negative,
     raw_labels,
-    real_array,
     shown,
 )
+from convexnn.contract.features import examples
 from convexnn.functions.norms import DUAL, NORMS
 from convexnn.relu.network import TwoLayerNetwork
 
@@ -177,10 +177,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
 def columns(network: TwoLayerNetwork, X: ArrayLike) -> Array:
     """Return `X` as a finite matrix with the network's columns, or raise `ProblemError`."""
     two_layers(network)
-    X = real_array("X", X, 2)
-    if X.shape[1] != network.U.shape[0]:
-        raise ProblemError(f"X must have {network.U.shape[0]} columns, got shape {X.shape}")
-    return X
+    return examples(X, network.feature_names, len(network.U))
 
 
 def two_layers(network: Any) -> None:

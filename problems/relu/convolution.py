@@ -57,6 +57,8 @@ class Convolution(VectorTraining):
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, self.penalties)
+        if self.feature_names is not None:
+            raise ProblemError("feature_names are names of columns, and must be None for images")
         self._set("filter_size", positive_int("filter_size", self.filter_size))
         self._set("stride", positive_int("stride", self.stride))
         super().__post_init__()

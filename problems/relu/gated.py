@@ -72,7 +72,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
 
     Parameters
     ----------
-    X, y, beta, loss, bias, multiclass
+    X, y, beta, loss, bias, multiclass, feature_names
         As in `ReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n, P), default None
         The gates. None or "all": every pattern of the data where at most 2,000 exist, else

@@ -54,7 +54,7 @@ class ThresholdTraining(GroupLasso):
 
     Parameters
     ----------
-    X, y, beta, loss
+    X, y, beta, loss, feature_names
         As in `ReluTraining`.
     bias : bool, default False
         Whether neurons have an offset, ``1[h_j'x + g_j >= 0]``, free of cost as well.
@@ -204,6 +204,7 @@ class ThresholdTraining(GroupLasso):
             gates=gates[:d],
             gates_bias=gates[d] if self.bias else None,
             classes=self.labels.classes,
+            feature_names=self.feature_names,
         )
 
 

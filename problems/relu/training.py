@@ -27,7 +27,8 @@ from convexnn.contract.checks import (
     several_classes,
     several_targets,
 )
-from convexnn.contract.fields import Converted, declaration, default
+from convexnn.contract.features import Names, column_names
+from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Halves
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
@@ -35,6 +36,7 @@ from convexnn.relu.forms import outputs_of
 from convexnn.relu.network import Network, TwoLayerNetwork
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
     from numpy.typing import ArrayLike
@@ -108,9 +110,12 @@ class Training(Halves[Network]):
     beta: float
     loss: Converted[str | Loss, Loss] = default("squared")
     bias: bool = False
+    feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        found = column_names("X", self.X)
         self._set("X", self._examples())
+        keep_names(self, self.X.shape[1], found)
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
         self._set("loss", checked_loss(self.loss, self.vector))
@@ -235,6 +240,7 @@ class Training(Halves[Network]):
             gates=None if gates is None else gates[:d],
             gates_bias=gates[d] if gates is not None and self.bias else None,
             classes=self.labels.classes,
+            feature_names=self.feature_names,
         )
 
 

@@ -91,6 +91,9 @@ class ReluTraining(VectorTraining):
     multiclass : {None, "one-vs-rest"}, default None
         With "one-vs-rest", "logistic" and "hinge" take more than two classes: an output for each,
         its loss that class against all others. The largest output names the class.
+    feature_names : sequence of str, optional
+        Names of the columns of X; a frame brings its own. The model takes frames with these
+        columns alone, in this order.
 
     Raises
     ------

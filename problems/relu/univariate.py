@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,7 +20,8 @@ from convexnn.contract.checks import (
     positive,
     positive_int,
 )
-from convexnn.contract.fields import Converted, declaration, default
+from convexnn.contract.features import Names, column_names
+from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
@@ -81,6 +83,8 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         ``n^(L-1)``, and at most 2,000,000 candidates are looked at.
     activation : {"relu", "abs", "threshold", "sign"}, default "relu"
         ``max(t, 0)``, ``|t|``, ``1[t >= 0]``, or 1 and -1.
+    feature_names : sequence of one str, optional
+        Name of the input, as in `ReluTraining`.
 
     Raises
     ------
@@ -118,9 +122,12 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     loss: Converted[str | Loss, Loss] = default("squared")
     layers: int = 2
     activation: str = "relu"
+    feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
-        self._set("x", in_range("x", points_of(self.x)))
+        found = column_names("x", self.x)
+        self._set("x", in_range("x", points_of("x", self.x)))
+        keep_names(self, 1, found)
         self._set("beta", positive("beta", self.beta))
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
@@ -320,16 +327,18 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         weight = c[used] / known.scale**known.degree
         chains = known.chains(used)
         offset = self._fit(primal)[1]
-        classes = self.labels.classes
+        classes, names = self.labels.classes, self.feature_names
         if isinstance(known, Steps):
             root = np.sqrt(np.abs(weight))
             layers = np.vstack([chains.signs, np.sign(weight) * root])
             biases = -chains.signs * chains.shifts
             return NarrowNetwork(
-                layers, biases, offset, self.activation, root, classes, known.origin
+                layers, biases, offset, self.activation, root, classes, known.origin, names
             )
         root = np.abs(weight) ** (1.0 / self.layers)
         powers = root ** np.arange(1, self.layers)[:, None]  # what the layers so far multiply by
         layers = np.vstack([chains.signs * root, np.sign(weight) * root])
         biases = -powers * chains.signs * chains.shifts
-        return NarrowNetwork(layers, biases, offset, self.activation, None, classes, known.origin)
+        return NarrowNetwork(
+            layers, biases, offset, self.activation, None, classes, known.origin, names
+        )

@@ -85,6 +85,8 @@ class RobustReluTraining(Training):
         Over given patterns. With "cones" patterns whose cone is empty are left out.
     perturbed : array of bool, shape (d,), optional
         True for columns that the adversary may change, all by default; False for categorical ones.
+    feature_names : sequence of str, optional
+        As in `ReluTraining`.
 
     Raises
     ------

@@ -30,7 +30,8 @@ from convexnn.contract.checks import (
     real_array,
     shown,
 )
-from convexnn.contract.fields import Converted, declaration
+from convexnn.contract.features import Names, column_names
+from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import (
@@ -52,6 +53,8 @@ from convexnn.wasserstein.table import ball, orders
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import LabelArray
@@ -84,9 +87,12 @@ class WassersteinLinear(Halves[LinearModel]):
     radius: float
     norm: str = "l2"
     intercept: bool = True
+    feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        found = column_names("X", self.X)
         self._set("X", in_range("X", real_array("X", self.X, 2)))
+        keep_names(self, self.X.shape[1], found)
         self._set("radius", non_negative("radius", self.radius))
         self._set("norm", choice("norm", self.norm, list(DUAL)))
         self._set("intercept", flag("intercept", self.intercept))
@@ -165,7 +171,8 @@ class WassersteinLinear(Halves[LinearModel]):
         own = primal.intercept[0] if self.intercept else 0.0
         intercept = float(own - self.coordinates.mean @ coef)
         adversary = partial(self.worst_case, primal)
-        return LinearModel(coef, intercept, self.labels.classes, adversary)
+        classes = self.labels.classes
+        return LinearModel(coef, intercept, classes, adversary, self.feature_names)
 
     def losses(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> Array:
         """Return a model's loss on each of some examples, without a worst case.
@@ -277,6 +284,9 @@ class WassersteinClassification(WassersteinLinear):
     order : {1, 2, inf}, default 1
     intercept : bool, default True
         Never penalised.
+    feature_names : sequence of str, optional
+        Names of the columns of X; a frame brings its own. The model takes frames with these
+        columns alone, in this order.
 
     Raises
     ------
@@ -370,6 +380,9 @@ class WassersteinRegression(WassersteinLinear):
         Residual at which the Huber loss, ``r^2 / 2`` inside, turns linear; > 0.
     intercept : bool, default True
         Never penalised.
+    feature_names : sequence of str, optional
+        Names of the columns of X; a frame brings its own. The model takes frames with these
+        columns alone, in this order.
 
     Raises
     ------
