@@ -79,7 +79,8 @@ def drive(
 ) -> Raw:
     """Make rounds until the reporter is satisfied, from a checkpoint if there is one."""
     every = positive_int("every", chosen["every"])
-    point = None if start is None else start[0].X[talk.block.own].copy()
+    rows = form.first() if start is None else start[0].X
+    point = None if rows is None else rows[talk.block.own].copy()
     state = method.start(talk, point)
     done = 0
     saved = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ class Certificate:
         constraint value.
     scope : str
         What the bound covers, for example "these patterns" or "all patterns".
+    net : (float, float) or None
+        Objective and bound less what every answer has to pay, where that would hide all else:
+        distances of points that are far away, say. The gap is that of these two.
 
     Examples
     --------
@@ -50,16 +53,28 @@ class Certificate:
     bound: float
     violation: float
     scope: str
+    net: tuple[float, float] | None = None
+
+    @property
+    def graded(self) -> tuple[float, float]:
+        """Return the objective and the bound that the gap is of: `net`, or the two themselves."""
+        return (self.objective, self.bound) if self.net is None else self.net
 
     @property
     def gap(self) -> float:
-        """Return ``(objective - bound) / max(1, |objective|)``."""
-        return (self.objective - self.bound) / max(1.0, abs(self.objective))
+        """Return ``(objective - bound) / max(1, |objective|)``, of the two less what all pay."""
+        objective, bound = self.graded
+        return (objective - bound) / max(1.0, abs(objective))
 
     @property
     def covers(self) -> str:
         """Return what the bound covers, without what the scope says beyond."""
         return self.scope.partition(";")[0]
+
+    def with_bound(self, other: Certificate) -> Certificate:
+        """Return the certificate of this objective and the bound of another answer."""
+        net = None if self.net is None or other.net is None else (self.net[0], other.net[1])
+        return replace(self, bound=other.bound, scope=other.scope, net=net)
 
     def passes(self, tol: float) -> bool:
         """Tell whether ``|gap| <= tol`` and ``violation <= tol``."""

@@ -36,11 +36,14 @@ class Grade(NamedTuple):
     scale : float or tuple of floats, default 0.0
         All that a bound takes from the point: the length of a free part, say, on which the
         rounding of an equation counts.
+    net : float, optional
+        The objective less what every answer has to pay, where that would hide all else.
     """
 
     objective: float
     violation: float = 0.0
     scale: float | tuple[float, ...] = 0.0
+    net: float | None = None
 
 
 class Bound(NamedTuple):
@@ -54,17 +57,21 @@ class Bound(NamedTuple):
         As in a `Certificate`.
     addition : callable, optional
         Returns what the scope adds for an objective.
+    net : float, optional
+        The bound less what every answer has to pay, if the grade of a point says its own so.
     """
 
     value: float
     scope: str
     addition: Callable[[float], str] | None = None
+    net: float | None = None
 
     def beside(self, grade: Grade) -> Certificate:
         """Return the certificate of a primal point and this bound."""
-        objective, violation, _ = grade
+        objective, violation, _, net = grade
         scope = self.scope if self.addition is None else self.scope + self.addition(objective)
-        return Certificate(objective, self.value, violation, scope)
+        both = None if net is None or self.net is None else (net, self.net)
+        return Certificate(objective, self.value, violation, scope, both)
 
 
 @runtime_checkable

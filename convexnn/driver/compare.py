@@ -85,10 +85,13 @@ def excess(a: Certificate, b: Certificate, tol: float) -> float:
     """
     if a.covers != b.covers or not (a.violation <= EXACT or a.passes(tol)):
         return -np.inf
-    if not (np.isfinite(a.objective) and np.isfinite(b.bound)):
+    net = a.net is not None and b.net is not None
+    objective = a.graded[0] if net else a.objective
+    theirs, bound = b.graded if net else (b.objective, b.bound)
+    if not (np.isfinite(objective) and np.isfinite(bound)):
         return -np.inf
-    other = abs(b.objective) if np.isfinite(b.objective) else 0.0
-    return (b.bound - a.objective) / max(1.0, abs(a.objective), other)
+    other = abs(theirs) if np.isfinite(theirs) else 0.0
+    return (bound - objective) / max(1.0, abs(objective), other)
 
 
 def contrary(a: Status, b: Status) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -162,16 +161,16 @@ class Monitor:
         Of equal bounds the later is kept: its dual point knows more.
         """
         held = self._certificate
-        proves = held is None or fresh.bound >= held.bound  # a NaN never takes its place
+        proves = held is None or fresh.graded[1] >= held.graded[1]  # a NaN never takes its place
         if held is not None and not proves:
-            dual, fresh = self._dual, replace(fresh, bound=held.bound, scope=held.scope)
+            dual, fresh = self._dual, fresh.with_bound(held)
         self._dual = dual
         passes = fresh.passes(self.tol)
         better = held is None or passes or (not self.passed and self._better(fresh, held))
         if held is None or better:
             self._primal, self._certificate = primal, fresh
         else:
-            self._certificate = replace(held, bound=fresh.bound, scope=fresh.scope)
+            self._certificate = held.with_bound(fresh)
         self.grader.keep(primal=better, dual=proves)
         self.passed = self.passed or passes
         return fresh
@@ -182,13 +181,13 @@ class Monitor:
 
     def _better(self, fresh: Certificate, held: Certificate) -> bool:
         if not self._strict:
-            return fresh.objective < held.objective
+            return fresh.graded[0] < held.graded[0]
 
         def error(certificate: Certificate) -> tuple[float, float]:
             gap = abs(certificate.gap) if np.isfinite(fresh.bound) else 0.0
-            return max(gap, certificate.violation, self.tol), certificate.objective
+            return max(gap, certificate.violation, self.tol), certificate.graded[0]
 
-        return error(fresh) < error(replace(held, bound=fresh.bound))
+        return error(fresh) < error(held.with_bound(fresh))
 
     def finish(self) -> tuple[Any, Any, Certificate]:
         """Return the best point without its dead parts, its dual, and their certificate.
@@ -202,8 +201,9 @@ class Monitor:
         certificate = self.grader.certify(primal, dual)
         pruned = self.grader.prune(primal)
         lighter = certificate if _same(primal, pruned) else self.grader.certify(pruned, dual)
-        room = 0.1 * self.tol * max(1.0, abs(certificate.objective))
-        if lighter.objective <= certificate.objective + room and (
+        value = certificate.graded[0]
+        room = 0.1 * self.tol * max(1.0, abs(value))
+        if lighter.graded[0] <= value + room and (
             lighter.passes(self.tol) or not certificate.passes(self.tol)
         ):
             primal, certificate = pruned, lighter

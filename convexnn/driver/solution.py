@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+FIGURES = ("objective", "bound", "violation")
+
+
 @dataclass(frozen=True, eq=False)
 class Solution(Generic[Model]):
     """The best certified answer of one solve.
@@ -202,8 +205,10 @@ def _graded(
     dual = dual_from(arrays, meta["dual"], problem)
     certificate = problem.certify(primal, dual)
     stored = Certificate(**meta["certificate"])
-    for name in ("objective", "bound", "violation"):
-        ours, theirs = getattr(certificate, name), getattr(stored, name)
+    told = [(name, getattr(certificate, name), getattr(stored, name)) for name in FIGURES]
+    if certificate.net is not None and stored.net is not None:
+        told += zip(("net objective", "net bound"), certificate.net, stored.net, strict=True)
+    for name, ours, theirs in told:
         if ours != theirs and not abs(ours - theirs) <= 1e-9 * max(1.0, abs(theirs)):
             raise FileError(
                 f"{path} does not certify: {name} is {ours!r}, the file says {theirs!r}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.form import Engines
+from convexnn.median.remote import REMOTE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROUNDING = 2.0**-50  # four times that of one operation
 FEW_COORDINATES = 3  # of a point up to which PG-EXTRA's rounds cost less, and are no more
 CROWD = 500  # agents from which that shows
+BLUNT = 1e7  # units of length beyond which points are brought in: double precision sees the rest
 HUB = 10  # times as many neighbours as the mean from which PG-EXTRA's step is too short
 
 
@@ -62,11 +64,15 @@ class ConsensusForm(NamedTuple):
         >= 0.
     edges : int array of shape (m, 2)
         Of a connected graph.
+    remote : bool array of shape (n,), or ()
+        Which points are so far away that values are less what all pay for them, see
+        `convexnn.median.remote`; those beyond `BLUNT` units are brought in to that length.
     """
 
     points: Array
     weights: Array
     edges: NDArray[np.int64]
+    remote: NDArray[np.bool_] | tuple[()] = ()
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines:
@@ -86,10 +92,6 @@ class ConsensusForm(NamedTuple):
         """Return the number of agents."""
         return len(self.points)
 
-    def objective(self, x: Array) -> float:
-        """Return ``sum_i w_i ||x - b_i||``."""
-        return float(self.weights @ lengths(self.points - x))
-
     def representative(self, X: Array) -> int:
         """Return the agent whose point is nearest to the mean of all."""
         return int(np.argmin(lengths(X - X.mean(axis=0))))
@@ -105,6 +107,8 @@ class ConsensusForm(NamedTuple):
         w = self.weights
         if not np.isfinite(nu).all():
             return 0.0  # of the prices 0
+        if len(self.remote):
+            return self._bound_apart(nu, np.asarray(self.remote))
         size = lengths(nu)
         z = (
             nu
@@ -115,6 +119,43 @@ class ConsensusForm(NamedTuple):
         worth = float(np.sum(z * self.points)) / max(1.0, float(excess.max()))
         slack = (16.0 + len(w) + z.shape[1]) * ROUNDING * (w @ lengths(self.points))
         return max(0.0, worth - float(slack))
+
+    def _bound_apart(self, nu: Array, remote: NDArray[np.bool_]) -> float:
+        """Return the bound of `bound` less what all pay for remote points.
+
+        Their prices are made as long as they may be, ``w_i`` times a direction, which pays all of
+        the distance but for ``1 - cos`` of an angle. With s their sum and W the others' weight,
+        the others are cut to their balls, shifted to sum -s, and mixed with ``-w_i s / W``.
+        """
+        near = ~remote
+        out = self.points[remote]
+        r, size, w = lengths(out), lengths(nu[remote]), self.weights[remote]
+        away = out / r[:, None]
+        seen = (size > 0.0) & (r < BLUNT * (1.0 - ROUNDING))
+        towards = np.divide(nu[remote], size[:, None], out=away.copy(), where=seen[:, None])
+        lost = 0.5 * float((w * r) @ np.square(away - towards).sum(axis=1))
+        s, counted = w @ towards, REMOTE * float(w.sum())
+        b, w, z = self.points[near], self.weights[near], nu[near]
+        total, size = float(w.sum()), lengths(z)
+        cut = np.divide(np.minimum(size, w), size, out=np.zeros(len(w)), where=size > 0.0)
+        z = z * cut[:, None]
+        z = z - w[:, None] * ((z.sum(axis=0) + s) / total)
+        excess = np.divide(lengths(z), w, out=np.ones(len(w)), where=w > 0.0)
+        most, held = max(1.0, float(excess.max())), float(lengths(s[None])[0]) / total
+        mixed = 0.0 if most == 1.0 else (most - 1.0) / (most - held)
+        if not 0.0 <= mixed <= 1.0:
+            return 0.0
+        worth = (1.0 - mixed) * float(np.sum(z * b)) - mixed * float((w @ b) @ s) / total
+        slack = (16.0 + len(nu) + b.shape[1]) * ROUNDING * float(w @ lengths(b) + counted)
+        return max(0.0, float(counted - lost + worth - slack))
+
+    def first(self) -> Array:
+        """Return where the agents start: at their own data, the remote ones on the way there."""
+        if not len(self.remote):
+            return self.points
+        share = np.minimum(1.0, REMOTE / np.maximum(lengths(self.points), 1.0))
+        begun: Array = self.points * share[:, None]
+        return begun
 
     def dual(self, X: Array, nu: Array) -> Prices:
         """Return the better of an engine's prices and those that its points suggest."""

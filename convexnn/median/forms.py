@@ -14,6 +14,7 @@ import numpy as np
 from convexnn.contract.arrays import frozen
 from convexnn.contract.form import solved_by
 from convexnn.contract.kernels import kernel
+from convexnn.median.remote import Tail
 
 if TYPE_CHECKING:
     from typing import Any
@@ -60,7 +61,8 @@ class MedianForm(NamedTuple):
     Attributes
     ----------
     points : float32 or float64 array of shape (n, d)
-        Less the centre; in Fortran order up to `NARROW` columns, else in C order.
+        Less the centre, without those of the tail; in Fortran order up to `NARROW` columns, else
+        in C order.
     weights : array of shape (n,) or (1,)
         All > 0; a single one is that of every point.
     centre : array of shape (d,)
@@ -69,6 +71,8 @@ class MedianForm(NamedTuple):
         Weighted mean of the points.
     total : float
         Sum of the weights.
+    tail : Tail or None
+        Points so far away that the sum is graded less what each answer pays for them.
     """
 
     points: Any
@@ -76,6 +80,7 @@ class MedianForm(NamedTuple):
     centre: Array
     mean: Array
     total: float
+    tail: Tail | None = None
 
     def point(self, offset: Array) -> Array:
         """Return a point in the user's coordinates."""
@@ -93,19 +98,23 @@ class View(NamedTuple):
     Attributes
     ----------
     value : float
-        ``sum_i w_i ||b_i - x||``.
+        ``sum_i w_i ||b_i - x||``, less what all answers pay for a tail.
     pull : array of shape (d,)
         ``sum_i w_i (b_i - x) / ||b_i - x||`` without points at x: minus a gradient.
     slack : float
         ``sum_i w_i / ||b_i - x||`` without points at x.
     nearest : int
-        Index of a nearest point; those as near as this one are the group.
+        Index of a nearest point that is not of the tail; those as near as this one are the group.
     distance : float
         To the nearest point.
     weight : float
         Of the group.
     lean, own : arrays of shape (d,)
         ``sum w_i (b_i - x)`` over the group, and its part of the pull.
+    beyond : float
+        The tail's part of the value.
+    drag : array of shape (d,) or None
+        The tail's part of the pull.
     """
 
     value: float
@@ -116,6 +125,8 @@ class View(NamedTuple):
     weight: float
     lean: Array
     own: Array
+    beyond: float = 0.0
+    drag: Array | None = None
 
     @property
     def others(self) -> Array:
@@ -124,7 +135,7 @@ class View(NamedTuple):
         return rest
 
 
-def median_form(points: Any, weights: Array, centre: Array) -> MedianForm:
+def median_form(points: Any, weights: Array, centre: Array, tail: Tail | None = None) -> MedianForm:
     """Return the form of centred points, with their weighted mean.
 
     Examples
@@ -142,7 +153,7 @@ def median_form(points: Any, weights: Array, centre: Array) -> MedianForm:
     else:
         total = float(weights.sum())
         mean = (weights / total) @ points
-    return MedianForm(points, weights, centre, mean, total)
+    return MedianForm(points, weights, centre, mean, total, tail)
 
 
 def view(form: MedianForm, offset: Array) -> View:
@@ -162,7 +173,11 @@ def view(form: MedianForm, offset: Array) -> View:
     else:
         found = _rows(form.points, form.weights, offset, sums)
     value, slack, nearest, distance, weight = found
-    return View(value, sums[0], slack, nearest, distance, weight, sums[1], sums[2])
+    if form.tail is None:
+        return View(value, sums[0], slack, nearest, distance, weight, sums[1], sums[2])
+    beyond, drag, more = form.tail.seen(offset)
+    value, slack, pull = value + beyond, slack + more, sums[0] + drag
+    return View(value, pull, slack, nearest, distance, weight, sums[1], sums[2], beyond, drag)
 
 
 def proof(form: MedianForm, offset: Array, seen: View) -> float:
@@ -174,6 +189,10 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
     is optimal and the bound is its objective, exactly. The better of the bounds with and without
     that freedom is returned, less an allowance for rounding that vanishes with r.
 
+    The ``z_i`` of a tail stay unit vectors, whose worth is all of their distance: for r the others
+    pay. With s the sum of the tail's, W the others' weight and ``t = ||r|| / (W + ||r|| - ||s||)``,
+    ``(1 - t) (z_i - w_i r / W) - t w_i s / W`` are in their balls and sum to -s.
+
     Examples
     --------
     >>> form = median_form(np.array([[0.0], [4.0]]), np.array([3.0, 1.0]), np.zeros(1))
@@ -182,23 +201,29 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
     """
     n, d = form.points.shape
     allowance = (16.0 + d + 2.0 * n**0.5) * ROUNDING
+    drag = np.zeros(d) if seen.drag is None else seen.drag
     bound: float = _proof(
-        *(seen.value, seen.pull, seen.distance, seen.weight, seen.lean, seen.own),
-        *(form.mean, offset, form.total, allowance),
+        *(seen.value, seen.beyond, seen.pull, drag, seen.distance, seen.weight, seen.lean),
+        *(seen.own, form.mean, offset, form.total, allowance),
     )
     return bound
 
 
 @kernel()
-def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowance):  # type: ignore[no-untyped-def]
+def _proof(  # type: ignore[no-untyped-def]
+    whole, beyond, pull, drag, distance, weight, lean, own, mean, offset, total, allowance
+):
     d = len(pull)
-    best = 0.0
-    norm, origin = 0.0, 0.0
+    value, best = whole - beyond, 0.0 - beyond
+    norm, origin, held, lead = 0.0, 0.0, 0.0, 0.0
     for j in range(d):
+        held += (drag[j] / total) ** 2
+        lead += (mean[j] - offset[j]) * drag[j]
         origin += offset[j] ** 2
         norm += ((pull[j] - own[j]) / total) ** 2
     norm = total * np.sqrt(norm)
     taken = 1.0 if norm <= weight else weight / norm
+    held = np.sqrt(held)
     origin = np.sqrt(origin)  # how far off it all is: the mean is rounded by a share of that
     for freed in range(2):
         if freed == 0 and distance == 0.0:
@@ -219,10 +244,11 @@ def _proof(value, pull, distance, weight, lean, own, mean, offset, total, allowa
         if freed == 1 and distance > 0.0:
             worth += gained - weight * distance * (1.0 + 2.0 * EQUAL)
         worth -= allowance * size * (value + total * (np.sqrt(far) + origin))
-        bound = (worth - inner) / (1.0 + size)
-        if bound > best:
-            best = bound
-    return min(best, value)
+        if 1.0 + size > held:
+            bound = ((1.0 - held) * (worth - inner) - size * lead) / (1.0 + size - held)
+            if bound > best:
+                best = bound
+    return whole if best >= value else min(beyond + best, whole)
 
 
 @kernel(error_model="numpy", fastmath=FAST)

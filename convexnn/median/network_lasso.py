@@ -57,6 +57,10 @@ class LassoForm(NamedTuple):
             sum(f.value(x) for f, x in zip(self.terms, X, strict=True)) + self.penalty * apart.sum()
         )
 
+    def first(self) -> None:
+        """Leave it to the engine where the agents start."""
+        return
+
     def dual(self, X: Array, y: Array) -> Flows:
         """Return the engine's prices of the edges."""
         return Flows(y)

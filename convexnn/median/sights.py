@@ -45,7 +45,9 @@ class Sights(HalvesGrader[Any]):
     def grade(self, primal: Location) -> Grade:
         """Return the sum of distances of the point as float64 holds it for the user."""
         offset = np.asarray(primal.offset, dtype=np.float64)
-        return Grade(self.look(self.form.point(offset) - self.form.centre).value)
+        value = self.look(self.form.point(offset) - self.form.centre).value
+        tail = self.form.tail
+        return Grade(value) if tail is None else Grade(value + tail.paid, net=value)
 
     def bound(self, dual: Sight | None) -> Bound:
         """Return what the unit vectors from a point to all others prove."""
@@ -55,7 +57,10 @@ class Sights(HalvesGrader[Any]):
             seen = self.look(offset)
             if np.isfinite(seen.value):
                 value = proof(self.form, offset, seen)
-        return Bound(value, "all points")
+        tail = self.form.tail
+        if tail is None:
+            return Bound(value, "all points")
+        return Bound(value + tail.paid, "all points", net=value)
 
     def certify(self, primal: Location, dual: Sight | None) -> Certificate:
         """Grade a point, and the unit vectors from a point to all others."""

@@ -13,8 +13,9 @@ from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
-from convexnn.median.consensus import Agents, ConsensusForm, Prices, lengths
+from convexnn.median.consensus import BLUNT, Agents, ConsensusForm, Prices, lengths
 from convexnn.median.graphs import as_edges
+from convexnn.median.remote import Middle, Tail, lengths_from, middle_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,7 +55,8 @@ class DistributedMedian(Halves[LocalMedians]):
     graph's spectrum, which scale its steps. The dual is ``max sum_i <nu_i, b_i>`` over prices
     with ``sum_i nu_i = 0`` and ``||nu_i|| <= w_i``; any prices become feasible ones. The
     violation is the largest distance of an agent's point from `LocalMedians.point`, in units of
-    the median distance of the data from their weighted mean.
+    the median distance of the data from their weighted mean. Where points are remote, see
+    `GeometricMedian`, it is from the middle of all, and the gap less what all pay for them.
 
     Parameters
     ----------
@@ -120,8 +122,30 @@ class DistributedMedian(Halves[LocalMedians]):
         self._set("weights", weights)
 
     @cached_property
+    def _middle(self) -> Middle | None:
+        """Return where most of the weight is if points are remote, None if none is."""
+        w = np.ones(len(self.points)) if self.weights is None else self.weights
+        points = self.points[w > 0.0]
+        found = middle_of(points, w[w > 0.0], float(points.min()), float(points.max()))
+        if found.remote is None:
+            return None
+        with np.errstate(over="ignore"):
+            return found.of(lengths_from(found.point, self.points))
+
+    @cached_property
+    def _tail(self) -> Tail | None:
+        if self._middle is None:
+            return None
+        return self._middle.tail(self.points, np.ones(1) if self.weights is None else self.weights)
+
+    @cached_property
     def _centre(self) -> Array:
-        """Return the weighted mean: the sum of distances from it is at most twice the least."""
+        """Return the weighted mean: the sum of distances from it is at most twice the least.
+
+        Where points are remote, that is the middle of all.
+        """
+        if self._middle is not None:
+            return self._middle.point
         middle: Array = self.points.mean(axis=0)
         if self.weights is not None:
             middle = middle + (self.weights / self.weights.sum()) @ (self.points - middle)
@@ -130,10 +154,12 @@ class DistributedMedian(Halves[LocalMedians]):
     @cached_property
     def _units(self) -> tuple[float, float]:
         """Return the units of length and of weight."""
+        weight = 1.0 if self.weights is None else float(self.weights.mean())
+        if self._middle is not None:
+            return self._middle.unit, weight
         r = lengths(self.points - self._centre)
         middle, mean = float(np.median(r)), float(r.mean())
         length = middle if middle > NARROW * mean else mean
-        weight = 1.0 if self.weights is None else float(self.weights.mean())
         return length or 1.0, weight
 
     @cached_property
@@ -142,9 +168,13 @@ class DistributedMedian(Halves[LocalMedians]):
         points = (self.points - self._centre) / length
         n = len(points)
         weights = np.ones(n) if self.weights is None else self.weights / weight
+        remote = None if self._middle is None else self._middle.remote
+        if remote is not None:
+            r = lengths(points)
+            points = points * np.minimum(1.0, BLUNT / np.maximum(r, 1.0))[:, None]
         for array in (points, weights):
             frozen(array)
-        return ConsensusForm(points, weights, self.graph)
+        return ConsensusForm(points, weights, self.graph, () if remote is None else remote)
 
     def needs(self) -> frozenset[str]:
         """Return the cone of a Euclidean norm."""
@@ -183,9 +213,16 @@ class DistributedMedian(Halves[LocalMedians]):
         """
         length, weight = self._units
         x = self._chosen(primal)
-        away = (self.points - self._located(x)) / length
-        objective = length * weight * float(self._form.weights @ lengths(away))
-        return Grade(objective, float(lengths(primal.X - x).max()))
+        violation, located = float(lengths(primal.X - x).max()), self._located(x)
+        tail, weights = self._tail, self._form.weights
+        if self._middle is not None and tail is not None:
+            near = ~np.asarray(self._middle.remote)
+            away = (self.points[near] - located) / length
+            net = length * weight * float(weights[near] @ lengths(away))
+            net += tail.seen(located - self._centre)[0]
+            return Grade(net + tail.paid, violation, net=net)
+        away = (self.points - located) / length
+        return Grade(length * weight * float(weights @ lengths(away)), violation)
 
     def _located(self, x: Array) -> Array:
         """Return points in the user's coordinates."""
@@ -199,7 +236,10 @@ class DistributedMedian(Halves[LocalMedians]):
     def bound(self, primal: Agents, dual: Prices, grade: Grade) -> Bound:
         """Return what prices prove, which may be any."""
         length, weight = self._units
-        return Bound(length * weight * self._form.bound(dual.nu), "all points")
+        value = length * weight * self._form.bound(dual.nu)
+        if self._tail is None:
+            return Bound(value, "all points")
+        return Bound(value + self._tail.paid, "all points", net=value)
 
     def build_model(self, primal: Agents, objective: float | None = None) -> LocalMedians:
         """Return the points in the user's coordinates."""

@@ -15,6 +15,7 @@ from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.median.forms import LARGEST, Location, MedianForm, Sight, median_form
+from convexnn.median.remote import middle_of
 from convexnn.median.sights import Sights
 from convexnn.median.stacking import Shapes, stack, unstack
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from convexnn.median.stacking import Points
 
 FAR = 100.0  # distances between points, from which on their distance to the origin costs digits
-SAMPLE = 256  # points that tell how far from the origin all are
+BLUNT = 1e8  # distances between points, from which on a solver's accuracy sees directions only
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,10 @@ class GeometricMedian(Halves[Median]):
 
     The sum of distances, not of their squares: points that hold less than half of the weight
     cannot drag x away, wherever they are. x is unique unless all points lie on one line.
+
+    Nor do they make the certificate coarse. Where points are more than 100 times as far from the
+    middle of all as most are, the gap is that of the sum less what every x has to pay for them:
+    they count as if they were so far and no farther.
 
     Parameters
     ----------
@@ -93,13 +98,18 @@ class GeometricMedian(Halves[Median]):
 
     def __post_init__(self) -> None:
         rows, found = stack("points", self.points)
-        if max(float(rows.max()), -float(rows.min())) > LARGEST:
+        self._set("points", rows)
+        if max(self._ends[1], -self._ends[0]) > LARGEST:
             raise ProblemError(f"points must be within {LARGEST:g} of the origin")
         frozen(rows)
-        self._set("points", rows)
         self._set("shapes", found or _shapes(self.shapes, rows.shape[1]))
         if self.weights is not None:
             self._set("weights", _weights(self.weights, len(rows)))
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """Return the least and the greatest coordinate."""
+        return float(self.points.min()), float(self.points.max())
 
     @cached_property
     def _form(self) -> MedianForm:
@@ -110,8 +120,14 @@ class GeometricMedian(Halves[Median]):
             points, weights = points[counts], given[counts]
             if (weights == weights[0]).all():
                 weights = weights[:1].copy()
-        centre = _centre(points)
-        return median_form(points - centre if centre.any() else points, weights, centre)
+        middle = middle_of(points, weights, *self._ends)
+        if middle.remote is not None:
+            tail, near = middle.tail(points, weights), ~middle.remote
+            weights = weights if len(weights) == 1 else weights[near]
+            return median_form(points[near] - middle.point, weights, middle.point, tail)
+        if float(np.abs(middle.point).max()) > FAR * middle.unit:
+            return median_form(points - middle.point, weights, middle.point)
+        return median_form(points, weights, np.zeros(points.shape[1]))
 
     def size(self, form: type) -> Size:
         """Return the shape of the points; the cones hold each of them once."""
@@ -123,7 +139,10 @@ class GeometricMedian(Halves[Median]):
         return frozenset({"soc"})
 
     def to_cvxpy(self) -> CvxpyProgram:
-        """Return the sum of norms, over x less the centre of the form."""
+        """Return the sum of norms, over x less the centre of the form.
+
+        Without what every x pays for a tail, of which the farthest are linear in x.
+        """
         import cvxpy as cp
 
         form = self._form
@@ -131,7 +150,17 @@ class GeometricMedian(Halves[Median]):
         x = cp.Variable(d, name="x")
         points = np.asarray(form.points, dtype=np.float64)
         distances = cp.norm(points - np.ones((n, 1)) @ cp.reshape(x, (1, d), order="C"), 2, axis=1)
-        problem = cp.Problem(cp.Minimize(np.broadcast_to(form.weights, n) @ distances))
+        cost = np.broadcast_to(form.weights, n) @ distances
+        if form.tail is not None:
+            a, shares, far, _ = form.tail
+            blunt = far > BLUNT * float(np.abs(points).max(initial=0.0))
+            cost = cost - (shares[blunt] / far[blunt]) @ a[blunt] @ x
+            if not blunt.all():
+                apart = a[~blunt] - np.ones((int((~blunt).sum()), 1)) @ cp.reshape(
+                    x, (1, d), order="C"
+                )
+                cost = cost + shares[~blunt] @ (cp.norm(apart, 2, axis=1) - far[~blunt])
+        problem = cp.Problem(cp.Minimize(cost))
 
         def points_of() -> tuple[Location, Sight]:
             offset = np.array(x.value, dtype=np.float64)
@@ -186,21 +215,3 @@ def _shapes(given: Any, d: int) -> Shapes | None:
     if held != d or any(side < 0 for shape in shapes for side in shape):
         raise ProblemError(f"shapes must hold {d} entries, as each point does, got {shown(shapes)}")
     return shapes
-
-
-def _middle(values: Array) -> Array:
-    """Return the median along the first axis, of few values sooner than NumPy's."""
-    ascending = np.sort(values, axis=0)
-    middle: Array = 0.5 * (ascending[(len(values) - 1) // 2] + ascending[len(values) // 2])
-    return middle
-
-
-def _centre(points: Any) -> Array:
-    """Return a point amid the others if they are far from the origin, else zeros."""
-    some = np.asarray(points[:: max(1, len(points) // SAMPLE)], dtype=np.float64)
-    middle = _middle(some)
-    away = some - middle
-    spread = float(_middle(np.sqrt(np.einsum("ij,ij->i", away, away))))
-    if float(np.abs(middle).max()) > FAR * spread:
-        return middle
-    return np.zeros(points.shape[1])

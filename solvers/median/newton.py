@@ -76,7 +76,7 @@ def run(
             return Raw(Outcome.STOPPED)
     elif start is not None:
         x = np.array(start[0].offset, dtype=np.float64)
-    elif 2 * n <= d and n <= GRAM:
+    elif 2 * n <= d and n <= GRAM and form.tail is None:
         x = by_products(form)
     else:
         x, curvature = pilot(form, np.random.default_rng(options.seed))
@@ -103,6 +103,8 @@ def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature 
     points = form.points.T[:, index].T if form.points.flags.f_contiguous else form.points[index]
     weights = form.weights if len(form.weights) == 1 else form.weights[index]
     small = median_form(points, weights.copy(), form.centre)
+    if form.tail is not None:
+        small = small._replace(tail=form.tail.scaled(small.total / form.total))
     descent = Descent(small, *pilot(small, rng))
     descent.run(EARLY / size**0.5, MAX_ITER, lambda k, x, sure: sure, absolute=False)
     if descent.curvature is not None:
@@ -325,11 +327,24 @@ def on_a_line(form: MedianForm) -> Array | None:
     Y = form.points - form.mean
     if not _flat(Y):
         return None
-    t = Y @ Y[int(np.argmax(np.einsum("ij,ij->i", Y, Y)))]
+    axis = Y[int(np.argmax(np.einsum("ij,ij->i", Y, Y)))]
+    weights = np.broadcast_to(form.weights, len(Y))
+    rows = form.points
+    if form.tail is not None:
+        rows = np.concatenate([rows, form.tail.points])
+        weights = np.concatenate([weights, form.tail.weights])
+        away = form.tail.points - form.mean
+        axis = axis if axis.any() else away[0]
+        along = axis / np.sqrt(axis @ axis)
+        off = np.abs(away - np.outer(away @ along, along)).max(axis=1)
+        if (off > FLAT * form.tail.lengths).any():
+            return None
+        Y = np.concatenate([Y, away])
+    t = Y @ axis
     order = np.argsort(t, kind="stable")
-    weights = np.broadcast_to(form.weights, len(t))
     sums = np.cumsum(weights[order])
-    return form.row(int(order[np.searchsorted(sums, 0.5 * sums[-1])]))
+    at = int(order[np.searchsorted(sums, 0.5 * sums[-1])])
+    return np.array(rows[at], dtype=np.float64)
 
 
 def _flat(Y: Array) -> bool:
