@@ -221,7 +221,11 @@ KINDS: dict[str, str] = {
     ),
     **dict.fromkeys(("seed", "faulty"), "from zero"),
     **dict.fromkeys(
-        ("norm", "multiclass", "formulation", "ball", "activation", "method", "kind"), "choice"
+        (
+            *("norm", "multiclass", "formulation", "ball", "activation", "method", "kind"),
+            "invalid",
+        ),
+        "choice",
     ),
     **dict.fromkeys(("bias", "skip", "per_component", "exact", "screen", "progress"), "flag"),
     **dict.fromkeys(("callback", "score", "function", "proximal", "dual", "adversary"), "function"),

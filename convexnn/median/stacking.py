@@ -24,7 +24,7 @@ Entries: TypeAlias = ArrayLike | Tensor
 Points: TypeAlias = Entries | Sequence[Entries | Sequence[Entries]]
 
 
-def stack(name: str, value: Points) -> tuple[FloatArray, Shapes | None]:
+def stack(name: str, value: Points, *, finite: bool = True) -> tuple[FloatArray, Shapes | None]:
     """Return points one a row, as a new array, and the shapes of the arrays each is made of.
 
     Parameters
@@ -35,6 +35,8 @@ def stack(name: str, value: Points) -> tuple[FloatArray, Shapes | None]:
         A list of n vectors; of n arrays of more axes; or of n lists of arrays, whose entries
         follow one another in a row. Arrays of other libraries come in through ``__dlpack__`` or
         ``__array__``.
+    finite : bool, default True
+        Whether entries that are not finite are refused.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def stack(name: str, value: Points) -> tuple[FloatArray, Shapes | None]:
     """
     if not isinstance(value, (list, tuple)) or not any(map(_structured, value)):
         plain = [as_numpy(name, row) for row in value] if _listed(value) else value
-        return _checked(name, _rectangular(name, plain)), None
+        return _checked(name, _rectangular(name, plain), finite), None
     parts = [
         [as_numpy(f"{name}[{i}]", part) for part in (e if isinstance(e, (list, tuple)) else [e])]
         for i, e in enumerate(value)
@@ -75,7 +77,7 @@ def stack(name: str, value: Points) -> tuple[FloatArray, Shapes | None]:
     for row, arrays in zip(rows, parts, strict=True):
         for place, part in zip(unstack(row, shapes), arrays, strict=True):
             place[...] = part
-    return _checked(name, rows), shapes
+    return _checked(name, rows, finite), shapes
 
 
 def unstack(row: Any, shapes: Shapes) -> list[Any]:
@@ -147,7 +149,7 @@ def _odd(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
     return ((i, a.shape) for i, a in enumerate(arrays) if a.shape != arrays[0].shape)
 
 
-def _checked(name: str, raw: Any) -> Any:
+def _checked(name: str, raw: Any, finite: bool) -> Any:
     if raw.dtype.kind not in "fiub":
         raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
     if raw.ndim != 2:
@@ -155,7 +157,7 @@ def _checked(name: str, raw: Any) -> Any:
     if raw.size == 0:
         raise ProblemError(f"{name} must not be empty, got shape {raw.shape}")
     array = np.array(raw, dtype=np.float32 if raw.dtype == np.float32 else np.float64)
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ProblemError(f"{name} must be finite, got {array[where]} at index {where}")
     return array

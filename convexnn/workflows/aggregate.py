@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, FloatArray
 from convexnn.contract.checks import (
     ProblemError,
     choice,
@@ -18,6 +19,7 @@ from convexnn.contract.checks import (
     whole_number,
 )
 from convexnn.contract.interrupts import interruptible
+from convexnn.contract.words import few
 from convexnn.median.stacking import stack, unstack
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def aggregate(
     faulty: int = 0,
     per_component: bool = False,
     radius: float | None = None,
+    invalid: str = "drop",
 ) -> Any:
     """Return one update ``x`` for the updates ``u_1 .. u_n`` of n clients.
 
@@ -69,6 +72,10 @@ def aggregate(
         Aggregate each array of the updates for itself instead of all entries jointly.
     radius : float, optional
         Of centred clipping; the median distance from the coordinate median if left out.
+    invalid : {"drop", "raise"}, default "drop"
+        What becomes of a client whose update holds NaN or inf: it is left out, with its weight and
+        a warning that names it, or the update is refused. Of the others `faulty` may still send
+        anything.
 
     Returns
     -------
@@ -78,7 +85,12 @@ def aggregate(
     Raises
     ------
     ProblemError
-        If an argument breaks its rule.
+        If an argument breaks its rule, or no update is finite.
+
+    Warns
+    -----
+    UserWarning
+        If clients are left out.
 
     References
     ----------
@@ -98,9 +110,11 @@ def aggregate(
     """
     choice("method", method, list(METHODS))
     flag("per_component", per_component)
-    rows, shapes = stack("updates", updates)
+    choice("invalid", invalid, ("drop", "raise"))
+    rows, shapes = stack("updates", updates, finite=invalid == "raise")
+    w = _weights(weights, len(rows), method)
+    rows, w = _finite(rows, w)
     n = len(rows)
-    w = _weights(weights, n, method)
     f = _faulty(faulty, n, method)
     if radius is not None:
         if method != "centered-clipping":
@@ -123,6 +137,23 @@ def aggregate(
     given: Any = updates
     kind = type(given[0])
     return kind(arrays) if kind in (list, tuple) else arrays[0]
+
+
+def _finite(rows: FloatArray, w: Array) -> tuple[FloatArray, Array]:
+    """Leave out the clients whose updates are not finite, aloud."""
+    kept = np.isfinite(rows).all(axis=1)
+    if kept.all():
+        return rows, w
+    lost = np.flatnonzero(~kept).tolist()
+    said = f"updates of client{'s' if len(lost) > 1 else ''} {few(lost)} hold NaN or inf"
+    if not kept.any():
+        raise ProblemError(f"{said}: none is finite")
+    if not w[kept].any():
+        raise ProblemError(f"weights must not all be 0 where updates are finite; {said}")
+    warnings.warn(
+        f"{said}: left out, {len(rows) - len(lost)} of {len(rows)} are kept", stacklevel=3
+    )
+    return rows[kept], w[kept]
 
 
 def _geometric_median(rows: Array, w: Array, f: int, radius: float | None) -> Array:

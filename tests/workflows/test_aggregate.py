@@ -127,7 +127,9 @@ def test_structure_is_given_back(method: str) -> None:
         (None, {"radius": 1.0}, "radius is of use to centered-clipping only"),
         (None, {"method": "centered-clipping", "radius": 0.0}, "radius must be finite and > 0"),
         (None, {"per_component": 1}, "per_component must be True or False"),
-        ([[np.nan]], {}, "updates must be finite, got nan"),
+        ([[np.nan]], {}, "updates of client 0 hold NaN or inf: none is finite"),
+        ([[np.nan]], {"invalid": "raise"}, "updates must be finite, got nan"),
+        (None, {"invalid": "keep"}, "invalid must be one of drop, raise, got 'keep'"),
         ([], {}, "updates must"),
     ],
 )
@@ -141,3 +143,32 @@ def test_clipping_bears_a_client_whose_distance_overflows() -> None:
     rows = updates()
     rows[0] = 1e200
     assert np.abs(cx.aggregate(rows, method="centered-clipping")).max() < 30.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_client_that_is_not_finite_is_left_out_aloud(method: str, value: float) -> None:
+    rows = updates(1, N + 2)
+    rows[4, 3] = rows[9] = value
+    kept = np.delete(rows, [4, 9], axis=0)
+    with pytest.warns(UserWarning, match="clients 4, 9 hold NaN or inf: left out, 11 of 13 are"):
+        found = cx.aggregate(rows, method=method, faulty=F)
+    np.testing.assert_array_equal(found, cx.aggregate(kept, method=method, faulty=F))
+    with pytest.raises(cx.ProblemError, match=r"updates must be finite, got .* at index \(4, 3\)"):
+        cx.aggregate(rows, method=method, faulty=F, invalid="raise")
+
+
+def test_a_client_left_out_takes_its_weight_and_its_arrays_along() -> None:
+    clients = [[np.full((1, 2), float(k)), np.full(1, float(k))] for k in range(4)]
+    clients[0][1][0] = np.nan
+    with pytest.warns(UserWarning, match="client 0 hold"):
+        W, b = cx.aggregate(clients, method="mean", weights=[100.0, 1.0, 1.0, 2.0])
+    assert W.tolist() == [[2.25, 2.25]]
+    assert b.tolist() == [2.25]
+    with pytest.raises(cx.ProblemError, match="weights must not all be 0 where updates are finite"):
+        cx.aggregate(clients, weights=[1.0, 0.0, 0.0, 0.0])
+    with (
+        pytest.warns(UserWarning, match="client 0 hold"),
+        pytest.raises(cx.ProblemError, match=r"faulty must be such that n > 2 faulty \+ 2"),
+    ):
+        cx.aggregate(clients, method="krum", faulty=1)
