@@ -34,6 +34,9 @@ Hostile = Annotated[
     int | None,
     Option(help="try so many wrong arguments of everything public instead", min=1),
 ]
+Files = Annotated[int | None, Option(help="read so many damaged files of solutions instead", min=1)]
+Signals = Annotated[int | None, Option(help="send so many signals to runs instead", min=1)]
+Kills = Annotated[int | None, Option(help="kill so many runs with checkpoints instead", min=1)]
 Mpi = Annotated[bool, Option("--mpi", help="also the backends mpi:*, each run of which starts MPI")]
 
 
@@ -48,13 +51,25 @@ def check(
     time_limit: Limit = 5.0,
     mpi: Mpi = False,
     hostile: Hostile = None,
+    files: Files = None,
+    signals: Signals = None,
+    kills: Kills = None,
 ) -> None:
     """Solve random instances with every capable backend; exit with 1 if two answers contradict.
 
     The backends mpi:* run only with --mpi. With --hostile, wrong arguments are given to everything
     public in the place of instances; exit with 1 if one is taken, or refused by another error than
-    one that names it.
+    one that names it. With --files, damaged files are read; exit with 1 if one of them is refused
+    by another error than the named one, takes long or much memory, or says what is not so. With
+    --signals and --kills, runs are interrupted at random moments, or killed and called again; exit
+    with 1 if an answer is lost, late or worse than one that was known.
     """
+    if signals is not None or kills is not None:
+        interrupted(signals or 0, kills or 0, seed)
+        return
+    if files is not None:
+        damaged(files, seed)
+        return
     if hostile is not None:
         misused(hostile, seed)
         return
@@ -103,6 +118,44 @@ def misused(count: int, seed: int) -> None:
         f"{count} wrong arguments: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     )
     if counts["accepted"] + counts["raw"] + counts["unnamed"]:
+        raise Exit(1)
+
+
+def damaged(count: int, seed: int) -> None:
+    """Read damaged files, print what was not refused or read as it should be, and the counts."""
+    from convexnn.bench.damage import GOOD, VERDICTS, campaign
+
+    with progress() as bar:
+        task = bar.add_task("damaged files", total=count)
+        found = campaign(count, seed_of(seed), lambda: bar.advance(task))
+    for one in found:
+        if one.verdict not in GOOD:
+            print(f"{one.verdict}: {one.family}, {one.damage}: {one.said}")
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in VERDICTS}
+    print(f"{count} damaged files: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    if count > sum(counts[verdict] for verdict in GOOD):
+        raise Exit(1)
+
+
+def interrupted(signals: int, kills: int, seed: int) -> None:
+    """Interrupt and kill runs, print what was lost, and the counts."""
+    from convexnn.bench.signals import GOOD, VERDICTS, campaign, killed
+
+    found = []
+    for what, count, run in (("signals", signals, campaign), ("kills", kills, killed)):
+        with progress() as bar:
+            task = bar.add_task(what, total=count)
+            these = run(count, seed_of(seed), lambda: bar.advance(task))  # noqa: B023, at once
+        found += these
+        for one in these:
+            if one.verdict not in GOOD:
+                print(
+                    f"{one.verdict}: {one.job}, {one.signal} after {one.after:.2f} s, took "
+                    f"{one.took:.2f} s: {one.said}"
+                )
+        counts = {verdict: sum(one.verdict == verdict for one in these) for verdict in VERDICTS}
+        print(f"{count} {what}: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    if any(one.verdict not in GOOD for one in found):
         raise Exit(1)
 
 

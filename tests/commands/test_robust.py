@@ -50,7 +50,8 @@ def test_solve_draws_the_curve_and_says_what_stands(data: Path, tmp_path: Path) 
     assert problem.perturbed.tolist() == [True, True, False]  # two values are a category
     assert f"{solution.objective:.6g}" in done.stdout
     train, test = accuracies(done.stdout)
-    found = cx.robustness(solution.model, problem.X, problem.y, radius=0.05, norm="l2")
+    model = problem.build_model(solution.primal)  # in the columns of the problem, as the radius is
+    found = cx.robustness(model, problem.X, problem.y, radius=0.05, norm="l2")
     assert train == pytest.approx([found.clean, found.attacked, found.certified], abs=1e-3)
     assert test[2] <= test[1] <= test[0]
     assert (tmp_path / "f.png").stat().st_size > 0

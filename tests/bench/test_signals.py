@@ -1,0 +1,33 @@
+"""Signals and kills at random moments lose no answer."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from convexnn.bench import signals
+from convexnn.bench.signals import GOOD, JOBS, campaign, killed, one
+
+
+@pytest.mark.parametrize("job", ["relu, admm", "relu, cell-walk"])
+def test_a_signal_ends_a_run_with_an_answer(job: str) -> None:
+    outcome = one(job, signal.SIGTERM, 0.2)
+    assert outcome.verdict in ("answered", "late"), outcome  # late: on a busy machine
+
+
+def test_a_killed_run_comes_to_the_same_answer() -> None:
+    assert [outcome.verdict for outcome in killed(1, 0)] == ["answered"]
+
+
+def test_a_lost_answer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one("no such job", signal.SIGINT, 0.0).verdict == "lost"
+    first = signals._first
+    monkeypatch.setattr(signals, "_first", lambda child: min(first(child), -1.0))
+    assert one("agents, homotopy", signal.SIGINT, 0.1).verdict == "worse"
+
+
+@pytest.mark.slow
+def test_signals_and_kills() -> None:
+    found = [*campaign(5 * len(JOBS), 0), *killed(50, 0)]
+    assert [outcome for outcome in found if outcome.verdict not in GOOD] == []
