@@ -29,6 +29,8 @@ SMALLEST = 2.0**-1074  # what an operation may lose beyond that
 DEFECT = 0.5  # of B'B from I, at most
 REFINED = 6  # steps towards the null space, at most
 DEPENDENT = 1e-14  # share of the largest length at which a column may be a sum of the others
+SMALL = 1e-8  # share of the largest multiplier below which one is tried at 0
+FEW_ROWS = 64  # of a block, at least
 GRID = 2.0**10  # coefficients of such sums are multiples of its inverse
 
 
@@ -115,11 +117,25 @@ class NullSpace:
         with np.errstate(over="ignore", under="ignore"):
             found = self._near(mu / unit, low / unit, high / unit)
             if found is None:
-                return None
+                return self._nearer_zero(mu, low, high)
             point, spread = np.clip(found.point * unit, low, high), found.spread * unit
         spread = np.where(spread > 0.0, spread + 2.0 * SMALLEST, 0.0)
         inside = (point - spread >= low) & (point + spread <= high)
         return Near(point, spread) if inside[spread > 0.0].all() else None
+
+    def _nearer_zero(self, mu: Array, low: Array, high: Array) -> Near | None:
+        """Return the same of a point whose small entries are 0, as some must be in their box."""
+        assert self.columns is not None
+        size = np.abs(mu)
+        small = (size <= SMALL * np.max(size, initial=0.0)) & (low <= 0.0) & (high >= 0.0)
+        if not small[size > 0.0].any():
+            return None
+        point, spread, rest = np.zeros_like(mu), np.zeros_like(mu), ~small
+        found = NullSpace(self.columns[rest]).near(mu[rest], low[rest], high[rest])
+        if found is None:
+            return None
+        point[rest], spread[rest] = found
+        return Near(point, spread)
 
     def _near(self, mu: Array, low: Array, high: Array) -> Near | None:
         """Return the same of a point whose largest entry is about 1."""
@@ -273,6 +289,35 @@ def exact_sums(X: Array, mu: Array) -> tuple[Array, Array]:
     _exact_sums(X, mu, sums[0], sums[1], size)
     error = 4.0 * ((n + 4.0) * UNIT) ** 2 * size + 8.0 * n * SMALLEST
     return sums, error
+
+
+def blocked_sums(X: Array, mu: Array) -> tuple[Array, Array]:
+    """Return ``X'mu``, summed in blocks of about ``sqrt(n)`` rows, and how far off that may be.
+
+    Whatever the order within a block, no sum rounds more often than twice the square root.
+
+    Examples
+    --------
+    >>> blocked_sums(np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 4.0]))[0]
+    array([10.])
+    """
+    n, k = X.shape
+    block = _block(n)
+    whole = n - n % block
+    parts = mu[:whole].reshape(-1, 1, block) @ X[:whole].reshape(-1, block, k)
+    sums: Array = parts.sum(axis=(0, 1)) + mu[whole:] @ X[whole:]
+    error = sum_rounding(n) * (np.abs(mu) @ np.abs(X)) + n * SMALLEST
+    return sums, error * (1.0 + n * UNIT)
+
+
+def sum_rounding(n: int) -> float:
+    """Return what share of their sizes `blocked_sums` of n products may be off by."""
+    often = float(_block(n) + n // _block(n) + 4)
+    return often * UNIT * (1.0 + often * UNIT)
+
+
+def _block(n: int) -> int:
+    return max(FEW_ROWS, int(np.sqrt(n)))
 
 
 def exact_products(X: Array, s: Array) -> tuple[Array, Array]:

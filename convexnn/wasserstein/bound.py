@@ -11,29 +11,49 @@ for slopes with ``sum_i g_i = 0`` (an intercept) and ``||u|| <= T``, where ``T``
     order 2      eps sqrt(mean_i |own_i|) for the hinge; eps for the root of squared residuals
     order inf    eps mean_i |own_i|, or eps mean_i other_i for squared residuals.
 
-Any slopes are made feasible, so a poor guess gives a loose bound, never a wrong one.
+Any slopes are made feasible, so a poor guess gives a loose bound, never a wrong one. No size of a
+model at hand enters: an optimum may be of any. Slopes of floats do not sum to 0, nor does u vanish
+where it must: the bound is taken at slopes that do, which lie near those at hand, each between
+its two `Ends`. With an intercept, real targets count from their mean.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from convexnn.functions.null_space import NullSpace, blocked_sums, sum_rounding
+from convexnn.wasserstein.distribution_ball import scaled
 from convexnn.wasserstein.forms import ROUNDING, Slopes
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
-    from convexnn.wasserstein.forms import Linear, WassersteinForm
+    from convexnn.wasserstein.forms import WassersteinForm
 
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
 WORTHWHILE = 0.5  # share of the gap that shrinking must have made for a correction to be tried
 CORRECTIONS = 4
-SUMS = 64.0  # times the rounding of a term that a sum of many may be off by
+SUMS = 2.0  # times that rounding, what sums by halves of many numbers may be off by
 
 
-def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: float) -> float:
+class Ends(NamedTuple):
+    """Slopes between which feasible ones lie, entry by entry.
+
+    Attributes
+    ----------
+    far, near : Slopes
+        From 0; `near` has the signs of `far`, or both are as close as rounding.
+    """
+
+    far: Slopes
+    near: Slopes
+
+
+def lower_bound(
+    form: WassersteinForm, slopes: Slopes, risk: float, space: NullSpace | None = None
+) -> float:
     """Return a lower bound on the risk of every linear model.
 
     Parameters
@@ -41,10 +61,10 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     form : WassersteinForm
     slopes : Slopes
         A guess; at an optimum the slopes of its worst case.
-    point : Linear
-        The model at hand; its length scales the allowance for rounding where the radius is 0.
     risk : float
-        Of the model at hand: of order 1 no optimum has a multiplier above ``risk / eps``.
+        Of any model: of order 1 no optimum has a multiplier above ``risk / eps``.
+    space : NullSpace, optional
+        Of the data where the radius is 0, as from `null_space`; that of ``form.X`` if not given.
 
     Returns
     -------
@@ -59,39 +79,105 @@ def lower_bound(form: WassersteinForm, slopes: Slopes, point: Linear, risk: floa
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     >>> form = WassersteinForm(X, y, ball(Hinge(), 1.0, radius=2.0), L2(), True)
     >>> zero = Linear(np.zeros(1), np.zeros(1))
-    >>> round(lower_bound(form, form.slopes(zero), zero, 1.0), 9)
+    >>> round(lower_bound(form, form.slopes(zero), 1.0), 9)
     1.0
     """
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
         return 0.0
+    if form.intercept and form.ball.loss.residual:
+        form = form._replace(y=form.y - float(np.mean(form.y)))
+    if form.ball.radius == 0.0 and space is None:
+        space = null_space(form.X, form.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # huge slopes bound nothing
+        return _lower_bound(form, slopes, risk, space)
+
+
+def _lower_bound(
+    form: WassersteinForm, slopes: Slopes, risk: float, space: NullSpace | None
+) -> float:
     ball = form.ball
     slopes = balanced(form, ball.fitted(slopes, form.y))
-    slack = _models(form, point)
-    best = max(0.0, _feasible_value(form, slopes, slack))  # no loss is negative
-    length, room = _length(form, slopes), ball.allowed(slopes)
+    best = max(0.0, _value(form, slopes, space))  # no loss is negative
+    ends = _ends(form, slopes)
+    if ends is None:
+        return best
+    length, room = _length(form, ends), _room(form, ends)
     excess = length - room
     if excess <= 0.0:
         return best
+    whole = worth(form, ends)
     if ball.price > 0.0:
-        best = max(best, worth(form, slopes) - excess * risk / ball.price)
-    lost = ball.achieved(worth(form, slopes)) - best
+        best = max(best, whole - excess * (1.0 + ROUNDING) * (risk / ball.price))
+    lost = ball.achieved(whole) - best
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
         better = balanced(form, better) if ball.radius > 0.0 else better
-        best = max(best, _feasible_value(form, better, slack))
+        best = max(best, _value(form, better, space))
         if ball.homogeneous:
-            best = max(best, _feasible_value(form, mixed(form, slopes, excess), slack))
+            best = max(best, _value(form, mixed(form, slopes, excess), space))
     return float(best)
 
 
-def worth(form: WassersteinForm, slopes: Slopes) -> float:
+def null_space(X: Array, intercept: bool) -> NullSpace:
+    """Return the slopes that a free model leaves no choice: those with ``u = 0`` and sum 0."""
+    return NullSpace(np.column_stack([X, np.ones((len(X), int(intercept)))]))
+
+
+def worth(form: WassersteinForm, ends: Ends) -> float:
     """Return the dual objective, less what its own rounding may amount to."""
-    ball = form.ball
-    terms = ball.terms(slopes, form.y)
-    value = float(np.mean(terms)) - ROUNDING * float(np.mean(np.abs(terms)))
+    ball, y = form.ball, form.y
+    terms = np.minimum(ball.terms(ends.far, y), ball.terms(ends.near, y))
+    size = np.abs(ends.far.own)
+    rounding = (
+        np.abs(terms) + size * (1.0 + np.abs(y) + size) + ends.far.other * (1.0 + ends.far.other)
+    )
+    value = float(np.mean(terms)) - 2.0 * ROUNDING * float(np.mean(rounding))
     if ball.floor > 0.0:
-        value += (ball.allowed(slopes) - _length(form, slopes)) * ball.floor
+        rest = _room(form, ends) - _length(form, ends)
+        value += rest * ball.floor * (1.0 - np.sign(rest) * ROUNDING)
     return value
+
+
+def _value(form: WassersteinForm, slopes: Slopes, space: NullSpace | None) -> float:
+    """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them."""
+    ball = form.ball
+    if ball.radius == 0.0:
+        assert space is not None
+        low, high = (np.broadcast_to(side, form.y.shape) for side in ball.domain(form.y))
+        near = space.near(slopes.own, low, high)
+        if near is None:
+            return 0.0
+        none = np.zeros_like(near.point)
+        sides = (Slopes(near.point + sign * near.spread, none) for sign in (-1.0, 1.0))
+        return worth(form, Ends(*sides))
+    ends = _ends(form, slopes)
+    if ends is None:
+        return 0.0
+    length = _length(form, ends)
+    ends = Ends(*(ball.roomy(end, length, _room(form, ends)) for end in ends))
+    share = ball.share(ends.far, length, _room(form, ends))
+    if not share > 0.0:
+        return 0.0
+    if share < 1.0:
+        share *= 1.0 - 4.0 * ROUNDING
+    return ball.achieved(worth(form, Ends(*(scaled(end, share) for end in ends))))
+
+
+def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
+    """Return slopes between which balanced ones lie: those of one side are less by a share.
+
+    None where rounding hides how much less.
+    """
+    if not form.intercept or form.ball.radius == 0.0:
+        return Ends(slopes, slopes)
+    g, y = slopes.own, form.y * slopes.other if form.ball.flips else np.zeros_like(slopes.own)
+    parts = np.concatenate([g, y])
+    size = float(np.abs(parts).sum())
+    if size == 0.0:
+        return Ends(slopes, slopes)
+    off = abs(float(parts.sum())) + ROUNDING * SUMS * size
+    share = off / (0.5 * size - off) if size > 2.0 * off else np.inf
+    return Ends(slopes, scaled(slopes, 1.0 - share)) if share < NEAR else None
 
 
 def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
@@ -121,9 +207,11 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
     """
     even = balanced(form, Slopes(-0.5 * form.y, np.zeros_like(form.y)))
     anchor = balanced(form, corrected(form, even, 0.0))
-    spare = form.ball.allowed(anchor) - _length(form, anchor)
+    ends = Ends(anchor, anchor)
+    spare = _room(form, ends) - _length(form, ends)
     if spare <= 0.0:
         return slopes
+    excess += _blur(form, slopes)
     share = excess / (excess + spare) * (1.0 + 1e-9) + ROUNDING
     own = (1.0 - share) * slopes.own + share * anchor.own
     other = (1.0 - share) * slopes.other + share * anchor.other
@@ -138,7 +226,7 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
     n, d = form.X.shape
     ball = form.ball
     if ball.flips:
-        slopes = ball.spared(slopes, ROUNDING * _sizes(form, slopes))
+        slopes = ball.spared(slopes, 2.0 * _blur(form, slopes))
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     grows = ball.lifts and target > 0.0
     if grows:  # T is a mean of the slopes: it may be raised where u cannot be shortened
@@ -148,9 +236,10 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         u = g @ X / n
         length = float(form.norm.dual(u[None, :d])[0])
         room = target * max(ball.allowed(slopes), 0.0)
-        if 0.0 < length <= room and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
+        spare = room - length - 0.5 * _blur(form, slopes)
+        if length > 0.0 and spare >= 0.0 and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
             break
-        room *= 1.0 - 1e-13
+        room = max(room - _blur(form, slopes), 0.5 * room)
         change = -u
         change[:d] *= max(1.0 - room / length, 0.0) if length > 0.0 else 1.0
         if grows:
@@ -187,33 +276,24 @@ def _cheapest(
     return result
 
 
-def _feasible_value(form: WassersteinForm, slopes: Slopes, slack: float) -> float:
-    """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them.
-
-    `slack` bounds the models of interest where the radius is 0: there ``u`` must vanish, and is
-    charged at that length for what rounding leaves of it.
-    """
-    ball = form.ball
-    if ball.radius == 0.0:
-        g = ball.total(slopes, form.y)
-        u = np.concatenate([g @ form.X, [g.sum()]]) / len(g)
-        residue = float(np.abs(u[:-1]).sum() + (abs(u[-1]) if form.intercept else 0.0))
-        g = np.abs(g)
-        rounding = SUMS * ROUNDING * float((g @ np.abs(form.X)).sum() + g.sum()) / len(g)
-        return worth(form, slopes) - slack * residue if residue <= rounding else 0.0
-    found = ball.feasible(slopes, _length(form, slopes), ball.allowed(slopes))
-    return ball.achieved(worth(form, found)) if found is not None else 0.0
+def _room(form: WassersteinForm, ends: Ends) -> float:
+    """Return T, at least that of the slopes between the ends."""
+    return min(form.ball.allowed(end) for end in ends)
 
 
-def _length(form: WassersteinForm, slopes: Slopes) -> float:
-    return form.correlate(form.ball.total(slopes, form.y))
+def _length(form: WassersteinForm, ends: Ends) -> float:
+    """Return the length of u, at most that of the slopes between the ends."""
+    ball, n = form.ball, len(form.y)
+    g, moved = (ball.total(end, form.y) for end in ends)
+    u, error = blocked_sums(form.X, g)
+    away = np.abs(ends.far.own - ends.near.own) + np.abs(ends.far.other - ends.near.other)
+    error = error + np.maximum(away, np.abs(g - moved)) @ np.abs(form.X)
+    length = float(form.norm.dual((np.abs(u) + error)[None, :])[0]) / n
+    return length * (1.0 + ROUNDING * (1.0 + 0.1 * len(u)))
 
 
-def _sizes(form: WassersteinForm, slopes: Slopes) -> float:
-    """Return the ground norm of ``mean_i |g_i| |x_i|``, of which rounding takes a share."""
+def _blur(form: WassersteinForm, slopes: Slopes) -> float:
+    """Return twice what the length of u is known to, as `_length` allows for its rounding."""
     sizes = np.abs(form.ball.total(slopes, form.y)) @ np.abs(form.X)
-    return float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
-
-
-def _models(form: WassersteinForm, point: Linear) -> float:
-    return 2.0 * float(np.abs(point.coef).sum() + np.abs(point.intercept).sum())
+    length = float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
+    return 2.0 * (sum_rounding(len(form.y)) + 4.0 * ROUNDING * SUMS) * length

@@ -100,6 +100,11 @@ class DistributionBall(ABC):
         """Return what a unit of the multiplier costs at least, 0 where the risk does not tell."""
         return 0.0
 
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        """Return the least and the largest slopes of the loss."""
+        low, high = self.loss.domain(y)
+        return self.scale * low, self.scale * high
+
     # -- the risk
 
     def values(self, z: Array, y: Array) -> Array:
@@ -167,11 +172,15 @@ class DistributionBall(ABC):
 
     @abstractmethod
     def allowed(self, slopes: Slopes) -> float:
-        """Return T, how long ``u`` may be."""
+        """Return T, how long ``u`` may be, less what its rounding may amount to."""
 
-    @abstractmethod
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes | None:
-        """Return slopes that are feasible, given the length of their u and its room, or None."""
+    def roomy(self, slopes: Slopes, length: float, room: float) -> Slopes:
+        """Return slopes with as much more room as can be made without changing u."""
+        return slopes
+
+    def share(self, slopes: Slopes, length: float, room: float) -> float:
+        """Return the share of slopes that is feasible, their u of that length; 0 if none is."""
+        return 1.0 if length <= room else 0.0
 
     def achieved(self, worth: float) -> float:
         """Return the bound that a dual objective stands for."""

@@ -53,11 +53,7 @@ class ShiftedMargins(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps mean_i |own_i|``."""
-        return self.radius * float(np.mean(np.abs(slopes.own)))
-
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes | None:
-        """Return the slopes if u has room: a share of them would have the same share of it."""
-        return slopes if length <= room else None
+        return self.radius * float(np.mean(np.abs(slopes.own))) * (1.0 - ROUNDING)
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss of the lower margins."""
@@ -112,14 +108,15 @@ class StretchedResiduals(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps mean_i other_i``."""
-        return self.radius * float(np.mean(slopes.other))
+        return self.radius * float(np.mean(slopes.other)) * (1.0 - ROUNDING)
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+    def roomy(self, slopes: Slopes, length: float, room: float) -> Slopes:
         """Return slopes with weights of the shift that make the room."""
         if length <= room:
             return slopes
-        lifted = slopes.other + (length - room) * (1.0 + ROUNDING) / self.radius
-        return Slopes(slopes.own, lifted)
+        more = (length - room) / self.radius
+        more += 4.0 * ROUNDING * (float(np.max(slopes.other)) + length / self.radius)
+        return Slopes(slopes.own, slopes.other + more)
 
     def moved(self, slopes: Slopes, step: Array) -> Slopes:
         """Return slopes after a step, their weights of the shift no less than before."""

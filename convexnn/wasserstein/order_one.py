@@ -25,8 +25,8 @@ from convexnn.functions.losses import (
     Quantile,
     ScalarLoss,
 )
-from convexnn.wasserstein.distribution_ball import DistributionBall, Formula, scaled
-from convexnn.wasserstein.forms import Slopes
+from convexnn.wasserstein.distribution_ball import DistributionBall, Formula
+from convexnn.wasserstein.forms import ROUNDING, Slopes
 from convexnn.wasserstein.moves import Moves, carried, split, whole
 
 if TYPE_CHECKING:
@@ -83,10 +83,6 @@ class Empirical(DistributionBall):
         """Return 0: u must vanish."""
         return 0.0
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes | None:
-        """Return the slopes if u vanishes: shrinking them would leave none."""
-        return slopes if length <= room else None
-
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss."""
         return Formula(self.scale * self.loss.cvxpy(z, y) / len(y), [lam == 0.0], {}, {})
@@ -125,11 +121,11 @@ class Regularised(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps Lip``."""
-        return self.price
+        return self.price * (1.0 - ROUNDING)
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+    def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share of the slopes whose u has the length allowed."""
-        return _cut(slopes, self.price, length, room)
+        return _share(self.price, length, room)
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss and the price of lam, the length at least."""
@@ -238,11 +234,12 @@ class LabelFlips(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps - kappa mean_i other_i``."""
-        return self.radius - self.cost * float(np.mean(slopes.other))
+        spent = self.cost * float(np.mean(slopes.other))
+        return self.radius - spent - ROUNDING * (self.radius + spent)
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+    def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share of the slopes whose u has the length allowed."""
-        return _cut(slopes, self.price, length, room)
+        return _share(self.price, length, room)
 
     def spared(self, slopes: Slopes, rounding: float) -> Slopes:
         """Return slopes with fewer flips."""
@@ -314,5 +311,6 @@ class HingeFlips(LabelFlips):
         return Formula(cost, self._longer(length, lam), {"s": s}, duals)
 
 
-def _cut(slopes: Slopes, price: float, length: float, room: float) -> Slopes:
-    return slopes if length <= room else scaled(slopes, price / (length + price - room))
+def _share(price: float, length: float, room: float) -> float:
+    """Return the share at which ``price - share (price - room)`` is as long as u."""
+    return 1.0 if length <= room else price / (length + price - room)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.functions.losses import Hinge, ScalarLoss, Squared
-from convexnn.wasserstein.distribution_ball import DistributionBall, Formula, scaled
-from convexnn.wasserstein.forms import Slopes
+from convexnn.wasserstein.distribution_ball import DistributionBall, Formula
+from convexnn.wasserstein.forms import ROUNDING, Slopes
 from convexnn.wasserstein.moves import Moves, split, whole
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ class LiftedHinge(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps sqrt(mean_i |own_i|)``."""
-        return self.radius * float(np.sqrt(np.mean(np.abs(slopes.own))))
+        return self.radius * float(np.sqrt(np.mean(np.abs(slopes.own)))) * (1.0 - ROUNDING)
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+    def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share of the slopes whose u has the length allowed, which is a root."""
-        return slopes if length <= room else scaled(slopes, (room / length) ** 2)
+        return 1.0 if length <= room else (room / length) ** 2
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write ``t^2 <= 4 lam v``, with the multiplier ``lam / eps`` and the lift ``eps v``."""
@@ -168,11 +168,11 @@ class RootSquares(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return eps."""
-        return self.radius
+        return self.radius * (1.0 - ROUNDING)
 
-    def feasible(self, slopes: Slopes, length: float, room: float) -> Slopes:
+    def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share whose root mean square is 1 at most, and its u within the room."""
-        return scaled(slopes, 1.0 / max(1.0, _rms(slopes.own), length / room))
+        return 1.0 / max(1.0, _rms(slopes.own) * (1.0 + ROUNDING), length / room)
 
     def achieved(self, worth: float) -> float:
         """Return the square."""

@@ -44,8 +44,9 @@ from convexnn.functions.losses import (
     Squared,
 )
 from convexnn.functions.norms import DUAL
+from convexnn.functions.null_space import NullSpace
 from convexnn.problems.wasserstein.linear_formula import formula
-from convexnn.wasserstein.bound import lower_bound
+from convexnn.wasserstein.bound import lower_bound, null_space
 from convexnn.wasserstein.coordinates import Coordinates, coordinates
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm, constant_model
 from convexnn.wasserstein.linear_model import LinearModel
@@ -144,12 +145,17 @@ class WassersteinLinear(Halves[LinearModel]):
     def grade(self, primal: Linear) -> Grade:
         """Return the worst case of the model over the ball."""
         risk = self._zero_risk if primal is self._zero[0] else self.form.risk(primal)
-        size = float(np.abs(primal.coef).sum() + np.abs(primal.intercept).sum())
-        return Grade(risk, scale=(risk, size))
+        return Grade(risk, scale=risk)
 
     def bound(self, primal: Linear, dual: Slopes, grade: Grade) -> Bound:
         """Return what slopes of a worst case prove."""
-        return Bound(lower_bound(self.form, dual, primal, grade.objective), "this ball")
+        value = lower_bound(self.form, dual, grade.objective, self._space)
+        return Bound(value, "this ball")
+
+    @cached_property
+    def _space(self) -> NullSpace | None:
+        """That of the data as given: their coordinates are rounded, which a free model may use."""
+        return null_space(self.X, self.intercept) if self.radius == 0.0 else None
 
     @cached_property
     def _zero_risk(self) -> float:

@@ -94,7 +94,7 @@ def test_no_slopes_bound_more_than_the_optimum(
     case: tuple[Any, cx.Solution, Slopes, Linear],
 ) -> None:
     problem, solution, slopes, point = case
-    bound = lower_bound(problem.form, slopes, point, problem.form.risk(point))
+    bound = lower_bound(problem.form, slopes, problem.form.risk(point))
     room = 1e-12 * max(1.0, abs(solution.objective))
     assert 0.0 <= bound <= solution.objective + room, (problem, slopes, bound - solution.objective)
     assert problem.form.risk(point) >= solution.bound - room
@@ -107,20 +107,19 @@ def test_no_slopes_bound_more_than_the_optimum_at_length(
     case: tuple[Any, cx.Solution, Slopes, Linear],
 ) -> None:
     problem, solution, slopes, point = case
-    bound = lower_bound(problem.form, slopes, point, problem.form.risk(point))
+    bound = lower_bound(problem.form, slopes, problem.form.risk(point))
     assert 0.0 <= bound <= solution.objective + 1e-12 * max(1.0, abs(solution.objective))
 
 
 @pytest.mark.parametrize("which", range(len(KEYWORDS)))
 def test_slopes_near_the_optimum_at_radius_0_bound_no_more(which: int) -> None:
-    """There the length of the model at hand scales what rounding is charged."""
     rng = np.random.default_rng(which)
     for kind, intercept in product(KINDS, (True, False)):
         problem, solution = solved(which, 0.0, kind, intercept)
         for exponent in (-14, -10, -6, -2):
             noise = 10.0**exponent * rng.standard_normal((2, len(problem.form.y)))
             slopes = Slopes(solution.dual.own + noise[0], solution.dual.other + noise[1])
-            bound = lower_bound(problem.form, slopes, solution.primal, solution.objective)
+            bound = lower_bound(problem.form, slopes, solution.objective)
             assert bound <= solution.objective + 1e-12 * max(1.0, solution.objective)
 
 
@@ -150,7 +149,7 @@ def test_slopes_that_are_not_finite_bound_nothing() -> None:
     problem, solution = solved(0, 0.05, "general", True)
     for value in (np.nan, np.inf):
         slopes = Slopes(np.full_like(solution.dual.own, value), solution.dual.other)
-        assert lower_bound(problem.form, slopes, solution.primal, solution.objective) == 0.0
+        assert lower_bound(problem.form, slopes, solution.objective) == 0.0
 
 
 def test_slopes_of_an_optimal_model_prove_it() -> None:
