@@ -19,7 +19,7 @@ from math import fsum
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import cholesky, qr, solve_triangular
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.kernels import kernel
@@ -140,14 +140,24 @@ class NullSpace:
     def _near(self, mu: Array, low: Array, high: Array) -> Near | None:
         """Return the same of a point whose largest entry is about 1."""
         assert self.columns is not None
-        if self._plain is not None:
-            found = _settled(self.columns, self._plain, mu, low, high)
+        room = np.minimum(mu - low, high - mu)
+        frames = [self._weighted, self._even]
+        if room.min() > 0.0:  # else an even frame hardly leaves all of them in the box
+            frames.reverse()
+        for frame in frames:
+            made = frame(mu, room)
+            found = None if made is None else _settled(self.columns, made, mu, low, high)
             if found is not None:
                 return found
-        room = np.minimum(mu - low, high - mu)
+        return None
+
+    def _even(self, mu: Array, room: Array) -> Frame | None:
+        return self._plain
+
+    def _weighted(self, mu: Array, room: Array) -> Frame | None:
+        assert self.columns is not None
         most = float(np.max(np.abs(mu), initial=0.0))
-        frame = _frame(self.columns, np.sqrt(np.clip(room, 0.0, most)))
-        return None if frame is None else _settled(self.columns, frame, mu, low, high)
+        return _frame(self.columns, np.sqrt(np.clip(room, 0.0, most)))
 
 
 def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near | None:
@@ -155,10 +165,10 @@ def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near
     best, least = None, np.inf
     for _ in range(REFINED):
         pulled, length = _pull(X, frame, mu)
-        if not length < least:
-            break
-        best, least = mu, length
-        if length == 0.0:
+        before = least
+        if length < least:
+            best, least = mu, length
+        if length == 0.0 or not length < 0.5 * before:
             break
         mu = np.clip(mu - frame.root * (frame.B @ pulled), low, high)
     if best is None:
@@ -185,12 +195,32 @@ def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
 def _frame(X: Array, root: Array) -> Frame | None:
     """Return the frame of these weights, None where rounding hides whether it is one."""
     A = root[:, None] * X
-    n, k = A.shape
-    used = root > 0.0
-    if int(used.sum()) < k:
+    if int((root > 0.0).sum()) < A.shape[1]:
         return None
-    (R,) = qr(A[used], mode="r", check_finite=False)
-    R = R[:k]
+    for factor in (_root_of_squares, _triangle):  # the first is faster, where it is one
+        R = factor(A)
+        frame = None if R is None else _turned(A, root, R)
+        if frame is not None:
+            return frame
+    return None
+
+
+def _root_of_squares(A: Array) -> Array | None:
+    try:
+        R: Array = cholesky(A.T @ A, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None
+    return R
+
+
+def _triangle(A: Array) -> Array:
+    (R,) = qr(A, mode="r", check_finite=False)
+    return np.asarray(R[: A.shape[1]])
+
+
+def _turned(A: Array, root: Array, R: Array) -> Frame | None:
+    """Return the frame with the inverse of R for T."""
+    n, k = A.shape
     if not np.abs(np.diag(R)).min() > 0.0:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -291,29 +321,26 @@ def exact_sums(X: Array, mu: Array) -> tuple[Array, Array]:
     return sums, error
 
 
-def blocked_sums(X: Array, mu: Array) -> tuple[Array, Array]:
-    """Return ``X'mu``, summed in blocks of about ``sqrt(n)`` rows, and how far off that may be.
+def blocked_sums(X: Array, mu: Array, size: Array) -> tuple[Array, Array]:
+    """Return ``X'mu``, summed in blocks of about ``sqrt(n)`` rows, and ``|X|'size``.
 
-    Whatever the order within a block, no sum rounds more often than twice the square root.
+    No sum rounds more often than `sum_rounding` says.
 
     Examples
     --------
-    >>> blocked_sums(np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 4.0]))[0]
-    array([10.])
+    >>> X, mu = np.array([[1.0], [-1.0]]), np.array([1.0, 2.0])
+    >>> blocked_sums(X, mu, mu)
+    (array([-1.]), array([3.]))
     """
-    n, k = X.shape
-    block = _block(n)
-    whole = n - n % block
-    parts = mu[:whole].reshape(-1, 1, block) @ X[:whole].reshape(-1, block, k)
-    sums: Array = parts.sum(axis=(0, 1)) + mu[whole:] @ X[whole:]
-    error = sum_rounding(n) * (np.abs(mu) @ np.abs(X)) + n * SMALLEST
-    return sums, error * (1.0 + n * UNIT)
+    sums = np.zeros((2, X.shape[1]))
+    _blocked_sums(X, mu, size, _block(len(X)), sums[0], sums[1])
+    return sums[0], sums[1]
 
 
 def sum_rounding(n: int) -> float:
     """Return what share of their sizes `blocked_sums` of n products may be off by."""
     often = float(_block(n) + n // _block(n) + 4)
-    return often * UNIT * (1.0 + often * UNIT)
+    return often * UNIT * (1.0 + 2.0 * often * UNIT)
 
 
 def _block(n: int) -> int:
@@ -351,3 +378,20 @@ def _exact_sums(X: Array, mu: Array, high: Array, low: Array, size: Array) -> No
             high[j] = s
             low[j] += error
             size[j] += abs(p)
+
+
+@kernel(error_model="numpy", fastmath={"reassoc", "contract"})
+def _blocked_sums(X: Array, mu: Array, size: Array, block: int, sums: Array, sizes: Array) -> None:
+    n, k = X.shape
+    part, whole = np.empty(k), np.empty(k)
+    for begin in range(0, n, block):
+        part[:] = 0.0
+        whole[:] = 0.0
+        for i in range(begin, min(n, begin + block)):
+            a, b = mu[i], size[i]
+            for j in range(k):
+                part[j] += X[i, j] * a
+                whole[j] += abs(X[i, j]) * b
+        for j in range(k):
+            sums[j] += part[j]
+            sizes[j] += whole[j]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from convexnn.functions.null_space import NullSpace, blocked_sums, sum_rounding
+from convexnn.functions.null_space import SMALLEST, NullSpace, blocked_sums, sum_rounding
 from convexnn.wasserstein.distribution_ball import scaled
 from convexnn.wasserstein.forms import ROUNDING, Slopes
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 NEAR = 1e-3  # excess over T, relative to the slopes, from which a correction is worth its cost
 WORTHWHILE = 0.5  # share of the gap that shrinking must have made for a correction to be tried
 CORRECTIONS = 4
-SUMS = 2.0  # times that rounding, what sums by halves of many numbers may be off by
 
 
 class Ends(NamedTuple):
@@ -45,10 +44,17 @@ class Ends(NamedTuple):
     ----------
     far, near : Slopes
         From 0; `near` has the signs of `far`, or both are as close as rounding.
+    length : float
+        Of their u, at most.
     """
 
     far: Slopes
     near: Slopes
+    length: float = 0.0
+
+    def room(self, form: WassersteinForm) -> float:
+        """Return T, at least that of the slopes between."""
+        return min(form.ball.allowed(self.far), form.ball.allowed(self.near))
 
 
 def lower_bound(
@@ -97,12 +103,11 @@ def _lower_bound(
 ) -> float:
     ball = form.ball
     slopes = balanced(form, ball.fitted(slopes, form.y))
-    best = max(0.0, _value(form, slopes, space))  # no loss is negative
     ends = _ends(form, slopes)
+    best = max(0.0, _value(form, ends, space))  # no loss is negative
     if ends is None:
         return best
-    length, room = _length(form, ends), _room(form, ends)
-    excess = length - room
+    excess = ends.length - ends.room(form)
     if excess <= 0.0:
         return best
     whole = worth(form, ends)
@@ -112,9 +117,9 @@ def _lower_bound(
     if lost > WORTHWHILE * (risk - best) and excess <= NEAR * float(np.mean(np.abs(slopes.own))):
         better = corrected(form, slopes)
         better = balanced(form, better) if ball.radius > 0.0 else better
-        best = max(best, _value(form, better, space))
+        best = max(best, _value(form, _ends(form, better), space))
         if ball.homogeneous:
-            best = max(best, _value(form, mixed(form, slopes, excess), space))
+            best = max(best, _value(form, _ends(form, mixed(form, slopes, excess)), space))
     return float(best)
 
 
@@ -133,34 +138,34 @@ def worth(form: WassersteinForm, ends: Ends) -> float:
     )
     value = float(np.mean(terms)) - 2.0 * ROUNDING * float(np.mean(rounding))
     if ball.floor > 0.0:
-        rest = _room(form, ends) - _length(form, ends)
+        rest = ends.room(form) - ends.length
         value += rest * ball.floor * (1.0 - np.sign(rest) * ROUNDING)
     return value
 
 
-def _value(form: WassersteinForm, slopes: Slopes, space: NullSpace | None) -> float:
+def _value(form: WassersteinForm, ends: Ends | None, space: NullSpace | None) -> float:
     """Return the worth of slopes shrunk until they are feasible, 0 if that takes all of them."""
     ball = form.ball
+    if ends is None:
+        return 0.0
     if ball.radius == 0.0:
         assert space is not None
         low, high = (np.broadcast_to(side, form.y.shape) for side in ball.domain(form.y))
-        near = space.near(slopes.own, low, high)
-        if near is None:
+        found = space.near(ends.far.own, low, high)
+        if found is None:
             return 0.0
-        none = np.zeros_like(near.point)
-        sides = (Slopes(near.point + sign * near.spread, none) for sign in (-1.0, 1.0))
-        return worth(form, Ends(*sides))
-    ends = _ends(form, slopes)
-    if ends is None:
-        return 0.0
-    length = _length(form, ends)
-    ends = Ends(*(ball.roomy(end, length, _room(form, ends)) for end in ends))
-    share = ball.share(ends.far, length, _room(form, ends))
+        none = np.zeros_like(found.point)
+        low, high = found.point - found.spread, found.point + found.spread
+        return worth(form, Ends(Slopes(low, none), Slopes(high, none)))
+    room = ends.room(form)
+    far, near = (ball.roomy(end, ends.length, room) for end in (ends.far, ends.near))
+    share = ball.share(far, ends.length, Ends(far, near).room(form))
     if not share > 0.0:
         return 0.0
     if share < 1.0:
         share *= 1.0 - 4.0 * ROUNDING
-    return ball.achieved(worth(form, Ends(*(scaled(end, share) for end in ends))))
+    length = share * ends.length * (1.0 + ROUNDING)
+    return ball.achieved(worth(form, Ends(scaled(far, share), scaled(near, share), length)))
 
 
 def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
@@ -168,16 +173,26 @@ def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
 
     None where rounding hides how much less.
     """
-    if not form.intercept or form.ball.radius == 0.0:
-        return Ends(slopes, slopes)
-    g, y = slopes.own, form.y * slopes.other if form.ball.flips else np.zeros_like(slopes.own)
-    parts = np.concatenate([g, y])
-    size = float(np.abs(parts).sum())
-    if size == 0.0:
-        return Ends(slopes, slopes)
-    off = abs(float(parts.sum())) + ROUNDING * SUMS * size
-    share = off / (0.5 * size - off) if size > 2.0 * off else np.inf
-    return Ends(slopes, scaled(slopes, 1.0 - share)) if share < NEAR else None
+    n, share = len(form.y), 0.0
+    if form.ball.radius == 0.0:
+        return Ends(slopes, slopes, _length(form, slopes, share))
+    if form.intercept:
+        total, sizes = _total(form, slopes)
+        off = abs(total) + sum_rounding(2 * n) * sizes
+        share = off / (0.5 * sizes - off) if sizes > 2.0 * off else np.inf * off
+        if not share < NEAR:
+            return None
+    near = scaled(slopes, 1.0 - share) if share > 0.0 else slopes
+    return Ends(slopes, near, _length(form, slopes, share))
+
+
+def _total(form: WassersteinForm, slopes: Slopes) -> tuple[float, float]:
+    """Return the sum of the slopes, and of their sizes."""
+    own, other = slopes
+    parts = np.concatenate([own, form.y * other]) if form.ball.flips else own
+    size = np.abs(parts)
+    sums, sizes = blocked_sums(np.ones((len(parts), 1)), parts, size)
+    return float(sums[0]), float(sizes[0])
 
 
 def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
@@ -207,8 +222,8 @@ def mixed(form: WassersteinForm, slopes: Slopes, excess: float) -> Slopes:
     """
     even = balanced(form, Slopes(-0.5 * form.y, np.zeros_like(form.y)))
     anchor = balanced(form, corrected(form, even, 0.0))
-    ends = Ends(anchor, anchor)
-    spare = _room(form, ends) - _length(form, ends)
+    ends = _ends(form, anchor)
+    spare = 0.0 if ends is None else ends.room(form) - ends.length
     if spare <= 0.0:
         return slopes
     excess += _blur(form, slopes)
@@ -227,6 +242,7 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
     ball = form.ball
     if ball.flips:
         slopes = ball.spared(slopes, 2.0 * _blur(form, slopes))
+    blur = _blur(form, slopes)
     X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     grows = ball.lifts and target > 0.0
     if grows:  # T is a mean of the slopes: it may be raised where u cannot be shortened
@@ -236,10 +252,10 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         u = g @ X / n
         length = float(form.norm.dual(u[None, :d])[0])
         room = target * max(ball.allowed(slopes), 0.0)
-        spare = room - length - 0.5 * _blur(form, slopes)
+        spare = room - length - 0.5 * blur
         if length > 0.0 and spare >= 0.0 and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
             break
-        room = max(room - _blur(form, slopes), 0.5 * room)
+        room = max(room - blur, 0.5 * room)
         change = -u
         change[:d] *= max(1.0 - room / length, 0.0) if length > 0.0 else 1.0
         if grows:
@@ -276,24 +292,23 @@ def _cheapest(
     return result
 
 
-def _room(form: WassersteinForm, ends: Ends) -> float:
-    """Return T, at least that of the slopes between the ends."""
-    return min(form.ball.allowed(end) for end in ends)
-
-
-def _length(form: WassersteinForm, ends: Ends) -> float:
-    """Return the length of u, at most that of the slopes between the ends."""
-    ball, n = form.ball, len(form.y)
-    g, moved = (ball.total(end, form.y) for end in ends)
-    u, error = blocked_sums(form.X, g)
-    away = np.abs(ends.far.own - ends.near.own) + np.abs(ends.far.other - ends.near.other)
-    error = error + np.maximum(away, np.abs(g - moved)) @ np.abs(form.X)
+def _length(form: WassersteinForm, slopes: Slopes, share: float) -> float:
+    """Return the length of u, at most, also where slopes are less by up to this share."""
+    n = len(form.y)
+    u, sizes = _sums(form, slopes)
+    error = (sum_rounding(n) + share * (1.0 + ROUNDING)) * sizes + n * SMALLEST
     length = float(form.norm.dual((np.abs(u) + error)[None, :])[0]) / n
     return length * (1.0 + ROUNDING * (1.0 + 0.1 * len(u)))
 
 
+def _sums(form: WassersteinForm, slopes: Slopes) -> tuple[Array, Array]:
+    """Return ``n u``, and the sum of the sizes of its terms."""
+    g = form.ball.total(slopes, form.y)
+    return blocked_sums(form.X, g, np.abs(slopes.own) + slopes.other)
+
+
 def _blur(form: WassersteinForm, slopes: Slopes) -> float:
     """Return twice what the length of u is known to, as `_length` allows for its rounding."""
-    sizes = np.abs(form.ball.total(slopes, form.y)) @ np.abs(form.X)
-    length = float(form.norm.dual(sizes[None, :])[0]) / len(form.y)
-    return 2.0 * (sum_rounding(len(form.y)) + 4.0 * ROUNDING * SUMS) * length
+    n = len(form.y)
+    length = float(form.norm.dual(_sums(form, slopes)[1][None, :])[0]) / n
+    return 2.0 * (sum_rounding(n) + 4.0 * sum_rounding(2 * n)) * length

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexnn.contract.arrays import Array
-from convexnn.functions.null_space import NullSpace, exact_products, exact_sums, two_product
+from convexnn.functions.null_space import (
+    NullSpace,
+    blocked_sums,
+    exact_products,
+    exact_sums,
+    sum_rounding,
+    two_product,
+)
 
 
 def solved(A: list[Row], b: Row) -> Row:
@@ -168,3 +175,22 @@ def test_what_must_vanish_may_do_so_on_the_edge_of_its_box() -> None:
     assert found is not None
     assert found.point.tolist() == [0.0, 0.5, 0.5, 0.5]
     assert not found.spread.any()
+
+
+def test_those_left_once_others_vanish_may_have_a_smaller_rank() -> None:
+    X = np.array([[1.0, 0.1], [1.0, 0.1], [0.3, 0.7], [0.3, 0.7]])
+    low = np.array([-1.0, -1.0, 0.0, 0.0])
+    found = NullSpace(X).near(np.array([0.5, -0.5, 1e-17, 1e-12]), low, np.ones(4))
+    assert found is not None
+    assert found.point.tolist() == [0.5, -0.5, 0.0, 0.0]
+    assert not found.spread[2:].any()
+
+
+def test_sums_of_blocks_are_off_by_no_more_than_they_say() -> None:
+    rng = np.random.default_rng(0)
+    X, mu = rng.standard_normal((200, 2)), rng.standard_normal(200) * 10.0 ** rng.integers(-9, 9)
+    sums, sizes = blocked_sums(X, mu, np.abs(mu))
+    for j, column in enumerate(fractions(X.T)):
+        off = abs(dot(column, fractions(mu)) - Fraction(sums[j]))
+        assert off <= Fraction(sum_rounding(200) * sizes[j])
+    assert sizes == pytest.approx(np.abs(mu) @ np.abs(X))

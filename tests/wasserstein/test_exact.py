@@ -114,7 +114,7 @@ def least_risk(problem: Any, answers: list[cx.Solution]) -> Fraction:
     form, own = problem.form, np.ones((len(problem.X), int(problem.intercept)))
     y, loss = fractions(form.y), form.ball.loss
     rows = fractions(np.column_stack([problem.X, own]))
-    models = [
+    models: list[Row | None] = [
         [*fractions(answer.model.coef), *[Fraction(answer.model.intercept)] * problem.intercept]
         for answer in answers
     ]
@@ -218,7 +218,8 @@ def test_the_model_at_hand_says_nothing_at_radius_0() -> None:
         problem = declared({"loss": loss}, (1e6, 1e6), 0.0)
         answer = cx.solve(problem, tol=1e-8)
         far = Linear(1e200 * np.ones(2), np.zeros(1))
-        assert problem.certify(far, answer.dual).bound == answer.bound
+        bound = problem.certify(far, answer.dual).bound
+        assert bound == pytest.approx(answer.bound, rel=1e-15)
 
 
 def test_losses_of_the_judge_are_from_above() -> None:
