@@ -17,4 +17,5 @@ def convexnn(*words: object, cwd: Path, **environment: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )

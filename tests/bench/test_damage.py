@@ -54,6 +54,7 @@ def test_a_reader_that_ends_or_hangs_is_replaced(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_a_thousand_damaged_files() -> None:
     found = campaign(1000, 0)
     assert [one for one in found if one.verdict not in GOOD] == []

@@ -28,6 +28,7 @@ def test_a_lost_answer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_signals_and_kills() -> None:
     found = [*campaign(5 * len(JOBS), 0), *killed(50, 0)]
     assert [outcome for outcome in found if outcome.verdict not in GOOD] == []
