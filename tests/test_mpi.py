@@ -71,7 +71,10 @@ def test_network_lasso_does_not_depend_on_the_processes(tmp_path: Path) -> None:
     b = rng.standard_normal((9, 2))
     kinds: list[Term] = [Distance(b[0]), L1Distance(b[1]), HuberDistance(b[2]), Ball(b[3], 0.5)]
     kinds += [SquaredDistance(row) for row in b[4:]]
-    lasso = cx.NetworkLasso(kinds, nx.grid_2d_graph(3, 3), penalty=0.2)
+    graph = nx.grid_2d_graph(3, 3)
+    for k, (i, j) in enumerate(graph.edges):
+        graph.edges[i, j]["weight"] = 1.0 + k / 4.0
+    lasso = cx.NetworkLasso(kinds, graph, penalty=0.2)
     alone = cx.solve(lasso, "admm", tol=1e-14, max_iter=90)
     saved: dict[str, Any] = {"checkpoint": str(tmp_path / "state.npz"), "every": 20}
     cx.solve(lasso, "mpi:admm", tol=1e-14, max_iter=50, processes=2, **saved)

@@ -415,8 +415,10 @@ def _network_lasso(rng: Rng) -> tuple[str, Any]:
     parts = [_term(rng, d) for _ in range(n)]
     graph, edges = _edges(rng, n)
     penalty = _log(rng, -2.0, 1.0)
-    text = _text(graph, (n, d), {"penalty": penalty, "terms": _named(parts)})
-    return text, cx.NetworkLasso(parts, edges, penalty=penalty)
+    weights = None if rng.random() < 0.5 else 10.0 ** rng.uniform(-1.0, 1.0, len(edges))
+    told = {"penalty": penalty, "weighted": weights is not None, "terms": _named(parts)}
+    problem = cx.NetworkLasso(parts, edges, penalty=penalty, edge_weights=weights)
+    return _text(graph, (n, d), told), problem
 
 
 def _constrained(rng: Rng) -> tuple[str, Any]:

@@ -38,12 +38,12 @@ class LassoForm(NamedTuple):
     terms : tuple of Term
         One an agent, all of size d.
     edges : int array of shape (m, 2)
-    penalty : float
+    penalty : float, or array of shape (m,) where edges differ
     """
 
     terms: tuple[Term, ...]
     edges: NDArray[np.int64]
-    penalty: float
+    penalty: float | Array
 
     @property
     def agents(self) -> int:
@@ -54,7 +54,8 @@ class LassoForm(NamedTuple):
         """Return the value at one row an agent."""
         apart = lengths(X[self.edges[:, 0]] - X[self.edges[:, 1]])
         return float(
-            sum(f.value(x) for f, x in zip(self.terms, X, strict=True)) + self.penalty * apart.sum()
+            sum(f.value(x) for f, x in zip(self.terms, X, strict=True))
+            + np.sum(self.penalty * apart)
         )
 
     def first(self) -> None:

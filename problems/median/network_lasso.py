@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.arrays import Array
-from convexnn.contract.checks import ProblemError, positive
-from convexnn.contract.fields import Converted, declaration
+from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.checks import ProblemError, in_range, positive
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.consensus import Agents
-from convexnn.median.graphs import as_edges
+from convexnn.median.graphs import weighted_edges
 from convexnn.median.network_lasso import Flows, LassoForm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike
 
     from convexnn.functions.terms import Term
     from convexnn.median.graphs import Edges, Graph
@@ -45,21 +47,24 @@ class LocalModels:
 
 @declaration
 class NetworkLasso(Halves[LocalModels]):
-    """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) ||x_i - x_j||`` over the edges of a graph.
+    """Minimise ``sum_i f_i(x_i) + penalty sum_(i, j) w_ij ||x_i - x_j||`` over a graph's edges.
 
     Neighbours agree exactly where the penalty is large enough: it clusters the agents, and above
     a threshold all agree. The dual is ``max -sum_i f_i*(-(B'y)_i)`` over prices of the edges with
-    ``||y_e|| <= penalty``; any prices become feasible ones.
+    ``||y_e|| <= penalty w_e``; any prices become feasible ones.
 
     Parameters
     ----------
     terms : sequence of convexnn.terms.Term
         One an agent, all of the same size.
     graph : networkx.Graph or int array of shape (m, 2)
-        Connected, as in `DistributedMedian`. Its edges have no weights, or 1: one penalty is for
-        all.
+        Connected, as in `DistributedMedian`. Of networkx the edges' attribute `weight` is ``w``, 1
+        where there is none.
     penalty : float
         > 0.
+    edge_weights : array of shape (m,), optional
+        ``w`` of the rows of an array, > 0; 1 each if left out. Kept as the edges are, in order;
+        None where all are 1.
 
     Raises
     ------
@@ -85,6 +90,7 @@ class NetworkLasso(Halves[LocalModels]):
     graph: Converted[Graph, Edges]
     _: KW_ONLY
     penalty: float
+    edge_weights: Converted[ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
         terms = as_terms("terms", self.terms)
@@ -97,12 +103,20 @@ class NetworkLasso(Halves[LocalModels]):
                 )
         if len(terms) < 2:
             raise ProblemError("terms must be at least 2, got 1")
-        self._set("graph", as_edges("graph", self.graph, len(terms)))
+        edges, weights = weighted_edges("graph", self.graph, self.edge_weights, len(terms))
+        self._set("graph", edges)
+        self._set("edge_weights", weights)
         self._set("penalty", positive("penalty", self.penalty))
+        if weights is not None:
+            in_range("penalty times edge_weights", self.penalty * weights)
 
     @cached_property
     def _form(self) -> LassoForm:
-        return LassoForm(self.terms, self.graph, self.penalty)
+        if self.edge_weights is None:
+            return LassoForm(self.terms, self.graph, self.penalty)
+        penalty = self.penalty * self.edge_weights
+        frozen(penalty)
+        return LassoForm(self.terms, self.graph, penalty)
 
     def forms(self) -> tuple[type, ...]:
         """Return the agents' own form, and its formula if every term has an atom."""
@@ -127,7 +141,7 @@ class NetworkLasso(Halves[LocalModels]):
         tail, head = self.graph[:, 0], self.graph[:, 1]
         X, D = cp.Variable((n, d), name="X"), cp.Variable((len(self.graph), d), name="D")
         apart = X[tail] - X[head] == D
-        cost: Any = self.penalty * cp.sum(cp.norm(D, axis=1))
+        cost: Any = cp.sum(cp.multiply(self._form.penalty, cp.norm(D, axis=1)))
         constraints = [apart]
         for i, term in enumerate(self.terms):
             atom = term.cvxpy(X[i])

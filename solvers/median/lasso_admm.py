@@ -2,7 +2,7 @@
 
     x_i  = prox_{f_i / (rho d_i)} (mean_j (z_ij - u_ij))
     z_ij = theta a + (1 - theta) b,   a = x_i + u_ij,  b = x_j + u_ji,
-           theta = max(1 - penalty / (rho ||a - b||), 1/2)
+           theta = max(1 - penalty_ij / (rho ||a - b||), 1/2)
     u_ij = a - z_ij
 
 Both ends of an edge keep its two copies, so that the points alone are sent.
@@ -17,6 +17,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
+from convexnn.median.graphs import edge_rows
 from convexnn.median.network_lasso import LassoForm
 from convexnn.solvers.exchange import Block, Exchange
 from convexnn.solvers.rounds import OWN, State, alone, drive
@@ -36,9 +37,11 @@ class LassoAdmm:
 
     def __init__(self, form: LassoForm, block: Block, chosen: dict[str, Any]) -> None:
         given = chosen["rho"]
-        self.rho = form.penalty if given is None else positive("rho", given)
+        self.rho = float(np.mean(form.penalty)) if given is None else positive("rho", given)
         self.tuner = Tuner(given is None, rarer=2.0, tolerated=TOLERATED)
         self.penalty, self.block = form.penalty, block
+        if isinstance(form.penalty, np.ndarray):
+            self.penalty = form.penalty[edge_rows(form.edges, block.tail, block.head)]
         self.terms = form.terms[block.own]
         self.middle = np.mean([f.anchor for f in form.terms], axis=0)
         self.degree = degrees(form.edges, form.agents)[block.own]

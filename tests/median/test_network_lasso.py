@@ -55,6 +55,43 @@ def test_optimum_is_that_of_interior_point(graph: str, penalty: float) -> None:
     assert solution.model.rounds > 0
 
 
+def weighted(graph: str) -> nx.Graph:
+    made, rng = nx.Graph(GRAPHS[graph]), np.random.default_rng(2)
+    for i, j in made.edges:
+        made.edges[i, j]["weight"] = float(10.0 ** rng.uniform(-1.0, 1.0))
+    return made
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_edges_count_by_their_weights(graph: str, tmp_path: Path) -> None:
+    problem = cx.NetworkLasso(terms(), weighted(graph), penalty=0.2)
+    reference = cx.solve(problem, "cvxpy:clarabel", tol=1e-7)
+    solution = cx.solve(problem, "admm")
+    assert solution.status is reference.status is cx.Status.OPTIMAL
+    assert solution.objective == pytest.approx(reference.objective, rel=3e-6)
+    assert solution.bound <= reference.objective + 1e-9
+    x, w = solution.model.local_points, problem.edge_weights
+    assert w is not None
+    apart = np.linalg.norm(x[problem.graph[:, 0]] - x[problem.graph[:, 1]], axis=1)
+    value = sum(f.value(row) for f, row in zip(terms(), x, strict=True)) + 0.2 * float(w @ apart)
+    assert solution.objective == pytest.approx(value, rel=1e-12)
+    plain = cx.solve(cx.NetworkLasso(terms(), GRAPHS[graph], penalty=0.2))
+    assert abs(plain.objective - solution.objective) > 1e-2
+    solution.save(tmp_path / "s.npz")
+    assert cx.load(tmp_path / "s.npz").certificate == solution.certificate
+
+
+def test_weights_and_penalty_are_one_scale() -> None:
+    one = cx.NetworkLasso(terms(), weighted("grid"), penalty=0.25)
+    weights = np.asarray(one.edge_weights)
+    other = cx.NetworkLasso(terms(), one.graph, penalty=1.0, edge_weights=weights / 4.0)
+    first, second = cx.solve(one), cx.solve(other)
+    assert first.certificate == second.certificate
+    doubled = cx.NetworkLasso(terms(), one.graph, penalty=0.125, edge_weights=np.full(12, 2.0))
+    plain = cx.NetworkLasso(terms(), one.graph, penalty=0.25)
+    assert cx.solve(doubled).objective == pytest.approx(cx.solve(plain).objective, rel=1e-9)
+
+
 def test_above_a_threshold_all_agree() -> None:
     b = np.random.default_rng(1).standard_normal((9, 2))
     spread = [Squared(row) for row in b]

@@ -112,9 +112,10 @@ def test_two_nodes_and_an_edge(seed: int, offset: float, scale: float, guess: fl
     made = [one_dimensional(rng, offset, scale) for _ in range(2)]
     penalty = float(rng.exponential()) * 10.0 ** int(rng.integers(-3, 4))
     terms, points, limits, bends = zip(*made, strict=True)
-    ends = [Fraction(penalty), *(w for w in limits if w is not None)]
+    weight = 1.0 if seed % 2 else float(rng.exponential())
+    ends = [Fraction(penalty) * Fraction(weight), *(w for w in limits if w is not None)]
     y, best = peak(points[0] - points[1], bends[0] + bends[1], ends)
-    problem = cx.NetworkLasso(list(terms), [[0, 1]], penalty=penalty)
+    problem = cx.NetworkLasso(list(terms), [[0, 1]], penalty=penalty, edge_weights=[weight])
     primal, _ = problem.initial()
     with np.errstate(all="ignore"):
         bound = problem.certify(primal, Flows(nudged([[float(y)]], guess, rng))).bound
