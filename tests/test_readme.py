@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,21 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 SNIPPETS = [(page, code) for page in PAGES for code in blocks(page, "python")]
-COMMANDS = [
-    (page, line)
-    for page in PAGES
-    for block in blocks(page, "sh")
-    for line in block.strip().splitlines()
-    if line.startswith(("convexnn ", "mpiexec "))
-]
+
+
+def runs(page: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the commands of a page: each with those below it in its block that read its file."""
+    for block in blocks(page, "sh"):
+        lines = [x for x in block.strip().splitlines() if x.startswith(("convexnn ", "mpiexec "))]
+        while lines:
+            first = lines.pop(0)
+            saved = re.search(r"--save (\S+)", first)
+            readers = [x for x in lines if saved and saved[1] in x.split()]
+            lines = [x for x in lines if x not in readers]
+            yield page, (first, *readers)
+
+
+COMMANDS = [run for page in PAGES for run in runs(page)]
 
 
 def test_the_pages_have_snippets_and_commands() -> None:
@@ -44,18 +53,28 @@ def test_snippets_run(page: str, code: str, tmp_path: Path) -> None:
     assert "FAILED" not in done.stdout
 
 
-@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:30])
-def test_commands_run(page: str, line: str, tmp_path: Path) -> None:
-    words = shlex.split(line, comments=True)
-    if words[0] == "mpiexec":
-        if mpiexec() is None:
-            pytest.skip("no mpiexec")
-        words = [str(mpiexec()), *as_root(), *words[1:]]
-        words[words.index("python")] = sys.executable
-    else:
-        words = [sys.executable, "-m", *words]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize(
+    ("page", "lines"),
+    COMMANDS,
+    ids=lambda value: value if isinstance(value, str) else value[0][:30],
+)
+def test_commands_run(page: str, lines: tuple[str, ...], tmp_path: Path) -> None:
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if words[0] == "mpiexec":
+            if mpiexec() is None:
+                pytest.skip("no mpiexec")
+            words = [str(mpiexec()), *as_root(), *words[1:]]
+            words[words.index("python")] = sys.executable
+        else:
+            words = [sys.executable, "-m", *words]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_saved_model_is_used_below() -> None:
+    saved = next(lines for _, lines in COMMANDS if "--save model.npz" in lines[0])
+    assert [line.split()[1] for line in saved[1:]] == ["predict", "show", "certify"]
 
 
 def test_the_ratios_are_those_of_the_sweeps_that_are_kept() -> None:

@@ -108,3 +108,7 @@ class LinearModel(Predictor):
         X = examples(X, self.feature_names, len(self.coef))
         result: Array = X @ self.coef + self.intercept
         return result
+
+    def __repr__(self) -> str:
+        said = "regression" if self.classes is None else "classes {} and {}".format(*self.classes)
+        return f"LinearModel({len(self.coef)} inputs, {said})"
