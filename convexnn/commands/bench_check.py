@@ -15,7 +15,7 @@ from convexnn.bench.check import check as sweep
 from convexnn.bench.instances import FAMILIES
 from convexnn.commands.report import WIDE
 from convexnn.contract.checks import ProblemError, seed_of
-from convexnn.driver.tables import across
+from convexnn.driver.tables import fitting
 
 SHOWN = 60  # characters of a message
 
@@ -167,10 +167,10 @@ def report(found: Check, *, one: bool = False) -> None:
     if one:
         console.print(found.rows[0]["instance"], markup=False)
         cells = [answer_cells(row) for row in found.rows]
-        console.print(across(cells, list(cells[0])))
+        console.print(*fitting(cells, list(cells[0]), console.width, least=len(cells[0])))
     else:
         cells = family_cells(found)
-        console.print(across(cells, list(cells[0])))
+        console.print(*fitting(cells, list(cells[0]), console.width, least=len(cells[0])))
     for pair in found.silent:
         console.print(
             f"silent disagreement: instance {pair.number} ({pair.family}, {pair.instance}): the "

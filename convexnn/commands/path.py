@@ -128,7 +128,8 @@ def show(
     lines = [as_line(row, measured(split)) for row in rows]
     if lines:
         out = terminal(console)
-        out.print(fitting(lines, (*BRIEF, measured(split)), out, out.width))
+        for part in fitting(lines, (*BRIEF, measured(split)), out.width, least=len(BRIEF)):
+            out.print(part)
     if message:
         print(message)
 

@@ -34,13 +34,16 @@ from convexnn.driver.choice import NAMED, choose, declared
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, prepared
-from convexnn.driver.tables import BRIEF, as_text, fitting, plain
+from convexnn.driver.tables import as_text, fitting, plain
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 EXACT = 1e-12  # violation up to which a point has none but by rounding
+# Columns of the table, the most important first: the certificate's stay in any room.
+CERTIFICATE = ("backend", "objective", "bound", "gap", "bound covers")
+TOLD, BESIDE = (*CERTIFICATE, "status"), ("solve s", "violation", "rounds", "messages", "cpu s")
 INTERRUPTED = "interrupted from the keyboard"
 
 
@@ -253,8 +256,8 @@ class Comparison(Generic[Model]):
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         """Show as much of the table as the terminal has room for."""
         if self.runs:
-            brief = [*BRIEF, *([self.measure] if self.scores is not None else [])]
-            yield fitting(self._cells, brief, console, options.max_width)
+            order = [*TOLD, self.measure, *BESIDE]
+            yield from fitting(self._cells, order, options.max_width, least=len(CERTIFICATE))
         text = need("rich.text", "cli").Text
         yield from (text(note) for note in self._notes)
 

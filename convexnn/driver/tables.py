@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.optional import need
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TEXT = ("backend", "status", "bound covers")
-BRIEF = ("backend", "status", "objective", "gap", "solve s")
+GAP = 2  # blanks between columns
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "backend": ("backend", str),
     "status": ("status", str),
@@ -70,14 +70,53 @@ def plain(rows: Sequence[dict[str, str]]) -> str:
     )
 
 
-def across(rows: Sequence[dict[str, str]], heads: Sequence[str]) -> Table:
-    """Return a table with a line for each row, no cell of which may be folded (extra: cli)."""
-    table: Table = need("rich.table", "cli").Table(box=need("rich.box", "cli").SIMPLE_HEAD)
+def across(
+    rows: Sequence[dict[str, str]], heads: Sequence[str], width: Mapping[str, int] | None = None
+) -> Table:
+    """Return a table with a line for each row, of columns as wide as they are (extra: cli).
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    heads : sequence of str
+        The columns to show.
+    width : mapping, optional
+        Of each column; those that are narrower than their text have it folded between words.
+    """
+    width = whole(rows) if width is None else width
+    box = need("rich.box", "cli").SIMPLE_HEAD
+    table: Table = need("rich.table", "cli").Table(
+        box=box, collapse_padding=True, pad_edge=False, show_edge=False
+    )
     for head in heads:
-        table.add_column(head, justify="left" if head in TEXT else "right", no_wrap=True)
+        side: Any = "left" if head in TEXT else "right"
+        table.add_column(head, justify=side, width=width[head])
     for row in rows:
         table.add_row(*(row[head] for head in heads))
     return table
+
+
+def whole(rows: Sequence[dict[str, str]]) -> dict[str, int]:
+    """Return how wide each column is."""
+    return {head: max(len(head), *(len(row[head]) for row in rows)) for head in rows[0]}
+
+
+def folded(rows: Sequence[dict[str, str]]) -> dict[str, int]:
+    """Return how wide each column is where texts and headings are folded between words.
+
+    Figures are not.
+
+    Examples
+    --------
+    >>> folded([{"bound covers": "all patterns", "gap": "1 of 300", "test accuracy": "0.5"}])
+    {'bound covers': 8, 'gap': 8, 'test accuracy': 8}
+    """
+
+    def narrow(head: str, cell: str) -> int:
+        parts = [*head.split(), *(cell.split() if head in TEXT else [cell])]
+        return max(map(len, parts), default=0)
+
+    return {head: max(narrow(head, row[head]) for row in rows) for head in rows[0]}
 
 
 def down(rows: Sequence[dict[str, str]]) -> Table:
@@ -91,15 +130,41 @@ def down(rows: Sequence[dict[str, str]]) -> Table:
     return table
 
 
-def fitting(rows: Sequence[dict[str, str]], brief: Sequence[str], console: Any, width: int) -> Any:
-    """Return the fullest table that has room: all columns, the brief ones, or a cell a line.
+def fitting(
+    rows: Sequence[dict[str, str]], order: Sequence[str], room: int, *, least: int
+) -> Iterator[Any]:
+    """Yield the fullest table that has room, and a line that names what it leaves out.
 
-    A single row that has no room is given a cell a line.
+    No figure is cut. Where not all columns have room, texts are folded between words, then the
+    least important columns go. Where even the most important have none, or there is but one row,
+    there is a line for each cell.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Cells by heading.
+    order : sequence of str
+        Headings, the most important first; others count for less.
+    room : int
+        Columns of the terminal.
+    least : int
+        Of the most important columns, how many stay whatever the room.
     """
-    layouts = [across(rows, list(rows[0]))]
-    if len(rows) > 1:
-        layouts.append(across(rows, brief))
-    layouts.append(down(rows))
-    room = console.options.update(max_width=10_000)  # a measure is clipped to its options
-    found = (t for t in layouts if console.measure(t, options=room).minimum <= width)
-    return next(found, layouts[-1])
+    heads = list(rows[0])
+    ranked = [*(head for head in order if head in heads)]
+    ranked += [head for head in heads if head not in ranked]
+    plenty, scarce = whole(rows), folded(rows)
+    texts = {head: scarce[head] if head in TEXT else plenty[head] for head in heads}
+    for count in range(len(ranked), min(least, len(ranked)) - 1, -1):
+        kept = [head for head in heads if head in ranked[:count]]
+        for width in (plenty, texts, scarce):
+            if sum(width[head] + GAP for head in kept) - GAP <= room:
+                yield across(rows, kept, width)
+                if count < len(ranked):
+                    absent = ", ".join(head for head in heads if head not in kept)
+                    text = need("rich.text", "cli").Text
+                    yield text(f"no room for: {absent}")
+                return
+        if len(rows) == 1:
+            break
+    yield down(rows)

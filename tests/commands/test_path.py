@@ -83,7 +83,8 @@ def test_a_narrow_terminal_gets_fewer_columns(classes: Path) -> None:
         heads[width] = next(line for line in text.getvalue().splitlines() if "beta" in line)
         assert max(map(len, text.getvalue().splitlines())) <= width
     assert "screened" in heads[100]
-    assert heads[60].split() == ["beta", "objective", "gap", "neurons", "test", "accuracy"]
+    kept = ["beta", "status", "objective", "gap", "neurons", "test", "accuracy"]
+    assert heads[60].split() == kept
 
 
 def test_no_time_for_a_point_is_said(classes: Path, tmp_path: Path) -> None:
