@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
+from convexnn.contract.clock import seconds_left
 from convexnn.contract.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
@@ -152,7 +154,12 @@ class CvxpySolver:
         return "no " + ", no ".join(words[m] for m in sorted(missing)) if missing else None
 
     def prepare(self, form: CvxpyProgram) -> None:
-        """Canonicalise; CVXPY keeps the result."""
+        """Canonicalise; CVXPY keeps the result.
+
+        Under a time limit that is left to where the solver runs, if that can be left.
+        """
+        if seconds_left() < inf and self._leaves(form.problem):
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             form.problem.get_problem_data(self.solver)
@@ -231,11 +238,17 @@ class CvxpySolver:
                 found = problem.solution
                 yield attempt if attempt.error else attempt._replace(parts=_parts(found))
 
-        if self.knobs.threads or not POSSIBLE or problem.size_metrics.num_scalar_data < LONG:
+        if not self._leaves(problem):
             yield here()
         else:
             with apart(there, Patience(reporter).over) as answers:
                 yield answers
+
+    def _leaves(self, problem: cp.Problem) -> bool:
+        """Tell whether a program takes long, and is solved where the solver can be left."""
+        if self.knobs.threads or not POSSIBLE:
+            return False
+        return bool(problem.size_metrics.num_scalar_data >= LONG)
 
     def _sharper(
         self, problem: cp.Problem, options: Options, reporter: Reporter

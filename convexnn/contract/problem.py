@@ -170,6 +170,21 @@ class Renews(Protocol):
 
 
 @runtime_checkable
+class Deferred(Protocol):
+    """A problem whose initial point is not always an answer.
+
+    It may take long to write, as patterns are drawn for it, or have no finite objective.
+    """
+
+    def unwritten(self) -> tuple[Any, Any]:
+        """Return a trivial primal and dual point of finite objective, graded without any form.
+
+        They are the answer of a run whose time is up before there is another.
+        """
+        ...
+
+
+@runtime_checkable
 class Strict(Protocol):
     """A problem whose model is worth no more than its violation is small.
 

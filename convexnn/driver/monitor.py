@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, Step
+from convexnn.contract.clock import Clock
 from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.interrupts import Request
-from convexnn.contract.problem import Problem, Strict
+from convexnn.contract.problem import Deferred, Problem, Strict
 
 if sys.platform != "win32":
     from resource import RUSAGE_CHILDREN, getrusage
@@ -43,6 +44,11 @@ class CallbackRaised(BaseException):
         self.error = error
 
 
+def trivial(problem: Problem[Any], late: bool) -> tuple[Any, Any]:
+    """Return the answer before any engine has run, or, if it is too late for one, without any."""
+    return problem.unwritten() if late and isinstance(problem, Deferred) else problem.initial()
+
+
 def _same(primal: Any, pruned: Any) -> bool:
     """Tell whether pruning left a point as it was."""
     if primal is pruned:
@@ -65,13 +71,15 @@ class Monitor:
     problem : Problem
     tol : float
     time_limit : float or None
-        Seconds from the start of the run, certification included.
+        Seconds from the start of the run, certification included; of no account with a clock.
     callback : callable or None
         Called with each `Step`; a true answer stops the run.
     grader : Grader, optional
         Of this run and problem; a new one if left out.
     asked : Request, optional
         What signals ask of this run.
+    clock : Clock, optional
+        One that may have begun before the run; a new one if left out.
     """
 
     def __init__(
@@ -82,23 +90,25 @@ class Monitor:
         callback: Callback | None,
         grader: Grader[Any] | None = None,
         asked: Request | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.problem, self.tol = problem, tol
         self.grader: Grader[Any] = grader_of(problem) if grader is None else grader
-        self.time_limit, self.callback = time_limit, callback
+        self.clock = Clock.started(time_limit) if clock is None else clock
+        self.now, self.callback = self.clock.now, callback
         self.history: list[Step] = []
         self._done = 0  # iterations of the engines before
         self.certify_s = self._certify_cpu = 0.0
         self.timed_out = self.stopped = self.passed = False
         self.asked = Request() if asked is None else asked
-        self._begin, self._begin_cpu = time.perf_counter(), processor()
+        self._begin, self._begin_cpu = self.now(), processor()
         self._primal: Any = None
         self._dual: Any = None
         self._certificate: Certificate | None = None
 
     def elapsed(self) -> float:
         """Return the seconds since the run began."""
-        return time.perf_counter() - self._begin
+        return self.now() - self._begin
 
     def cpu(self) -> float:
         """Return the processor seconds since the run began, certification excluded."""
@@ -106,7 +116,7 @@ class Monitor:
 
     def remaining(self) -> float | None:
         """Return the seconds left, at least 0; None without a limit."""
-        return None if self.time_limit is None else max(0.0, self.time_limit - self.elapsed())
+        return self.clock.remaining()
 
     def expired(self) -> bool:
         """Tell whether time is up or a signal came, and remember it."""
@@ -125,7 +135,7 @@ class Monitor:
     def report(self, iteration: int, primal: Any, dual: Any) -> bool:
         """Certify a point and keep it if it is the best; True asks the engine to stop."""
         seconds = self.elapsed() - self.certify_s
-        begin, begin_cpu = time.perf_counter(), processor()
+        begin, begin_cpu = self.now(), processor()
         if dual is None:
             dual = self._dual if self._certificate is not None else self.problem.initial()[1]
         certificate = self.grader.certify(primal, dual)
@@ -134,7 +144,7 @@ class Monitor:
             without = self.grader.certify(lighter, dual)
             if without.passes(self.tol):  # dead parts alone were in the way
                 primal, certificate = lighter, without
-        self.certify_s += time.perf_counter() - begin
+        self.certify_s += self.now() - begin
         self._certify_cpu += processor() - begin_cpu
         if not np.isfinite(certificate.objective):
             return self.expired()
@@ -194,9 +204,9 @@ class Monitor:
 
         Pruning is undone where it would cost a tenth of the tolerance or the status.
         """
-        begin = time.perf_counter()
+        begin = self.now()
         if self._certificate is None:
-            self._primal, self._dual = self.problem.initial()
+            self._primal, self._dual = trivial(self.problem, late=True)
         primal, dual = self._primal, self._dual
         certificate = self.grader.certify(primal, dual)
         pruned = self.grader.prune(primal)
@@ -207,5 +217,5 @@ class Monitor:
             lighter.passes(self.tol) or not certificate.passes(self.tol)
         ):
             primal, certificate = pruned, lighter
-        self.certify_s += time.perf_counter() - begin
+        self.certify_s += self.now() - begin
         return primal, dual, certificate

@@ -16,9 +16,11 @@ import numpy as np
 from convexnn.contract.backend import (
     Backend,
     BackendError,
+    Capabilities,
     Options,
     Outcome,
     Raw,
+    Reporter,
     common_form,
 )
 from convexnn.contract.certificate import Stage, Status
@@ -32,13 +34,14 @@ from convexnn.contract.checks import (
     shown,
     tolerance,
 )
+from convexnn.contract.clock import Clock, OutOfTime, time_is_up, timed_by
 from convexnn.contract.form import Admits
-from convexnn.contract.grading import Grader, grader_of
+from convexnn.contract.grading import Grader, contents, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
-from convexnn.contract.problem import Adopts, Builder, Model, Problem, Remarks
+from convexnn.contract.problem import Adopts, Builder, Deferred, Model, Problem, Remarks
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import Choice, able, choose
-from convexnn.driver.monitor import Callback, CallbackRaised, Monitor
+from convexnn.driver.monitor import Callback, CallbackRaised, Monitor, trivial
 from convexnn.driver.solution import Solution
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
@@ -87,7 +90,8 @@ def solve(
     max_iter : int, optional
         The engine's own default if None.
     time_limit : float, optional
-        Seconds; the best certified point so far is returned when they are over.
+        Seconds from the call, the writing of the problem included; the best certified point so far
+        is returned when they are over. Of ``Compiled.run`` they are from that call.
     start : Solution or primal point, optional
         Where to start: of this problem, or of one that differs in beta, y or loss only.
     callback : callable, optional
@@ -120,7 +124,11 @@ def solve(
     >>> solution.status.name
     'OPTIMAL'
     """
-    return compile(problem, backend).run(
+    clock = _clock(time_limit)
+    with timed_by(clock):
+        ready = _written(problem, backend, clock)
+    return ready._timed(
+        clock,
         tol=tol,
         max_iter=max_iter,
         time_limit=time_limit,
@@ -168,12 +176,46 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
 def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[Model]:
     """Return a problem written and an engine compiled; `begin` is when that was asked for."""
     form: object = problem.canonical(chosen.form)
-    chosen.backend.prepare(form)
+    if not time_is_up():  # else no engine will run
+        chosen.backend.prepare(form)
     grader = grader_of(problem)
     grader.certify(*problem.initial())  # compiles its kernels
     grader.keep()
     spent = time.perf_counter() - begin
     return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)
+
+
+def _written(problem: Problem[Model], backend: str | Backend, clock: Clock) -> Compiled[Model]:
+    """Compile; where time is up before the problem is written, only its trivial answer is left."""
+    begin = clock.now()
+    try:
+        return compile(problem, backend)
+    except OutOfTime:
+        return Compiled(problem, Unreached(backend), None, clock.now() - begin)
+
+
+class Unreached:
+    """Stands for the engine of a run whose time is up before the problem is written."""
+
+    capabilities = Capabilities(())
+
+    def __init__(self, backend: str | Backend) -> None:
+        self.name = backend if isinstance(backend, str) else backend.name
+
+    def available(self) -> str | None:
+        """Return None."""
+        return None
+
+    def refuses(self, problem: Problem[object]) -> str | None:
+        """Return None."""
+        return None
+
+    def prepare(self, form: Any) -> None:
+        """Do nothing."""
+
+    def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
+        """Say that there was no time."""
+        return Raw(Outcome.TIME_LIMIT, "The time ran out before the problem was written.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,6 +265,34 @@ class Compiled(Generic[Model]):
         **options: object,
     ) -> Solution[Model]:
         """Solve; the parameters are those of `convexnn.solve`."""
+        return self._timed(
+            _clock(time_limit),
+            tol=tol,
+            max_iter=max_iter,
+            time_limit=time_limit,
+            start=start,
+            callback=callback,
+            progress=progress,
+            threads=threads,
+            seed=seed,
+            **options,
+        )
+
+    def _timed(
+        self,
+        clock: Clock,
+        *,
+        tol: float,
+        max_iter: int | None,
+        time_limit: float | None,
+        start: Start | None,
+        callback: Callback | None,
+        progress: bool,
+        threads: int,
+        seed: int,
+        **options: object,
+    ) -> Solution[Model]:
+        """Solve on a clock that may have begun before."""
         tol = tolerance("tol", tol)
         if max_iter is not None:
             max_iter = positive_int("max_iter", max_iter)
@@ -238,7 +308,7 @@ class Compiled(Generic[Model]):
 
                 callback = stack.enter_context(live(self.backend.name, callback))
             return self._run(
-                tol, max_iter, time_limit, start, callback, threads, seed, options, asked
+                tol, max_iter, time_limit, start, callback, threads, seed, options, asked, clock
             )
 
     def _run(
@@ -252,17 +322,21 @@ class Compiled(Generic[Model]):
         seed: int,
         extra: dict[str, object],
         interruption: Request,
+        clock: Clock,
     ) -> Solution[Model]:
-        points = _start_points(self.problem, self.form, start)
+        reached = not isinstance(self.backend, Unreached)
+        points = _start_points(self.problem, self.form, start) if reached else None
         grader = grader_of(self.problem) if self.grader is None else self.grader.again()
-        limit = None if time_limit == np.inf else time_limit
-        monitor = Monitor(self.problem, tol, limit, callback, grader, interruption)
+        monitor = Monitor(self.problem, tol, time_limit, callback, grader, interruption, clock)
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
-        with _threadpools(len(sys.modules)).limit(limits=threads), quiet:
+        pools = _threadpools(len(sys.modules)).limit(limits=threads)
+        with pools, quiet, timed_by(monitor):
             try:
-                if not (self.trivial and monitor.report(0, *self.problem.initial())):
+                first = trivial(self.problem, late=not reached)
+                over = self.trivial and monitor.report(0, *first)
+                if not over or not reached:
                     if self.error is not None:
                         raise self.error
                     raw = self._attempt(engine, self.form, asked, monitor, points)
@@ -271,6 +345,8 @@ class Compiled(Generic[Model]):
                         engine, raw = self._relieve(raw, asked, monitor)
             except CallbackRaised as raised:
                 raise raised.error from None
+            except OutOfTime:
+                raw = Raw(Outcome.TIME_LIMIT)
             except KeyboardInterrupt:  # where signals were not ours to take, or the second of two
                 if interruption.urgent:
                     raise
@@ -297,7 +373,7 @@ class Compiled(Generic[Model]):
                 "certify": monitor.certify_s,
             },
             backend=engine.name,
-            message=joined(said, raw.message, _remark(self.problem)),
+            message=joined(said, raw.message, _remark(self.problem) if reached else ""),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -395,6 +471,8 @@ def _start_points(problem: Problem[object], form: Any, start: Start | None) -> A
         )
     if not isinstance(dual, type(proof)):
         dual = None  # that of another kind of problem says nothing here
+    if isinstance(problem, Deferred) and contents(primal) == contents(problem.unwritten()[0]):
+        return None  # the answer of a run without time
     if isinstance(form, Admits):
         return form.admit(primal, dual)
     for name, mine, expected in zip(own._fields, primal, own, strict=True):
@@ -423,3 +501,8 @@ def _status(passes: bool, monitor: Monitor, raw: Raw) -> Status:
     if monitor.timed_out:
         return Status.TIME_LIMIT
     return ENDS.get(raw.outcome, Status.INACCURATE)
+
+
+def _clock(time_limit: float | None) -> Clock:
+    """Return the clock of a run that begins now."""
+    return Clock.started(None if time_limit is None else seconds("time_limit", time_limit))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, in_range, real_array
+from convexnn.contract.clock import look
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.memory import shortage
-from convexnn.relu.patterns import Patterns, first_distinct
+from convexnn.relu.patterns import Patterns, cell_count, first_distinct
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,6 +30,7 @@ MAX_CELLS = 100_000  # `enumerate_patterns` refuses to list more
 LISTING = 12.0  # bytes an entry of the patterns takes while they are listed, measured
 RAY_WORK = 500_000_000  # entries the ray method may visit before splitting is preferred
 PARALLEL = 1e-10  # unit rows nearer than this, up to sign, are one hyperplane
+STRIDE = 64  # rows that are compared between two looks at the clock
 ON_PLANE = 1e-11  # a ray this near to a further hyperplane breaks general position
 
 
@@ -102,17 +104,6 @@ def enumerate_patterns(X: ArrayLike) -> Patterns:
     return Patterns.generated(X, planes.basis @ cells.points)
 
 
-def cell_count(n: int, rank: int) -> int:
-    """Return ``2 sum_{k<rank} C(n-1, k)``, the cells of n hyperplanes in general position.
-
-    Examples
-    --------
-    >>> cell_count(3, 2)
-    6
-    """
-    return 2 * sum(comb(n - 1, k) for k in range(rank)) if n > 0 else 1
-
-
 def about_cells(n: int, rank: int) -> str:
     """Return `cell_count` in words, exact up to thirty digits.
 
@@ -173,6 +164,8 @@ def hyperplanes(X: Array, same: float = PARALLEL) -> Hyperplanes:
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     kept: list[int] = []
     for i in range(len(rows)):
+        if i % STRIDE == 0:
+            look()
         others = rows[kept]
         near = np.minimum(
             np.sum(np.square(others - rows[i]), axis=1), np.sum(np.square(others + rows[i]), axis=1)
@@ -212,6 +205,7 @@ def cells_by_rays(normals: Array) -> Cells | None:
     found: Cells | None = None
     subsets = combinations(range(m), r - 1)
     while batch := list(islice(subsets, chunk)):
+        look()
         index = np.array(batch, dtype=np.intp).reshape(len(batch), r - 1)
         B = normals[index]
         U, s, Vt = np.linalg.svd(B, full_matrices=True)
@@ -256,6 +250,7 @@ def cells_by_splitting(normals: Array) -> Cells:
         return _sectors(normals)
     cells = Cells(np.zeros((0, 1), np.bool_), np.zeros((r, 1)))
     for i in range(m):
+        look()
         normal = normals[i]
         inner = _restricted(normals[:i], normal)
         heights = np.abs(normals[:i] @ inner.points)

@@ -1,14 +1,11 @@
-"""Moved."""
+"""Activation patterns: those of given neurons, and drawn ones."""
 
 from __future__ import annotations
 
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from convexnn.contract.arrays import Array, BoolArray
-from typing import TYPE_CHECKING
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.checks import (
@@ -23,7 +20,9 @@ from convexnn.contract.checks import (
     truths,
     whole,
 )
+from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted, declaration, default
+from convexnn.contract.memory import shortage
 from convexnn.relu.forms import Neurons
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
 
 
 DRAWS_PER_PATTERN = 50  # sampling gives up after this many draws per pattern asked for
+FEW = 2_000  # patterns asked for up to which it gives up, or refuses, for no other reason
+DRAWING = 4.0  # bytes an entry of the patterns takes while they are drawn, measured
 
 
 @declaration
@@ -189,7 +190,8 @@ def sample_patterns(
         Examples; append a column of ones for a problem with ``bias=True``, or leave it out:
         then the generators have no offset.
     count : int
-        How many distinct patterns to draw; fewer come back where fewer are found.
+        How many distinct patterns to draw; fewer come back where fewer are found. Drawing ends
+        after 50 draws for each, and of more than 2,000 also where 100,000 draws bring no new one.
     seed : int, default 0
     radius : float, default 0.0
         With a positive radius every other draw takes the pattern of perturbed examples,
@@ -206,7 +208,8 @@ def sample_patterns(
     Raises
     ------
     ProblemError
-        If `X` is not a finite matrix, or a parameter is out of range.
+        If `X` is not a finite matrix, a parameter is out of range, or the memory limit has no
+        room for the patterns.
 
     Examples
     --------
@@ -223,23 +226,54 @@ def sample_patterns(
     if columns is not None:
         moved = truths("columns", columns, X.shape[1], "column of X")
     rng = np.random.default_rng(seed_of(seed))
-    found: Patterns | None = None
-    drawn = 0
-    while drawn < DRAWS_PER_PATTERN * count:
-        batch = min(max(count, 16), 4096)
+    n, d = X.shape
+    there = cell_count(n, min(n, d)) if radius == 0.0 else 2**n
+    most = min(count, there)
+    needed = (DRAWING * n + 8.0 * d) * most
+    lack = shortage({f"{most:,} patterns of {n:,} examples": needed}) if most > FEW else None
+    if lack is not None:
+        raise ProblemError(f"count must leave room for the patterns: to draw {count:,} {lack}")
+    batch = min(max(count, 16), 4096)
+    patience = DRAWS_PER_PATTERN * (count if count <= FEW else FEW)
+    seen: set[bytes] = set()
+    parts: list[tuple[BoolArray, Array]] = []
+    drawn = since = 0  # since the last new pattern
+    while len(seen) < most and drawn < DRAWS_PER_PATTERN * count and since < patience:
+        look()
         generators = rng.standard_normal((X.shape[1], batch))
         matrix = X @ generators >= 0.0
         if radius > 0.0 and moved.any():
             for p in range(0, batch, 2):
+                look()
                 noise = radius * _sphere(rng, (len(X), int(moved.sum())), norm)
                 matrix[:, p] = X @ generators[:, p] + noise @ generators[moved, p] >= 0.0
-        fresh = Patterns(matrix, generators)
-        found = fresh.distinct() if found is None else found.joined(fresh)
-        drawn += batch
-        if len(found) >= count:
-            return found.take(np.arange(count))
-    assert found is not None
-    return found
+        new = _unseen(matrix, seen)
+        parts.append((matrix[:, new], generators[:, new]))
+        drawn, since = drawn + batch, 0 if new else since + batch
+    matrix, generators = (np.hstack(part)[:, :count] for part in zip(*parts, strict=True))
+    return Patterns(matrix, generators)
+
+
+def _unseen(matrix: BoolArray, seen: set[bytes]) -> list[int]:
+    """Return the columns that are not among those seen, each once, and note them there."""
+    packed, new = np.ascontiguousarray(np.packbits(matrix, axis=0).T), []
+    for j, row in enumerate(packed):
+        key = row.tobytes()
+        if key not in seen:
+            seen.add(key)
+            new.append(j)
+    return new
+
+
+def cell_count(n: int, rank: int) -> int:
+    """Return ``2 sum_{k<rank} C(n-1, k)``, the cells of n hyperplanes in general position.
+
+    Examples
+    --------
+    >>> cell_count(3, 2)
+    6
+    """
+    return 2 * sum(comb(n - 1, k) for k in range(rank)) if n > 0 else 1
 
 
 def _sphere(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> Array:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.contract.clock import look
+
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
 
@@ -52,6 +54,7 @@ class Separation:
         return np.array([self._survives(d, c, radius) for d, c in zip(matrix.T, cut, strict=True)])
 
     def _survives(self, pattern: BoolArray, cut: bool, radius: float) -> bool:
+        look()
         if self._free(self._rows(pattern)[:, ~self.moved]):
             return True
         return not cut and (self.X.size > EXACT or self.radius_of(pattern) >= radius)

@@ -68,9 +68,9 @@ class Transport(NamedTuple):
         return float((priced + np.sum(self.base + excess)) / len(self.base))
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return every sample where it is, and multipliers that know nothing."""
+        """Return every sample where it is, and the least multipliers."""
         rest = np.zeros(self.cost.shape)
-        return Adversary(np.full(len(self.sizes), np.inf), rest), Choice(rest)
+        return Adversary(np.full(len(self.sizes), self.floor), rest), Choice(rest)
 
     def feasible(self, shares: Array) -> Array:
         """Return shares within the budgets: negative ones dropped, too large ones scaled down.

@@ -104,8 +104,11 @@ class Entropy(NamedTuple):
         return cp.sum(cp.kl_div(n * w, np.ones(n))) / n <= self.radius
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return the uniform weights, and a multiplier that knows nothing."""
-        return _idle(self.losses, np.inf)
+        """Return the uniform weights, and the multiplier at which the value is the largest loss.
+
+        Without a radius the value is the mean, at a multiplier that is infinite.
+        """
+        return _idle(self.losses, np.inf if self.radius == 0.0 else 0.0)
 
 
 @solved_by("exact")
@@ -146,8 +149,8 @@ class EntropyPenalty(NamedTuple):
         return None
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return the uniform weights, and a multiplier that knows nothing."""
-        return _idle(self.losses, np.inf)
+        """Return the uniform weights, and the penalty, at which the value is known."""
+        return _idle(self.losses, self.penalty)
 
 
 @solved_by("exact")
@@ -211,8 +214,11 @@ class ChiSquared(NamedTuple):
         return cp.norm(root * w, 2) <= np.sqrt(1.0 + self.radius)
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return the uniform weights, and a multiplier that knows nothing."""
-        return _idle(self.losses, -np.inf)
+        """Return the uniform weights, and the threshold at which the value is the largest loss.
+
+        Without a radius the value is the mean, at a threshold that is infinite.
+        """
+        return _idle(self.losses, -np.inf if self.radius == 0.0 else float(self.losses.max()))
 
 
 @solved_by("exact")
@@ -260,8 +266,8 @@ class Tail(NamedTuple):
         return w <= 1.0 / (self.level * len(self.losses))
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return the uniform weights, and a multiplier that knows nothing."""
-        return _idle(self.losses, np.inf)
+        """Return the uniform weights, and the threshold at which the value is the largest loss."""
+        return _idle(self.losses, float(self.losses.max()))
 
 
 @solved_by("exact")
@@ -312,8 +318,11 @@ class Variation(NamedTuple):
         return 0.5 * cp.norm(w - 1.0 / len(self.losses), 1) <= self.radius
 
     def idle(self) -> tuple[Adversary, Choice]:
-        """Return the uniform weights, and a multiplier that knows nothing."""
-        return _idle(self.losses, -np.inf)
+        """Return the uniform weights, and the threshold at which the value is the largest loss.
+
+        Without a radius the value is the mean, at a threshold that is infinite.
+        """
+        return _idle(self.losses, -np.inf if self.radius == 0.0 else float(self.losses.max()))
 
 
 def softmax_value(losses: Array, lam: float) -> float:

@@ -21,6 +21,7 @@ from convexnn.problems.relu.listing import (
     LISTED,
     PatternsField,
     checked_patterns,
+    declared_scope,
     generators_of,
     listed,
     scope_of,
@@ -220,10 +221,15 @@ class ConvGatedReluTraining(Convolution):
 
     def grade(self, primal: Neurons) -> Grade:
         """Return the objective of the gated network; there are no constraints to violate."""
+        if primal.V.shape[1] == 0:
+            return Grade(self._idle())
         return Grade(self._worth(self._form.predict(self._form.rows(primal)), primal))
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves."""
+        known = self._of_nothing(dual, declared_scope(self.patterns))
+        if known is not None:
+            return known
         return Bound(self._proved(dual), scope_of(self.patterns, self.data))
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
@@ -289,30 +295,38 @@ class ConvReluTraining(Convolution):
         return conic_formula(self._form, self.needs())
 
     @cached_property
+    def _searched(self) -> bool:
+        """Whether all patterns are meant, and too many to list."""
+        return self.patterns is None and not listable(self.data, LISTED)
+
+    @cached_property
     def matrix(self) -> BoolArray | None:
         """The patterns of the program, (n K, P); None if it is over all and too many to list."""
-        if self.patterns is None and not listable(self.data, LISTED):
-            return None
-        return self.gates.matrix
+        return None if self._searched else self.gates.matrix
 
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""
         if self.patterns is not None:
             return (PooledForm, CvxpyProgram)
-        return (PooledNetworkForm,) if self.matrix is None else super().forms()
+        return (PooledNetworkForm,) if self._searched else super().forms()
 
     def withholds(self, form: type) -> str | None:
         """Return the number of patterns where they are meant to be listed, and too many."""
-        if form is PooledNetworkForm or self.patterns is not None or self.matrix is not None:
+        if form is PooledNetworkForm or not self._searched:
             return None
         return too_many(*self.design.matrix.shape)
 
     @property
     def _count(self) -> int:
-        return 0 if self.patterns is None and self.matrix is None else super()._count
+        return 0 if self._searched else super()._count
 
     @cached_property
     def _network_form(self) -> PooledNetworkForm:
+        return self._outline._replace(cells=self.matrix if self.patterns is None else None)
+
+    @cached_property
+    def _outline(self) -> PooledNetworkForm:
+        """The network's form without its cells, which is enough to grade an answer."""
         return PooledNetworkForm(
             self.design.matrix,
             self.labels.targets,
@@ -321,7 +335,7 @@ class ConvReluTraining(Convolution):
             self.beta / self.design.scale,
             0.0,
             False,
-            self.matrix if self.patterns is None else None,
+            None,
         )
 
     @cached_property
@@ -348,11 +362,12 @@ class ConvReluTraining(Convolution):
 
         The objective is an upper bound on the optimum over all patterns, cones satisfied or not.
         """
-        return Grade(*self._graded(primal, None if self.patterns is None else self.matrix))
+        free = self.patterns is None or primal.V.shape[1] + primal.W.shape[1] == 0
+        return Grade(*self._graded(primal, None if free else self.matrix))
 
     def _graded(self, primal: Neurons, matrix: BoolArray | None) -> tuple[float, float]:
         """Return the network's objective and by how much, relatively, it is outside its cones."""
-        form, parts = self._network_form, []
+        form, parts = self._outline, []
         worst = largest = 0.0
         columns = max(primal.V.shape[1], primal.W.shape[1], 1)
         step = form.bag * max(1, ENTRIES // (form.bag * columns))
@@ -378,11 +393,11 @@ class ConvReluTraining(Convolution):
         the scope also says how near the objective is to the optimum over the patterns of
         ``dual.matrix``.
         """
-        if self.patterns is not None:
-            return Bound(self._proved(dual), "these patterns")
-        if self.matrix is not None:
-            return Bound(self._proved(dual), "all patterns")
-        return self._searches.bound(dual)
+        if self._searched:
+            return self._searches.bound(dual)
+        scope = declared_scope(self.patterns)
+        known = self._of_nothing(dual, scope)
+        return Bound(self._proved(dual), scope) if known is None else known
 
     def renewed(self, parts: Mapping[str, Any]) -> Dual | None:
         """Return a dual point that an earlier version saved, None if it is of this one."""
@@ -394,7 +409,7 @@ class ConvReluTraining(Convolution):
 
     def grader(self) -> Grader[Network]:
         """Return a grader for one run."""
-        if self.patterns is None and self.matrix is None:
+        if self._searched:
             return SearchGrader(self, self._searches)
         return HalvesGrader(self)
 

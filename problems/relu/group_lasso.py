@@ -50,6 +50,8 @@ class GroupLasso(Training):
 
     def grade(self, primal: Neurons) -> Grade:
         """Return the objective of the network; there are no constraints to violate."""
+        if primal.V.shape[1] == 0:
+            return Grade(self._idle())
         form = self._group_form
         rows = form.rows(primal)
         fit = form.loss.value(form.predict(rows), form.y).sum()

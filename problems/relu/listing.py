@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, positive_int, shown
+from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted
 from convexnn.relu.cones import least_distance
 from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
@@ -26,6 +27,11 @@ def scope_of(patterns: int | Patterns | None, data: Array) -> str:
     if patterns is not None:
         return "these patterns"
     return "all patterns" if listable(data, LISTED) else f"{SAMPLED} sampled patterns"
+
+
+def declared_scope(patterns: int | Patterns | None) -> str:
+    """Return what a bound covers that holds whatever the patterns are."""
+    return "all patterns" if patterns is None else "these patterns"
 
 
 def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
@@ -55,6 +61,7 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
         fits = ((data @ given >= 0.0) == patterns.matrix).all(axis=0)
     occupied = data.any(axis=1)
     for p in np.flatnonzero(~fits):
+        look()
         sign = np.where(patterns.matrix[:, p], 1.0, -1.0)
         generators[:, p] = least_distance(
             sign[occupied, None] * data[occupied], np.ones(occupied.sum())

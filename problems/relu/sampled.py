@@ -66,6 +66,11 @@ class SampledReluTraining(GroupLasso):
         self._set("neurons", positive_int("neurons", self.neurons))
         self._set("seed", seed_of(self.seed))
 
+    def unwritten(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and zero multipliers, which are graded without any form."""
+        none, y = np.zeros((1, 0)), self.labels.targets
+        return Neurons(none, none, np.zeros(1)), Dual(np.zeros_like(y))
+
     @cached_property
     def directions(self) -> Array:
         """The drawn unit vectors, (d, neurons)."""
@@ -98,10 +103,15 @@ class SampledReluTraining(GroupLasso):
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves of the network over the sampled neurons."""
+        known = self._of_nothing(dual, "these neurons")
+        if known is not None:
+            return known
         return Bound(lower_bound(self._group_form, dual), "these neurons")
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network of the neurons in use."""
         a = primal.V[0] / self.design.scale
-        weights = np.abs(a) * self.directions
+        used = np.flatnonzero(a)
+        a = a[used]
+        weights = np.abs(a) * self.directions[:, used]
         return self._network(weights[:, a > 0.0], weights[:, a < 0.0])

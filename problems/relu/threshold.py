@@ -16,14 +16,13 @@ from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.functions.norms import L1
 from convexnn.problems.relu.group_lasso import GroupLasso
-from convexnn.problems.relu.listing import checked_patterns, generators_of
-from convexnn.problems.relu.training import without_dead, without_spare
+from convexnn.problems.relu.listing import checked_patterns, declared_scope, generators_of
+from convexnn.problems.relu.training import affordable, without_dead, without_spare
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import (
     MAX_CELLS,
     RAY_WORK,
     about_cells,
-    cell_count,
     cells_by_rays,
     enumerate_patterns,
     hyperplanes,
@@ -31,7 +30,7 @@ from convexnn.relu.enumeration import (
 )
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.network import TwoLayerNetwork
-from convexnn.relu.patterns import Patterns, sample_patterns
+from convexnn.relu.patterns import Patterns, cell_count, sample_patterns
 
 if TYPE_CHECKING:
     from convexnn.functions.norms import Norm
@@ -179,14 +178,26 @@ class ThresholdTraining(GroupLasso):
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves."""
+        known = self._of_nothing(dual, declared_scope(self.patterns))
+        if known is not None:
+            return known
         return Bound(lower_bound(self._group_form, dual), self._scope)
 
+    def unwritten(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and zero multipliers, which are graded without any form."""
+        none, y = np.zeros((1, 0)), self.labels.targets
+        return Neurons(none, none, np.zeros(1)), Dual(np.zeros_like(y))
+
     def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
-        """Return the coefficients of the same fit without those that it does not need."""
+        """Return the coefficients of the same fit without those that it does not need.
+
+        Where the run has no time left to find them, only the dead ones are left out.
+        """
         worth = self.objective(primal) if objective is None else objective
         c = without_dead(primal, L1(), worth / self.beta).V[0]
         used = np.flatnonzero(c)
-        c[used] = without_spare(c[used], np.where(self.matrix[:, used], 1.0, 0.0))
+        if affordable(len(used), len(self.X)):
+            c[used] = without_spare(c[used], np.where(self.matrix[:, used], 1.0, 0.0))
         return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.linalg import qr
@@ -27,12 +27,13 @@ from convexnn.contract.checks import (
     several_classes,
     several_targets,
 )
+from convexnn.contract.clock import seconds_left
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
-from convexnn.contract.grading import Halves
+from convexnn.contract.grading import Bound, Halves
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
-from convexnn.relu.forms import outputs_of
+from convexnn.relu.forms import Dual, Neurons, outputs_of
 from convexnn.relu.network import Network, TwoLayerNetwork
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import LabelArray
-    from convexnn.relu.forms import Neurons
 
 SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
 NEGLIGIBLE = 1e-10  # and those whose penalty is below this share of the objective
-FORMS = ("_group_form", "_network_form", "_majorant_form", "_form", "_search")  # hold beta
+SPARING = 2.5e-9  # seconds that an entry of a row's products takes in `without_spare`, measured
+# what holds beta
+FORMS = ("_group_form", "_network_form", "_outline", "_majorant_form", "_form", "_search")
 
 
 class Design(NamedTuple):
@@ -160,6 +162,23 @@ class Training(Halves[Network]):
     def design(self) -> Design:
         """The data in the coordinates that engines work in."""
         return make_design(self.data, self._norm)
+
+    def unwritten(self) -> tuple[Neurons, Any]:
+        """Return the zero network and zero multipliers, which are graded without any form."""
+        y, none = self.labels.targets, np.zeros((self.design.matrix.shape[1], 0))
+        return Neurons(none, none, np.zeros((len(none), *y.shape[1:]))), Dual(np.zeros_like(y))
+
+    def _idle(self) -> float:
+        """Return the objective of the zero network."""
+        y = self.labels.targets
+        return float(self.loss.value(np.zeros_like(y), y).sum())
+
+    def _of_nothing(self, dual: Any, scope: str) -> Bound | None:
+        """Return what zero multipliers prove of any patterns, None of others."""
+        y, mu = self.labels.targets, dual.mu
+        if not isinstance(mu, np.ndarray) or mu.shape != y.shape or mu.any():
+            return None
+        return Bound(0.0 - float(np.sum(self.loss.conjugate(mu, y))), scope)
 
     def holdout(self, model: Network, X: ArrayLike, y: ArrayLike) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
@@ -289,6 +308,17 @@ def without_dead(primal: Neurons, norm: Norm, worth: float) -> Neurons:
     return primal._replace(
         V=np.where(size_v > level, primal.V, 0.0), W=np.where(size_w > level, primal.W, 0.0)
     )
+
+
+def affordable(count: int, n: int) -> bool:
+    """Tell whether the run under way has the time for `without_spare` of so many columns.
+
+    Examples
+    --------
+    >>> affordable(1_000_000, 1_000_000)
+    True
+    """
+    return SPARING * count * min(count, n + 1) ** 2 < seconds_left()
 
 
 def without_spare(c: Array, columns: Array) -> Array:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import Network, TwoLayerNetwork
 from convexnn.problems.relu.formulas import conic_formula
-from convexnn.problems.relu.listing import LISTED, checked_patterns, too_many
+from convexnn.problems.relu.listing import LISTED, checked_patterns, declared_scope, too_many
 from convexnn.relu.search_bound import Searches, SearchGrader, renewed
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
@@ -150,11 +150,16 @@ class ReluTraining(VectorTraining):
         return NORMS[self.penalty]
 
     @cached_property
+    def _searched(self) -> bool:
+        """Whether all patterns are meant, and too many to list."""
+        return self.patterns is None and not listable(self.data, LISTED)
+
+    @cached_property
     def matrix(self) -> BoolArray | None:
         """The patterns of the program, (n, P); None if it is over all and too many to list."""
         patterns = self.patterns
         if patterns is None:
-            if not listable(self.data, LISTED):
+            if self._searched:
                 return None
             patterns = enumerate_patterns(self.data)
         elif isinstance(patterns, int):
@@ -170,11 +175,11 @@ class ReluTraining(VectorTraining):
         program = MajorantForm if self.formulation == "majorant" else GroupForm
         if self.patterns is not None:
             return (program, CvxpyProgram)
-        return (NetworkForm,) if self.matrix is None else (NetworkForm, program, CvxpyProgram)
+        return (NetworkForm,) if self._searched else (NetworkForm, program, CvxpyProgram)
 
     def withholds(self, form: type) -> str | None:
         """Return the number of patterns where they are meant to be listed, and too many."""
-        if form is NetworkForm or self.patterns is not None or self.matrix is not None:
+        if form is NetworkForm or not self._searched:
             return None
         n, d = self.design.matrix.shape
         return too_many(n, d)
@@ -192,6 +197,11 @@ class ReluTraining(VectorTraining):
 
     @cached_property
     def _network_form(self) -> NetworkForm:
+        return self._outline._replace(cells=self.matrix if self.patterns is None else None)
+
+    @cached_property
+    def _outline(self) -> NetworkForm:
+        """The network's form without its cells, which is enough to grade an answer."""
         return NetworkForm(
             self.design.matrix,
             self.labels.targets,
@@ -200,7 +210,7 @@ class ReluTraining(VectorTraining):
             self.beta / self.design.scale,
             self.leak,
             self.skip,
-            self.matrix if self.patterns is None else None,
+            None,
         )
 
     @property
@@ -261,7 +271,7 @@ class ReluTraining(VectorTraining):
         -------
         Grade
         """
-        if self.patterns is None:
+        if self.patterns is None or primal.V.shape[1] + primal.W.shape[1] == 0:
             return Grade(self.objective(primal))
         if self.formulation == "majorant":
             return Grade(self._majorant_form.objective(primal))
@@ -270,7 +280,7 @@ class ReluTraining(VectorTraining):
         return Grade(self._value(primal, XV, XW), self._violation(XV, XW))
 
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
-        form = self._network_form
+        form = self._outline
         output = summed(form.activate(XV), form.y) - summed(form.activate(XW), form.y)
         z = output + form.X @ primal.skip if self.skip else output
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
@@ -293,8 +303,11 @@ class ReluTraining(VectorTraining):
         -------
         Bound
         """
-        if self.patterns is None and self.matrix is None:
+        if self._searched:
             return self._searches.bound(dual)
+        known = self._of_nothing(dual, declared_scope(self.patterns))
+        if known is not None:
+            return known
         slack, free = self.design.slack, self._free
         majorant = self.formulation == "majorant"
         scope = "these patterns" if self.patterns is not None else "all patterns"
@@ -318,13 +331,13 @@ class ReluTraining(VectorTraining):
 
     def grader(self) -> Grader[Network]:
         """Return a grader for one run."""
-        if self.patterns is None and self.matrix is None:
+        if self._searched:
             return SearchGrader(self, self._searches)
         return HalvesGrader(self)
 
     @cached_property
     def _free(self) -> FreePart | None:
-        return FreePart(self._network_form) if self.skip else None
+        return FreePart(self._outline) if self.skip else None
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs

@@ -29,6 +29,7 @@ from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.training import (
+    affordable,
     checked_loss,
     checked_targets,
     without_dead,
@@ -307,7 +308,10 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         return FreePart(self._empty)
 
     def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
-        """Return the coefficients of the same fit without those that it does not need."""
+        """Return the coefficients of the same fit without those that it does not need.
+
+        Where the run has no time left to find them, only the dead ones are left out.
+        """
         c = primal.V[0].copy()
         some = np.flatnonzero(c)
         small = self._neurons(c[some], 0.0)
@@ -315,8 +319,9 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         alive = without_dead(small, L1(), worth / self._weight).V[0]
         c[some] = alive
         used = some[alive != 0.0]
-        columns = self.dictionary.columns(used)
-        c[used] = without_spare(c[used], columns - columns.mean(axis=0))
+        if affordable(len(used), len(self.x)):
+            columns = self.dictionary.columns(used)
+            c[used] = without_spare(c[used], columns - columns.mean(axis=0))
         return primal._replace(V=c[None, :])
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> NarrowNetwork:

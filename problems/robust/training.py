@@ -271,6 +271,13 @@ class RobustReluTraining(Training):
             raise ProblemError(str(self.withholds(RobustForm)))
         return robust_formula(self._form, self.needs())
 
+    def unwritten(self) -> tuple[Neurons, RobustDual]:
+        """Return the zero network and zero multipliers, which are graded without any form."""
+        n, d = self.design.matrix.shape
+        none, still = np.zeros((d, 0)), np.zeros(n)
+        dual = RobustDual(still, still, np.zeros((n, d)), np.zeros((n, 0)), np.zeros((n, 0)))
+        return Neurons(none, none, np.zeros(d)), dual
+
     def initial(self) -> tuple[Neurons, RobustDual]:
         """Return the zero network and the loss's slope there."""
         form = self._form
@@ -292,6 +299,8 @@ class RobustReluTraining(Training):
         The objective is never below the network's worst case over the balls plus its penalty,
         whether the cones hold or not.
         """
+        if self.patterns is not None and primal.V.shape[1] + primal.W.shape[1] == 0:
+            return Grade(self._idle())
         violation = 0.0 if self.matrix is None else self._form.violation(primal)
         return Grade(self.objective(primal), violation)
 
@@ -313,7 +322,7 @@ class RobustReluTraining(Training):
         -------
         Bound
         """
-        if self.matrix is None:
+        if self.patterns is None:
             plain = self._search.attacked(dual.attack)
             value = network_bound(plain, dual.mu)
             if dual.relaxed is not None:
@@ -321,6 +330,9 @@ class RobustReluTraining(Training):
             return Bound(value, "all patterns")
         majorant = self.formulation == "majorant"
         scope = "the majorant over these patterns" if majorant else "these patterns"
+        known = self._of_nothing(dual, scope) if dual.left.shape[1] == 0 else None
+        if known is not None:
+            return known
         return Bound(robust_bound(self._form, dual), scope)
 
     def renewed(self, parts: Mapping[str, Any]) -> RobustDual | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
+
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.wasserstein.weight_balls import Adversary, Choice
 
@@ -19,7 +21,16 @@ class AgainstBall(Halves[object]):
         return frozenset()
 
     def initial(self) -> tuple[Adversary, Choice]:
-        """Return the empirical distribution, and multipliers that know nothing."""
+        """Return the empirical distribution, and multipliers that know nothing.
+
+        An engine is not to find its work done by a value that is finite, but crude.
+        """
+        primal, dual = self.unwritten()
+        known = primal.multiplier
+        return primal._replace(multiplier=np.where(np.isinf(known), known, np.inf)), dual
+
+    def unwritten(self) -> tuple[Adversary, Choice]:
+        """Return the empirical distribution, and multipliers at which the value is finite."""
         points: tuple[Adversary, Choice] = self.form.idle()
         return points
 

@@ -16,8 +16,9 @@ from convexnn.contract.backend import Estimates, Options, Reporter, common_form,
 from convexnn.contract.memory import GIB
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import automatic
-from convexnn.relu.enumeration import about_cells, cell_count
+from convexnn.relu.enumeration import about_cells
 from convexnn.relu.forms import GroupForm, MajorantForm, NetworkForm
+from convexnn.relu.patterns import cell_count
 
 
 @pytest.fixture(autouse=True)

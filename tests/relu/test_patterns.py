@@ -16,14 +16,13 @@ from convexnn.contract.checks import ProblemError
 from convexnn.functions.norms import NORMS
 from convexnn.relu.enumeration import (
     Cells,
-    cell_count,
     cells_by_rays,
     cells_by_splitting,
     count_bound,
     enumerate_patterns,
     hyperplanes,
 )
-from convexnn.relu.patterns import Patterns, first_distinct, sample_patterns
+from convexnn.relu.patterns import Patterns, cell_count, first_distinct, sample_patterns
 
 often = settings(derandomize=True, deadline=None, max_examples=120)
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "planar"]
