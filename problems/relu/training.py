@@ -329,10 +329,12 @@ def without_spare(c: Array, columns: Array) -> Array:
     """
     if len(c) == 0:
         return c
-    signed = columns * np.sign(c)
-    rows = np.vstack([signed, np.full(len(c), np.max(np.abs(signed)))])
+    rows: Array = np.empty((len(columns) + 1, len(c)))
+    np.multiply(columns, np.sign(c), out=rows[:-1])
+    rows[-1] = max(np.max(rows[:-1]), -np.min(rows[:-1]))
     if len(rows) > len(c):
-        rows = qr(rows, mode="r")[0][: len(c)]
+        triangle: Any = qr(rows, mode="r", overwrite_a=True)[0]
+        rows = triangle[: len(c)]
     try:
         fewer, _ = nnls(rows, rows @ np.abs(c))
     except RuntimeError:  # too many steps
