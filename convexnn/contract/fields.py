@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 import numpy as np
 
 from convexnn.contract.arrays import frozen
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, raw_labels, real_array
 from convexnn.contract.features import Names, feature_names
 
@@ -141,8 +142,8 @@ def _declared(kind: Callable[..., Kind], given: dict[str, Any]) -> Kind:
 def declaration(kind: type[Kind]) -> type[Kind]:
     """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.
 
-    Copies of it, and what is pickled, are built anew from the fields: arrays are as locked as at
-    first, and what was computed of them is not carried along.
+    It shows itself in few lines. Copies of it, and what is pickled, are built anew from the
+    fields: arrays are as locked as at first, and what was computed of them is not carried along.
 
     Examples
     --------
@@ -158,4 +159,5 @@ def declaration(kind: type[Kind]) -> type[Kind]:
     """
     made: Any = dataclass(frozen=True, eq=False)(kind)
     made.__reduce__ = _as_declared
+    brief(made)
     return cast("type[Kind]", made)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.preparation import Preparation
 from convexnn.datasets.reading import Reading
@@ -38,6 +39,7 @@ class Scaling(NamedTuple):
         return (values - self.mean) / self.spread
 
 
+@brief
 @dataclass(frozen=True)
 class Split:
     """Standardised examples, split into two parts.

@@ -16,6 +16,7 @@ from convexnn.contract.backend import (
     too_large,
     unavailable,
 )
+from convexnn.contract.brief import shortened
 from convexnn.contract.checks import shown
 from convexnn.contract.form import Engines, Suits
 from convexnn.contract.problem import Builder, Problem
@@ -195,7 +196,8 @@ class BackendTable:
             for name, reason in self.reasons.items()
         )
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
 
 def backends(problem: Problem[object] | None = None) -> BackendTable:

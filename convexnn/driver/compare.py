@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, runtime_ch
 import numpy as np
 
 from convexnn.contract.backend import Backend, BackendError, common_form, registry
+from convexnn.contract.brief import shortened
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import (
     axes,
@@ -251,7 +252,8 @@ class Comparison(Generic[Model]):
     def __str__(self) -> str:
         return "\n".join([plain(self._cells), *self._notes])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         """Show as much of the table as the terminal has room for."""

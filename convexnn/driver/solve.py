@@ -23,6 +23,7 @@ from convexnn.contract.backend import (
     Reporter,
     common_form,
 )
+from convexnn.contract.brief import brief
 from convexnn.contract.certificate import Stage, Status
 from convexnn.contract.checks import (
     ProblemError,
@@ -218,6 +219,7 @@ class Unreached:
         return Raw(Outcome.TIME_LIMIT, "The time ran out before the problem was written.")
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Compiled(Generic[Model]):
     """A problem in the form that its backend reads.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.contract.brief import shortened
 from convexnn.contract.checks import flag, seconds
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
@@ -124,7 +125,8 @@ class Robustness:
         lines += [f"  undecided {self.undecided:>8}"] if self.undecided else []
         return "\n".join([head, *lines])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
 
 @as_interrupt()

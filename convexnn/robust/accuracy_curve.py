@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convexnn.contract.brief import shortened
 from convexnn.contract.checks import ProblemError, axes, non_negative, real_array, shown
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
@@ -50,7 +51,8 @@ class RobustnessCurve:
     def __str__(self) -> str:
         return str(self.frame.to_string(index=False))
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what is attacked and what is certified against the radius (extra: plot).

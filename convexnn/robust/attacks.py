@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.arrays import readonly
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import choice, positive, positive_int, seed_of
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.functions.norms import NORMS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STEP = 0.25  # of the radius
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Attack:
     """What an attack found.

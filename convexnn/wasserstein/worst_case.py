@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convexnn.contract.brief import brief
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convexnn.contract.arrays import Array, LabelArray
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Atoms:
     """A distribution that transports each sample's mass ``1/N`` to one place or to several.
@@ -64,6 +67,7 @@ class Atoms:
         return float(np.sum(self.mass * self.cost**order) ** (1.0 / order))
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class WorstCase:
     """The worst distribution within a Wasserstein ball around the samples, and what it costs.
@@ -108,6 +112,7 @@ class WorstCase:
     ray: Array | None = None
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Reweighting:
     """The worst weights within a ball around the uniform ones, and what they cost.

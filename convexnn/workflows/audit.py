@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, positive_int, probability, seed_of
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.driver.solution import Solution
@@ -88,6 +89,7 @@ def pattern_count(n: int, psi: float, xi: float) -> int:
     return min(plain, ceil((2.0 / psi) * (n + 1 - log(xi))))
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Audit:
     """Fresh random patterns held against a solution's dual point.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from convexnn.contract.brief import shortened
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import (
     ProblemError,
@@ -86,7 +87,8 @@ class CertificateCurve:
     def __str__(self) -> str:
         return str(self.frame.to_string(index=False))
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw worst case, first model and hold-out loss against the radius (extra: plot).

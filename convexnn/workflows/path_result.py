@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.brief import shortened
 from convexnn.contract.checks import axes
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Model
@@ -186,7 +187,8 @@ class Path(Generic[Model]):
                 frame[name] = frame[name].map(form.format)
         return f"{frame.to_string(index=False)}\n{self.message}".rstrip()
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw neurons, and validation loss or else the norm, against beta (extra: plot).

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from convexnn.contract.backend import Backend
+from convexnn.contract.brief import shortened
 from convexnn.contract.checks import (
     ProblemError,
     function,
@@ -80,7 +81,8 @@ class Selection(Generic[Model]):
     def __str__(self) -> str:
         return str(self.frame.to_string(index=False))
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
 
 def select(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.brief import in_brief, shortened
 from convexnn.contract.checks import (
     UNREADABLE,
     ProblemError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from scipy.sparse import sparray, spmatrix
 
 SURE = 1e-3  # probabilities of a leader without a decision function are held this far from 0 and 1
+SHOWN = 8  # values of rounds in a game's text
 ACCURACY = 1e-8  # certified relative gap of the follower's answer
 
 
@@ -105,6 +107,28 @@ class Game(Generic[Leader]):
     best: int
     converged: bool
     message: str = ""
+
+    def __str__(self) -> str:
+        values = [f"{played.value:.6g}" for played in self.history]
+        if len(values) > SHOWN:
+            values = [*values[: SHOWN - 2], "...", values[-1]]
+        return "\n".join(
+            filter(
+                None,
+                [
+                    f"Game of {len(self.history)} rounds, "
+                    f"{'settled' if self.converged else 'not settled'}",
+                    f"best round: {self.best}, worst-case value {self.value:.6g}; "
+                    f"{self.history[0].value:.6g} with weights of 1",
+                    f"values: {', '.join(values)}",
+                    f"leader: {in_brief(self.leader)}",
+                    self.message,
+                ],
+            )
+        )
+
+    def __repr__(self) -> str:
+        return shortened(str(self))
 
 
 def stackelberg(
@@ -272,6 +296,8 @@ def remarks(fits: list[_Fit], best: _Fit) -> Iterator[str]:
             "The follower's own weights did not lower the value: "
             f"{damped} of {len(fits)} rounds went only part of the way to them."
         )
+    if best is fits[0] and len(fits) > 1:
+        yield "No answer of the follower lowered the value: the fit with weights of 1 is the best."
     count = usable(best.answer.weights)[1]
     if count:
         yield (

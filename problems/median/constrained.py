@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array, sparray, spmatrix
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Split:
     """The variables of each term.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NARROW = 1e-3  # of the mean distance: a median distance below it is no unit of length
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class LocalMedians:
     """What the agents hold when they stop.

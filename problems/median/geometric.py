@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, real_array, shown, whole_number
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -31,6 +32,7 @@ FAR = 100.0  # distances between points, from which on their distance to the ori
 BLUNT = 1e8  # distances between points, from which on a solver's accuracy sees directions only
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Median:
     """A geometric median.

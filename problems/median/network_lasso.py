@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, in_range, positive
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from convexnn.median.graphs import Edges, Graph
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class LocalModels:
     """What the agents hold when they stop.

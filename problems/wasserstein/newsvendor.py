@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import (
     ProblemError,
     in_range,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 GRADING = 100.0  # bytes a demand takes when it is sorted and graded and its model built, measured
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Purchase:
     """What a newsvendor orders.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import (
     ProblemError,
     choice,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Portfolio:
     """Shares of the assets, and the worst distribution of returns for them.
