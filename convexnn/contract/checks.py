@@ -118,16 +118,14 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -
     >>> real_array("X", [[1, 2]], 2)
     array([[1., 2.]])
     """
-    whole(name, value)
-    dense(name, value)
+    raw = numbers(name, value)
     columns = columns_of(value)
-    if columns is None:
-        raw = _numbers(name, _plain(name, value, "a rectangular array of real numbers"))
-        if hasattr(value, "iloc"):
-            complete(name, raw)
-    else:
-        raw = _stacked(name, columns, value)
+    if columns is not None:
+        for k, (label, _) in enumerate(columns):
+            complete(_of(name, label), raw[:, k])
         raw = raw[:, 0] if ndim == 1 and raw.shape[1] == 1 else raw
+    elif hasattr(value, "iloc"):
+        complete(name, raw)
     if raw.ndim != ndim:
         raise ProblemError(f"{name} must have {ndim} axes, got shape {raw.shape}")
     if raw.size == 0 and not empty:
@@ -139,6 +137,31 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -
         raise ProblemError(f"{what} must be finite, got {array[where]} at index {where}")
     array.setflags(write=False)
     return array
+
+
+def numbers(name: str, value: ArrayLike) -> np.ndarray[Any, Any]:
+    """Return an array of numbers, of any size; the columns of a frame side by side.
+
+    Raises
+    ------
+    ProblemError
+        If it holds others, or objects of Python some of which are missing.
+
+    Examples
+    --------
+    >>> numbers("X", [[1.5, True]])
+    array([[1.5, 1. ]])
+    """
+    whole(name, value)
+    dense(name, value)
+    columns = columns_of(value)
+    if columns is None:
+        return _numbers(name, _plain(name, value, "a rectangular array of real numbers"))
+    parts = []
+    for label, column in columns:
+        what = _of(name, label)
+        parts.append(_numbers(what, _plain(what, column, "an array of real numbers")))
+    return np.column_stack(parts) if parts else np.zeros((np.shape(value)[0], 0))
 
 
 def complete(name: str, raw: np.ndarray[Any, Any]) -> None:
@@ -162,17 +185,6 @@ def _plain(name: str, value: Any, called: str) -> np.ndarray[Any, Any]:
 
 def _of(name: str, label: Any) -> str:
     return f"column {label!r} of {name}"
-
-
-def _stacked(name: str, columns: list[tuple[Any, Any]], frame: Any) -> np.ndarray[Any, Any]:
-    """Return the columns of a frame, side by side, each of which holds numbers and all of them."""
-    parts = []
-    for label, column in columns:
-        what = _of(name, label)
-        part = _numbers(what, _plain(what, column, "an array of real numbers"))
-        complete(what, part)
-        parts.append(part)
-    return np.column_stack(parts) if parts else np.zeros((len(frame), 0))
 
 
 def _numbers(name: str, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import FloatArray
-from convexnn.contract.checks import ProblemError, whole
+from convexnn.contract.checks import ProblemError, numbers, real_array, whole
+from convexnn.contract.frames import columns_of
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -31,7 +32,7 @@ def stack(name: str, value: Points, *, finite: bool = True) -> tuple[FloatArray,
     ----------
     name : str
         What errors call the points.
-    value : array of shape (n, d), or list
+    value : array or frame of shape (n, d), or list
         A list of n vectors; of n arrays of more axes; or of n lists of arrays, whose entries
         follow one another in a row. Arrays of other libraries come in through ``__dlpack__`` or
         ``__array__``.
@@ -55,6 +56,9 @@ def stack(name: str, value: Points, *, finite: bool = True) -> tuple[FloatArray,
     (array([[1., 0., 0., 1., 0.],
            [1., 1., 1., 1., 1.]]), ((2, 2), (1,)))
     """
+    frame: Any = value
+    if finite and columns_of(frame) is not None:
+        return real_array(name, frame, 2).copy(), None
     if not isinstance(value, (list, tuple)) or not any(map(_structured, value)):
         plain = [as_numpy(name, row) for row in value] if _listed(value) else value
         return _checked(name, _rectangular(name, plain), finite), None
@@ -102,6 +106,8 @@ def as_numpy(name: str, value: Any) -> Any:
     array([1., 2.])
     """
     whole(name, value)
+    if columns_of(value) is not None:
+        return numbers(name, value)
     if isinstance(value, np.ndarray):
         return value
     try:

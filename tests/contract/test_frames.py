@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 import convexnn as cx
 from convexnn.contract.checks import labels, real_array, several_targets
+from convexnn.terms import Box
 
 Series: Any = pd.Series
 FRAME = pd.DataFrame({"age": [1.5, 2.0, 4.0], "old": [True, False, True], "n": [1, 2, 3]})
@@ -46,6 +47,29 @@ def test_columns_of_arrow_are_taken() -> None:
     assert real_array("X", kept, 2).tolist() == NUMBERS
     with pytest.raises(cx.ProblemError, match="column 'n' of X has 1 missing of 3, in row 1"):
         real_array("X", arrow(FRAME.assign(n=Series([1, None, 2], dtype="Int64"))), 2)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda frame: cx.GeometricMedian(frame).points,
+        lambda frame: cx.DistributedMedian(frame, [[0, 1], [1, 2]]).points,
+        lambda frame: cx.CvarPortfolio(frame, radius=0.1, level=0.5, risk_aversion=1.0).returns,
+        lambda frame: cx.LinearlyConstrained([Box([0.0] * 3, [1.0] * 3)], frame, [1.0] * 3).A,
+        lambda frame: cx.WassersteinRegression(frame, [1.0, 2.0, 3.0], radius=0.1).X,
+    ],
+)
+def test_every_problem_takes_frames(build: Any) -> None:
+    assert np.array_equal(build(FRAME.convert_dtypes()), NUMBERS)
+    missing = FRAME.assign(n=Series([1, None, 2], dtype="Int64"))
+    with pytest.raises(cx.ProblemError, match=r"column 'n' of \w+ has 1 missing of 3"):
+        build(missing)
+
+
+def test_clients_in_a_frame_may_send_none() -> None:
+    frame = FRAME.assign(age=[1.0, np.nan, 3.0])
+    with pytest.warns(UserWarning, match="client 1 hold"):
+        assert cx.aggregate(frame, method="mean").tolist() == [2.0, 1.0, 2.0]
 
 
 def test_a_frame_of_one_column_is_an_array_of_one_axis() -> None:
