@@ -206,6 +206,6 @@ class Examples(Protocol):
 class Scores(Protocol):
     """A problem that tells what its models lose on examples held out."""
 
-    def holdout(self, model: Any, X: Any, y: Any) -> float:
-        """Return the mean loss of a model on some examples."""
+    def holdout(self, model: Any, X: Any, y: Any, weights: Any = None) -> float:
+        """Return the mean loss of a model on some examples, by their weights if they have some."""
         ...

@@ -20,7 +20,7 @@ from convexnn.contract.checks import choice, positive, probability
 if TYPE_CHECKING:
     import cvxpy as cp
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, IndexArray
 
 SIMPLEX = 1e-12  # by which rounding may leave the simplex
 
@@ -44,10 +44,13 @@ class Loss(ABC):
         Whether it is a function of ``z - y``.
     curvature : float
         Largest second derivative in ``z``; ``inf`` for a loss with kinks.
-    dual_curvature : float or None
-        The q of a conjugate ``q s^2 / 2 + s y`` inside its domain; None if it is not of that form.
+    dual_curvature : float, array of shape (n,) or None
+        The q of a conjugate ``q s^2 / 2 + s y`` inside its domain, each example's its own where
+        they have weights; None if it is not of that form.
     cones : frozenset of str
         What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp", "sdp".
+    steps_differ : bool
+        Whether `prox` also takes an array of steps, in a shape that multiplies ``v``.
     """
 
     name: ClassVar[str]
@@ -55,8 +58,23 @@ class Loss(ABC):
     separable: ClassVar[bool] = True
     residual: ClassVar[bool] = False
     curvature: ClassVar[float]
-    dual_curvature: ClassVar[float | None] = None
+    dual_curvature: ClassVar[Array | float | None] = None
     cones: ClassVar[frozenset[str]]
+    steps_differ: ClassVar[bool] = False
+
+    @property
+    def plain(self) -> Loss:
+        """Return the loss of an example of weight 1: itself, where examples have no weights."""
+        return self
+
+    @property
+    def weights(self) -> Array | None:
+        """Return the weights of the examples, where they have some."""
+        return None
+
+    def part(self, rows: slice | IndexArray) -> Loss:
+        """Return the loss of some of the examples."""
+        return self
 
     @abstractmethod
     def value(self, z: Array, y: Array) -> Array:
@@ -83,6 +101,19 @@ class Loss(ABC):
     def prox(self, v: Array, y: Array, step: float) -> Array:
         """Return ``argmin_z step * l(z; y_i) + (z - v_i)^2 / 2``."""
 
+    def prox_each(self, v: Array, y: Array, steps: Array) -> Array:
+        """Return `prox` with a step of its own for each example; `steps` multiplies ``v``.
+
+        For one of the different steps after the other, unless `steps_differ`.
+        """
+        if self.steps_differ:
+            return self.prox(v, y, steps)  # type: ignore[arg-type]
+        out = np.empty_like(v)
+        for step in np.unique(steps):
+            rows = np.flatnonzero(steps == step)
+            out[rows] = self.prox(v[rows], y[rows], float(step))
+        return out
+
     @abstractmethod
     def domain(self, y: Array) -> tuple[Array | float, Array | float]:
         """Return the bounds of the conjugate's domain, ``low <= 0 <= high``."""
@@ -90,6 +121,16 @@ class Loss(ABC):
     @abstractmethod
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return the sum of the loss over the examples as a CVXPY expression."""
+
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return the sum of the loss over the examples, each times its weight, in CVXPY.
+
+        Example by example, unless a subclass knows better.
+        """
+        import cvxpy as cp
+
+        parts = [w * self.cvxpy(z[i : i + 1], y[i : i + 1]) for i, w in enumerate(weights.tolist())]
+        return cp.sum(cp.hstack(parts))
 
     def clip(self, s: Array, y: Array) -> Array:
         """Return the point of the conjugate's domain nearest to ``s``."""
@@ -167,6 +208,7 @@ class Squared(ScalarLoss):
     curvature: ClassVar[float] = 1.0
     dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+    steps_differ: ClassVar[bool] = True
 
     def value(self, z: Array, y: Array) -> Array:
         """Return ``(z - y)^2 / 2``."""
@@ -184,7 +226,7 @@ class Squared(ScalarLoss):
         """Return ``s^2 / 2 + s y``."""
         return s * (0.5 * s + y)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return ``(v + step y) / (1 + step)``."""
         return (v + step * y) / (1.0 + step)
 
@@ -201,6 +243,12 @@ class Squared(ScalarLoss):
         import cvxpy as cp
 
         return 0.5 * cp.sum_squares(z - y)
+
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return ``sum_squares(sqrt(weights) * (z - y)) / 2``."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum_squares(cp.multiply(np.sqrt(_each(weights, y)), z - y))
 
 
 @dataclass(frozen=True)
@@ -225,6 +273,7 @@ class Huber(LipschitzLoss):
     curvature: ClassVar[float] = 1.0
     dual_curvature: ClassVar[float | None] = 1.0
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+    steps_differ: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", positive("delta", self.delta))
@@ -247,7 +296,7 @@ class Huber(LipschitzLoss):
         """Return ``s^2 / 2 + s y`` for ``|s| <= delta``."""
         return np.where(np.abs(s) <= self.delta, s * (0.5 * s + y), np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return ``v - step clip((v - y) / (1 + step), -delta, delta)``."""
         return v - step * np.clip((v - y) / (1.0 + step), -self.delta, self.delta)
 
@@ -272,6 +321,12 @@ class Huber(LipschitzLoss):
 
         return 0.5 * cp.sum(cp.huber(z - y, self.delta))
 
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return ``sum(weights * huber(z - y, delta)) / 2``."""
+        import cvxpy as cp
+
+        return 0.5 * cp.sum(cp.multiply(_each(weights, y), cp.huber(z - y, self.delta)))
+
 
 @dataclass(frozen=True)
 class Logistic(BinaryLoss):
@@ -287,6 +342,7 @@ class Logistic(BinaryLoss):
     curvature: ClassVar[float] = 0.25
     dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+    steps_differ: ClassVar[bool] = True
 
     def value(self, z: Array, y: Array) -> Array:
         """Return ``log(1 + exp(-y z))``, without overflow."""
@@ -308,7 +364,7 @@ class Logistic(BinaryLoss):
         q = np.where(inside, p, 0.0)
         return np.where(inside, _xlogx(q) + _xlogx(1.0 - q), np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by Newton's method."""
         # Left of the root where it is positive (the excess is concave there), right of it where
         # it is negative (convex there): from such a start Newton's method is monotone.
@@ -342,6 +398,12 @@ class Logistic(BinaryLoss):
 
         return cp.sum(cp.logistic(cp.multiply(-y, z)))
 
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return ``sum(weights * logistic(-y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.multiply(_each(weights, y), cp.logistic(cp.multiply(-y, z))))
+
 
 @dataclass(frozen=True)
 class Hinge(BinaryLoss):
@@ -357,6 +419,7 @@ class Hinge(BinaryLoss):
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
+    steps_differ: ClassVar[bool] = True
 
     def value(self, z: Array, y: Array) -> Array:
         """Return ``max(0, 1 - y z)``."""
@@ -375,7 +438,7 @@ class Hinge(BinaryLoss):
         p = -y * s
         return np.where((p >= 0.0) & (p <= 1.0), -p, np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move the margin ``y v`` up by at most ``step``, no further than 1."""
         m = y * v
         return y * np.maximum(m, np.minimum(m + step, 1.0))
@@ -397,6 +460,12 @@ class Hinge(BinaryLoss):
         import cvxpy as cp
 
         return cp.sum(cp.pos(1.0 - cp.multiply(y, z)))
+
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return ``sum(weights * pos(1 - y z))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.multiply(_each(weights, y), cp.pos(1.0 - cp.multiply(y, z))))
 
 
 @dataclass(frozen=True)
@@ -421,6 +490,7 @@ class Quantile(LipschitzLoss):
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
+    steps_differ: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tau", probability("tau", self.tau))
@@ -443,7 +513,7 @@ class Quantile(LipschitzLoss):
         inside = (s >= -self.tau) & (s <= 1.0 - self.tau)
         return np.where(inside, s * y, np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move v towards y by ``step tau`` from below, ``step (1 - tau)`` from above."""
         return np.where(
             v < y, np.minimum(v + step * self.tau, y), np.maximum(v - step * (1.0 - self.tau), y)
@@ -476,6 +546,13 @@ class Quantile(LipschitzLoss):
 
         return cp.sum(cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z)))
 
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return the weighted sum of the larger of the two lines."""
+        import cvxpy as cp
+
+        lines = cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z))
+        return cp.sum(cp.multiply(_each(weights, y), lines))
+
 
 @dataclass(frozen=True)
 class Absolute(LipschitzLoss):
@@ -492,6 +569,7 @@ class Absolute(LipschitzLoss):
     curvature: ClassVar[float] = np.inf
     dual_curvature: ClassVar[float | None] = 0.0
     cones: ClassVar[frozenset[str]] = frozenset()
+    steps_differ: ClassVar[bool] = True
 
     def value(self, z: Array, y: Array) -> Array:
         """Return ``|z - y|``."""
@@ -509,7 +587,7 @@ class Absolute(LipschitzLoss):
         """Return ``s y`` for s in ``[-1, 1]``."""
         return np.where(np.abs(s) <= 1.0, s * y, np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move v towards y by ``step`` at most."""
         nearest: Array = y + np.sign(v - y) * np.maximum(np.abs(v - y) - step, 0.0)
         return nearest
@@ -532,6 +610,12 @@ class Absolute(LipschitzLoss):
 
         return cp.sum(cp.abs(z - y))
 
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return ``sum(weights * abs(z - y))``."""
+        import cvxpy as cp
+
+        return cp.sum(cp.multiply(_each(weights, y), cp.abs(z - y)))
+
 
 @dataclass(frozen=True)
 class Softmax(Loss):
@@ -552,6 +636,7 @@ class Softmax(Loss):
     curvature: ClassVar[float] = 0.5
     dual_curvature: ClassVar[float | None] = None
     cones: ClassVar[frozenset[str]] = frozenset({"exp"})
+    steps_differ: ClassVar[bool] = True
 
     def value(self, z: Array, y: Array) -> Array:
         """Return ``log sum exp z - y'z``, without overflow."""
@@ -580,7 +665,7 @@ class Softmax(Loss):
         inside = (p >= -SIMPLEX).all(axis=-1) & (np.abs(p.sum(axis=-1) - 1.0) <= SIMPLEX)
         return np.where(inside, _xlogx(np.maximum(p, 0.0)).sum(axis=-1), np.inf)
 
-    def prox(self, v: Array, y: Array, step: float) -> Array:
+    def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return ``v + step (y - p)`` for the ``p = softmax`` of the result itself.
 
         With ``tau`` the logarithm of the sum, ``step p_c = omega(b_c - tau + log step)`` where
@@ -624,6 +709,13 @@ class Softmax(Loss):
 
         return cp.sum(cp.log_sum_exp(z, axis=1)) - cp.sum(cp.multiply(y, z))
 
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return the sum of ``weights * (log_sum_exp(z, axis=1) - sum(y * z, axis=1))``."""
+        import cvxpy as cp
+
+        above = cp.sum(cp.multiply(weights, cp.log_sum_exp(z, axis=1)))
+        return above - cp.sum(cp.multiply(_each(weights, y) * y, z))
+
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
 COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
@@ -646,6 +738,12 @@ def as_loss(loss: str | Loss) -> Loss:
         return loss
     named = LOSSES | COUPLED
     return named[choice("loss", loss, named)]
+
+
+def _each(weights: Array, y: Array) -> Array:
+    """Return the weight of each target, in the shape of the targets."""
+    shape = (-1, *(1,) * (y.ndim - 1))
+    return np.broadcast_to(weights.reshape(shape), y.shape)
 
 
 def _sigmoid(x: Array) -> Array:

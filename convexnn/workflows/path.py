@@ -26,7 +26,7 @@ from convexnn.driver.choice import named
 from convexnn.workflows.path_result import Path, Validation
 from convexnn.workflows.path_start import beta_max
 from convexnn.workflows.path_trace import Trace, Watch, trace
-from convexnn.workflows.select import part_of, split
+from convexnn.workflows.select import part_of, split, weights_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -190,9 +190,9 @@ def _validated(
     classes = problem.labels.classes is not None
     losses, gaps, hits = np.zeros((k, folds)), np.zeros((k, folds)), np.zeros((k, folds))
     for f, (done, test) in enumerate(parts if k else []):
-        X, y = problem.X[test], problem.y[test]
+        X, y, held = problem.X[test], problem.y[test], weights_of(problem, test)
         for i, solution in enumerate(done.solutions[:k]):
-            losses[i, f] = problem.holdout(solution.model, X, y)
+            losses[i, f] = problem.holdout(solution.model, X, y, **held)
             gaps[i, f] = solution.gap
-            hits[i, f] = np.mean(solution.model.predict(X) == y) if classes else 0.0
+            hits[i, f] = np.average(solution.model.predict(X) == y, **held) if classes else 0.0
     return Validation(losses, hits if classes else None, gaps)

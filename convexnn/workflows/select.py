@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.intp]
 
-Score = Callable[[Any, Any, Any], float]
+Score = Callable[..., float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def select(
     folds : int, default 5
     score : callable, optional
         ``score(model, X, y)`` on the held-out fold, higher is better; by default minus the mean
-        loss that the problem trains with, without its worst case.
+        loss that the problem trains with, by its weights, without its worst case.
     backend : str or Backend, default "auto"
     tol : float, default 1e-5
     time_limit : float, optional
@@ -161,7 +161,8 @@ def select(
                 before = ready.run(tol=tol, time_limit=time_limit, start=warm)
             if asked:  # half a grid chooses nothing
                 raise KeyboardInterrupt
-            scores[k, f] = measure(before.model, given.X[test], given.y[test])
+            held = weights_of(given, test) if score is None else {}
+            scores[k, f] = measure(before.model, given.X[test], given.y[test], **held)
             gaps[k, f] = before.gap
     best = points[int(np.argmax(scores.mean(axis=1)))]
     solution = solve(replace(given, **best), backend, tol=tol, time_limit=time_limit)
@@ -216,18 +217,25 @@ def split(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
 
 
 def part_of(problem: Any, rows: Rows, values: dict[str, Any]) -> Any:
-    """Return the problem over some of its examples; listed patterns are those on these rows."""
+    """Return the problem over some of its examples, with the patterns and weights of these rows."""
     patterns = getattr(problem, "patterns", None)
+    values = {**weights_of(problem, rows), **values}
     if isinstance(patterns, Patterns):
         values = {**values, "patterns": Patterns(patterns.matrix[rows], patterns.generators)}
     return replace(problem, X=problem.X[rows], y=problem.y[rows], **values)
+
+
+def weights_of(problem: Any, rows: Rows) -> dict[str, Array]:
+    """Return the weights of some examples by the keyword for them; nothing if they have none."""
+    weights = getattr(problem, "weights", None)
+    return {} if weights is None else {"weights": weights[rows]}
 
 
 def _default_score(problem: Any) -> Score:
     if not isinstance(problem, Scores):
         raise ProblemError(f"score must be given for a {type(problem).__name__}")
 
-    def minus_loss(model: Any, X: Any, y: Any) -> float:
-        return -float(problem.holdout(model, X, y))
+    def minus_loss(model: Any, X: Any, y: Any, **weights: Array) -> float:
+        return -float(problem.holdout(model, X, y, **weights))
 
     return minus_loss

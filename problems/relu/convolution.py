@@ -65,7 +65,10 @@ class Convolution(VectorTraining):
         super().__post_init__()
         if not self.data.any():
             raise ProblemError("X must have a patch that is not zero, got only zeros in them")
-        self._set("patterns", checked_patterns(self.patterns, len(self.data), "patch"))
+        kept = self._kept
+        if kept is not None:
+            kept = np.repeat(kept, len(self.data) // len(self.X))
+        self._set("patterns", checked_patterns(self.patterns, len(self.data), "patch", kept))
 
     def _examples(self) -> Array:
         return in_range("X", checked_images("X", self.X, self.filter_size))
@@ -128,7 +131,7 @@ class Convolution(VectorTraining):
         return lower_bound(self._form, dual, slack=self.design.slack)
 
     def _worth(self, z: Array, primal: Neurons) -> float:
-        return float(self.loss.value(z, self.labels.targets).sum()) + self._penalty(primal)
+        return float(self._loss.value(z, self.labels.targets).sum()) + self._penalty(primal)
 
     def _filters(self, U: Array, alpha: Array, gates: Array | None = None) -> ConvNetwork:
         d = self.data.shape[1] - self.bias
@@ -161,7 +164,7 @@ class ConvGatedReluTraining(Convolution):
     ----------
     X : array of shape (n, h, w) or (n, h, w, c)
         Images.
-    y, beta, loss, multiclass
+    y, beta, loss, multiclass, weights
         As in `ReluTraining`.
     filter_size : int, default 3
         Height and width of a filter.
@@ -213,7 +216,7 @@ class ConvGatedReluTraining(Convolution):
         beta = self.beta / self.design.scale
         targets = self.labels.targets
         matrix = self.design.matrix
-        return PooledForm(matrix, targets, slopes, None, self.loss, self._norm, beta, False)
+        return PooledForm(matrix, targets, slopes, None, self._loss, self._norm, beta, False)
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U and z."""
@@ -258,7 +261,7 @@ class ConvReluTraining(Convolution):
 
     Parameters
     ----------
-    X, y, beta, loss, multiclass, filter_size, stride, bias
+    X, y, beta, loss, multiclass, weights, filter_size, stride, bias
         As in `ConvGatedReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n K, P), default None
         None or "all": the program over all patterns of the patches, the network's own problem; of
@@ -330,7 +333,7 @@ class ConvReluTraining(Convolution):
         return PooledNetworkForm(
             self.design.matrix,
             self.labels.targets,
-            self.loss,
+            self._loss,
             self._norm,
             self.beta / self.design.scale,
             0.0,

@@ -73,7 +73,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
 
     Parameters
     ----------
-    X, y, beta, loss, bias, multiclass, feature_names
+    X, y, beta, loss, bias, multiclass, weights, feature_names
         As in `ReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n, P), default None
         The gates. None or "all": every pattern of the data where at most 2,000 exist, else
@@ -107,7 +107,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1", "nuclear"))
         super().__post_init__()
-        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
 
     @property
     def _norm(self) -> Norm:
@@ -213,7 +213,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
                 W[:, j] = np.max(need[used] / margin[used]) * generators[:, p]
         neurons, y = Neurons(primal.V + W, W, primal.skip), self.labels.targets
         z = summed(np.maximum(X @ neurons.V, 0.0), y) - summed(np.maximum(X @ W, 0.0), y)
-        loss = float(self.loss.value(z, y).sum())
+        loss = float(self._loss.value(z, y).sum())
         original = self.design.original
         network = self._network(original(neurons.V), original(neurons.W))
         return Decomposition(network, loss + self._penalty(neurons), neurons)

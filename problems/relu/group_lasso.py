@@ -31,7 +31,7 @@ class GroupLasso(Training):
         """Return the group lasso over data in the coordinates of the design, and slopes."""
         beta = self.beta / self.design.scale
         slopes = np.ascontiguousarray(slopes)
-        return GroupForm(X, self.labels.targets, slopes, None, self.loss, self._norm, beta, False)
+        return GroupForm(X, self.labels.targets, slopes, None, self._loss, self._norm, beta, False)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError, positive_int, shown
 from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted
@@ -74,8 +74,13 @@ def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
 LISTED = 2_000  # cells of the data up to which the program over all patterns is written out
 
 
-def checked_patterns(patterns: Declared, n: int, each: str = "row of X") -> int | Patterns | None:
+def checked_patterns(
+    patterns: Declared, n: int, each: str = "row of X", kept: BoolArray | None = None
+) -> int | Patterns | None:
     """Return the declared patterns in one of three ways: None for all, an int, `Patterns`.
+
+    Where rows were left out, `kept` says which were not: patterns are given on all, and returned
+    on these.
 
     Raises
     ------
@@ -94,11 +99,12 @@ def checked_patterns(patterns: Declared, n: int, each: str = "row of X") -> int 
             f"got {shown(patterns)}"
         )
     given = patterns if isinstance(patterns, Patterns) else Patterns(patterns)
+    n = n if kept is None else len(kept)
     if given.matrix.shape[0] != n:
         raise ProblemError(
             f"patterns must have one row per {each} ({n}), got shape {given.matrix.shape}"
         )
-    return given
+    return given if kept is None else Patterns(given.matrix[kept], given.generators)
 
 
 def too_many(n: int, d: int) -> str:

@@ -34,7 +34,7 @@ class SampledReluTraining(GroupLasso):
 
     Parameters
     ----------
-    X, y, beta, loss, bias, feature_names
+    X, y, beta, loss, bias, weights, feature_names
         As in `ReluTraining`.
     neurons : int, default 1000
     seed : int, default 0

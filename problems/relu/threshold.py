@@ -53,7 +53,7 @@ class ThresholdTraining(GroupLasso):
 
     Parameters
     ----------
-    X, y, beta, loss, feature_names
+    X, y, beta, loss, weights, feature_names
         As in `ReluTraining`.
     bias : bool, default False
         Whether neurons have an offset, ``1[h_j'x + g_j >= 0]``, free of cost as well.
@@ -95,7 +95,7 @@ class ThresholdTraining(GroupLasso):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
         if self.patterns is None and not listable(self._whitened.rows, MAX_CELLS):
             m, r = hyperplanes(self._whitened.rows).normals.shape
             raise ProblemError(
@@ -174,7 +174,7 @@ class ThresholdTraining(GroupLasso):
         slopes = np.where(self.matrix, 1.0, 0.0)
         ones = np.ones((len(self.X), 1))
         targets = self.labels.targets
-        return GroupForm(ones, targets, slopes, None, self.loss, L1(), self.beta, False)
+        return GroupForm(ones, targets, slopes, None, self._loss, L1(), self.beta, False)
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves."""

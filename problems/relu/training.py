@@ -33,6 +33,7 @@ from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Halves
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
+from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh
 from convexnn.relu.forms import Dual, Neurons, outputs_of
 from convexnn.relu.network import Network, TwoLayerNetwork
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import LabelArray
+    from convexnn.contract.arrays import BoolArray, LabelArray
 
 SEVERAL = "; more are for loss='softmax' or multiclass='one-vs-rest'"
 DEAD = 1e-7  # neurons whose norm is below this share of the largest are numerically dead
@@ -103,7 +104,10 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
 
 @declaration
 class Training(Halves[Network]):
-    """Base of the builders: examples, targets, loss and weight of the penalty."""
+    """Base of the builders: examples, targets, loss and weight of the penalty.
+
+    Examples of weight 0 are left out: X, y and weights hold the others.
+    """
 
     vector: ClassVar[bool] = False  # whether it takes several outputs
     X: Converted[ArrayLike, Array]
@@ -112,6 +116,8 @@ class Training(Halves[Network]):
     beta: float
     loss: Converted[str | Loss, Loss] = default("squared")
     bias: bool = False
+    weights: Converted[ArrayLike | None, Array | None] = default(None)
+    _kept: ClassVar[BoolArray | None]  # rows that were not left out; of an instance, None for all
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
@@ -121,9 +127,28 @@ class Training(Halves[Network]):
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
         self._set("loss", checked_loss(self.loss, self.vector))
+        self._set("_kept", self._kept_rows())
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
-        self._set("y", checked_targets(self.y, self.labels, self.loss))
+        self._set("y", checked_targets(self.y, self.labels, self._loss))
+
+    def _kept_rows(self) -> BoolArray | None:
+        """Check the weights, leave out examples of weight 0, and tell which stay; None for all."""
+        if self.weights is None:
+            return None
+        weights = checked_weights(self.weights, len(self.X), "row of X")
+        kept, y = in_use(weights), raw_labels("y", self.y)
+        if kept is None or y.shape[:1] != kept.shape:  # the check of y says so
+            self._set("weights", weights)
+            return None
+        for name, array in (("X", self.X), ("y", y), ("weights", weights)):
+            self._set(name, rows_of(array, kept))
+        return kept
+
+    @cached_property
+    def _loss(self) -> Loss:
+        """The loss, examples counted by their weights."""
+        return weigh(self.loss, self.weights)
 
     def _examples(self) -> Array:
         """Return the examples, checked."""
@@ -171,24 +196,27 @@ class Training(Halves[Network]):
     def _idle(self) -> float:
         """Return the objective of the zero network."""
         y = self.labels.targets
-        return float(self.loss.value(np.zeros_like(y), y).sum())
+        return float(self._loss.value(np.zeros_like(y), y).sum())
 
     def _of_nothing(self, dual: Any, scope: str) -> Bound | None:
         """Return what zero multipliers prove of any patterns, None of others."""
         y, mu = self.labels.targets, dual.mu
         if not isinstance(mu, np.ndarray) or mu.shape != y.shape or mu.any():
             return None
-        return Bound(0.0 - float(np.sum(self.loss.conjugate(mu, y))), scope)
+        return Bound(0.0 - float(np.sum(self._loss.conjugate(mu, y))), scope)
 
-    def holdout(self, model: Network, X: ArrayLike, y: ArrayLike) -> float:
+    def holdout(
+        self, model: Network, X: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the mean loss of a network on some examples, without the penalty.
 
-        Of several outputs, it is the mean of the sum of their losses.
+        By the examples' weights, where they are given. Of several outputs, it is the mean of the
+        sum of their losses.
 
         Raises
         ------
         ProblemError
-            If y has another shape, or labels that the problem does not know.
+            If y has another shape, or labels that the problem does not know, or weights are none.
         """
         instance_of("model", model, Network, "a network")
         z, classes = model.decision_function(X), self.labels.classes
@@ -200,7 +228,11 @@ class Training(Halves[Network]):
             found = known_labels("y", y, len(z), classes)
             codes = np.searchsorted(classes, found)
             target = coded(codes, len(classes), margin=self.loss.separable)
-        return float(np.sum(self.loss.value(z, target))) / len(z)
+        losses = self.loss.value(z, target)
+        if weights is None:
+            return float(np.sum(losses)) / len(z)
+        counts = checked_weights(weights, len(z), "row of X")
+        return float(counts @ losses.reshape(len(z), -1).sum(axis=1)) / float(counts.sum())
 
     def prune(self, primal: Neurons, objective: float | None = None) -> Neurons:
         """Return the neurons with those that are numerically dead set to zero."""
@@ -269,9 +301,11 @@ def checked_loss(loss: str | Loss, vector: bool) -> Loss:
     Raises
     ------
     ProblemError
-        If it is neither, or couples outputs where there is one.
+        If it is neither, has weights, or couples outputs where there is one.
     """
     found = as_loss(loss)
+    if found.weights is not None:
+        raise ProblemError("loss must be of one example, got a weighted one: give weights")
     if not (found.separable or vector):
         raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
     return found

@@ -91,6 +91,9 @@ class ReluTraining(VectorTraining):
     multiclass : {None, "one-vs-rest"}, default None
         With "one-vs-rest", "logistic" and "hinge" take more than two classes: an output for each,
         its loss that class against all others. The largest output names the class.
+    weights : array of shape (n,), optional
+        What each example's loss counts, >= 0 and not all zero: a weight of 2 is a row twice. Rows
+        of weight 0 are left out: X, y, weights and patterns then hold the others.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.
@@ -134,7 +137,7 @@ class ReluTraining(VectorTraining):
             raise ProblemError(f"leak must be < 1, got {leak!r}")
         self._set("leak", leak)
         self._set("skip", flag("skip", self.skip))
-        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
         for name, value, simple in (
             ("skip", self.skip, False),
             ("formulation", self.formulation, "cones"),
@@ -205,7 +208,7 @@ class ReluTraining(VectorTraining):
         return NetworkForm(
             self.design.matrix,
             self.labels.targets,
-            self.loss,
+            self._loss,
             self._norm,
             self.beta / self.design.scale,
             self.leak,

@@ -19,6 +19,7 @@ from convexnn.contract.checks import (
     labels,
     positive,
     positive_int,
+    raw_labels,
 )
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
@@ -27,6 +28,7 @@ from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
+from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.training import (
     affordable,
@@ -84,6 +86,8 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         ``n^(L-1)``, and at most 2,000,000 candidates are looked at.
     activation : {"relu", "abs", "threshold", "sign"}, default "relu"
         ``max(t, 0)``, ``|t|``, ``1[t >= 0]``, or 1 and -1.
+    weights : array of shape (n,), optional
+        As in `ReluTraining`.
     feature_names : sequence of one str, optional
         Name of the input, as in `ReluTraining`.
 
@@ -123,6 +127,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     loss: Converted[str | Loss, Loss] = default("squared")
     layers: int = 2
     activation: str = "relu"
+    weights: Converted[ArrayLike | None, Array | None] = default(None)
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
@@ -133,9 +138,26 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
         self._set("loss", checked_loss(self.loss, False))
-        self._set("y", checked_targets(self.y, self.labels, self.loss))
+        self._leave_out()
+        self._set("y", checked_targets(self.y, self.labels, self._loss))
         self._check_points()
         self._check_layers()
+
+    def _leave_out(self) -> None:
+        """Check the weights, and leave out examples of weight 0."""
+        if self.weights is None:
+            return
+        weights = checked_weights(self.weights, len(self.x), "entry of x")
+        self._set("weights", weights)
+        kept, y = in_use(weights), raw_labels("y", self.y)
+        if kept is not None and y.shape[:1] == kept.shape:  # else the check of y says so
+            for name, array in (("x", self.x), ("y", y), ("weights", weights)):
+                self._set(name, rows_of(array, kept))
+
+    @cached_property
+    def _loss(self) -> Loss:
+        """The loss, examples counted by their weights."""
+        return weigh(self.loss, self.weights)
 
     def _check_points(self) -> None:
         low, high = float(np.min(self.x)), float(np.max(self.x))
@@ -225,7 +247,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
             self.labels.targets,
             np.zeros((n, 0)),
             None,
-            self.loss,
+            self._loss,
             L1(),
             self._weight,
             True,
@@ -254,7 +276,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         z = cp.Variable(len(self.x), name="z")
         fit = z == v[inverse]
         steep = [] if isinstance(known, Steps) else [cp.diff(v) == cp.multiply(known.gaps, m)]
-        objective = self.loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
+        objective = self._loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
         problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
 
         def points() -> tuple[Neurons, Dual]:

@@ -85,7 +85,7 @@ class RobustReluTraining(Training):
         Over given patterns. With "cones" patterns whose cone is empty are left out.
     perturbed : array of bool, shape (d,), optional
         True for columns that the adversary may change, all by default; False for categorical ones.
-    feature_names : sequence of str, optional
+    weights, feature_names
         As in `ReluTraining`.
 
     Raises
@@ -131,7 +131,7 @@ class RobustReluTraining(Training):
         choice("norm", self.norm, tuple(NORMS))
         choice("formulation", self.formulation, FORMULATIONS)
         self._set("perturbed", self._checked_columns(self.perturbed))
-        self._set("patterns", checked_patterns(self.patterns, len(self.X)))
+        self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
 
     def _checked_columns(self, given: Any) -> BoolArray:
         d = self.X.shape[1]
@@ -248,7 +248,7 @@ class RobustReluTraining(Training):
             self.labels.targets,
             np.zeros((n, 0)),
             0,
-            self.loss,
+            self._loss,
             self.beta / self.design.scale,
             self.radius / self.design.scale,
             self.norm,

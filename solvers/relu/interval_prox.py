@@ -19,7 +19,7 @@ TAKEN = (Squared, Huber, Hinge, Logistic)
 
 def unknown(loss: Loss) -> str | None:
     """Return why the prox cannot take a loss, None if it can."""
-    if isinstance(loss, TAKEN):
+    if isinstance(loss.plain, TAKEN):
         return None
     return "knows the majorant of " + ", ".join(kind.name for kind in TAKEN) + " only"
 
@@ -49,12 +49,13 @@ def prox(
     low, high = loss.domain(y)
     cap = np.maximum(np.broadcast_to(-np.asarray(low), y.shape), high)
     sides = np.where(y > 0.0, 1, 2) if loss.classification else np.full(len(y), 3)
-    bend = 1.0 / loss.curvature  # of the conjugate; 0 for the hinge loss
-    smooth = isinstance(loss, Logistic)
+    size = np.ones(len(y)) if loss.weights is None else loss.weights
+    bend = 1.0 / (loss.plain.curvature * size)  # of the conjugate; 0 for the hinge loss
+    smooth = isinstance(loss.plain, Logistic)
     out, free = np.empty_like(C), c.copy()
     S = form.slopes
     weight = 1.0 / sigma
-    _prox(C, c, S, y, cap, sides, bend, smooth, weight, form.leak, form.skip, p, q, out, free)
+    _prox(C, c, S, y, size, cap, sides, bend, smooth, weight, form.leak, form.skip, p, q, out, free)
     return out, free
 
 
@@ -151,20 +152,20 @@ def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type
 
 
 @kernel()
-def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
-    """Return the maximising multiplier for the logistic loss, from the root of the margin."""
+def _logistic_side(row, c, S, y, size, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
+    """Return the maximising multiplier for `size` logistic losses, from the root of the margin."""
     positive = y > 0.0
     left, right = -np.inf, np.inf
-    x = np.log((1.0 - guess) / guess) if 0.0 < guess < 1.0 else 0.0
+    x = np.log((size - guess) / guess) if 0.0 < guess < size else 0.0
     m = 0.0
     width = np.inf
     for k in range(200):
         e = np.exp(-abs(x))
         m = e / (1.0 + e) if x >= 0.0 else 1.0 / (1.0 + e)
         if positive:
-            at, _, slope, _, _ = _sides(row, c, S, m, 0.0, weight, leak, skip)
+            at, _, slope, _, _ = _sides(row, c, S, size * m, 0.0, weight, leak, skip)
         else:
-            _, at, _, _, slope = _sides(row, c, S, 0.0, m, weight, leak, skip)
+            _, at, _, _, slope = _sides(row, c, S, 0.0, size * m, weight, leak, skip)
             at = -at
         f = x - at
         if f < 0.0:
@@ -172,8 +173,8 @@ def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-
         elif f > 0.0:
             right = x
         else:
-            return m
-        new = x - f / (1.0 + slope * m * (1.0 - m))
+            return size * m
+        new = x - f / (1.0 + slope * size * m * (1.0 - m))
         if k % 4 == 3 and right - left < np.inf:
             slow, width = right - left > 0.5 * width, right - left
         else:
@@ -183,7 +184,7 @@ def _logistic_side(row, c, S, y, guess, weight, leak, skip):  # type: ignore[no-
         if abs(new - x) <= 4e-15 * (1.0 + abs(new)):
             break
         x = new
-    return m
+    return size * m
 
 
 @kernel()
@@ -270,7 +271,7 @@ def _near(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ignore[no
 
 
 @kernel()
-def _prox(C, c, S, y, cap, sides, bend, smooth, weight, leak, skip, p, q, out, free):  # type: ignore[no-untyped-def]
+def _prox(C, c, S, y, size, cap, sides, bend, smooth, weight, leak, skip, p, q, out, free):  # type: ignore[no-untyped-def]
     """Solve each example's problem; p and q are read, then hold the answer."""
     n, P = S.shape
     for i in range(n):
@@ -278,36 +279,36 @@ def _prox(C, c, S, y, cap, sides, bend, smooth, weight, leak, skip, p, q, out, f
         x, z = p[i], q[i]
         if smooth:
             guess = x if sides[i] == 1 else z
-            x = _logistic_side(row, c[i], s, y[i], guess, weight, leak, skip)
+            x = _logistic_side(row, c[i], s, y[i], size[i], guess, weight, leak, skip)
             z = 0.0
             if sides[i] == 2:
                 x, z = 0.0, x
         elif sides[i] == 1:
-            x = _one_side(row, c[i], s, y[i], bend, cap[i], 1, x, weight, leak, skip)
+            x = _one_side(row, c[i], s, y[i], bend[i], cap[i], 1, x, weight, leak, skip)
             z = 0.0
         elif sides[i] == 2:
             x = 0.0
-            z = _one_side(row, c[i], s, y[i], bend, cap[i], 2, z, weight, leak, skip)
+            z = _one_side(row, c[i], s, y[i], bend[i], cap[i], 2, z, weight, leak, skip)
         else:
             settled = False
             if x > 0.0 and z > 0.0:
-                u, v = _near(row, c[i], s, y[i], bend, cap[i], x, z, weight, leak, skip)
+                u, v = _near(row, c[i], s, y[i], bend[i], cap[i], x, z, weight, leak, skip)
                 settled = u > 0.0
                 if settled:
                     x, z = u, v
             elif x > 0.0 or z > 0.0:
                 side = 1 if x > 0.0 else 2
-                u = _one_side(row, c[i], s, y[i], bend, cap[i], side, x + z, weight, leak, skip)
+                u = _one_side(row, c[i], s, y[i], bend[i], cap[i], side, x + z, weight, leak, skip)
                 v = 0.0
                 if side == 2:
                     u, v = 0.0, u
-                f, g, _, _, _ = _slopes(row, c[i], s, y[i], bend, u, v, weight, leak, skip)
+                f, g, _, _, _ = _slopes(row, c[i], s, y[i], bend[i], u, v, weight, leak, skip)
                 own, other = (f, g) if side == 1 else (g, f)
                 settled = u + v > 0.0 and other <= max(own, 0.0)
                 if settled:
                     x, z = u, v
             if not settled:
-                x, z = _both_sides(row, c[i], s, y[i], bend, cap[i], x, z, weight, leak, skip)
+                x, z = _both_sides(row, c[i], s, y[i], bend[i], cap[i], x, z, weight, leak, skip)
         p[i], q[i] = x, z
         for j in range(P):
             t = row[j] + weight * x * s[j]

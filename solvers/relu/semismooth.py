@@ -20,7 +20,8 @@ Jacobian of Han & Sun 1997). It starts best from a solution of a neighbouring pr
 costs nothing, so s is written in a basis in which X has orthogonal columns of one length.
 
 The softmax loss couples the outputs, ``H = R (I - r r') R`` at each example with ``r`` the roots
-of its probabilities and ``R = diag(r)``. Its Newton step ``R w`` solves
+of its probabilities and ``R = diag(r)``, or the root of the example's weight times that. Its Newton
+step ``R w`` solves
 
     (I + sigma R A A' R) w + r lambda = R (z - F v - X t),    r'w = 0    at each example
 
@@ -78,7 +79,7 @@ def refusal(form: GroupForm) -> str | None:
         return f"the {form.loss.name} loss has kinks"
     if not form.norm.separable:
         return f"the {form.norm.name} norm couples the outputs"
-    if not (form.loss.separable or isinstance(form.loss, Softmax)):
+    if not (form.loss.separable or isinstance(form.loss.plain, Softmax)):
         return f"the {form.loss.name} loss couples the outputs"
     return None
 
@@ -230,9 +231,11 @@ class Newton:
         used = np.flatnonzero(self.at.v.any(axis=1))
         output = used // form.slopes.shape[1] % form.outputs
         actives = [used[output == k] for k in range(form.outputs)]
-        if isinstance(form.loss, Softmax):
-            root = np.sqrt(np.maximum(form.loss.probabilities(z), FLAT))
-            change, image = self._together(actives, root, root * lacking)
+        loss, weights = form.loss.plain, form.loss.weights
+        if isinstance(loss, Softmax):
+            unit = np.sqrt(np.maximum(loss.probabilities(z), FLAT))
+            root = unit if weights is None else np.sqrt(weights)[:, None] * unit
+            change, image = self._together(actives, root, unit, root * lacking)
             return change, self.sigma * image - lacking
         root = np.sqrt(np.maximum(form.loss.hessian(z, form.y), FLAT))
         columns = zip(actives, np.atleast_2d(root.T), np.atleast_2d(lacking.T), strict=True)
@@ -263,8 +266,10 @@ class Newton:
             change = root * _solve(matrix, root * lacking)
         return change, rows @ (rows.T @ change)
 
-    def _together(self, actives: list[Index], root: Array, right: Array) -> tuple[Array, Array]:
-        """Return dmu of coupled outputs and its image: ``root' w = 0`` at each example.
+    def _together(
+        self, actives: list[Index], root: Array, unit: Array, right: Array
+    ) -> tuple[Array, Array]:
+        """Return dmu of coupled outputs and its image: ``unit' w = 0`` at each example.
 
         ``(I + sigma S S')^-1 = I - Y Y'`` for each output, with ``Y = S L^-T`` and ``L`` the factor
         of ``I / sigma + S'S``.
@@ -277,15 +282,15 @@ class Newton:
             return given - np.stack(away, axis=1, dtype=np.float64)
 
         joint = np.asfortranarray(
-            np.hstack([r[:, None] * Y for r, Y in zip(root.T, factors, strict=True)])
+            np.hstack([r[:, None] * Y for r, Y in zip(unit.T, factors, strict=True)])
         )
         n, m = joint.shape
-        level = np.sum(root * solve(right), axis=1)
+        level = np.sum(unit * solve(right), axis=1)
         if 0 < m <= n:
             level += joint @ _solve(_complement(joint, trans=1), joint.T @ level)
         elif m > n:
             level = _solve(_complement(joint, trans=0), level)
-        change = root * solve(right - root * level[:, None])
+        change = root * solve(right - unit * level[:, None])
         image = [part @ (part.T @ column) for part, column in zip(rows, change.T, strict=True)]
         return change, np.stack(image, axis=1)
 

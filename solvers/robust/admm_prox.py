@@ -64,10 +64,13 @@ def prox_examples(
     low, up = guess[0].copy(), guess[1].copy()
     out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
     left, right = np.zeros_like(c), np.zeros_like(c)
+    weights_of = form.loss.weights
+    sizes = np.ones(len(form.y)) if weights_of is None else weights_of
     _examples(
         readonly(form.X),
         readonly(form.y),
         readonly(form.slopes),
+        readonly(sizes),
         form.added,
         np.flatnonzero(form.moved),
         form.radius,
@@ -204,8 +207,11 @@ def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: 
 
 
 @kernel(error_model="numpy")
-def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
-    """Return a decreasing function of the multiplier of one side; its root is the maximiser."""
+def _slope(x, y, size, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
+    """Return a decreasing function of the multiplier of one side; its root is the maximiser.
+
+    The example counts `size` times.
+    """
     if side == 0:
         low, _ = _bounds(x, q0, moved, radius, kind, wq, m, 0.0, ex, wc, wt, u, out)
         margin = low if loss != 2 else low - y
@@ -216,8 +222,8 @@ def _slope(x, y, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u, out)
         return 1.0 - margin
     if loss == 1:
         e = np.exp(-abs(margin))
-        return (e / (1.0 + e) if margin >= 0.0 else 1.0 / (1.0 + e)) - m
-    return -margin - m
+        return size * (e / (1.0 + e) if margin >= 0.0 else 1.0 / (1.0 + e)) - m
+    return -size * margin - m
 
 
 @kernel(error_model="numpy")
@@ -246,10 +252,10 @@ def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-u
 
 
 @kernel(error_model="numpy")
-def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
+def _one_side(x, y, size, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
-    left, right = 0.0, 1.0
-    at_left = _slope(x, y, loss, q0, moved, radius, kind, wq, 0.0, side, ex, wc, wt, u, out)
+    left, right = 0.0, size
+    at_left = _slope(x, y, size, loss, q0, moved, radius, kind, wq, 0.0, side, ex, wc, wt, u, out)
     if at_left <= 0.0:
         return 0.0
     if loss == 2:
@@ -258,13 +264,17 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, 
     new = guess
     for _ in range(2):  # near the guess, on the side where the root is
         if left < new < right:
-            at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out)
+            at = _slope(
+                x, y, size, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out
+            )
             if at > 0.0:
                 left, at_left, new = new, at, new * (1.0 + NEAR)
             else:
                 right, at_right, new = new, at, new * (1.0 - NEAR)
     if at_right == np.inf:
-        at_right = _slope(x, y, loss, q0, moved, radius, kind, wq, right, side, ex, wc, wt, u, out)
+        at_right = _slope(
+            x, y, size, loss, q0, moved, radius, kind, wq, right, side, ex, wc, wt, u, out
+        )
         if at_right >= 0.0:
             return right
     kept = np.int64(0)
@@ -272,7 +282,7 @@ def _one_side(x, y, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, 
         new = _between(left, at_left, right, at_right, k)
         if not left < new < right:
             break
-        at = _slope(x, y, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out)
+        at = _slope(x, y, size, loss, q0, moved, radius, kind, wq, new, side, ex, wc, wt, u, out)
         if at == 0.0:
             return new
         left, at_left, right, at_right, kept = _narrow(
@@ -289,7 +299,7 @@ def _tilt(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type:
 
 
 @kernel(error_model="numpy")
-def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
+def _share(x, y, size, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
     left, right = 0.0, total
     at_left = at_right = np.inf
@@ -320,17 +330,17 @@ def _share(x, y, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):
             )
     low, up = _bounds(x, q0, moved, radius, kind, wq, new, total - new, ex, wc, wt, u, out)
     if new <= 0.0:
-        return 0.0, up - y - total
+        return 0.0, size * (up - y) - total
     if new >= total:
-        return total, y - low - total
-    return new, 0.5 * (up - low) - total
+        return total, size * (y - low) - total
+    return new, 0.5 * size * (up - low) - total
 
 
 @kernel(error_model="numpy")
-def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
+def _both_sides(x, y, size, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, ex, wc, wt, u, out)
-    left, at_left = 0.0, max(y - low, up - y)
+    left, at_left = 0.0, size * max(y - low, up - y)
     if at_left <= 0.0:
         return 0.0, 0.0
     right, at_right = at_left, np.inf
@@ -338,7 +348,9 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
     share = p / new if new > 0.0 else 0.5
     for _ in range(2):
         if left < new < right:
-            p, at = _share(x, y, q0, moved, radius, kind, wq, new, share * new, ex, wc, wt, u, out)
+            p, at = _share(
+                x, y, size, q0, moved, radius, kind, wq, new, share * new, ex, wc, wt, u, out
+            )
             share = p / new
             if at > 0.0:
                 left, at_left, new = new, at, new * (1.0 + NEAR)
@@ -346,7 +358,7 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
                 right, at_right, new = new, at, new * (1.0 - NEAR)
     if at_right == np.inf:
         p, at_right = _share(
-            x, y, q0, moved, radius, kind, wq, right, share * right, ex, wc, wt, u, out
+            x, y, size, q0, moved, radius, kind, wq, right, share * right, ex, wc, wt, u, out
         )
         if at_right >= 0.0:
             return p, right - p
@@ -357,7 +369,9 @@ def _both_sides(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  #
         if not left < new < right:
             break
         total = new
-        p, at = _share(x, y, q0, moved, radius, kind, wq, total, share * total, ex, wc, wt, u, out)
+        p, at = _share(
+            x, y, size, q0, moved, radius, kind, wq, total, share * total, ex, wc, wt, u, out
+        )
         share = p / total
         if at == 0.0:
             break
@@ -373,6 +387,7 @@ def _examples(  # type: ignore[no-untyped-def]
     X,
     y,
     slopes,
+    sizes,
     count,
     moved,
     radius,
@@ -397,7 +412,7 @@ def _examples(  # type: ignore[no-untyped-def]
     m = slopes.shape[1]
     u = np.empty(d)
     for i in range(n):
-        x, out, base = X[i], q[i], q0[i]
+        x, out, base, size = X[i], q[i], q0[i], sizes[i]
         end, begin = (0, m) if cones else (count, count)
         adding = c0[i, :end], t0[i, :end], slopes[i, :end]
         taking = c0[i, begin:], t0[i, begin:], slopes[i, begin:]
@@ -407,7 +422,7 @@ def _examples(  # type: ignore[no-untyped-def]
             side = 0 if y[i] > 0.0 else 1
             guess = a if side == 0 else b
             found = _one_side(
-                x, y[i], loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
+                x, y[i], size, loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
             )
             a, b = (found, 0.0) if side == 0 else (0.0, found)
         else:
@@ -417,17 +432,34 @@ def _examples(  # type: ignore[no-untyped-def]
                 side = first if k == 0 else 1 - first
                 guess = a if side == 0 else b
                 found = _one_side(
-                    x, y[i], loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
+                    x,
+                    y[i],
+                    size,
+                    loss,
+                    base,
+                    moved,
+                    radius,
+                    kind,
+                    wq,
+                    guess,
+                    side,
+                    ex,
+                    wc,
+                    wt,
+                    u,
+                    out,
                 )
                 p, r = (found, 0.0) if side == 0 else (0.0, found)
                 lo, hi = _bounds(x, base, moved, radius, kind, wq, p, r, ex, wc, wt, u, out)
-                other = hi - y[i] - found if side == 0 else y[i] - lo - found
+                other = size * (hi - y[i] if side == 0 else y[i] - lo) - found
                 if other <= 0.0:
                     a, b = p, r
                     settled = True
                     break
             if not settled:
-                a, b = _both_sides(x, y[i], base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out)
+                a, b = _both_sides(
+                    x, y[i], size, base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out
+                )
         _bounds(x, base, moved, radius, kind, wq, a, b, ex, wc, wt, u, out)
         low[i], up[i] = a, b
         for j in range(m):

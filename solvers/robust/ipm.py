@@ -2,7 +2,7 @@
 
 The program of a `RobustForm` with epigraphs of its norms, slacks ``u`` and worst arguments ``w``:
 
-    minimise    sum_k l(w_k) + beta sum_b t_b
+    minimise    sum_k c_k l(w_k) + beta sum_b t_b,      c the weights of the examples
     where       t_b >= ||v_b||,   r_b >= radius ||v_b||_*,   s_k >= radius ||q_k||_*
                 u_kb >= S_kb (r_b - a_kb),   u_kb >= (1 - S_kb)(r_b + a_kb),   a = X v
                 w_k >= o x_k'q_k + s_k + sum_b u_kb + offset_k
@@ -127,11 +127,11 @@ class Guard:
 
 
 class Softplus:
-    """The worst arguments of ``log(1 + e^w)``: their slopes p and the limits 0 and 1 of these."""
+    """The worst arguments of ``k log(1 + e^w)``: their slopes p and the limits 0 and k of these."""
 
-    def __init__(self, w: Array, p: Array, level: float) -> None:
-        self.w, self.dw, self.count = w, w, 2 * len(w)
-        self.low, self.high = Guard(p, level / p), Guard(1.0 - p, level / (1.0 - p))
+    def __init__(self, w: Array, p: Array, k: Array, level: float) -> None:
+        self.w, self.dw, self.k, self.count = w, w, k, 2 * len(w)
+        self.low, self.high = Guard(p, level / p), Guard(k - p, level / (k - p))
 
     @property
     def dual(self) -> Array:
@@ -220,6 +220,8 @@ class Interior:
         self.n, self.d, self.m = n, d, m
         self.moved = np.flatnonzero(form.moved & (form.radius > 0.0))
         self.signed = form.slopes * form.signs
+        weights = form.loss.weights
+        self.weights = np.ones(n) if weights is None else weights
         self.kinked = not np.isfinite(form.loss.curvature)
         self.soft = form.loss.classification and not self.kinked
         self.sides = list(self._sides())
@@ -250,10 +252,10 @@ class Interior:
         form, n, m, d = self.form, self.n, self.m, self.d
         zero = np.zeros(n)
         if form.loss.classification:
-            mu = np.full(n, 0.5)
+            mu = 0.5 * self.weights
         else:
             size = np.abs(form.y)
-            mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3))
+            mu = 0.5 * (size + max(float(np.sqrt(np.mean(size**2))), 1e-3)) * self.weights
         if self.soft:  # towards slopes that balance beta
             pull = self.signed.T @ ((form.y * mu)[:, None] * form.X)
             share = form.beta / max(float(np.max(np.linalg.norm(pull, axis=1))), form.beta)
@@ -285,14 +287,14 @@ class Interior:
         for side, lower in zip(self.sides, sums, strict=True):
             e, slopes = lower + s[side.rows], mu[side.rows].copy()
             if self.soft:
-                side.worst = Softplus(e, slopes, level)
+                side.worst = Softplus(e, slopes, self.weights[side.rows], level)
             else:
                 side.worst = Guard(self.w[side.rows] - e, slopes)
         self.guards: list[Guard | Softplus] = [side.worst for side in self.sides]
         for side in self.sides:
             self.guards += [side.left, side.right]
         if self.kinked:
-            self.floor = Guard(self.w.copy(), 1.0 - mu)
+            self.floor = Guard(self.w.copy(), self.weights - mu)
             self.guards.append(self.floor)
         if form.cones:
             self.facets = Guard(level / held, held)
@@ -313,10 +315,10 @@ class Interior:
         value = self.form.beta * float(np.sum(self.norm.slack.head))
         if self.soft:
             worst = (side.worst for side in self.sides)
-            losses = (np.logaddexp(0.0, w.w) for w in worst if isinstance(w, Softplus))
-            value += sum(float(np.sum(part)) for part in losses)
+            losses = (w.k @ np.logaddexp(0.0, w.w) for w in worst if isinstance(w, Softplus))
+            value += sum(map(float, losses))
         else:
-            value += float(np.sum(self.w) if self.kinked else 0.5 * self.w @ self.w)
+            value += float(self.weights @ (self.w if self.kinked else 0.5 * np.square(self.w)))
         return self.complementarity() / max(1.0, value)
 
     def primal(self, tol: float = 1.0) -> Neurons:
@@ -367,11 +369,11 @@ class Interior:
         for side in self.sides:
             side.scale()
         if self.kinked:
-            self.curve, self.slope = self.floor.weight, np.ones(self.n)
+            self.curve, self.slope = self.floor.weight, self.weights
         elif self.soft:
             self.curve, self.slope = np.full(self.n, np.inf), np.zeros(self.n)
         else:
-            self.curve, self.slope = np.ones(self.n), self.w
+            self.curve, self.slope = self.weights, self.weights * self.w
         self.common = 1.0 / self.curve + 1.0 / self.spread.head
 
     def _factor(self) -> None:

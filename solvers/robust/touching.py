@@ -162,7 +162,9 @@ class Rounds:
 def warm_up(form: RobustNetworkForm) -> None:
     """Run every kernel once, on few examples, so that none is compiled while the clock runs."""
     program = form.program
-    few = RobustNetworkForm(program._replace(X=program.X[:FEW].copy(), y=program.y[:FEW].copy()))
+    some = slice(FEW)
+    X, y, loss = program.X[some].copy(), program.y[some].copy(), program.loss.part(some)
+    few = RobustNetworkForm(program._replace(X=X, y=y, loss=loss))
     network = random_network(few.plain(), WARM_WIDTH, np.random.default_rng(0))
     robust.warm_up(few.touching(network))
     few.objective(network)
