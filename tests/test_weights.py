@@ -29,7 +29,7 @@ PATTERNS = cx.sample_patterns(X, 4)
 PATCHES = RNG.standard_normal((N, 4, 3)) > 0.0
 
 GIVEN: dict[str, Any] = {"beta": 0.3, "patterns": PATTERNS}
-CASES: dict[str, tuple[Any, Array, dict[str, Any]]] = {
+CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "relu squared": (cx.ReluTraining, TARGETS, GIVEN),
     "relu logistic skip": (
         cx.ReluTraining,
@@ -95,7 +95,7 @@ def data_of(case: str) -> Array:
     return X[:, 0] if case.startswith("narrow") else X
 
 
-def on(patterns: cx.Patterns, rows: Array) -> cx.Patterns:
+def on(patterns: cx.Patterns, rows: Any) -> cx.Patterns:
     return cx.Patterns(patterns.matrix[rows], patterns.generators)
 
 
@@ -181,7 +181,7 @@ def test_over_all_patterns_whole_weights_are_repeated_rows(
     kind: Any, y: Array, own: dict[str, Any], backend: str
 ) -> None:
     data = IMAGES if kind is cx.ConvReluTraining else X
-    options = {"tol": 1e-4, "starts": 2, "width": 8, "time_limit": 30}
+    options: dict[str, Any] = {"tol": 1e-4, "starts": 2, "width": 8, "time_limit": 30}
     solution = cx.solve(kind(data, y, weights=COUNTS, **own), backend, **options)
     rows = cx.solve(kind(data[REPEATED], y[REPEATED], **own), backend, **options)
     assert solution.certificate.scope.startswith("all patterns")
@@ -208,7 +208,7 @@ def test_a_robust_search_counts_attacked_rows_by_their_weights() -> None:
     own: dict[str, Any] = {"beta": 0.5, "loss": "logistic", "radius": 0.05}
     problem = cx.RobustReluTraining(X, LABELS, weights=COUNTS, **own)
     rows = cx.RobustReluTraining(X[REPEATED], LABELS[REPEATED], **own)
-    options = {"searches": 1, "width": 6, "steps": 100, "max_iter": 2}
+    options: dict[str, Any] = {"searches": 1, "width": 6, "steps": 100, "max_iter": 2}
     solution = cx.solve(problem, "convex-concave", tol=1e-3, **options)
     assert rows.objective(solution.primal) == pytest.approx(solution.objective, rel=1e-10)
     other = cx.solve(rows, "convex-concave", tol=1e-3, **options)
@@ -233,6 +233,7 @@ def test_rows_of_weight_zero_are_no_rows() -> None:
     kept = COUNTS > 0
     assert np.array_equal(problem.X, X[kept])
     assert np.array_equal(problem.y, y[kept])
+    assert problem.weights is not None
     assert np.array_equal(problem.weights, COUNTS[kept])
     assert problem.matrix is not None
     assert len(problem.matrix) == kept.sum()
@@ -256,6 +257,7 @@ def test_targets_of_another_length_are_refused_with_weights_too(y: Any) -> None:
 def test_a_class_of_weight_zero_is_no_class() -> None:
     labels = np.where(COUNTS == 0, "rare", LABELS)
     problem = cx.ReluTraining(X, labels, beta=0.3, loss="hinge", weights=COUNTS)
+    assert problem.labels.classes is not None
     assert set(problem.labels.classes.tolist()) == {"up", "down"}
     with pytest.raises(cx.ProblemError, match="y must have"):
         cx.ReluTraining(X, labels, beta=0.3, loss="hinge", weights=labels == "rare")

@@ -194,5 +194,6 @@ def _validated(
         for i, solution in enumerate(done.solutions[:k]):
             losses[i, f] = problem.holdout(solution.model, X, y, **held)
             gaps[i, f] = solution.gap
-            hits[i, f] = np.average(solution.model.predict(X) == y, **held) if classes else 0.0
+            right = np.asarray(solution.model.predict(X) == y)
+            hits[i, f] = np.average(right, weights=held.get("weights")) if classes else 0.0
     return Validation(losses, hits if classes else None, gaps)

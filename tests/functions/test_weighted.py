@@ -36,7 +36,8 @@ class Plainest(Squared):
 
     def prox(self, v: Array, y: Array, step: Any) -> Array:
         assert np.ndim(step) == 0
-        return (v + step * y) / (1.0 + step)
+        near: Array = (v + step * y) / (1.0 + step)
+        return near
 
     def weighed(self, z: Any, y: Array, weights: Array) -> Any:
         return Loss.weighed(self, z, y, weights)
