@@ -25,7 +25,9 @@ median = cx.GeometricMedian(
     [[np.eye(2), np.ones(1)], [np.ones((2, 2)), np.zeros(1)]], weights=[1, 2]
 )
 agents = cx.DistributedMedian(points, ring, weights=[1, 1, 2])
-lasso = cx.NetworkLasso([Distance([0.0]), L1Distance([1.0])], [[0, 1]], penalty=1)
+lasso = cx.NetworkLasso(
+    [Distance([0.0]), L1Distance([1.0])], [[0, 1]], penalty=1, edge_weights=[2.0]
+)
 split = cx.LinearlyConstrained([Distance([0.0])], [[1.0]], [2.0])
 
 table = pd.DataFrame(X)
@@ -43,6 +45,8 @@ assert_type(cx.solve(framed).model, cx.TwoLayerNetwork)
 assert_type(cx.solve(conv).model, cx.ConvNetwork)
 assert_type(cx.solve(narrow).model, cx.NarrowNetwork)
 assert_type(cx.solve(linear).model, cx.LinearModel)
+assert_type(cx.solve(linear).model.feature_names, tuple[str, ...] | None)
+assert_type(cx.LinearModel.load("model.npz"), cx.LinearModel)
 assert_type(cx.solve(margins).model, cx.WorstCase)
 assert_type(cx.solve(weights).model, cx.Reweighting)
 assert_type(cx.solve(cx.Newsvendor([1, 2], cost=1, price=4, radius=1)).model.order, float)

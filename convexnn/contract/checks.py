@@ -193,9 +193,10 @@ def _numbers(name: str, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         complete(name, raw)
         for where, entry in np.ndenumerate(raw):
             if not isinstance(entry, NUMBERS):
+                place = f" at index {where}" if where else ""
                 remedy = ": encode text as numbers, or leave it out" * isinstance(entry, str)
                 raise ProblemError(
-                    f"{name} must hold real numbers, got {shown(entry)} at index {where}{remedy}"
+                    f"{name} must hold real numbers, got {shown(entry)}{place}{remedy}"
                 )
         try:
             return np.array([float(entry) for entry in raw.flat]).reshape(raw.shape)
@@ -401,8 +402,8 @@ def _classes(name: str, value: ArrayLike, length: int, each: str = "row of X") -
 
 
 def _listing(classes: Any) -> str:
-    shown = ", ".join(str(c) for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
-    return f"{len(classes)}: {shown}"
+    names = [str(c) if str(c).strip() else repr(str(c)) for c in classes[:5]]  # blanks are seen
+    return f"{len(classes)}: {', '.join(names)}{', ...' if len(classes) > 5 else ''}"
 
 
 def real(name: str, value: Any, rule: str = "") -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import FloatArray
-from convexnn.contract.checks import ProblemError, numbers, real_array, whole
+from convexnn.contract.checks import ProblemError, dense, numbers, real_array, whole
 from convexnn.contract.frames import columns_of
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -73,9 +73,7 @@ def stack(name: str, value: Points, *, finite: bool = True) -> tuple[FloatArray,
             raise ProblemError(
                 f"{name}[{i}] must have the shapes of {name}[0], {shapes}, got {own}"
             )
-        for part in arrays:
-            if part.dtype.kind not in "fiub":
-                raise ProblemError(f"{name}[{i}] must hold real numbers, got dtype {part.dtype}")
+        arrays[:] = [numbers(f"{name}[{i}]", part) for part in arrays]
     kind = np.float32 if all(p.dtype == np.float32 for own in parts for p in own) else np.float64
     rows = np.empty((len(parts), sum(int(np.prod(shape)) for shape in shapes)), kind)
     for row, arrays in zip(rows, parts, strict=True):
@@ -106,6 +104,7 @@ def as_numpy(name: str, value: Any) -> Any:
     array([1., 2.])
     """
     whole(name, value)
+    dense(name, value)
     if columns_of(value) is not None:
         return numbers(name, value)
     if isinstance(value, np.ndarray):
@@ -156,8 +155,7 @@ def _odd(arrays: Sequence[Any]) -> Iterator[tuple[int, Any]]:
 
 
 def _checked(name: str, raw: Any, finite: bool) -> Any:
-    if raw.dtype.kind not in "fiub":
-        raise ProblemError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    raw = numbers(name, raw)
     if raw.ndim != 2:
         raise ProblemError(f"{name} must have 2 axes, one row a point, got shape {raw.shape}")
     if raw.size == 0:

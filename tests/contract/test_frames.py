@@ -66,6 +66,22 @@ def test_every_problem_takes_frames(build: Any) -> None:
         build(missing)
 
 
+def test_points_and_clients_may_be_objects_and_not_sparse() -> None:
+    mixed: Any = FRAME.to_numpy()
+    assert cx.GeometricMedian(mixed).points.tolist() == NUMBERS
+    assert cx.aggregate(mixed, method="mean").tolist() == [2.5, 2 / 3, 2.0]
+    sparse: Any = csr_array(np.eye(3))
+    with pytest.raises(cx.ProblemError, match="points is sparse"):
+        cx.GeometricMedian(sparse)
+    with pytest.raises(cx.ProblemError, match="points must hold real numbers, got 'f'"):
+        cx.GeometricMedian(FRAME.assign(sex="f").to_numpy())
+
+
+def test_a_blank_label_is_seen() -> None:
+    with pytest.raises(cx.ProblemError, match="got 3: '', no, yes"):
+        labels("y", ["", "no", "yes"], 3, classification=True)
+
+
 def test_clients_in_a_frame_may_send_none() -> None:
     frame = FRAME.assign(age=[1.0, np.nan, 3.0])
     with pytest.warns(UserWarning, match="client 1 hold"):
