@@ -634,7 +634,7 @@ def flag(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def function(name: str, value: Any) -> Any:
+def function(name: str, value: Any, called: str = "a function") -> Any:
     """Return what can be called, or raise `ProblemError`.
 
     Examples
@@ -643,7 +643,7 @@ def function(name: str, value: Any) -> Any:
     True
     """
     if not callable(value) or isinstance(value, type):
-        raise ProblemError(f"{name} must be a function, got {shown(value)}")
+        raise ProblemError(f"{name} must be {called}, got {shown(value)}")
     return value
 
 

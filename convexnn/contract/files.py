@@ -179,6 +179,13 @@ def _members(path: str | PathLike[str], file: zipfile.ZipFile) -> dict[str, zipf
     return found
 
 
+def _reader(kind: Any) -> str:
+    """Say what reads files of a kind, if something does."""
+    if kind in (None, "Checkpoint"):
+        return ""
+    return f": convexnn.{'load' if kind == 'Solution' else f'{kind}.load'} reads it"
+
+
 def _meta(
     path: str | PathLike[str],
     kind: str,
@@ -187,11 +194,14 @@ def _meta(
 ) -> Meta:
     """Take the JSON entry out of the members."""
     if "meta" not in members:
-        raise FileError(f"{path} is not a {kind} file: it does not say what it holds")
+        raise FileError(
+            f"{path} is not a {kind} file: an archive of arrays that does not say what it holds, "
+            "as what convexnn saves does"
+        )
     meta = json.loads(str(_array(path, file, members.pop("meta"), kinds="U")))
     found = meta.pop("kind") if isinstance(meta, dict) else None
     if found != kind:
-        raise FileError(f"{path} holds a {found}, not a {kind}")
+        raise FileError(f"{path} holds a {found}, not a {kind}{_reader(found)}")
     return dict(meta)
 
 

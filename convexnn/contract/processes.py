@@ -8,6 +8,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from convexnn.contract.optional import comes_with
+
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
@@ -36,7 +38,7 @@ def mpiexec() -> str | None:
 def mpi_missing() -> str | None:
     """Return what several processes lack of mpi4py and mpiexec, None if nothing."""
     if find_spec("mpi4py") is None:
-        return "mpi4py is not installed; it comes with: pip install 'convexnn[mpi]'"
+        return f"mpi4py is not installed; {comes_with('mpi')}"
     if rank() is None and mpiexec() is None:
-        return "there is no mpiexec; it comes with: pip install 'convexnn[mpi]'"
+        return f"there is no mpiexec; {comes_with('mpi')}"
     return None

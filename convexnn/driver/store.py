@@ -50,7 +50,7 @@ def _kind(meta: dict[str, Any]) -> Any:
     """Return the class of a saved problem."""
     name = meta["type"]
     if name not in PROBLEMS:
-        raise FileError(f"unknown problem {name!r}")
+        raise FileError(f"its problem {name!r} is not known: a newer convexnn may have written it")
     return getattr(import_module(PROBLEMS[name]), name)
 
 
@@ -75,7 +75,9 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
             arrays |= {f"sparse.{f.name}.{g}": getattr(value, g) for g in SPARSE}
             plain[f.name] = {"sparse": value.shape}
         elif isinstance(value, tuple) and any(callable(part) for part in value):
-            raise TypeError(f"a problem whose {f.name} holds callables cannot be saved")
+            raise TypeError(
+                f"a problem whose {f.name} holds callables cannot be saved: functions are no data"
+            )
         elif isinstance(value, Loss):
             plain[f.name] = {"loss": value.name, **asdict(value)}  # type: ignore[call-overload]  # every loss is a dataclass
         else:
@@ -135,7 +137,8 @@ def preparation_from(arrays: dict[str, Any], meta: dict[str, Any] | None) -> Pre
 def _term_to(arrays: dict[str, Any], i: int, term: Term) -> dict[str, Any]:
     kind = type(term).__name__
     if SAVED.get(kind) is not type(term) or not is_dataclass(term):
-        raise TypeError(f"a problem with the term {kind} cannot be saved")
+        known = ", ".join(SAVED)
+        raise TypeError(f"a problem with the term {kind} cannot be saved: only {known} can")
     plain: dict[str, Any] = {"type": kind, "numbers": {}}
     for f in fields(term):
         value = getattr(term, f.name)
@@ -180,7 +183,7 @@ def record_from(arrays: dict[str, Any], meta: Any) -> Any:
         return tuple(record_from(arrays, part) for part in meta)
     kind = meta["type"]
     if kind not in dir(forms):
-        raise KeyError(kind)
+        raise FileError(f"its point {kind!r} is not known: a newer convexnn may have written it")
     record = getattr(forms, kind)
     parts = {name: record_from(arrays, part) for name, part in meta["parts"].items()}
     # of an earlier version, what holds nothing says nothing

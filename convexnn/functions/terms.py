@@ -317,7 +317,11 @@ class Quadratic(_Anchored):
         if P.shape != (len(q), len(q)):
             raise ProblemError(f"P must have shape {(len(q), len(q))}, got {P.shape}")
         if not np.allclose(P, P.T, rtol=1e-12, atol=0.0):
-            raise ProblemError("P must be symmetric, got a matrix that is not")
+            i, j = np.unravel_index(int(np.abs(P - P.T).argmax()), P.shape)
+            raise ProblemError(
+                f"P must be symmetric, got {P[i, j]:g} at index {(int(i), int(j))} and "
+                f"{P[j, i]:g} across"
+            )
         least = float(np.linalg.eigvalsh(P)[0])
         if not least > 1e-14 * float(np.abs(P).max()):
             raise ProblemError(f"P must be positive definite, got the eigenvalue {least:g}")

@@ -28,6 +28,7 @@ from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
 from convexnn.relu.patterns import Patterns
+from convexnn.workflows.scorers import by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def select(
     problem: Problem[Model],
     *,
     folds: int = 5,
-    score: Callable[[Model, Array, LabelArray], float] | None = None,
+    score: Callable[[Model, Array, LabelArray], float] | str | None = None,
     backend: str | Backend = "auto",
     tol: float = 1e-5,
     time_limit: float | None = None,
@@ -106,9 +107,10 @@ def select(
     problem : Problem
         With examples ``X`` and ``y``; gives all parameters that are not in the grid.
     folds : int, default 5
-    score : callable, optional
-        ``score(model, X, y)`` on the held-out fold, higher is better; by default minus the mean
-        loss that the problem trains with, by its weights, without its worst case.
+    score : callable or str, optional
+        ``score(model, X, y)`` on the held-out fold, higher is better, or a name that scikit-learn
+        has for one, such as "roc_auc"; by default minus the mean loss that the problem trains
+        with, by its weights, without its worst case.
     backend : str or Backend, default "auto"
     tol : float, default 1e-5
     time_limit : float, optional
@@ -140,8 +142,10 @@ def select(
     folds, seed, tol = positive_int("folds", folds), seed_of(seed), tolerance("tol", tol)
     if time_limit is not None:
         time_limit = seconds("time_limit", time_limit)
-    if score is not None:
-        function("score", score)
+    if isinstance(score, str):
+        score = by_name(score)
+    elif score is not None:
+        function("score", score, "a function of (model, X, y) or a name of scikit-learn's")
     given: Any = problem
     tried: dict[str, Any] = dict(grid)
     points = _grid(given, tried)
@@ -233,7 +237,10 @@ def weights_of(problem: Any, rows: Rows) -> dict[str, Array]:
 
 def _default_score(problem: Any) -> Score:
     if not isinstance(problem, Scores):
-        raise ProblemError(f"score must be given for a {type(problem).__name__}")
+        raise ProblemError(
+            f"score must be given for a {type(problem).__name__}, a function of (model, X, y): it "
+            "has no loss of its own on data held out"
+        )
 
     def minus_loss(model: Any, X: Any, y: Any, **weights: Array) -> float:
         return -float(problem.holdout(model, X, y, **weights))

@@ -102,7 +102,8 @@ class GeometricMedian(Halves[Median]):
         rows, found = stack("points", self.points)
         self._set("points", rows)
         if max(self._ends[1], -self._ends[0]) > LARGEST:
-            raise ProblemError(f"points must be within {LARGEST:g} of the origin")
+            far = max(self._ends[1], -self._ends[0])
+            raise ProblemError(f"points must have entries of size at most {LARGEST:g}, got {far:g}")
         frozen(rows)
         self._set("shapes", found or _shapes(self.shapes, rows.shape[1]))
         if self.weights is not None:

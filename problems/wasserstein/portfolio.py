@@ -11,7 +11,6 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.brief import brief
 from convexnn.contract.checks import (
-    ProblemError,
     choice,
     in_range,
     non_negative,
@@ -108,8 +107,6 @@ class CvarPortfolio(Halves[Portfolio]):
         self._set("level", probability("level", self.level))
         self._set("risk_aversion", non_negative("risk_aversion", self.risk_aversion))
         self._set("norm", choice("norm", self.norm, list(DUAL)))
-        if not np.isfinite(np.square(self.returns)).all():
-            raise ProblemError("returns must have finite squares")
         in_range("returns", self.returns)
 
     @cached_property

@@ -117,3 +117,13 @@ def test_no_archive_is_named(tmp_path: Path, read: Callable[[Path], object], dat
     path.write_bytes(data)
     with pytest.raises(FileError, match="file, or is damaged"):
         read(path)
+
+
+def test_what_an_archive_lacks_and_what_reads_it_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", X=np.zeros(2))
+    with pytest.raises(cx.FileError, match="does not say what it holds, as what convexnn saves"):
+        cx.load(tmp_path / "data.npz")
+    model = cx.LinearModel(np.ones(1), 0.0, None, None)
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(cx.FileError, match=r"holds a LinearModel, not a Solution: convexnn\.Lin"):
+        cx.load(tmp_path / "model.npz")
