@@ -142,8 +142,9 @@ def _declared(kind: Callable[..., Kind], given: dict[str, Any]) -> Kind:
 def declaration(kind: type[Kind]) -> type[Kind]:
     """Make a class a frozen dataclass, equal to itself alone, that may have `Converted` fields.
 
-    It shows itself in few lines. Copies of it, and what is pickled, are built anew from the
-    fields: arrays are as locked as at first, and what was computed of them is not carried along.
+    It shows itself in few lines, or as it says itself. Copies of it, and what is pickled, are
+    built anew from the fields: arrays are as locked as at first, and what was computed of them is
+    not carried along.
 
     Examples
     --------
@@ -157,7 +158,9 @@ def declaration(kind: type[Kind]) -> type[Kind]:
     >>> Point([1.0, 2.0]).x
     array([1., 2.])
     """
+    said = "__repr__" in vars(kind)
     made: Any = dataclass(frozen=True, eq=False)(kind)
     made.__reduce__ = _as_declared
-    brief(made)
+    if not said:
+        brief(made)
     return cast("type[Kind]", made)

@@ -7,7 +7,6 @@ from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, function, real, real_array
 from convexnn.contract.features import Names, examples
 from convexnn.contract.fields import (
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from convexnn.wasserstein.worst_case import WorstCase
 
 
-@brief
 @declaration
 class LinearModel(Predictor):
     """``f(x) = coef'x + intercept``.

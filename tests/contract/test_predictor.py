@@ -81,6 +81,16 @@ def test_what_is_read_is_what_was_written(name: str, tmp_path: Path) -> None:
     assert model.predict(examples).tolist() == again.predict(examples).tolist()
 
 
+def test_models_say_what_they_are() -> None:
+    said = {name: repr(model) for name, (model, _) in MODELS.items()}
+    assert said["relu"] == "TwoLayerNetwork(2 inputs, 4 ReLU neurons)"
+    assert said["threshold"] == "TwoLayerNetwork(2 inputs, 4 gated neurons)"
+    assert said["narrow"] == "NarrowNetwork(2 layers, 2 sign chains)"
+    assert said["convolution"] == "ConvNetwork(3 gated filters of 3 x 3 x 1)"
+    assert said["linear"] == "LinearModel(2 inputs, classes no and yes)"
+    assert said["regression"] == "LinearModel(2 inputs, regression)"
+
+
 def test_a_linear_model_leaves_its_ball_to_the_solution(tmp_path: Path) -> None:
     problem = cx.WassersteinClassification(X, np.sign(X[:, 0]), radius=0.1)
     solution = cx.solve(problem, tol=1e-3)
