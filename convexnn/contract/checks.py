@@ -15,7 +15,6 @@ from typing import (
 
 import numpy as np
 
-from convexnn.contract.arrays import Sparse
 from convexnn.contract.frames import columns_of, missing, rows_missing
 
 if TYPE_CHECKING:
@@ -94,7 +93,8 @@ def dense(name: str, value: Any) -> None:
     --------
     >>> dense("X", [[1.0]])
     """
-    if isinstance(value, Sparse) and not isinstance(value, type):
+    # not by isinstance, which takes as long as all other checks of an array do
+    if hasattr(value, "tocsr") and not isinstance(value, type):
         raise ProblemError(
             f"{name} is sparse, of shape {value.shape}, and must be dense: {name}.toarray() is, "
             "if it fits into memory"

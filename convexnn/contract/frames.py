@@ -21,7 +21,7 @@ def columns_of(value: Any) -> list[tuple[Any, Any]] | None:
     >>> columns_of([[1.0, 2.0]]) is None
     True
     """
-    if isinstance(value, type):
+    if isinstance(value, (np.ndarray, type)):
         return None
     if hasattr(value, "iloc") and getattr(value, "ndim", 0) == 2:
         return list(value.items())
