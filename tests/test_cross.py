@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from clocks import ticked
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
 
 N, D, P, BETA = 20, 3, 8, 0.5
 RADIUS = 0.05
+LATE = 16  # looks: the last point's report, what it is graded with, and the end
 REFERENCE = "cvxpy:clarabel"
 LOSSES = ("squared", "logistic", "hinge", "huber")
 CLASSIFICATION = ("logistic", "hinge", "softmax")
@@ -316,6 +318,31 @@ def test_network_recomputed_by_hand_costs_the_objective(case: Case, backend: str
     assert by_hand <= solution.objective + room
     assert by_hand >= solution.objective - room or case.formulation == "majorant" or case.ball
     assert len(solution.model) > 0
+
+
+def kinds() -> list[Any]:
+    """Return the first case of each kind of problem and formulation, with all its backends."""
+    first: dict[tuple[str, str, int], Case] = {}
+    for case in CASES:
+        first.setdefault((case.kind, case.formulation, case.layers), case)
+    return [
+        pytest.param(case, backend, marks=() if case in first.values() else pytest.mark.slow)
+        for case in CASES
+        for backend in names(case)
+        if not backend.startswith("mpi:")  # its processes have clocks of their own
+    ]
+
+
+@pytest.mark.parametrize("seconds", [2, 12])
+@pytest.mark.parametrize(("case", "backend"), kinds())
+def test_a_run_ends_within_a_few_looks_after_its_time(
+    case: Case, backend: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convexnn.solvers.cvxpy.GRACE", 0.0)
+    solution, late = ticked(problem(case), backend, seconds)
+    assert late <= LATE
+    assert np.isfinite(solution.objective)
+    assert np.isfinite(solution.bound)
 
 
 @pytest.mark.parametrize("case", EACH)

@@ -48,6 +48,8 @@ class Clock:
         Seconds; without one, or where it is infinite, time is never up.
     now : callable, default time.perf_counter
         Reads the time in seconds.
+    begin : float, optional
+        When it began, by `now`; that is now if left out.
 
     Examples
     --------
@@ -58,11 +60,14 @@ class Clock:
     """
 
     def __init__(
-        self, limit: float | None = None, now: Callable[[], float] = time.perf_counter
+        self,
+        limit: float | None = None,
+        now: Callable[[], float] = time.perf_counter,
+        begin: float | None = None,
     ) -> None:
         self.limit = None if limit == inf else limit
         self.now = now
-        self.begin = now()
+        self.begin = now() if begin is None else begin
 
     @classmethod
     def started(cls, limit: float | None = None) -> Clock:
@@ -79,6 +84,17 @@ class Clock:
             return cls(limit)
         left = around.remaining()
         return cls(min(inf if limit is None else limit, inf if left is None else left), around.now)
+
+    def extended(self, seconds: float) -> Clock:
+        """Return the same clock with more time.
+
+        Examples
+        --------
+        >>> Clock(2.0, now=lambda: 0.0).extended(1.0).remaining()
+        3.0
+        """
+        limit = None if self.limit is None else self.limit + seconds
+        return Clock(limit, self.now, self.begin)
 
     def elapsed(self) -> float:
         """Return the seconds since it was made."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, Step
-from convexnn.contract.clock import Clock
+from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.grading import Grader, grader_of
 from convexnn.contract.interrupts import Request
 from convexnn.contract.problem import Deferred, Problem, Strict
@@ -20,6 +20,8 @@ if sys.platform != "win32":
     from resource import RUSAGE_CHILDREN, getrusage
 
 Callback = Callable[[Step], bool | None]
+
+GRACE = 0.5  # seconds beyond the limit that the bound of a last point may take
 
 
 def processor() -> float:
@@ -96,6 +98,7 @@ class Monitor:
         self.grader: Grader[Any] = grader_of(problem) if grader is None else grader
         self.clock = Clock.started(time_limit) if clock is None else clock
         self.now, self.callback = self.clock.now, callback
+        self._late = self.clock.extended(GRACE)
         self.history: list[Step] = []
         self._done = 0  # iterations of the engines before
         self.certify_s = self._certify_cpu = 0.0
@@ -138,12 +141,13 @@ class Monitor:
         begin, begin_cpu = self.now(), processor()
         if dual is None:
             dual = self._dual if self._certificate is not None else self.problem.initial()[1]
-        certificate = self.grader.certify(primal, dual)
-        if abs(certificate.gap) <= self.tol < certificate.violation:
-            lighter = self.grader.prune(primal)
-            without = self.grader.certify(lighter, dual)
-            if without.passes(self.tol):  # dead parts alone were in the way
-                primal, certificate = lighter, without
+        with timed_by(self._late):
+            dual, certificate = self._graded(primal, dual)
+            if abs(certificate.gap) <= self.tol < certificate.violation:
+                lighter = self.grader.prune(primal)
+                _, without = self._graded(lighter, dual)
+                if without.passes(self.tol):  # dead parts alone were in the way
+                    primal, certificate = lighter, without
         self.certify_s += self.now() - begin
         self._certify_cpu += processor() - begin_cpu
         if not np.isfinite(certificate.objective):
@@ -164,6 +168,16 @@ class Monitor:
             except Exception as error:
                 raise CallbackRaised(error) from error
         return self.over()
+
+    def _graded(self, primal: Any, dual: Any) -> tuple[Any, Certificate]:
+        """Grade a point by its own bound or, where there is no time for it, by the best so far."""
+        try:
+            return dual, self.grader.certify(primal, dual)
+        except OutOfTime:
+            if self._certificate is None:
+                raise
+        with timed_by(Clock()):
+            return self._dual, self.grader.certify(primal, self._dual)
 
     def _keep(self, primal: Any, dual: Any, fresh: Certificate) -> Certificate:
         """Update the best pair; return the fresh point's certificate against the best bound.
@@ -208,9 +222,11 @@ class Monitor:
         if self._certificate is None:
             self._primal, self._dual = trivial(self.problem, late=True)
         primal, dual = self._primal, self._dual
-        certificate = self.grader.certify(primal, dual)
+        with timed_by(Clock()):
+            certificate = self.grader.certify(primal, dual)
         pruned = self.grader.prune(primal)
-        lighter = certificate if _same(primal, pruned) else self.grader.certify(pruned, dual)
+        with timed_by(Clock()):
+            lighter = certificate if _same(primal, pruned) else self.grader.certify(pruned, dual)
         value = certificate.graded[0]
         room = 0.1 * self.tol * max(1.0, abs(value))
         if lighter.graded[0] <= value + room and (

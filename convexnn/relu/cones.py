@@ -26,9 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, IntArray, SignArray, readonly
+from convexnn.contract.clock import look
 from convexnn.contract.kernels import kernel
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
+WORK = 20_000_000  # entries of the data, once for each block, between two looks at the clock
 REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
 DEPENDENT = 1e-11  # a facet this close to the span of the active ones cannot join them
 SHORTENED = 0.01  # share of a squared length whose loss to rounding calls for a second pass
@@ -102,9 +104,20 @@ def project_blocks(
     """
     out = np.empty_like(rows)
     lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
-    _project_all(
-        readonly(X), lengths, signs, rows, facets.example, facets.value, zero_below, tau, out
-    )
+    X, P = readonly(X), len(signs)
+    step = max(1, WORK // X.size)
+    if len(rows) <= step:
+        _project_all(X, lengths, signs, rows, *facets, zero_below, tau, out)
+        return out
+    for first in range(0, len(rows), P):
+        for begin in range(0, min(P, len(rows) - first), step):
+            look()
+            own = slice(begin, min(begin + step, P))
+            part = slice(first + own.start, min(first + own.stop, len(rows)))
+            example, value = facets.example[part], facets.value[part]
+            _project_all(
+                *(X, lengths, signs[own], rows[part], example, value, zero_below, tau, out[part])
+            )
     return out
 
 

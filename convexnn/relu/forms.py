@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.clock import look
 from convexnn.contract.form import Engines, solved_by
 from convexnn.relu import preference
 from convexnn.relu.cones import Facets
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from convexnn.functions.norms import Norm
     from convexnn.relu.pricing_bound import Cover
     from convexnn.relu.relaxation import Relaxed
+
+ENTRIES = 1 << 22  # entries of the patterns that are written between two looks at the clock
 
 
 class Neurons(NamedTuple):
@@ -253,8 +256,15 @@ class PooledForm(GroupForm):
         """The pooled blocks side by side, (n, P d): K times smaller than ``S_p * X``."""
         n, K = len(self.y), self.bag
         slopes = self.slopes.reshape(n, K, -1).transpose(0, 2, 1)
-        blocks: Array = slopes @ self.X.reshape(n, K, -1)
-        return blocks.reshape(n, -1) / self.X.dtype.type(K)
+        rows = self.X.reshape(n, K, -1)
+        blocks: Array = np.empty((n, slopes.shape[1], rows.shape[2]), np.result_type(slopes, rows))
+        step = max(1, ENTRIES // (K * slopes.shape[1]))
+        for first in range(0, n, step):
+            look()
+            some = slice(first, first + step)
+            np.matmul(slopes[some], rows[some], out=blocks[some])
+        blocks /= self.X.dtype.type(K)
+        return blocks.reshape(n, -1)
 
     def _replace(self, **changes: Any) -> PooledForm:
         other = super()._replace(**changes)
@@ -551,6 +561,12 @@ def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:
     >>> slopes.ravel(), signs.ravel()
     (array([1. , 0.1]), array([ 1, -1], dtype=int8))
     """
-    slopes = np.ascontiguousarray(np.where(matrix, 1.0, leak))  # the kernels run along rows
-    signs = np.ascontiguousarray(np.where(matrix, 1, -1).astype(np.int8).T)
+    n, P = matrix.shape
+    slopes, signs = np.empty((n, P)), np.empty((P, n), np.int8)  # the kernels run along rows
+    step = max(1, ENTRIES // n)
+    for first in range(0, P, step):
+        look()
+        part = matrix[:, first : first + step]
+        slopes[:, first : first + step] = np.where(part, 1.0, leak)
+        signs[first : first + step] = np.where(part.T, 1, -1)
     return slopes, signs

@@ -237,6 +237,8 @@ class ConvGatedReluTraining(Convolution):
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> ConvNetwork:
         """Return the gated network, its dead filters left out."""
+        if primal.V.shape[1] == 0:
+            return self._filters(*self._balanced(*(np.zeros((self.data.shape[1], 0)),) * 2))
         V, gates = self.design.original(primal.V), self.gates.generators
         assert gates is not None
         if self._norm.separable:

@@ -156,6 +156,8 @@ class GatedReluTraining(GroupLasso, VectorTraining):
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the gated network, its dead neurons left out."""
+        if primal.V.shape[1] == 0:
+            return self._network(*(np.zeros((self.data.shape[1], 0)),) * 2)
         V, gates = self.design.original(primal.V), self.gates.generators
         if self._norm.separable:
             return self._network(V, np.zeros((len(V), 0)), gates_v=gates)

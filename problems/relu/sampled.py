@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import positive_int, seed_of
+from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
@@ -22,6 +23,7 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons
 if TYPE_CHECKING:
     from convexnn.relu.network import TwoLayerNetwork
 
+ENTRIES = 1 << 22  # features that are made between two looks at the clock
 GRADING = 17.0  # bytes an entry of the features takes when a network is graded, measured
 
 
@@ -87,7 +89,13 @@ class SampledReluTraining(GroupLasso):
 
     @cached_property
     def _group_form(self) -> GroupForm:
-        features = np.maximum(self.data @ self.directions, 0.0) / self.design.scale
+        features = np.empty((len(self.X), self.neurons))
+        step = max(1, ENTRIES // len(features))
+        for first in range(0, self.neurons, step):
+            look()
+            part = np.s_[:, first : first + step]
+            np.maximum(self.data @ self.directions[part], 0.0, out=features[part])
+            features[part] /= self.design.scale
         return self._over(np.ones((len(self.X), 1)), features)
 
     def needs(self) -> frozenset[str]:

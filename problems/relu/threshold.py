@@ -205,9 +205,11 @@ class ThresholdTraining(GroupLasso):
         c = primal.V[0]
         used = np.flatnonzero(c)
         root = np.sqrt(np.abs(c[used]))
-        assert self.gates.generators is not None
-        gates: Array = self.gates.generators[:, used]
         d = self.X.shape[1]
+        gates = np.zeros((self.data.shape[1], 0))
+        if len(used):
+            assert self.gates.generators is not None
+            gates = self.gates.generators[:, used]
         return TwoLayerNetwork(
             U=np.zeros((d, len(used))),
             alpha=(np.sign(c[used]) * root)[:, None],

@@ -21,6 +21,7 @@ from convexnn.contract.checks import (
     positive_int,
     raw_labels,
 )
+from convexnn.contract.clock import look
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
@@ -43,6 +44,7 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.narrow import ACTIVATIONS, STEPS, NarrowNetwork, points_of
 
+ENTRIES = 1 << 20  # features that are listed between two looks at the clock
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
@@ -234,9 +236,14 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
 
     @cached_property
     def _group_form(self) -> GroupForm:
-        listed = self.dictionary.matrix()[self._distinct[1]]
-        listed -= listed.mean(axis=0)  # the constant is free
-        return self._empty._replace(slopes=np.ascontiguousarray(listed))
+        known, rows = self.dictionary, self._distinct[1]
+        listed = np.empty((len(rows), len(known)))
+        step = max(1, ENTRIES // len(rows))
+        for first in range(0, len(known), step):
+            look()
+            columns = known.columns(np.arange(first, min(first + step, len(known))))[rows]
+            listed[:, first : first + step] = columns - columns.mean(axis=0)  # that is free
+        return self._empty._replace(slopes=listed)
 
     @cached_property
     def _empty(self) -> GroupForm:

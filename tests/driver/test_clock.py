@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import Ticking, ticked
 
 import convexnn as cx
 from convexnn.contract.clock import Clock, OutOfTime, seconds_left, timed_by
@@ -47,18 +48,8 @@ def answers() -> Iterator[tuple[str, Any, str]]:
 
 
 CASES = list(answers())
+LATE = 16  # looks: the last point's report, what it is graded with, and the end
 PRODUCT = [pytest.param(*case[1:], id=case[0]) for case in CASES]
-
-
-class Ticking:
-    """A time that goes on by one second at every look."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def __call__(self) -> float:
-        self.looks += 1
-        return float(self.looks)
 
 
 @pytest.mark.parametrize(("problem", "name"), PRODUCT)
@@ -68,6 +59,18 @@ def test_without_time_there_is_the_trivial_point(problem: Any, name: str) -> Non
     assert np.isfinite(solution.objective)
     assert np.isfinite(solution.bound)
     assert len(solution.history) <= 1
+
+
+@pytest.mark.parametrize("seconds", [2, 12])
+@pytest.mark.parametrize(("problem", "name"), PRODUCT)
+def test_a_run_ends_within_a_few_looks_after_its_time(
+    problem: Any, name: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convexnn.solvers.cvxpy.GRACE", 0.0)
+    solution, late = ticked(problem, name, seconds)
+    assert late <= LATE
+    assert np.isfinite(solution.objective)
+    assert np.isfinite(solution.bound)
 
 
 @pytest.mark.parametrize("problem", DEFERRED.values(), ids=DEFERRED)
