@@ -105,7 +105,7 @@ def test_sharded_answer_is_that_of_one_piece(name: str, shards: int) -> None:
     assert parts.objective == pytest.approx(whole.objective, rel=2.0 * tol)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shards=st.integers(1, 40), parts=st.integers(1, 40))
 def test_processes_cover_the_tree_and_its_sum(shards: int, parts: int) -> None:
     values = np.random.default_rng(shards).standard_normal(shards)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from convexnn.contract.arrays import Array
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 
-often = settings(derandomize=True, deadline=None, max_examples=60)
+often = settings(max_examples=60)
 M = 5  # cones at once
 
 cones = {

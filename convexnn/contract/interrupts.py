@@ -80,6 +80,7 @@ def interruptible() -> Iterator[Request]:
 
     Examples
     --------
+    >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
     >>> with interruptible() as asked:
     ...     signal.raise_signal(signal.SIGINT)
     ...     bool(asked), asked.urgent

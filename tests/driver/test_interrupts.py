@@ -18,14 +18,6 @@ from convexnn.solvers import cvxpy as door
 from convexnn.solvers.apart import apart
 
 
-@pytest.fixture(autouse=True)
-def _as_at_a_terminal() -> Iterator[None]:
-    """Where the tests run in the background of a shell, Ctrl-C is ignored to begin with."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def data(n: int = 60) -> tuple[Any, Any]:
     X = np.random.default_rng(0).standard_normal((n, 4))
     return X, np.maximum(X[:, 0], 0.0) - np.maximum(X[:, 1], 0.0) + 0.1 * X[:, 2]

@@ -41,7 +41,7 @@ SMOOTH = [loss for loss in EVERY if np.isfinite(loss.curvature)]
 each_loss = pytest.mark.parametrize("loss", EVERY, ids=repr)
 each_lipschitz = pytest.mark.parametrize("loss", LIPSCHITZ, ids=repr)
 each_smooth = pytest.mark.parametrize("loss", SMOOTH, ids=repr)
-often = settings(derandomize=True, deadline=None, max_examples=100)
+often = settings(max_examples=100)
 
 numbers = st.floats(-50.0, 50.0)
 wide = st.one_of(

@@ -153,7 +153,7 @@ def test_ones_own_term() -> None:
         blind.to_cvxpy()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 5),
     draw=st.integers(0, 10_000),

@@ -188,7 +188,7 @@ def test_graph_by_labels_or_by_edges() -> None:
     assert cx.solve(problem).objective == cx.solve(again).objective
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 20),
     kind=st.sampled_from(["normal", "huge", "sparse", "one", "nan", "inf"]),

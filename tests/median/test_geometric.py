@@ -221,7 +221,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
     guess=st.tuples(finite | anything, finite | anything),
     shift=st.sampled_from([0.0, 1e8]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_point_proves_a_lower_bound(
     rows: list[tuple[float, float]],
     weights: list[float],

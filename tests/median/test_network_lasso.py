@@ -101,7 +101,7 @@ def test_above_a_threshold_all_agree() -> None:
     np.testing.assert_allclose(tight.local_points, np.tile(b.mean(axis=0), (9, 1)), atol=1e-4)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     draw=st.integers(0, 10_000),
     size=st.sampled_from([1e-3, 1.0, 1e3, 1e150]),

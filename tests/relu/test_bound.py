@@ -52,7 +52,7 @@ common = {
 
 
 def often(examples: int) -> settings:
-    return settings(derandomize=True, deadline=None, max_examples=examples)
+    return settings(max_examples=examples)
 
 
 class Data(NamedTuple):

@@ -15,7 +15,7 @@ from scipy.optimize import linprog, nnls
 from convexnn.contract.arrays import Array, SignArray
 from convexnn.relu.cones import Facets, dual_norms, least_distance, no_facets, project_blocks
 
-often = settings(derandomize=True, deadline=None, max_examples=150)
+often = settings(max_examples=150)
 
 
 class Case(NamedTuple):

@@ -27,7 +27,7 @@ from convexnn.solvers.relu.lbfgs import Layers, Parts, random_network, search
 
 BUILDERS = [cx.ConvGatedReluTraining, cx.ConvReluTraining]
 BETA = 0.02
-often = settings(derandomize=True, deadline=None, max_examples=25)
+often = settings(max_examples=25)
 both = pytest.mark.parametrize("build", BUILDERS)
 
 

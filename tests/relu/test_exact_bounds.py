@@ -30,7 +30,7 @@ def nudged(value: Any, size: float, rng: np.random.Generator) -> Any:
     return best + size * (1.0 + np.abs(best)) * rng.standard_normal(best.shape) * (size > 0.0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=seeds, offset=offsets, scale=scales, guess=guesses, heavy=st.booleans())
 def test_median_of_agents_on_a_line(
     seed: int, offset: float, scale: float, guess: float, heavy: bool
@@ -80,7 +80,7 @@ def peak(rest: Fraction, bend: Fraction, limits: list[Fraction]) -> tuple[Fracti
     return lam, lam * rest - bend * lam**2 / 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=seeds, offset=offsets, scale=scales, guess=guesses)
 def test_terms_under_one_equation(seed: int, offset: float, scale: float, guess: float) -> None:
     rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def test_terms_under_one_equation(seed: int, offset: float, scale: float, guess:
         assert bound >= float(best) * (1.0 - 1e-10) - 1e-10 * float(abs(lam)) * (abs(b) + scale)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=seeds, offset=offsets, scale=scales, guess=guesses)
 def test_two_nodes_and_an_edge(seed: int, offset: float, scale: float, guess: float) -> None:
     rng = np.random.default_rng(seed)
@@ -124,7 +124,7 @@ def test_two_nodes_and_an_edge(seed: int, offset: float, scale: float, guess: fl
         assert bound >= float(best) * (1.0 - 1e-12) - 1e-300
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=seeds, guess=guesses, exponent=st.integers(0, 12))
 def test_quadratic_of_any_condition(seed: int, guess: float, exponent: int) -> None:
     """``x'P x / 2 + q'x`` under ``x_1 + x_2 = b``, solved by Cramer's rule in fractions."""

@@ -89,7 +89,7 @@ def test_every_certificate_on_the_way_is_rigorous(loss: str, penalty: str) -> No
         assert step.objective >= exact.bound
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 10**6),
     loss=st.sampled_from(LOSSES),

@@ -24,7 +24,7 @@ from convexnn.relu.enumeration import (
 )
 from convexnn.relu.patterns import Patterns, cell_count, first_distinct, sample_patterns
 
-often = settings(derandomize=True, deadline=None, max_examples=120)
+often = settings(max_examples=120)
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "planar"]
 
 
@@ -302,7 +302,7 @@ def test_any_position_holds_every_open_cell(kind: str, n: int, d: int, seed: int
     assert len(patterns) <= count_bound(X)
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     kind=st.sampled_from(KINDS),
     n=st.integers(1, 7),

@@ -17,7 +17,7 @@ from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.pricing import Priced, ascend, price, walk
 
-often = settings(derandomize=True, deadline=None, max_examples=60)
+often = settings(max_examples=60)
 
 ROUNDING = 1e-9  # relative, of a worth against its definition
 HIT = 1e-7  # relative, of the best worth found against the maximum

@@ -27,7 +27,7 @@ from convexnn.relu.pricing_bound import (
     row_space,
 )
 
-often = settings(derandomize=True, deadline=None, max_examples=120)
+often = settings(max_examples=120)
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_norm = pytest.mark.parametrize("l1", [False, True])

@@ -70,7 +70,7 @@ def best_response(X: Array, mu: Array, leak: float, seed: int = 0) -> float:
     iterations=st.sampled_from([0, 3, 100]),
     seed=st.integers(0, 10_000),
 )
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_no_neuron_responds_more_than_the_bound(
     kind: str, n: int, d: int, leak: float, iterations: int, seed: int
 ) -> None:
@@ -117,7 +117,7 @@ def test_nothing_responds_to_nothing() -> None:
 
 
 @given(d=st.integers(1, 6), hard=st.booleans(), seed=st.integers(0, 1000))
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_on_sphere_is_the_maximum(d: int, hard: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.standard_normal(d)
@@ -220,7 +220,7 @@ def test_the_bound_is_below_the_optimum_and_improves(
     iterations=st.sampled_from([0, 1, 40]),
     seed=st.integers(0, 10_000),
 )
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_no_point_is_above_a_network_and_none_gets_worse(
     kind: str, loss: str, skip: bool, n: int, d: int, iterations: int, seed: int
 ) -> None:

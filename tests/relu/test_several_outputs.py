@@ -23,7 +23,7 @@ from convexnn.relu.search_bound import covers
 from convexnn.solvers.relu.semismooth import Newton
 
 N, D, K, BETA = 24, 3, 3, 0.5
-often = settings(derandomize=True, deadline=None, max_examples=25)
+often = settings(max_examples=25)
 
 
 def data(seed: int = 3) -> tuple[Array, Array]:

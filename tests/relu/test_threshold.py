@@ -60,7 +60,7 @@ def objective_by_hand(problem: cx.ThresholdTraining, model: cx.TwoLayerNetwork) 
     return float(np.sum(problem.loss.value(z, y))) + problem.beta * size
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_all_patterns_are_those_that_linear_programs_find(seed: int) -> None:
     problem = draw(seed)
@@ -148,7 +148,7 @@ def test_columns_that_nearly_agree_hide_patterns() -> None:
     assert cx.solve(same).certificate.scope == "all patterns"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds)
 def test_optimum_is_that_of_the_lasso_over_every_pattern(seed: int) -> None:
     problem = draw(seed, bias=True)
@@ -179,7 +179,7 @@ def test_network_costs_what_the_program_says(loss: str, patterns: Any, bias: boo
     assert solution.certificate.scope == ("all patterns" if patterns is None else "these patterns")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seeds)
 def test_no_network_goes_below_and_no_guess_bounds_too_high(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def small(activation: str, layers: int) -> cx.UnivariateReluTraining:
 # the dictionary
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds)
 @each
 def test_products_are_those_of_the_matrix(activation: str, layers: int, seed: int) -> None:
@@ -84,7 +84,7 @@ def test_products_are_those_of_the_matrix(activation: str, layers: int, seed: in
     assert top <= known.largest(r) <= top + 1e-11
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 @each
 def test_no_chain_correlates_more_than_a_feature(activation: str, layers: int, seed: int) -> None:
@@ -105,7 +105,7 @@ def test_no_chain_correlates_more_than_a_feature(activation: str, layers: int, s
     assert np.max(np.abs(r @ h)) <= limit * (1.0 + 1e-9) + 1e-12
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds)
 @each
 def test_chains_are_the_features(activation: str, layers: int, seed: int) -> None:
@@ -152,7 +152,7 @@ def test_no_three_layers_of_folds_correlate_more(near: bool) -> None:
         assert near or len(known) == 6 + 3 * 7 * 6 // 2  # alone, and at or between each two points
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 @closed
 def test_norm_of_a_fit_is_the_least_over_the_dictionary(
@@ -200,7 +200,7 @@ def test_network_costs_what_the_program_says(activation: str, layers: int, loss:
     assert solution.certificate.scope == "all networks"
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seeds)
 @each
 def test_engines_agree_with_the_features_written_out(
@@ -219,7 +219,7 @@ def test_engines_agree_with_the_features_written_out(
         assert abs(objective_by_hand(problem, solution.model) - solution.objective) <= 1e-10
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds)
 @each
 def test_no_guess_bounds_too_high(activation: str, layers: int, seed: int) -> None:

@@ -37,7 +37,7 @@ def margins(balls: Balls, weights: Array, sign: Array, side: Array, k: int, r: A
     return result
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6))
 def test_no_point_of_a_ball_has_a_lower_margin(seed: int) -> None:
     balls, weights, sign, side = drawn(seed)

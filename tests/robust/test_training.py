@@ -189,7 +189,7 @@ def outputs(neurons: Neurons, points: Array) -> Array:
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_any_slopes_bound_the_output_over_every_ball(seed: int) -> None:
     form = random_form(seed)
@@ -207,7 +207,7 @@ def test_any_slopes_bound_the_output_over_every_ball(seed: int) -> None:
         assert np.max(z) <= near_up[k] + room
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_touching_slopes_are_at_least_as_good_as_the_chords_with_own_patterns(seed: int) -> None:
     form = random_form(seed)
@@ -227,7 +227,7 @@ def test_touching_slopes_are_at_least_as_good_as_the_chords_with_own_patterns(se
 # bounds
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6))
 def test_no_dual_guess_bounds_above_the_value_of_any_network(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -331,7 +331,7 @@ def test_bound_over_all_patterns_is_below_every_network(loss: str, ball: str) ->
 # proximal steps
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.booleans())
 def test_prox_of_the_examples_is_the_minimiser(seed: int, cones: bool) -> None:
     form = random_form(seed, fractional=not cones, cones=cones)
@@ -376,7 +376,7 @@ def test_prox_of_the_examples_is_the_minimiser(seed: int, cones: bool) -> None:
                 assert at <= value(k, *moved) + 1e-10 * (1.0 + abs(at))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_prox_of_the_neurons_is_the_minimiser(seed: int) -> None:
     form = random_form(seed)

@@ -40,7 +40,7 @@ REGRESSION = [
     )
 ]
 KEYWORDS = [*CLASSIFICATION, *REGRESSION]
-often = settings(derandomize=True, deadline=None, max_examples=500)
+often = settings(max_examples=500)
 
 
 def build(X: Array, y: Array, keywords: dict[str, Any], **more: Any) -> Any:
@@ -101,7 +101,7 @@ def test_no_slopes_bound_more_than_the_optimum(
 
 
 @pytest.mark.slow
-@settings(derandomize=True, deadline=None, max_examples=20_000)
+@settings(max_examples=20_000)
 @given(case=garbage())
 def test_no_slopes_bound_more_than_the_optimum_at_length(
     case: tuple[Any, cx.Solution, Slopes, Linear],

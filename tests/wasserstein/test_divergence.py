@@ -123,7 +123,7 @@ def test_value_is_that_of_a_search_over_three_weights(name: str, l: list[float])
 
 
 @each_ball
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     l=st.lists(st.floats(-50.0, 50.0, width=32), min_size=1, max_size=8),
     size=st.floats(1e-6, 1.0),

@@ -90,7 +90,7 @@ def test_value_is_that_of_a_transport_program_on_a_grid(name: str, radius: float
     assert value == pytest.approx(on_a_grid(name, xi, radius, WINDOW), rel=1e-8)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(LOSSES)),
     xi=st.lists(st.floats(-3.0, 3.0, width=32), min_size=1, max_size=7),

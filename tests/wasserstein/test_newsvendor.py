@@ -129,7 +129,7 @@ def test_multiplier_gradient_and_weights_are_slopes_of_the_value() -> None:
 
 
 @given(share=st.lists(st.floats(-1.0, 2.0), min_size=4, max_size=4), seed=st.integers(0, 50))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_dual_guess_is_a_lower_bound(share: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = cx.Newsvendor(10.0 * rng.random(4), cost=1.0, price=2.5, radius=1.0)

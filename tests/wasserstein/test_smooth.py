@@ -47,7 +47,7 @@ def test_few_steps_suffice_and_agree_with_the_reference(kind: str, intercept: bo
     assert ours.bound <= reference.objective * (1.0 + 1e-9)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(
     kind=st.sampled_from(["logistic", "huber", "squared"]),
     seed=st.integers(0, 1000),

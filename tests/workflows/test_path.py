@@ -139,7 +139,7 @@ def used(solution: cx.Solution) -> BoolArray:
     return np.asarray(rows.max(axis=0) > 1e-6 * max(rows.max(), 1e-300))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(SMOOTH),
     share=st.floats(0.05, 0.95),
