@@ -353,6 +353,28 @@ def _typed(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return raw
 
 
+def aligned(name: str, value: object, **others: object) -> None:
+    """Raise `ProblemError` where the rows of others are those of `value` in another order.
+
+    That is what their indices say, where both have one: frames and series are read row by row,
+    and nothing else would tell. Indices that do not hold the same labels tell nothing.
+
+    Examples
+    --------
+    >>> aligned("X", [[1.0], [2.0]], y=[1.0, 2.0])
+    """
+    index: Any = getattr(value, "index", None)
+    for other, held in others.items():
+        own: Any = getattr(held, "index", None)
+        if not (hasattr(index, "equals") and hasattr(own, "equals")) or own.equals(index):
+            continue
+        if len(own) == len(index) and set(own) == set(index):
+            raise ProblemError(
+                f"{other} must have its rows in the order of {name}, and the index says another: "
+                f"take {other}.loc[{name}.index], or reset both indices if it is wrong"
+            )
+
+
 def known_labels(
     name: str, value: ArrayLike, length: int, classes: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:

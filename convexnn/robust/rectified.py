@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.checks import (
     ProblemError,
+    aligned,
     choice,
     non_negative,
     raw_labels,
@@ -158,6 +159,7 @@ def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classifi
         raise ProblemError("network must be a classifier: give it classes, the labels of its signs")
     if np.shape(network.alpha)[1:] != (1,):
         raise ProblemError(f"network must have one output, got alpha {np.shape(network.alpha)}")
+    aligned("X", X, y=y)
     X = columns(network, X)
     raw, classes = raw_labels("y", y), network.classes
     if raw.shape != (len(X),):

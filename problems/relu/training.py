@@ -14,6 +14,7 @@ from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
+    aligned,
     choice,
     coded,
     flag,
@@ -121,6 +122,7 @@ class Training(Halves[Network]):
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        aligned("X", self.X, y=self.y, weights=self.weights)
         found = column_names("X", self.X)
         self._set("X", self._examples())
         keep_names(self, self.X.shape[1], found)
@@ -219,6 +221,7 @@ class Training(Halves[Network]):
             If y has another shape, or labels that the problem does not know, or weights are none.
         """
         instance_of("model", model, Network, "a network")
+        aligned("X", X, y=y, weights=weights)
         z, classes = model.decision_function(X), self.labels.classes
         if classes is None:
             target = several_targets("y", y, len(z)).targets

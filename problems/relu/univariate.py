@@ -14,6 +14,7 @@ from convexnn.contract.arrays import Array, LabelArray
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
+    aligned,
     choice,
     in_range,
     labels,
@@ -133,6 +134,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        aligned("x", self.x, y=self.y, weights=self.weights)
         found = column_names("x", self.x)
         self._set("x", in_range("x", points_of("x", self.x)))
         keep_names(self, 1, found)

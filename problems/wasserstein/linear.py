@@ -15,6 +15,7 @@ from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
+    aligned,
     choice,
     flag,
     in_range,
@@ -91,6 +92,7 @@ class WassersteinLinear(Halves[LinearModel]):
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        aligned("X", self.X, y=self.y)
         found = column_names("X", self.X)
         self._set("X", in_range("X", real_array("X", self.X, 2)))
         keep_names(self, self.X.shape[1], found)
@@ -199,6 +201,7 @@ class WassersteinLinear(Halves[LinearModel]):
             If y has another length, or labels that the problem does not know.
         """
         instance_of("model", model, LinearModel)
+        aligned("X", X, y=y)
         z = model.decision_function(X)
         form, classes = self.form, self.labels.classes
         if classes is None:

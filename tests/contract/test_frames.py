@@ -217,6 +217,29 @@ def test_every_problem_with_labels_takes_a_column_and_misses_none(name: str) -> 
             PROBLEMS[name](y)
 
 
+def test_rows_in_another_order_are_not_taken_for_the_same() -> None:
+    frame = pd.DataFrame(X, index=["a", "b", "c"], columns=["u", "v"])
+    y = Series(["no", "yes", "yes"], index=["c", "a", "b"])
+    model = cx.LinearModel([1.0, 0.0], 0.0, ["no", "yes"])
+    network = cx.TwoLayerNetwork(np.eye(2), np.ones((2, 1)), np.zeros(2), classes=["no", "yes"])
+    problem = cx.WassersteinClassification(frame, y.loc[frame.index], radius=0.1)
+    weights = Series([1.0, 2.0, 3.0], index=["b", "a", "c"])
+    for build in (
+        lambda: cx.ReluTraining(frame, y, beta=1.0, loss="hinge"),
+        lambda: cx.ReluTraining(frame, [1.0, 2.0, 3.0], beta=1.0, weights=weights),
+        lambda: cx.RobustReluTraining(frame, y, beta=1.0, radius=0.1),
+        lambda: cx.UnivariateReluTraining(frame["u"], y, beta=1.0, loss="hinge"),
+        lambda: cx.WassersteinClassification(frame, y, radius=0.1),
+        lambda: problem.holdout(model, frame, y),
+        lambda: cx.robustness(network, frame, y, radius=0.1),
+    ):
+        with pytest.raises(cx.ProblemError, match=r"must have its rows in the order of [Xx], and"):
+            build()
+    apart = y.set_axis([7, 8, 9])  # of other rows, as it seems: read as they come
+    assert cx.WassersteinClassification(frame, apart, radius=0.1).y.tolist() == y.tolist()
+    assert cx.WassersteinClassification(frame, y.tolist(), radius=0.1).y.tolist() == y.tolist()
+
+
 def test_a_model_is_judged_on_columns_too() -> None:
     network = cx.TwoLayerNetwork(np.eye(2), np.ones((2, 1)), np.zeros(2), classes=["no", "yes"])
     y: list[Any] = [["yes"], ["yes"], ["no"]]
