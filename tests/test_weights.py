@@ -85,6 +85,39 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         {"beta": 0.3, "loss": "logistic", "activation": "threshold"},
     ),
 }
+LINEAR: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    f"{loss} {norm} order {order:g} cost {cost:g}": (
+        cx.WassersteinClassification,
+        LABELS if order == 2.0 or radius else MIXED,
+        {"loss": loss, "norm": norm, "order": order, "flip_cost": cost, "radius": radius},
+    )
+    for loss, norm, order, cost, radius in (
+        ("logistic", "l2", 1.0, np.inf, 0.1),
+        ("logistic", "linf", 1.0, 0.4, 0.05),
+        ("logistic", "l1", np.inf, np.inf, 0.1),
+        ("logistic", "l2", 1.0, 1.0, 0.0),
+        ("hinge", "l2", 1.0, 0.5, 0.04),
+        ("hinge", "l1", 1.0, np.inf, 0.1),
+        ("hinge", "l2", 2.0, np.inf, 0.3),
+        ("hinge", "linf", 2.0, np.inf, 0.2),
+        ("hinge", "l2", np.inf, np.inf, 0.2),
+    )
+} | {
+    f"{loss} {norm} order {order:g} target {cost:g}": (
+        cx.WassersteinRegression,
+        TARGETS,
+        {"loss": loss, "norm": norm, "order": order, "target_cost": cost, "radius": radius},
+    )
+    for loss, norm, order, cost, radius in (
+        ("squared", "l2", 2.0, np.inf, 0.1),
+        ("squared", "l1", 2.0, 2.0, 0.1),
+        ("squared", "linf", np.inf, 0.5, 0.1),
+        ("squared", "l2", 2.0, np.inf, 0.0),
+        ("absolute", "l1", 1.0, 3.0, 0.05),
+        ("huber", "l2", 1.0, np.inf, 0.1),
+        ("quantile", "linf", 1.0, np.inf, 0.1),
+    )
+}
 EXCUSED = ("cvxpy:scs", "mpi:fista")  # the one is inaccurate at times, the other starts processes
 ALIKE = ("V", "W", "skip")  # of a primal point, where both problems have the same coordinates
 
@@ -161,6 +194,76 @@ def test_whole_weights_are_repeated_rows(case: str, backend: str) -> None:
     model, other = solution.model, rows.build_model(solution.primal)
     given = data_of(case)  # rows of weight 0 among them
     assert np.allclose(model.decision_function(given), other.decision_function(given), atol=1e-12)
+
+
+@cache
+def spread(case: str, repeat: bool) -> Any:
+    kind, y, own = LINEAR[case]
+    if repeat:
+        return kind(X[REPEATED], y[REPEATED], **own)
+    return kind(X, y, weights=COUNTS, **own)
+
+
+@pytest.mark.parametrize(
+    ("case", "backend"),
+    [
+        pytest.param(case, backend, id=f"{case}-{backend}")
+        for case in LINEAR
+        for backend in cx.backends(spread(case, False)).names
+        if backend not in EXCUSED
+    ],
+)
+def test_whole_weights_are_repeated_samples_of_a_distribution(case: str, backend: str) -> None:
+    problem, rows = spread(case, False), spread(case, True)
+    solution = cx.solve(problem, backend, tol=TOL)
+    assert solution.status is cx.Status.OPTIMAL, repr(solution)
+    best = cx.solve(rows, "cvxpy:clarabel", tol=TOL)
+    size = max(1.0, abs(solution.objective))
+    assert abs(solution.objective - best.objective) <= (solution.gap + best.gap + 1e-9) * size
+    assert solution.bound <= best.objective + 1e-9 * size
+    kept = COUNTS[COUNTS > 0]
+    copies = np.repeat(np.arange(len(kept)), kept)
+    if problem.radius > 0.0:  # of radius 0 the coordinates are those that the rows themselves span
+        shift = (problem.coordinates.mean - rows.coordinates.mean) @ solution.model.coef
+        coef = solution.primal.coef * (rows.coordinates.scale / problem.coordinates.scale)
+        there = type(solution.primal)(coef, solution.primal.intercept - shift)
+        dual = type(solution.dual)(*(part[copies] for part in solution.dual))
+        again = rows.certify(there, dual)
+        assert again.objective == pytest.approx(solution.objective, rel=1e-9)
+        assert again.bound == pytest.approx(solution.bound, rel=1e-5, abs=1e-6)
+    worst = solution.model.worst_case
+    masses = np.bincount(worst.atoms.source, worst.atoms.mass, len(kept))
+    assert np.allclose(masses, kept / kept.sum(), rtol=1e-9)
+    assert worst.atoms.transport(problem.order) <= problem.radius * (1.0 + 1e-9)
+    expected = problem.expected_loss(solution.model, worst.atoms)
+    assert expected == pytest.approx(solution.objective, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "case", ["logistic linf order 1 cost 0.4", "squared l2 order 2 target inf"]
+)
+def test_gradients_of_a_weighted_worst_case_are_its_differences(case: str) -> None:
+    problem = spread(case, False)
+    form = problem.form
+    point = cx.solve(problem, tol=1e-3).primal
+    z, t, step = form.predict(point), form.length(point), 1e-6
+    slopes = form.ball.counted(form.ball.derivative(z, form.y, t)) / len(z)
+    for i in range(len(z)):
+        up, down = z.copy(), z.copy()
+        up[i] += step
+        down[i] -= step
+        change = (form.ball.risk(up, form.y, t) - form.ball.risk(down, form.y, t)) / (2.0 * step)
+        assert change == pytest.approx(slopes[i], abs=1e-4)
+
+
+def test_equal_weights_change_nothing_and_only_shares_count() -> None:
+    plain = cx.WassersteinClassification(X, LABELS, radius=0.1)
+    equal = replace(plain, weights=np.full(N, 7.0))
+    assert cx.solve(equal).objective == cx.solve(plain).objective
+    weights = np.linspace(1.0, 2.0, N)
+    one, ten = (cx.solve(replace(plain, weights=c * weights), tol=1e-8) for c in (1.0, 10.0))
+    assert one.objective == pytest.approx(ten.objective, rel=1e-7)
+    assert one.objective != pytest.approx(cx.solve(plain).objective, rel=1e-3)
 
 
 @pytest.mark.parametrize("case", CASES)

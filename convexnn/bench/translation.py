@@ -85,7 +85,7 @@ def refuses(peer: Peer, problem: Any) -> str | None:
     >>> refuses(PEERS["scnn"], cx.GeometricMedian([[0.0], [1.0]]))
     'does not solve this kind of problem: median'
     """
-    if isinstance(problem, Training) and problem.weights is not None:
+    if isinstance(problem, Training | WassersteinLinear) and problem.weights is not None:
         return "counts all examples alike"
     kind, name = kind_of(problem), peer.base
     if kind not in KINDS[name]:

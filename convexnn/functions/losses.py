@@ -185,7 +185,10 @@ class BinaryLoss(LipschitzLoss):
 
     def constant(self, y: Array, spoilt: float = 0.0) -> float:
         """Return the best constant once a share of the labels was flipped against it."""
-        positive = float(np.mean(y > 0.0))
+        return self.of_share(float(np.mean(y > 0.0)), spoilt)
+
+    def of_share(self, positive: float, spoilt: float = 0.0) -> float:
+        """Return the same where a share `positive` of the labels is +1."""
         share = max(positive, 1.0 - positive)
         if spoilt > 0.0:
             share = max(share - spoilt, 0.5)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from convexnn.functions.null_space import SMALLEST, NullSpace, blocked_sums, sum_rounding
+from convexnn.functions.null_space import SMALLEST, UNIT, NullSpace, blocked_sums, sum_rounding
 from convexnn.wasserstein.distribution_ball import scaled
 from convexnn.wasserstein.forms import ROUNDING, Slopes
 
@@ -136,7 +136,7 @@ def worth(form: WassersteinForm, ends: Ends) -> float:
     rounding = (
         np.abs(terms) + size * (1.0 + np.abs(y) + size) + ends.far.other * (1.0 + ends.far.other)
     )
-    value = float(np.mean(terms)) - 2.0 * ROUNDING * float(np.mean(rounding))
+    value = ball.mean(terms) - 2.0 * ROUNDING * ball.mean(rounding)
     if ball.floor > 0.0:
         rest = ends.room(form) - ends.length
         value += rest * ball.floor * (1.0 - np.sign(rest) * ROUNDING)
@@ -150,13 +150,11 @@ def _value(form: WassersteinForm, ends: Ends | None, space: NullSpace | None) ->
         return 0.0
     if ball.radius == 0.0:
         assert space is not None
-        low, high = (np.broadcast_to(side, form.y.shape) for side in ball.domain(form.y))
-        found = space.near(ends.far.own, low, high)
-        if found is None:
+        between = _unmoving(form, ends.far.own, space)
+        if between is None:
             return 0.0
-        none = np.zeros_like(found.point)
-        low, high = found.point - found.spread, found.point + found.spread
-        return worth(form, Ends(Slopes(low, none), Slopes(high, none)))
+        none = np.zeros_like(form.y)
+        return worth(form, Ends(Slopes(between[0], none), Slopes(between[1], none)))
     room = ends.room(form)
     far, near = (ball.roomy(end, ends.length, room) for end in (ends.far, ends.near))
     share = ball.share(far, ends.length, Ends(far, near).room(form))
@@ -166,6 +164,34 @@ def _value(form: WassersteinForm, ends: Ends | None, space: NullSpace | None) ->
         share *= 1.0 - 4.0 * ROUNDING
     length = share * ends.length * (1.0 + ROUNDING)
     return ball.achieved(worth(form, Ends(scaled(far, share), scaled(near, share), length)))
+
+
+def _unmoving(form: WassersteinForm, own: Array, space: NullSpace) -> tuple[Array, Array] | None:
+    """Return slopes between which some have ``u = 0`` and sum 0; None where none are known.
+
+    Counted by their weights they are in the null space, and within as many times their domain.
+    """
+    low, high = (np.broadcast_to(side, form.y.shape) for side in form.ball.domain(form.y))
+    weights = form.ball.weights
+    if weights is None:
+        found = space.near(own, low, high)
+        return None if found is None else (found.point - found.spread, found.point + found.spread)
+    inside = weights * (1.0 - 8.0 * UNIT)  # back at weight 1 nothing is rounded beyond its domain
+    found = space.near(
+        np.clip(weights * own, inside * low, inside * high), inside * low, inside * high
+    )
+    if found is None:
+        return None
+    apart = 4.0 * UNIT * np.abs(found.point) + 2.0 * found.spread
+    apart[(found.point == 0.0) & (found.spread == 0.0)] = 0.0
+    ends = (found.point - apart) / weights, (found.point + apart) / weights
+    first, last = (np.clip(end, low, high) for end in ends)
+    return first, last
+
+
+def _rounding(form: WassersteinForm, n: int) -> float:
+    """Return what share of their sizes sums of n slopes may be off by, with what they weigh."""
+    return sum_rounding(n) + (0.0 if form.ball.weights is None else 2.0 * UNIT)
 
 
 def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
@@ -178,7 +204,7 @@ def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
         return Ends(slopes, slopes, _length(form, slopes, share))
     if form.intercept:
         total, sizes = _total(form, slopes)
-        off = abs(total) + sum_rounding(2 * n) * sizes
+        off = abs(total) + _rounding(form, 2 * n) * sizes
         share = off / (0.5 * sizes - off) if sizes > 2.0 * off else np.inf * off
         if not share < NEAR:
             return None
@@ -188,7 +214,7 @@ def _ends(form: WassersteinForm, slopes: Slopes) -> Ends | None:
 
 def _total(form: WassersteinForm, slopes: Slopes) -> tuple[float, float]:
     """Return the sum of the slopes, and of their sizes."""
-    own, other = slopes
+    own, other = (form.ball.counted(part) for part in slopes)
     parts = np.concatenate([own, form.y * other]) if form.ball.flips else own
     size = np.abs(parts)
     sums, sizes = blocked_sums(np.ones((len(parts), 1)), parts, size)
@@ -200,14 +226,14 @@ def balanced(form: WassersteinForm, slopes: Slopes) -> Slopes:
     if not form.intercept:
         return slopes
     ball = form.ball
-    excess = float(ball.total(slopes, form.y).sum())
+    excess = float(ball.counted(ball.total(slopes, form.y)).sum())
     if excess == 0.0:
         return slopes
     side = np.sign(excess)
     pulls, flips = slopes.own * side > 0.0, form.y * side > 0.0
-    pull = float(np.abs(slopes.own[pulls]).sum())
+    pull = float(np.abs(ball.counted(slopes.own)[pulls]).sum())
     if ball.flips:
-        pull += float(slopes.other[flips].sum())
+        pull += float(ball.counted(slopes.other)[flips].sum())
     shrink = max(1.0 - abs(excess) / pull, 0.0)
     own = np.where(pulls, shrink * slopes.own, slopes.own)
     return Slopes(
@@ -249,11 +275,12 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         X = np.column_stack([X, -ball.radius * form.y])
     for _ in range(CORRECTIONS):
         g = ball.total(slopes, form.y)
-        u = g @ X / n
+        u = ball.counted(g) @ X / n
         length = float(form.norm.dual(u[None, :d])[0])
         room = target * max(ball.allowed(slopes), 0.0)
         spare = room - length - 0.5 * blur
-        if length > 0.0 and spare >= 0.0 and (not form.intercept or abs(g.sum()) <= ROUNDING * n):
+        even = not form.intercept or abs(ball.counted(g).sum()) <= ROUNDING * n
+        if length > 0.0 and spare >= 0.0 and even:
             break
         room = max(room - blur, 0.5 * room)
         change = -u
@@ -263,7 +290,7 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         give = ball.give(slopes, form.y)
         if not give.any():
             return slopes
-        gram = (X * give[:, None]).T @ X / n
+        gram = (X * ball.counted(give)[:, None]).T @ X / n
         gram[np.diag_indices_from(gram)] += 1e-14 * np.trace(gram) + 1e-300
         try:
             factor = cho_factor(gram)
@@ -296,19 +323,20 @@ def _length(form: WassersteinForm, slopes: Slopes, share: float) -> float:
     """Return the length of u, at most, also where slopes are less by up to this share."""
     n = len(form.y)
     u, sizes = _sums(form, slopes)
-    error = (sum_rounding(n) + share * (1.0 + ROUNDING)) * sizes + n * SMALLEST
+    error = (_rounding(form, n) + share * (1.0 + ROUNDING)) * sizes + n * SMALLEST
     length = float(form.norm.dual((np.abs(u) + error)[None, :])[0]) / n
     return length * (1.0 + ROUNDING * (1.0 + 0.1 * len(u)))
 
 
 def _sums(form: WassersteinForm, slopes: Slopes) -> tuple[Array, Array]:
     """Return ``n u``, and the sum of the sizes of its terms."""
-    g = form.ball.total(slopes, form.y)
-    return blocked_sums(form.X, g, np.abs(slopes.own) + slopes.other)
+    ball = form.ball
+    g = ball.counted(ball.total(slopes, form.y))
+    return blocked_sums(form.X, g, ball.counted(np.abs(slopes.own) + slopes.other))
 
 
 def _blur(form: WassersteinForm, slopes: Slopes) -> float:
     """Return twice what the length of u is known to, as `_length` allows for its rounding."""
     n = len(form.y)
     length = float(form.norm.dual(_sums(form, slopes)[1][None, :])[0]) / n
-    return 2.0 * (sum_rounding(n) + 4.0 * sum_rounding(2 * n)) * length
+    return 2.0 * (_rounding(form, n) + 4.0 * _rounding(form, 2 * n)) * length

@@ -3,7 +3,8 @@
 A row is a frozen class for the worst case over one kind of ball, in the terms of `forms`: a loss,
 an order, and what the adversary may change. It has the risk, the slopes of the worst case, what the
 bound, the worst distribution and the formula need, and never sees the data: predictions ``z``,
-targets ``y`` and the length ``t`` of the model are all that a worst case depends on.
+targets ``y`` and the length ``t`` of the model are all that a worst case depends on, and the
+samples' weights, by which every mean is. Slopes are those of a sample, whatever it weighs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Formula(NamedTuple):
     variables : dict of str to Variable
         Beyond those of the model and the multiplier.
     duals : dict of str to Constraint
-        Whose dual values are the slopes of that name, over n.
+        Whose dual values are the slopes of that name, times weights and over n.
     """
 
     cost: cp.Expression
@@ -53,6 +54,8 @@ class DistributionBall(ABC):
     radius : float
     floor : float
         Inverse cost of a unit of the target; 0 keeps targets as they are.
+    weights : array of shape (n,) or None
+        n times the mass of each sample, of mean 1; None where all have the same.
     order : float
         Of the Wasserstein distance: 1, 2 or inf.
     takes : tuple of types
@@ -68,6 +71,7 @@ class DistributionBall(ABC):
     loss: ScalarLoss
     radius: float
     floor: float = 0.0
+    weights: Array | None = None
 
     order: ClassVar[float]
     takes: ClassVar[tuple[type[ScalarLoss], ...]]
@@ -105,6 +109,28 @@ class DistributionBall(ABC):
         low, high = self.loss.domain(y)
         return self.scale * low, self.scale * high
 
+    # -- means over the samples
+
+    def counted(self, values: Array) -> Array:
+        """Return values, one a sample, times what it weighs."""
+        return values if self.weights is None else self.weights * values
+
+    def mean(self, values: Array) -> float:
+        """Return the mean of values, one a sample."""
+        return float(self.counted(values).mean())
+
+    def written(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the mean of the loss in CVXPY, counted once."""
+        if self.weights is None:
+            return self.loss.cvxpy(z, y) / len(y)
+        return self.loss.weighed(z, y, self.weights) / len(y)
+
+    def averaged(self, values: cp.Expression, n: int) -> cp.Expression:
+        """Return the mean of values in CVXPY, one a sample."""
+        import cvxpy as cp
+
+        return (cp.sum(values) if self.weights is None else self.weights @ values) / n
+
     # -- the risk
 
     def values(self, z: Array, y: Array) -> Array:
@@ -141,7 +167,7 @@ class DistributionBall(ABC):
         """Return the dual point that a model suggests."""
 
     def derivative(self, z: Array, y: Array, t: float) -> Array:
-        """Return n times the derivative of the risk in each prediction."""
+        """Return n times the derivative of the risk in each prediction, over the weight."""
         return self.total(self.slopes(z, y, t), y)
 
     def integrated(self, derivative: Array, guess: Slopes, y: Array, risk: float) -> Slopes:
@@ -150,7 +176,7 @@ class DistributionBall(ABC):
 
     def constant(self, y: Array) -> float:
         """Return the best constant prediction."""
-        return self.loss.constant(y)
+        return self.loss.constant(y) if self.weights is None else best_constant(self, y)
 
     def constant_slopes(self, c: float, y: Array) -> Slopes:
         """Return the slopes of a constant prediction."""
@@ -210,6 +236,18 @@ class DistributionBall(ABC):
     def _longer(self, length: cp.Expression, lam: cp.Variable) -> list[cp.Constraint]:
         floor = [lam >= self.floor] if self.floor > 0.0 else []
         return [length <= lam, *floor]
+
+
+def best_constant(ball: DistributionBall, y: Array) -> float:
+    """Return the constant of least weighted loss, by bisection between the targets."""
+    low, high = float(np.min(y)), float(np.max(y))
+    for _ in range(200):  # to rounding
+        c = 0.5 * (low + high)
+        if ball.mean(ball.loss.gradient(np.full_like(y, c), y)) > 0.0:
+            high = c
+        else:
+            low = c
+    return 0.5 * (low + high)
 
 
 def scaled(slopes: Slopes, share: float) -> Slopes:

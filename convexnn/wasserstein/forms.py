@@ -10,8 +10,9 @@ With the dual norm ``t = ||b||_*`` of the ground norm, the worst case over the b
     order inf    mean_i l(z_i - y_i eps t; y_i)
     order inf    mean_i (|r_i| + eps max(t, 1 / kappa))^2                          squared residuals
 
-where ``z = X b + c`` and ``kappa`` is the cost of a flip, or of a unit of the target. Each row is
-a class of `order_one`, `order_two` or `order_inf`.
+where ``z = X b + c`` and ``kappa`` is the cost of a flip, or of a unit of the target. Means are by
+the samples' weights, where they have some. Each row is a class of `order_one`, `order_two` or
+`order_inf`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class WassersteinForm(NamedTuple):
 
     def correlate(self, slope: Array) -> float:
         """Return the ground norm of ``mean_i slope_i x_i``."""
-        return float(self.norm.dual((slope @ self.X)[None, :])[0]) / len(self.y)
+        pull = self.ball.counted(slope) @ self.X
+        return float(self.norm.dual(pull[None, :])[0]) / len(self.y)
 
     def risk(self, point: Linear) -> float:
         """Return the worst case of a model, its multiplier recomputed exactly."""
@@ -120,7 +122,7 @@ class WassersteinForm(NamedTuple):
         """Return the moves of a worst distribution of a model."""
         t = self.length(point)
         if self.ball.reach(t) == 0.0 and not self.ball.flips:
-            return whole(np.zeros(len(self.y)))
+            return whole(np.zeros(len(self.y)), self.ball.weights)
         return self.ball.moves(self.predict(point), self.y, t)
 
     def envelope(self, point: Linear) -> tuple[Array, Array]:
@@ -136,7 +138,8 @@ class WassersteinForm(NamedTuple):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = slope / own
         weights[differs] = np.where(own == 0.0, np.inf, ratio)[differs]
-        return (self.y * slope if ball.loss.classification else slope) / n, weights
+        gradient = ball.counted(self.y * slope if ball.loss.classification else slope) / n
+        return gradient, ball.counted(weights)
 
 
 def constant_model(form: WassersteinForm) -> tuple[Linear, Slopes]:
@@ -149,6 +152,7 @@ def constant_model(form: WassersteinForm) -> tuple[Linear, Slopes]:
     tied = np.abs(y - c) <= 1e-12 * (1.0 + abs(c))  # every kink lies at the target
     if form.intercept and np.isinf(ball.loss.curvature) and tied.any():
         low, high = (np.broadcast_to(side, len(y)) for side in ball.loss.domain(y))
-        needed = -own[~tied].sum() / tied.sum()
+        mass = ball.counted(np.ones(len(y)))
+        needed = -float(mass[~tied] @ own[~tied]) / float(mass[tied].sum())
         own[tied] = np.clip(needed, low[tied], high[tied])
     return point, Slopes(own, slopes.other)

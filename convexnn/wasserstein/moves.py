@@ -37,8 +37,8 @@ class Moves(NamedTuple):
     attained: bool
 
 
-def whole(distance: Array) -> Moves:
-    """Return moves of each sample's whole mass.
+def whole(distance: Array, weights: Array | None = None) -> Moves:
+    """Return moves of each sample's whole mass, ``weights / n`` or ``1 / n``.
 
     Examples
     --------
@@ -46,10 +46,11 @@ def whole(distance: Array) -> Moves:
     array([0.5, 0.5])
     """
     n = len(distance)
-    return Moves(np.arange(n), np.full(n, 1.0 / n), distance, np.zeros(n, dtype=np.bool_), True)
+    mass = np.full(n, 1.0 / n) if weights is None else weights / n
+    return Moves(np.arange(n), mass, distance, np.zeros(n, dtype=np.bool_), True)
 
 
-def split(share: Array, distance: Array, flipped: BoolArray) -> Moves:
+def split(share: Array, distance: Array, flipped: BoolArray, weights: Array | None = None) -> Moves:
     """Return atoms of which a share of each sample's mass is moved, the rest stays.
 
     Examples
@@ -59,9 +60,11 @@ def split(share: Array, distance: Array, flipped: BoolArray) -> Moves:
     """
     n = len(share)
     stays, goes = np.flatnonzero(share < 1.0), np.flatnonzero(share > 0.0)
+    source = np.concatenate([stays, goes])
+    part = np.concatenate([1.0 - share[stays], share[goes]])
     return Moves(
-        np.concatenate([stays, goes]),
-        np.concatenate([1.0 - share[stays], share[goes]]) / n,
+        source,
+        part / n if weights is None else part * weights[source] / n,
         np.concatenate([np.zeros(len(stays)), distance[goes]]),
         np.concatenate([np.zeros(len(stays), dtype=np.bool_), flipped[goes]]),
         True,

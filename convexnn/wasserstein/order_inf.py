@@ -37,15 +37,15 @@ class ShiftedMargins(DistributionBall):
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the mean loss of the lower margins."""
-        return float(self.loss.value(z - y * (self.radius * t), y).mean())
+        return self.mean(self.loss.value(z - y * (self.radius * t), y))
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return ``t mean_i |own_i|``."""
-        return t * float(np.mean(np.abs(self.slopes(z, y, t).own)))
+        return t * self.mean(np.abs(self.slopes(z, y, t).own))
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return every margin lowered."""
-        return whole(-y * self.radius)
+        return whole(-y * self.radius, self.weights)
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
         """Return the slopes of the loss at the lower margins."""
@@ -53,13 +53,13 @@ class ShiftedMargins(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps mean_i |own_i|``."""
-        return self.radius * float(np.mean(np.abs(slopes.own))) * (1.0 - ROUNDING)
+        return self.radius * self.mean(np.abs(slopes.own)) * (1.0 - ROUNDING)
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss of the lower margins."""
         import cvxpy as cp
 
-        cost = self.loss.cvxpy(z - cp.multiply(y, self.radius * lam), y) / len(y)
+        cost = self.written(z - cp.multiply(y, self.radius * lam), y)
         return Formula(cost, self._longer(length, lam), {}, {})
 
 
@@ -81,16 +81,16 @@ class StretchedResiduals(DistributionBall):
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the mean square of the longer residuals."""
-        return float(np.mean((np.abs(z - y) + self.radius * self.reach(t)) ** 2))
+        return self.mean((np.abs(z - y) + self.radius * self.reach(t)) ** 2)
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return ``2 lam mean_i (|r_i| + eps lam)`` with ``lam = max(t, 1 / kappa)``."""
         lam = self.reach(t)
-        return 2.0 * lam * float(np.mean(np.abs(z - y) + self.radius * lam))
+        return 2.0 * lam * self.mean(np.abs(z - y) + self.radius * lam)
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return every residual stretched."""
-        return whole(np.where(z >= y, 1.0, -1.0) * self.radius)
+        return whole(np.where(z >= y, 1.0, -1.0) * self.radius, self.weights)
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
         """Return twice the longer residuals."""
@@ -108,7 +108,7 @@ class StretchedResiduals(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps mean_i other_i``."""
-        return self.radius * float(np.mean(slopes.other)) * (1.0 - ROUNDING)
+        return self.radius * self.mean(slopes.other) * (1.0 - ROUNDING)
 
     def roomy(self, slopes: Slopes, length: float, room: float) -> Slopes:
         """Return slopes with weights of the shift that make the room."""
@@ -126,5 +126,8 @@ class StretchedResiduals(DistributionBall):
         """Write the mean square of the longer residuals."""
         import cvxpy as cp
 
-        cost = cp.sum_squares(cp.abs(z - y) + self.radius * lam) / len(y)
+        longer = cp.abs(z - y) + self.radius * lam
+        if self.weights is not None:
+            longer = cp.multiply(np.sqrt(self.weights), longer)
+        cost = cp.sum_squares(longer) / len(y)
         return Formula(cost, self._longer(length, lam), {}, {})

@@ -61,7 +61,7 @@ class Empirical(DistributionBall):
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the mean loss."""
-        return float(self.values(z, y).mean())
+        return self.mean(self.values(z, y))
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return the rate to the right, into the balls."""
@@ -69,7 +69,7 @@ class Empirical(DistributionBall):
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return every sample where it is."""
-        return whole(np.zeros(len(z)))
+        return whole(np.zeros(len(z)), self.weights)
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
         """Return the slopes of the loss."""
@@ -85,7 +85,7 @@ class Empirical(DistributionBall):
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss."""
-        return Formula(self.scale * self.loss.cvxpy(z, y) / len(y), [lam == 0.0], {}, {})
+        return Formula(self.scale * self.written(z, y), [lam == 0.0], {}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Regularised(DistributionBall):
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the mean loss and the price of the length."""
-        return float(self.price * self.reach(t) + self.loss.value(z, y).mean())
+        return self.price * self.reach(t) + self.mean(self.loss.value(z, y))
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return ``Lip max(t, 1 / kappa)``."""
@@ -112,7 +112,7 @@ class Regularised(DistributionBall):
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return mass carried to where the loss is steepest."""
-        still = whole(np.zeros(len(z)))
+        still = whole(np.zeros(len(z)), self.weights)
         return carried(self.loss, z, y, still, self.radius, self.radius * self.reach(t))
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
@@ -129,7 +129,7 @@ class Regularised(DistributionBall):
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the mean loss and the price of lam, the length at least."""
-        cost = self.price * lam + self.loss.cvxpy(z, y) / len(y)
+        cost = self.price * lam + self.written(z, y)
         return Formula(cost, self._longer(length, lam), {}, {})
 
 
@@ -165,20 +165,15 @@ class LabelFlips(DistributionBall):
         """Return ``l(z; -y) - l(z; y)``, what a flip of each label gains."""
 
     def multiplier(self, z: Array, y: Array, t: float) -> float:
-        """Return the k-th largest gain over kappa, k = n eps / kappa, if above the length."""
-        n = len(z)
-        budget = np.floor(n * self.radius / self.cost)
-        if budget >= n:
-            return t
-        gains = self.gains(z, y)
-        k = n - 1 - int(budget)
-        return max(t, float(np.partition(gains, k)[k]) / self.cost)
+        """Return the largest gain over kappa that a mass ``eps / kappa`` leaves, or the length."""
+        left = largest_left(self.gains(z, y), self.weights, self.radius / self.cost)
+        return t if left is None else max(t, left / self.cost)
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the dual value at the best multiplier."""
         lam = self.multiplier(z, y, t)
         worst = self.loss.value(z, y) + np.maximum(self.gains(z, y) - self.cost * lam, 0.0)
-        return float(lam * self.radius + worst.mean())
+        return lam * self.radius + self.mean(worst)
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return the multiplier; at radius 0 that of the first flip or step."""
@@ -191,14 +186,14 @@ class LabelFlips(DistributionBall):
         n, gains = len(z), self.gains(z, y)
         order = np.argsort(-gains, kind="stable")
         worth = int(np.sum(gains[order] > self.cost * t))
-        budget = n * self.radius / self.cost
+        first = order[:worth]
+        mass = self.counted(np.ones(n))[first]
+        room = n * self.radius / self.cost - (np.cumsum(mass) - mass)
         share = np.zeros(n)
-        paid = min(worth, int(np.floor(budget)))
-        share[order[:paid]] = 1.0
-        if paid < worth:
-            share[order[paid]] = budget - paid
-        moves = split(share, np.zeros(n), np.ones(n, dtype=np.bool_))
-        left = self.radius - self.cost * float(share.sum()) / n if paid == worth else 0.0
+        share[first] = np.clip(room / mass, 0.0, 1.0)
+        moves = split(share, np.zeros(n), np.ones(n, dtype=np.bool_), self.weights)
+        every = bool((share[first] == 1.0).all())
+        left = self.radius - self.cost * self.mean(share) if every else 0.0
         if left <= 0.0 or t == 0.0:
             return moves
         return carried(self.loss, z, y, moves, left, self.radius * t)
@@ -209,8 +204,10 @@ class LabelFlips(DistributionBall):
         excess = self.gains(z, y) - self.cost * self.multiplier(z, y, t)
         flipped = (excess > 0.0).astype(np.float64)
         tied = np.abs(excess) <= TIED * (1.0 + np.abs(z))
-        room = len(z) * self.radius / self.cost - flipped[~tied].sum()
-        flipped[tied] = np.clip(room / max(int(tied.sum()), 1), 0.0, 1.0)
+        mass = self.counted(np.ones(len(z)))
+        room = len(z) * self.radius / self.cost - float(mass[~tied] @ flipped[~tied])
+        if tied.any():
+            flipped[tied] = np.clip(room / float(mass[tied].sum()), 0.0, 1.0)
         return self.fitted(Slopes(own, flipped), y)
 
     def integrated(self, derivative: Array, guess: Slopes, y: Array, risk: float) -> Slopes:
@@ -219,7 +216,8 @@ class LabelFlips(DistributionBall):
 
     def constant(self, y: Array) -> float:
         """Return the best constant once flips have spent the budget."""
-        return self.loss.constant(y, self.radius / self.cost)
+        share = self.mean((y > 0.0).astype(np.float64))
+        return self.loss.of_share(share, self.radius / self.cost)
 
     def constant_slopes(self, c: float, y: Array) -> Slopes:
         """Return even slopes where half of the labels can be flipped, else those of the loss."""
@@ -234,7 +232,7 @@ class LabelFlips(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps - kappa mean_i other_i``."""
-        spent = self.cost * float(np.mean(slopes.other))
+        spent = self.cost * self.mean(slopes.other)
         return self.radius - spent - ROUNDING * (self.radius + spent)
 
     def share(self, slopes: Slopes, length: float, room: float) -> float:
@@ -244,7 +242,7 @@ class LabelFlips(DistributionBall):
     def spared(self, slopes: Slopes, rounding: float) -> Slopes:
         """Return slopes with fewer flips."""
         most = self.radius - min(0.5 * self.radius, rounding)
-        used = self.cost * float(np.mean(slopes.other))
+        used = self.cost * self.mean(slopes.other)
         return slopes._replace(other=slopes.other * (most / used)) if used > most else slopes
 
 
@@ -269,7 +267,7 @@ class LogisticFlips(LabelFlips):
         n = len(y)
         excess = cp.Variable(n, nonneg=True, name="excess")
         other = excess >= cp.multiply(y, z) - self.cost * lam
-        cost = self.radius * lam + (self.loss.cvxpy(z, y) + cp.sum(excess)) / n
+        cost = self.radius * lam + self.written(z, y) + self.averaged(excess, n)
         return Formula(cost, self._longer(length, lam), {"excess": excess}, {"other": other})
 
 
@@ -307,8 +305,26 @@ class HingeFlips(LabelFlips):
         n, margin = len(y), cp.multiply(y, z)
         s = cp.Variable(n, nonneg=True, name="s")
         duals = {"own": s >= 1.0 - margin, "other": s >= 1.0 + margin - self.cost * lam}
-        cost = self.radius * lam + cp.sum(s) / n
+        cost = self.radius * lam + self.averaged(s, n)
         return Formula(cost, self._longer(length, lam), {"s": s}, duals)
+
+
+def largest_left(gains: Array, weights: Array | None, budget: float) -> float | None:
+    """Return the largest gain once a mass `budget` of the largest ones is gone, None if none is.
+
+    Examples
+    --------
+    >>> gains = np.array([1.0, 4.0, 2.0, 3.0])
+    >>> largest_left(gains, None, 0.5), largest_left(gains, np.array([1.0, 1.0, 1.0, 1.0]), 0.5)
+    (2.0, 2.0)
+    """
+    n = len(gains)
+    if weights is None:
+        k = n - 1 - int(min(np.floor(n * budget), n))
+        return None if k < 0 else float(np.partition(gains, k)[k])
+    order = np.argsort(-gains, kind="stable")
+    k = int(np.searchsorted(np.cumsum(weights[order]), n * budget, side="right"))
+    return None if k >= n else float(gains[order[k]])
 
 
 def _share(price: float, length: float, room: float) -> float:

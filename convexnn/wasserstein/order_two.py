@@ -45,25 +45,30 @@ class LiftedHinge(DistributionBall):
 
     def lift(self, z: Array, y: Array, t: float) -> float:
         """Return ``argmin_v (t eps)^2 / (4 v) + mean_i (1 - y_i z_i + v)_+``."""
-        n, a = len(z), np.sort(1.0 - y * z)[::-1]
+        n, a = len(z), 1.0 - y * z
         half = 0.5 * t * self.radius
         if half == 0.0:
             return 0.0
         # excess(v) = v^2 #{a_i > -v} / n - half^2 rises with v; it jumps where v passes -a_i
+        if self.weights is None:
+            a, active = np.sort(a)[::-1], np.arange(1.0, n + 1.0)
+        else:
+            order = np.argsort(-a, kind="stable")
+            a, active = a[order], np.cumsum(self.weights[order])
         breaks = np.maximum(-a, 0.0)
-        active = np.arange(1, n + 1)
         k = int(np.searchsorted(breaks**2 * active / n, half**2, side="right"))
-        # with the first k samples active the root is half sqrt(n / k), unless a jump holds it
+        # with the first k samples active, counted by their weights, the root is half sqrt(n / k),
+        # unless a jump holds it
         if k == 0:
             return float(breaks[0])
-        root = half * float(np.sqrt(n / k))
+        root = half * float(np.sqrt(n / active[k - 1]))
         return root if k == n else min(root, float(breaks[k]))
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the dual value at the best lift."""
         v = self.lift(z, y, t)
         charge = (t * self.radius) ** 2 / (4.0 * v) if v > 0.0 else 0.0
-        return float(charge + np.maximum(1.0 - y * z + v, 0.0).mean())
+        return charge + self.mean(np.maximum(1.0 - y * z + v, 0.0))
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return the multiplier; at radius 0 finite only if every margin is beyond 1."""
@@ -80,9 +85,10 @@ class LiftedHinge(DistributionBall):
         active = (level > 0.0) & ~tied
         moved = active.astype(np.float64)
         if v > 0.0 and tied.any():
-            wanted = n * (0.5 * t * self.radius / v) ** 2 - active.sum()
-            moved[tied] = np.clip(wanted / tied.sum(), 0.0, 1.0)
-        return split(moved, -y * (2.0 * v / t), np.zeros(n, dtype=np.bool_))
+            mass = self.counted(np.ones(n))
+            wanted = n * (0.5 * t * self.radius / v) ** 2 - float(mass[active].sum())
+            moved[tied] = np.clip(wanted / float(mass[tied].sum()), 0.0, 1.0)
+        return split(moved, -y * (2.0 * v / t), np.zeros(n, dtype=np.bool_), self.weights)
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
         """Return the slopes of the lifted loss."""
@@ -90,7 +96,7 @@ class LiftedHinge(DistributionBall):
 
     def allowed(self, slopes: Slopes) -> float:
         """Return ``eps sqrt(mean_i |own_i|)``."""
-        return self.radius * float(np.sqrt(np.mean(np.abs(slopes.own)))) * (1.0 - ROUNDING)
+        return self.radius * float(np.sqrt(self.mean(np.abs(slopes.own)))) * (1.0 - ROUNDING)
 
     def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share of the slopes whose u has the length allowed, which is a root."""
@@ -102,8 +108,9 @@ class LiftedHinge(DistributionBall):
 
         t, v = cp.Variable(name="t"), cp.Variable(nonneg=True, name="v")
         cone = [length <= t, cp.SOC(lam + v, cp.hstack([t, lam - v]))]
-        active = cp.sum(cp.pos(1.0 - cp.multiply(y, z) + self.radius * v))
-        return Formula(self.radius * lam + active / len(y), cone, {"t": t, "v": v}, {})
+        active = cp.pos(1.0 - cp.multiply(y, z) + self.radius * v)
+        cost = self.radius * lam + self.averaged(active, len(y))
+        return Formula(cost, cone, {"t": t, "v": v}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +133,13 @@ class RootSquares(DistributionBall):
         """Return the second-order cone of the root."""
         return self.loss.cones | {"soc"}
 
+    def rms(self, r: Array) -> float:
+        """Return the root of the mean square."""
+        return float(np.sqrt(self.mean(r**2)))
+
     def root(self, z: Array, y: Array, t: float) -> float:
         """Return the root of the risk."""
-        return _rms(z - y) + self.radius * self.reach(t)
+        return self.rms(z - y) + self.radius * self.reach(t)
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the square of the root."""
@@ -136,7 +147,7 @@ class RootSquares(DistributionBall):
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return the rate by ``radius^2``; at radius 0 infinite unless the fit is exact."""
-        spread, lam = _rms(z - y), self.reach(t)
+        spread, lam = self.rms(z - y), self.reach(t)
         if self.radius == 0.0:
             return np.inf if spread * lam > 0.0 else lam**2
         return (spread + self.radius * lam) * lam / self.radius
@@ -144,14 +155,14 @@ class RootSquares(DistributionBall):
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return every residual stretched by the same share."""
         r = np.abs(z - y)
-        spread = _rms(r)
+        spread = self.rms(r)
         size = r / spread if spread > 0.0 else np.ones(len(y))
-        return whole(np.where(z >= y, 1.0, -1.0) * size * self.radius)
+        return whole(np.where(z >= y, 1.0, -1.0) * size * self.radius, self.weights)
 
     def slopes(self, z: Array, y: Array, t: float) -> Slopes:
         """Return the slopes of the root."""
         r = z - y
-        return Slopes(r / max(_rms(r), 1e-300), np.zeros_like(z))
+        return Slopes(r / max(self.rms(r), 1e-300), np.zeros_like(z))
 
     def derivative(self, z: Array, y: Array, t: float) -> Array:
         """Return that of the square."""
@@ -172,7 +183,7 @@ class RootSquares(DistributionBall):
 
     def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share whose root mean square is 1 at most, and its u within the room."""
-        return 1.0 / max(1.0, _rms(slopes.own) * (1.0 + ROUNDING), length / room)
+        return 1.0 / max(1.0, self.rms(slopes.own) * (1.0 + ROUNDING), length / room)
 
     def achieved(self, worth: float) -> float:
         """Return the square."""
@@ -182,9 +193,6 @@ class RootSquares(DistributionBall):
         """Write the square of the root."""
         import cvxpy as cp
 
-        root = cp.norm(z - y, 2) / np.sqrt(len(y)) + self.radius * lam
+        r = z - y if self.weights is None else cp.multiply(np.sqrt(self.weights), z - y)
+        root = cp.norm(r, 2) / np.sqrt(len(y)) + self.radius * lam
         return Formula(cp.square(root), self._longer(length, lam), {}, {})
-
-
-def _rms(r: Array) -> float:
-    return float(np.sqrt(np.mean(r**2)))

@@ -6,6 +6,7 @@ its own lists it there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from convexnn.wasserstein.order_one import Empirical, HingeFlips, LogisticFlips,
 from convexnn.wasserstein.order_two import LiftedHinge, RootSquares
 
 if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
     from convexnn.functions.losses import ScalarLoss
     from convexnn.wasserstein.distribution_ball import DistributionBall
 
@@ -38,7 +40,12 @@ def orders(loss: ScalarLoss, flips: bool = False) -> tuple[float, ...]:
 
 
 def ball(
-    loss: ScalarLoss, order: float, radius: float, flip: float = np.inf, floor: float = 0.0
+    loss: ScalarLoss,
+    order: float,
+    radius: float,
+    flip: float = np.inf,
+    floor: float = 0.0,
+    weights: Array | None = None,
 ) -> DistributionBall:
     """Return the ball for a loss of an order.
 
@@ -53,6 +60,8 @@ def ball(
         Cost of a flipped label; ``inf`` forbids flips.
     floor : float, default 0.0
         Inverse cost of a unit of the target; 0 keeps targets as they are.
+    weights : array of shape (n,), optional
+        n times the mass of each sample, of mean 1; all the same if not given.
 
     Returns
     -------
@@ -67,6 +76,8 @@ def ball(
     flips = bool(np.isfinite(flip))
     for row in ROWS:
         if type(loss) in row.takes and row.order == order and row.flips == flips:
-            made = row.of(loss, radius, flip, floor)
-            return made if radius > 0.0 else Empirical(loss=loss, radius=0.0, limit=made)
+            made = replace(row.of(loss, radius, flip, floor), weights=weights)
+            if radius > 0.0:
+                return made
+            return Empirical(loss=loss, radius=0.0, limit=made, weights=weights)
     raise ValueError(f"no ball of order {order:g} takes {loss!r}{' with flips' if flips else ''}")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Atoms:
     """A distribution that transports each sample's mass ``1/N`` to one place or to several.
 
+    Of samples with weights it is their share of the weights in the place of ``1/N``.
+
     Attributes
     ----------
     source : int array of shape (k,)
@@ -74,8 +76,8 @@ class WorstCase:
 
     Three things are called weights in this field; they are not the same and are kept apart:
 
-    - the source masses, always ``1/N``: the ball moves mass, it does not reweight samples
-      (sums of ``atoms.mass`` over each source);
+    - the source masses, ``1/N`` or what samples were given: the ball moves mass, it does not
+      reweight samples (sums of ``atoms.mass`` over each source);
     - the envelope `weights` of a leader who may answer the worst case by a weighted fit;
     - reweighting proper, on the samples' own support: `convexnn.DivergenceReweighting`.
 

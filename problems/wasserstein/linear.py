@@ -46,6 +46,7 @@ from convexnn.functions.losses import (
 )
 from convexnn.functions.norms import DUAL
 from convexnn.functions.null_space import NullSpace
+from convexnn.functions.weighted import checked_weights, in_use, rows_of
 from convexnn.problems.wasserstein.linear_formula import formula
 from convexnn.wasserstein.bound import lower_bound, null_space
 from convexnn.wasserstein.coordinates import Coordinates, coordinates
@@ -78,6 +79,7 @@ class WassersteinLinear(Halves[LinearModel]):
     norm : {"l2", "l1", "linf"}
         Ground norm on the features.
     intercept : bool
+    weights : array of shape (n,), optional
     """
 
     FORMS: ClassVar[dict[type, str]] = {WassersteinForm: "form"}
@@ -89,6 +91,7 @@ class WassersteinLinear(Halves[LinearModel]):
     radius: float
     norm: str = "l2"
     intercept: bool = True
+    weights: Converted[ArrayLike | None, Array | None] = default(None)
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
@@ -96,9 +99,30 @@ class WassersteinLinear(Halves[LinearModel]):
         found = column_names("X", self.X)
         self._set("X", in_range("X", real_array("X", self.X, 2)))
         keep_names(self, self.X.shape[1], found)
+        self._leave_out()
         self._set("radius", non_negative("radius", self.radius))
         self._set("norm", choice("norm", self.norm, list(DUAL)))
         self._set("intercept", flag("intercept", self.intercept))
+
+    def _leave_out(self) -> None:
+        """Check the weights, and leave out samples of weight 0."""
+        if self.weights is None:
+            return
+        weights = checked_weights(self.weights, len(self.X), "row of X")
+        self._set("weights", weights)
+        kept, y = in_use(weights), raw_labels("y", self.y)
+        if kept is not None and y.shape[:1] == kept.shape:  # else the check of y says so
+            for name, array in (("X", self.X), ("y", y), ("weights", weights)):
+                self._set(name, rows_of(array, kept))
+
+    @cached_property
+    def _masses(self) -> Array | None:
+        """What samples weigh, of mean 1; None where all weigh the same."""
+        weights = self.weights
+        if weights is None or bool(np.all(weights == weights[0])):
+            return None
+        share = weights / np.max(weights)
+        return share / np.mean(share)
 
     @cached_property
     def labels(self) -> Labels:
@@ -113,7 +137,8 @@ class WassersteinLinear(Halves[LinearModel]):
     def _form(self, loss: ScalarLoss, order: float, flip: float, target: float) -> WassersteinForm:
         """Return the canonical form for the costs of a flip and of a unit of the target."""
         where = self.coordinates
-        row = ball(loss, order, self.radius / where.scale, flip / where.scale, where.scale / target)
+        radius, flip, floor = self.radius / where.scale, flip / where.scale, where.scale / target
+        row = ball(loss, order, radius, flip, floor, self._masses)
         return WassersteinForm(
             where.matrix, self.labels.targets, row, DUAL[self.norm], self.intercept
         )
@@ -210,9 +235,15 @@ class WassersteinLinear(Halves[LinearModel]):
         found = known_labels("y", y, len(z), classes)
         return form.ball.values(z, np.where(found == classes[1], 1.0, -1.0))
 
-    def holdout(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> float:
-        """Return the mean of `losses`."""
-        return float(self.losses(model, X, y).mean())
+    def holdout(
+        self, model: LinearModel, X: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
+        """Return the mean of `losses`, by weights where they are given."""
+        losses = self.losses(model, X, y)
+        if weights is None:
+            return float(losses.mean())
+        counts = checked_weights(weights, len(losses), "row of X")
+        return float(counts @ losses) / float(counts.sum())
 
     def expected_loss(self, model: LinearModel, atoms: Atoms) -> float:
         """Return a model's expected loss under a distribution, for instance its worst case.
@@ -293,6 +324,9 @@ class WassersteinClassification(WassersteinLinear):
     order : {1, 2, inf}, default 1
     intercept : bool, default True
         Never penalised.
+    weights : array of shape (n,), optional
+        Of the samples in the reference distribution, >= 0 and not all zero; scaled to sum 1. A
+        weight of 2 is a row twice. Rows of weight 0 are left out: X, y and weights hold the others.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.
@@ -389,6 +423,9 @@ class WassersteinRegression(WassersteinLinear):
         Residual at which the Huber loss, ``r^2 / 2`` inside, turns linear; > 0.
     intercept : bool, default True
         Never penalised.
+    weights : array of shape (n,), optional
+        Of the samples in the reference distribution, >= 0 and not all zero; scaled to sum 1. A
+        weight of 2 is a row twice. Rows of weight 0 are left out: X, y and weights hold the others.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.

@@ -20,6 +20,7 @@ def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
     import cvxpy as cp
 
     n, d = form.X.shape
+    mass = form.ball.counted(np.full(n, 1.0 / n))
     b, c, z = cp.Variable(d, name="b"), cp.Variable(name="c"), cp.Variable(n, name="z")
     lam = cp.Variable(nonneg=True, name="lam")
     fit = z == form.X @ b + c
@@ -35,8 +36,8 @@ def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
         point = Linear(np.asarray(b.value).reshape(d), free)
         guess = form.slopes(point)
         if "other" in worst.duals:
-            guess = guess._replace(other=n * np.asarray(worst.duals["other"].dual_value))
-        derivative = -n * np.asarray(fit.dual_value)
+            guess = guess._replace(other=np.asarray(worst.duals["other"].dual_value) / mass)
+        derivative = -np.asarray(fit.dual_value) / mass
         return point, form.ball.integrated(derivative, guess, form.y, form.risk(point))
 
     variables = {"b": b, "c": c, "z": z, "lam": lam, **worst.variables}

@@ -43,7 +43,7 @@ def refusal(form: WassersteinForm) -> str | None:
 def warm_up(form: WassersteinForm) -> None:
     """Compile the kernel."""
     one, log = np.ones(1), isinstance(form.ball, LogisticFlips)
-    _pair_prox(one, one, one, 1.0, 1.0, 1.0, log, one.copy(), one.copy())
+    _pair_prox(one, one, one, one, 1.0, 1.0, log, one.copy(), one.copy())
 
 
 def project_epigraph(norm: VectorNorm, b: Array, lam: float, floor: float) -> tuple[Array, float]:
@@ -109,7 +109,7 @@ def _pair_prox(
     m0: Array,
     lam0: Array,
     y: Array,
-    step: float,
+    steps: Array,
     weight: float,
     kappa: float,
     log: bool,
@@ -122,7 +122,7 @@ def _pair_prox(
     larger, or where they are equal: the best candidate of each region is the minimiser.
     """
     for i in range(len(m0)):
-        a, b = m0[i], lam0[i]
+        a, b, step = m0[i], lam0[i], steps[i]
         shifted = b + step * kappa / weight
         if log:
             m1 = _softplus_prox(a, step)
@@ -197,6 +197,7 @@ class Splitting:
         ball = form.ball
         self.loss, self.price, self.floor = ball.loss, ball.price, ball.floor
         self.held, self.flips = ball.radius > 0.0, ball.flips
+        self.mass = ball.counted(np.ones(n))
         self.flip = ball.cost if isinstance(ball, LabelFlips) else np.inf
         self.logistic = isinstance(ball, LogisticFlips)
         self.rho = own["rho"] or 1.0 / n
@@ -241,19 +242,22 @@ class Splitting:
             self.lam = top / bottom
         before = relax * self.fit + (1.0 - relax) * self.z + self.zeta
         step = 1.0 / (n * rho)
+        steps = step * self.mass
         self.z_before, self.b_before = self.z, self.b
         if self.flips:
             into = relax * self.lam + (1.0 - relax) * self.copies + self.chi
             m, self.copies = np.empty(n), np.empty(n)
             _pair_prox(
                 *(form.y * before, into, form.y),
-                *(step, self.weight, self.flip, self.logistic, m, self.copies),
+                *(steps, self.weight, self.flip, self.logistic, m, self.copies),
             )
             self.z = form.y * m
             self.chi = into - self.copies
-            self.slope = self.chi * (self.weight / step)
-        else:
+            self.slope = self.chi * (self.weight / steps)
+        elif form.ball.weights is None:
             self.z = self.loss.prox(before, form.y, step)
+        else:
+            self.z = self.loss.prox_each(before, form.y, steps)
         self.zeta = before - self.z
         if self.held:
             mixed = relax * w[:d] + (1.0 - relax) * self.b + self.beta
@@ -265,7 +269,7 @@ class Splitting:
         """Return the model and the slopes at hand."""
         form, w, (n, d) = self.form, self.w, self.form.X.shape
         point = Linear(w[:d].copy(), w[d:].copy() if form.intercept else np.zeros(1))
-        total = self.zeta * (n * self.rho)
+        total = self.zeta * (n * self.rho / self.mass)
         if not self.flips:
             return point, Slopes(total, np.zeros(n))
         other = np.maximum(-self.slope / self.flip, 0.0)

@@ -64,7 +64,7 @@ class BallLayout:
             return self.margins(lam, 0.0)
         low, high = (float(side) for side in loss.domain(y))
         quad = 0.0 if np.isinf(loss.curvature) else 1.0
-        cost[: self.Z.shape[1]] += low * self.Z.mean(axis=0)
+        cost[: self.Z.shape[1]] += low * (self.form.ball.counted(np.ones(len(y))) @ self.Z) / len(y)
         ones, c1 = np.ones(len(y)), -y - quad * low
         return Samples(
             self.Z, lam, ones, 0.0, c1, NONE, 0.0, NONE, False, False, high - low, quad
@@ -184,9 +184,11 @@ class Rooted(Priced):
 
     def __init__(self, form: WassersteinForm, Z: Array) -> None:
         super().__init__(form, Z)
-        self.basis, self.R = np.linalg.qr(Z)
-        self.inside = self.basis.T @ form.y
-        rest = form.y - self.basis @ self.inside
+        self.scale = np.sqrt(form.ball.counted(np.ones(len(Z))))
+        y = self.scale * form.y
+        self.basis, self.R = np.linalg.qr(self.scale[:, None] * Z)
+        self.inside = self.basis.T @ y
+        rest = y - self.basis @ self.inside
         rest -= self.basis @ (self.basis.T @ rest)
         self.left = float(np.linalg.norm(rest))  # which no model reaches
         self.rest = rest / self.left if self.left > 0.0 else rest
@@ -212,7 +214,7 @@ class Rooted(Priced):
         """Return the dual point of an iterate."""
         tail = core.duals[0].tail[0] / core.duals[0].head[0]
         own = -np.sqrt(len(self.Z)) * (self.basis @ tail[:-1] + self.rest * tail[-1])
-        return Slopes(own, np.zeros(len(self.Z)))
+        return Slopes(own / self.scale, np.zeros(len(self.Z)))
 
 
 LAYOUTS: dict[type[DistributionBall], type[BallLayout]] = {

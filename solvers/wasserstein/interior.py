@@ -1,6 +1,7 @@
 """A primal-dual interior point for a mean of piecewise losses under a few small cones.
 
-    min_w  cost'w + mean_i phi_i(u1_i, u2_i)    s.t.  G w <= h,  M_k w + m_k in second-order cones
+    min_w  cost'w + sum_i share_i phi_i(u1_i, u2_i)
+    s.t.   G w <= h,  M_k w + m_k in second-order cones
 
 where ``u1, u2`` are affine in the prediction ``z = Z w`` and in one more variable ``lam = w_j``:
 
@@ -46,6 +47,8 @@ class Samples(NamedTuple):
     smooth, pair : bool
         Whether ``phi`` is smooth in ``u1``; whether there is a ``u2``.
     cap, quad : float
+    weights : array of shape (n,) or None
+        n times the share of each sample, of mean 1; None where all have the same.
     """
 
     Z: Array
@@ -60,6 +63,7 @@ class Samples(NamedTuple):
     pair: bool
     cap: float
     quad: float
+    weights: Array | None = None
 
 
 def nothing(k: int) -> Samples:
@@ -252,6 +256,7 @@ class PiecewiseInterior:
         s = self.s = program.samples
         n = len(s.Z)
         self.n = max(n, 1)
+        self.share = np.full(n, 1.0 / self.n) if s.weights is None else s.weights / self.n
         self.capped = bool(np.isfinite(s.cap)) and (s.pair or not s.smooth)
         self.u1, self.u2 = self._values()
         self.room = 1.0 if program.warm is None else ROOM
@@ -264,7 +269,7 @@ class PiecewiseInterior:
         self.heads = [Pair(*_split(M @ self.w + m)) for M, m in program.cones]
         self.pairs = self.boxes + len(self.slack) + len(self.heads)
         level = self._sample_products() / self.boxes if self.boxes else 0.1
-        level = max(level / self.n, 0.5 * self.room * float(program.cost @ self.w))
+        level = max(level, 0.5 * self.room * float(program.cost @ self.w))
         self.y = level / self.slack
         self.duals = []
         for cone in self.heads:
@@ -312,30 +317,31 @@ class PiecewiseInterior:
         return u1, (s.a2 * z + s.b2 * lam if s.pair else u1)
 
     def _sample_products(self, out: Array | None = None, step: float = 0.0) -> float:
-        """Return the sum of the samples' complementary products a step away."""
+        """Return the sum of the samples' shares of complementary products a step away."""
         x, total = self.x, 0.0
         for k in range(4):  # what a loss does not have stays 0
             value, multiplier = x[k], x[k + 4]
             if out is not None:
                 value, multiplier = value + step * out[k], multiplier + step * out[k + 4]
-            total += float(value @ multiplier)
+            total += float(value @ (self.share * multiplier))
         return total
 
     def gap(self) -> float:
         """Return the sum of all complementary products: the duality gap once residuals are gone."""
-        total = self._sample_products() / self.n + float(self.slack @ self.y)
+        total = self._sample_products() + float(self.slack @ self.y)
         for s, y in zip(self.heads, self.duals, strict=True):
             total += float(np.sum(s.head * y.head) + np.sum(s.tail * y.tail))
         return total
 
     def _pull(self, p: Array, q: Array) -> Array:
-        """Return the gradient in w of ``mean (p u1 + q u2)``."""
+        """Return the gradient in w of ``sum share (p u1 + q u2)``."""
         s = self.s
         result = np.zeros(len(self.w))
         slope = s.a1 * p + s.a2 * q if s.pair else s.a1 * p
-        result[: s.Z.shape[1]] = slope @ s.Z / self.n
+        share = self.share
+        result[: s.Z.shape[1]] = (share * slope) @ s.Z
         if s.lam >= 0:
-            result[s.lam] += (s.b1 * p.sum() + (s.b2 * q.sum() if s.pair else 0.0)) / self.n
+            result[s.lam] += s.b1 * float(share @ p) + (s.b2 * float(share @ q) if s.pair else 0.0)
         return result
 
     def step(self) -> tuple[float, float]:
@@ -360,7 +366,7 @@ class PiecewiseInterior:
         _, ds, dy, cones, reach, _, _ = self._direction(
             factor, D, rho, residual, scalings, 0.0, out, 0.0, nothing
         )
-        after = self._sample_products(out, reach) / n
+        after = self._sample_products(out, reach)
         after += float((self.slack + reach * ds) @ (self.y + reach * dy))
         for a, b, (da, db) in zip(self.heads, self.duals, cones, strict=True):
             after += float(
@@ -415,19 +421,20 @@ class PiecewiseInterior:
         weight = np.square(s.a1) * D[0]
         if s.pair:
             weight += 2.0 * s.a1 * s.a2 * D[1] + np.square(s.a2) * D[2]
-        rows = s.Z * np.sqrt(np.maximum(weight, 0.0) / self.n)[:, None]
+        rows = s.Z * np.sqrt(np.maximum(weight, 0.0) * self.share)[:, None]
         H[:k, :k] = rows.T @ rows
         if s.lam >= 0 and (s.b1 != 0.0 or s.b2 != 0.0):
             cross = s.a1 * D[0] * s.b1
-            own = float(np.sum(D[0])) * s.b1**2
+            sums = D @ self.share
+            own = sums[0] * s.b1**2
             if s.pair:
                 cross = cross + s.a1 * D[1] * s.b2 + s.a2 * D[1] * s.b1
                 cross = cross + s.a2 * D[2] * s.b2
-                own += 2.0 * s.b1 * s.b2 * float(np.sum(D[1])) + s.b2**2 * float(np.sum(D[2]))
-            column = cross @ s.Z / self.n
+                own += 2.0 * s.b1 * s.b2 * sums[1] + s.b2**2 * sums[2]
+            column = (cross * self.share) @ s.Z
             H[:k, s.lam] += column
             H[s.lam, :k] += column
-            H[s.lam, s.lam] += own / self.n
+            H[s.lam, s.lam] += own
         if self.bounded:
             weights = (self.y / self.slack)[:, None]
             if isinstance(program.G, np.ndarray):

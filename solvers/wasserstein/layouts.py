@@ -95,6 +95,8 @@ def linear(form: WassersteinForm, near: tuple[Linear, Slopes | None] | None = No
     cones: Cones = []
     ball.bound(rows, cones, cost, start)
     samples = ball.samples(cost)
+    if len(samples.Z):
+        samples = samples._replace(weights=form.ball.weights)
     G, h = matrix(rows, D)
     warm = None
     if near is not None and near[1] is not None and ball.warm:

@@ -80,6 +80,10 @@ def plain_least_squares(form: WassersteinForm) -> bool:
 def least_squares(form: WassersteinForm) -> Linear:
     """Return the shortest least-squares model."""
     Z = np.column_stack([form.X, np.ones(len(form.y))]) if form.intercept else form.X
-    w: Array = np.linalg.lstsq(Z, form.y, rcond=None)[0].astype(np.float64)
+    y, weights = form.y, form.ball.weights
+    if weights is not None:
+        root = np.sqrt(weights)
+        Z, y = root[:, None] * Z, root * y
+    w: Array = np.linalg.lstsq(Z, y, rcond=None)[0].astype(np.float64)
     d = form.X.shape[1]
     return Linear(w[:d], w[d:] if form.intercept else np.zeros(1))

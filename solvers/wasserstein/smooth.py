@@ -57,8 +57,12 @@ def ridge(form: WassersteinForm) -> Linear | None:
     X, y, n = form.X, form.y, len(form.y)
     middle, level = np.zeros(X.shape[1]), 0.0
     if form.intercept:
-        middle, level = X.mean(axis=0), float(y.mean())
+        mass = form.ball.counted(np.ones(n))
+        middle, level = mass @ X / n, float(mass @ y) / n
         X, y = X - middle, y - level
+    if form.ball.weights is not None:
+        root = np.sqrt(form.ball.weights)
+        X, y = root[:, None] * X, root * y
     sizes, basis = np.linalg.eigh(X.T @ X / n)
     sizes = np.maximum(sizes, 0.0)
     pull = basis.T @ (y @ X / n)
@@ -81,7 +85,7 @@ def ridge(form: WassersteinForm) -> Linear | None:
 def descent(form: WassersteinForm, start: Linear | None = None) -> Iterator[tuple[Linear, float]]:
     """Yield the points of Newton's method, as long as steps lower the risk."""
     n, d = form.X.shape
-    loss, y, price = form.ball.loss, form.y, form.ball.price
+    ball, loss, y, price = form.ball, form.ball.loss, form.y, form.ball.price
     Z = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
     w = np.zeros(Z.shape[1])
     if start is not None:
@@ -89,10 +93,10 @@ def descent(form: WassersteinForm, start: Linear | None = None) -> Iterator[tupl
         w[d:] = start.intercept[: len(w) - d]
     z = Z @ w
     size = float(np.linalg.norm(w[:d]))
-    value = float(loss.value(z, y).mean()) + price * size
+    value = ball.mean(loss.value(z, y)) + price * size
     for _ in range(STEPS):
-        slope = loss.gradient(z, y) @ Z / n
-        rows = Z * np.sqrt(loss.hessian(z, y) / n)[:, None]
+        slope = ball.counted(loss.gradient(z, y)) @ Z / n
+        rows = Z * np.sqrt(ball.counted(loss.hessian(z, y)) / n)[:, None]
         H = rows.T @ rows
         if size > 0.0:
             unit = w[:d] / size
@@ -109,7 +113,7 @@ def descent(form: WassersteinForm, start: Linear | None = None) -> Iterator[tupl
         for _ in range(HALVINGS):
             moved, there = w + length * step, z + length * dz
             away = float(np.linalg.norm(moved[:d]))
-            reached = float(loss.value(there, y).mean()) + price * away
+            reached = ball.mean(loss.value(there, y)) + price * away
             if reached <= value - ENOUGH * length * fall:
                 break
             length *= 0.5
