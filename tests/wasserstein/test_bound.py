@@ -262,7 +262,7 @@ def test_prox_of_the_pair_is_the_minimiser_over_a_grid(log: bool) -> None:
 
         m, lam = np.empty(1), np.empty(1)
         given_point = (np.array([m0]), np.array([lam0]), np.ones(1))
-        _pair_prox(*given_point, step, weight, kappa, log, m, lam)
+        _pair_prox(*given_point, np.array([step]), weight, kappa, log, m, lam)
         found = float(worth(m[0], lam[0], m0, lam0, step, weight, kappa))
         reach_m, reach_lam = 2.0 * step + 1e-3, step * kappa / weight + 1e-3
         for shrink in (1.0, 0.1, 1e-2, 1e-4):
