@@ -127,7 +127,7 @@ def solve(
     """
     clock = _clock(time_limit)
     with timed_by(clock):
-        ready = _written(problem, backend, clock)
+        ready = written(problem, backend)
     return ready._timed(
         clock,
         tol=tol,
@@ -186,13 +186,22 @@ def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[
     return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)
 
 
-def _written(problem: Problem[Model], backend: str | Backend, clock: Clock) -> Compiled[Model]:
-    """Compile; where time is up before the problem is written, only its trivial answer is left."""
-    begin = clock.now()
+def written(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
+    """Compile by the clock at hand; where it ends before, only the trivial answer is left to run.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=2)
+    >>> with timed_by(Clock(0.0)):
+    ...     written(problem, "admm").run().message
+    'The time ran out before the problem was written.'
+    """
+    begin = time.perf_counter()
     try:
         return compile(problem, backend)
     except OutOfTime:
-        return Compiled(problem, Unreached(backend), None, clock.now() - begin)
+        return Compiled(problem, Unreached(backend), None, time.perf_counter() - begin)
 
 
 class Unreached:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from convexnn.contract.brief import shortened
 from convexnn.contract.checks import flag, seconds
+from convexnn.contract.clock import Clock
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.contract.optional import need
 from convexnn.robust.attacks import attack
@@ -196,7 +196,7 @@ def robustness(
     data, form = classified(network, X, y), rectified(network)
     radius, norm = ball(radius, norm)
     flag("exact", exact)
-    end = np.inf if time_limit is None else time.monotonic() + seconds("time_limit", time_limit)
+    clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
     form.allowance(data.X, radius)
     clean = data.side * network.decision_function(data.X)
     settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps}
@@ -228,6 +228,6 @@ def robustness(
             continue
         verdict[part][certified] = KEPT
         for i in np.flatnonzero(attacked & ~certified):
-            answer = keeps_label(network, X, relaxed, int(i), end)
+            answer = keeps_label(network, X, relaxed, int(i), clock)
             verdict[first + i] = UNDECIDED if answer is None else answer
     return Robustness(radius, norm, margins, holds, verdict)

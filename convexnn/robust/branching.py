@@ -10,7 +10,6 @@ sound in floating point (for such multipliers in verification, Wang et al. 2021,
 from __future__ import annotations
 
 import heapq
-import time
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from convexnn.robust.rectified import correct, inside
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
+    from convexnn.contract.clock import Clock
     from convexnn.relu.network import TwoLayerNetwork
     from convexnn.robust.margin_bounds import Relaxation
 
@@ -29,7 +29,7 @@ EFFORT = (STEPS, 10 * STEPS, 100 * STEPS)
 
 
 def keeps_label(
-    network: TwoLayerNetwork, X: Array, relaxed: Relaxation, i: int, end: float
+    network: TwoLayerNetwork, X: Array, relaxed: Relaxation, i: int, clock: Clock
 ) -> bool | None:
     """Tell whether example `i` keeps its label in the whole ball; None if undecided.
 
@@ -42,8 +42,8 @@ def keeps_label(
     relaxed : Relaxation
         Of these examples.
     i : int
-    end : float
-        When to give up, by ``time.monotonic()``.
+    clock : Clock
+        Tells when to give up.
 
     Returns
     -------
@@ -58,10 +58,10 @@ def keeps_label(
     order = count()
     heap = [(-np.inf, next(order), Lines.of(relaxed, i), relaxed.chord[i])]
     while heap:
-        if time.monotonic() > end:
-            return None
         above, _, lines, chords = heapq.heappop(heap)
         for steps in EFFORT:
+            if clock.expired():
+                return None
             bound, value, shift = ascend(relaxed, i, lines, steps)
             if bound > 0.0 or value <= 0.0:
                 break

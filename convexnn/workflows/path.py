@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,12 @@ from convexnn.contract.checks import (
     tolerance,
     whole,
 )
+from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.problem import Model, Penalised
 from convexnn.driver.choice import named
 from convexnn.workflows.path_result import Path, Validation
 from convexnn.workflows.path_start import beta_max
-from convexnn.workflows.path_trace import Trace, Watch, trace
+from convexnn.workflows.path_trace import LATE, Trace, Watch, trace
 from convexnn.workflows.select import part_of, split, weights_of
 
 if TYPE_CHECKING:
@@ -121,29 +121,29 @@ def path(
         raise ProblemError(f"ratio must be in (0, 1), got {ratio!r}")
     if time_limit is not None:
         time_limit = seconds("time_limit", time_limit)
-    if betas is not None:
-        asked = checked_betas(betas)
-    else:
-        asked = _geometric(beta_max(problem), count, ratio)
+    asked = np.zeros(0) if betas is None else checked_betas(betas)
     rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
-    begin = time.perf_counter()
     run = {"tol": tol, "callback": Watch(callback), "threads": threads, **options}
-    done = trace(problem, asked, backend, screen, run, time_limit)
-    held: Validation | None = None
-    message = done.message
-    if folds is not None:
-        parts = []
+    parts: list[tuple[Trace, Any]] = []
+    with timed_by(Clock.started(time_limit)):
+        try:
+            if betas is None:
+                asked = _geometric(beta_max(problem), count, ratio)
+            done = trace(problem, asked, backend, screen, run)
+        except OutOfTime:  # before the largest beta is known
+            done = Trace()
+            done.ended = LATE
+        message = done.message
         for train, test in rows if not done.ended else []:
-            left = None
-            if time_limit is not None:
-                left = max(time_limit - (time.perf_counter() - begin), 1e-3)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # said once, of all examples
                 part = part_of(problem, train, {})
-            parts.append((trace(part, asked, backend, screen, run, left), test))
+            parts.append((trace(part, asked, backend, screen, run), test))
             if parts[-1][0].ended:
                 message += f" Cross-validation ended by {parts[-1][0].ended}."
                 break
+    held: Validation | None = None
+    if folds is not None:
         held = _validated(problem, parts, folds, len(done.points))
     return Path(
         asked[: len(done.points)],

@@ -9,6 +9,7 @@ import numpy as np
 
 from convexnn.contract.backend import Backend
 from convexnn.contract.certificate import Status, Step
+from convexnn.contract.clock import OutOfTime, seconds_left
 from convexnn.contract.interrupts import interruptible
 from convexnn.driver.choice import able, automatic
 from convexnn.driver.solution import Solution
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
     from convexnn.driver.monitor import Callback
 
+LATE = "the time limit"  # how a path ends
 ENGINES = ("semismooth", "admm", "fista")  # of "auto", for smooth losses: the first that can
 
 
@@ -73,13 +75,14 @@ def trace(
     backend: str | Backend,
     screen: bool,
     run: dict[str, Any],
-    time_limit: float | None,
 ) -> Trace:
-    """Solve along betas until the last, the time limit or an interruption."""
+    """Solve along betas until the last, the end of the clock at hand or an interruption."""
     done = Trace()
     with interruptible() as asked:
         try:
-            done.ended = _solve(done, problem, betas, backend, screen, run, time_limit)
+            done.ended = _solve(done, problem, betas, backend, screen, run)
+        except OutOfTime:
+            done.ended = LATE
         except KeyboardInterrupt:
             if asked.urgent:
                 raise
@@ -96,7 +99,6 @@ def _solve(
     backend: str | Backend,
     screen: bool,
     run: dict[str, Any],
-    time_limit: float | None,
 ) -> str | None:
     """Add points; return what ended them, None after the last."""
     begin = time.perf_counter()
@@ -111,10 +113,9 @@ def _solve(
     if screen and narrow is None:
         done.remark = "No pattern was screened: that takes a smooth loss, and cones or gates."
     for beta in betas:
-        spent = time.perf_counter() - begin
-        left = None if time_limit is None else time_limit - spent
-        if left is not None and left <= 0.0:
-            return "the time limit"
+        spent, left = time.perf_counter() - begin, seconds_left()
+        if left == 0.0:
+            return LATE
         point = problem.at(float(beta))
         form = point.canonical(type(ready.form))
         engine: Backend = ready.backend if narrow is None else narrow
@@ -128,7 +129,7 @@ def _solve(
         solution = compiled.run(start=start, time_limit=left, **run)
         if solution.status in (Status.STOPPED, Status.TIME_LIMIT):  # nor is its point done
             late = solution.status is Status.TIME_LIMIT
-            return "the time limit" if late else "an interruption"
+            return LATE if late else "an interruption"
         counts = _counts(narrow, form, solution)
         done.points.append((solution, counts, time.perf_counter() - begin - spent))
         if run["callback"].stopped:

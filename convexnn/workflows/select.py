@@ -22,11 +22,12 @@ from convexnn.contract.checks import (
     tolerance,
     whole,
 )
+from convexnn.contract.clock import Clock, timed_by
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import compile, solve
+from convexnn.driver.solve import solve, written
 from convexnn.relu.patterns import Patterns
 from convexnn.workflows.scorers import by_name
 
@@ -114,7 +115,7 @@ def select(
     backend : str or Backend, default "auto"
     tol : float, default 1e-5
     time_limit : float, optional
-        Seconds for each fit.
+        Seconds for each fit, the writing of its problem included.
     seed : int, default 0
         Of the folds.
     **grid : sequences of float
@@ -159,10 +160,11 @@ def select(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a value that is only tried
                 part = part_of(given, train, values)
-            ready = compile(part, backend)
-            warm = before if k % inner and ready.backend.capabilities.warm_start else None
-            with interruptible() as asked:
-                before = ready.run(tol=tol, time_limit=time_limit, start=warm)
+            with timed_by(Clock.started(time_limit)):
+                ready = written(part, backend)
+                warm = before if k % inner and ready.backend.capabilities.warm_start else None
+                with interruptible() as asked:
+                    before = ready.run(tol=tol, time_limit=time_limit, start=warm)
             if asked:  # half a grid chooses nothing
                 raise KeyboardInterrupt
             held = weights_of(given, test) if score is None else {}

@@ -482,3 +482,11 @@ def test_networks_are_selected_by_their_own_loss() -> None:
     assert network.holdout(model, X, y) == pytest.approx(by_hand)
     with pytest.raises(cx.ProblemError, match="score must be given for a Plain"):
         cx.select(Plain(X, y), beta=[1.0], folds=2)  # type: ignore[arg-type]
+
+
+def test_a_path_without_time_has_no_points() -> None:
+    X = np.random.default_rng(0).standard_normal((30, 3))
+    problem = cx.ReluTraining(X, np.abs(X[:, 0]), beta=1.0, patterns=20)
+    found = cx.path(problem, count=5, time_limit=1e-9, folds=2)
+    assert len(found.solutions) == 0
+    assert found.message == "Ended by the time limit after 0 points."
