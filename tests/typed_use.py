@@ -46,7 +46,13 @@ assert_type(cx.solve(conv).model, cx.ConvNetwork)
 assert_type(cx.solve(narrow).model, cx.NarrowNetwork)
 assert_type(cx.solve(linear).model, cx.LinearModel)
 assert_type(cx.solve(linear).model.feature_names, tuple[str, ...] | None)
-assert_type(cx.LinearModel.load("model.npz"), cx.LinearModel)
+
+
+def read() -> None:
+    """Read a model, in a script that is run."""
+    assert_type(cx.LinearModel.load("model.npz"), cx.LinearModel)
+
+
 assert_type(cx.solve(margins).model, cx.WorstCase)
 assert_type(cx.solve(weights).model, cx.Reweighting)
 assert_type(cx.solve(cx.Newsvendor([1, 2], cost=1, price=4, radius=1)).model.order, float)
