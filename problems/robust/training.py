@@ -143,7 +143,7 @@ class RobustReluTraining(Training):
             offsets = np.flatnonzero(columns & (spread == 0.0) & (self.X[0] != 0.0))
             if len(offsets) and len(self.X) > 1:
                 raise ProblemError(
-                    f"perturbed must leave out constant columns, column {offsets[0]} of X is "
+                    f"perturbed must leave out constant columns, {self._called(offsets[0])} is "
                     f"{self.X[0, offsets[0]]}: drop it and set bias=True, or set perturbed "
                     "to False there"
                 )
@@ -153,13 +153,18 @@ class RobustReluTraining(Training):
         frozen(columns)
         return columns
 
+    def _called(self, k: int) -> str:
+        """Return a column by its name, if it has one, as messages say it."""
+        names = self.feature_names
+        return f"column {k if names is None else repr(names[k])} of X"
+
     def _warn_of_categories(self) -> None:
         low, high = self.X.min(axis=0), self.X.max(axis=0)
         ends = np.equal(self.X, low) | np.equal(self.X, high)
         suspects = np.flatnonzero(ends.all(axis=0) & (low < high))
         if len(suspects):
             warnings.warn(
-                f"column {suspects[0]} of X has two values only, as {len(suspects)} in all: "
+                f"{self._called(suspects[0])} has two values only, as {len(suspects)} in all: "
                 "if it is categorical, set perturbed to False there, otherwise to True",
                 UserWarning,
                 stacklevel=5,

@@ -68,6 +68,14 @@ def test_what_judges_a_network_takes_its_columns_alone(kind: str) -> None:
             judged()
 
 
+def test_a_robust_problem_calls_columns_by_their_names() -> None:
+    some: dict[str, Any] = {"beta": 1.0, "radius": 0.1, "patterns": 3}
+    with pytest.raises(cx.ProblemError, match="leave out constant columns, column 'old' of X is"):
+        cx.RobustReluTraining(FRAME.assign(old=1.0), Y, **some)
+    with pytest.warns(UserWarning, match="column 'old' of X has two values only"):
+        cx.RobustReluTraining(FRAME.assign(old=np.arange(12) % 2), Y, **some)
+
+
 def test_names_may_be_given() -> None:
     problem = cx.ReluTraining(FRAME.to_numpy(), Y, beta=1.0, loss="hinge", feature_names=NAMES)
     assert problem.feature_names == NAMES
