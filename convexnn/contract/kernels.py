@@ -6,6 +6,7 @@ folder; where that fails, or the disk is full, it is kept for this process alone
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import tempfile
@@ -20,6 +21,9 @@ import numba
 from numba.core.caching import FunctionCache, NullCache
 
 Function = Callable[..., Any]
+
+logger = logging.getLogger("convexnn")
+_listeners: list[Callable[[], None]] = []
 
 
 def kernel(**options: Any) -> Callable[[Function], Any]:
@@ -51,8 +55,48 @@ def kernel(**options: Any) -> Callable[[Function], Any]:
     return mark
 
 
+@contextmanager
+def on_compiling(listener: Callable[[], None]) -> Iterator[None]:
+    """Call a function, within the block, whenever a kernel is about to be compiled.
+
+    That is where its code is not kept from before. The log says it as well, once a process, to
+    those who listen to INFO of "convexnn".
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def _compiling() -> None:
+    _log_once("compiling, once: the code is kept for the next time")
+    for listener in _listeners:
+        listener()
+
+
+@cache
+def _log_once(message: str) -> None:
+    logger.info(message)
+
+
+class Unkept(NullCache):  # type: ignore[misc]
+    """No cache: every kernel is compiled in every process."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        """Say that a kernel is about to be compiled."""
+        _compiling()
+
+
 class Kept(FunctionCache):  # type: ignore[misc]
     """A cache of compiled code that stands back where its files cannot be read or written."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return code that is kept; None, once it is said, where it has to be compiled."""
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _compiling()
+        return found
 
     @contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:
@@ -68,7 +112,7 @@ def _kept(function: Function) -> Any:
     except RuntimeError:  # numba has nowhere to put it
         folder = _temporary()
         if folder is None:
-            return NullCache()
+            return Unkept()
         numba.config.CACHE_DIR = str(folder)
         return Kept(function)
 

@@ -34,12 +34,14 @@ from convexnn.contract.problem import Model, Problem
 from convexnn.driver.choice import NAMED, choose, declared
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import Compiled, prepared
+from convexnn.driver.solve import Compiled, line_of, prepared
 from convexnn.driver.tables import as_text, fitting, plain
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from convexnn.driver.progress import Line
 
 EXACT = 1e-12  # violation up to which a point has none but by rounding
 # Columns of the table, the most important first: the certificate's stay in any room.
@@ -396,36 +398,68 @@ def compare(
         suited = {n for n, b in registry().items() if common_form(b, problem) is not None}
         skipped = {n: reason for n, reason in reasons.items() if reason and n in suited}
     asked: dict[str, Any] = {"tol": tol, "time_limit": time_limit, "threads": threads}
-    asked["progress"] = progress
+    with line_of(progress) as line:
+        runs, stopped = _runs(problem, backends, asked, repeats, seed, reference, line)
+    skipped |= stopped
+    scores = None if score is None else tuple(score(repeats[0].model) for repeats in runs)
+    return Comparison(tuple(runs), tol, scores, skipped, measure)
+
+
+def _runs(
+    problem: Problem[Model],
+    backends: Sequence[str | Backend],
+    asked: dict[str, Any],
+    repeats: int,
+    seed: int,
+    reference: Sequence[Solution[Model]],
+    line: Line | None,
+) -> tuple[list[tuple[Solution[Model], ...]], dict[str, str]]:
+    """Run each backend; return what is done, and what Ctrl-C left undone."""
+    skipped: dict[str, str] = {}
+    names = [given if isinstance(given, str) else given.name for given in backends]
     ready: list[Compiled[Model]] = []
     for k, backend in enumerate(backends):
+        if line is not None:
+            line.turn(k + 1, len(names), names[k])
         try:
             ready.append(_compiled(problem, backend))
         except KeyboardInterrupt:
             if not reference:
                 raise
-            names = [given if isinstance(given, str) else given.name for given in backends[k:]]
-            skipped |= dict.fromkeys([*(done.backend.name for done in ready), *names], INTERRUPTED)
+            left = [*(done.backend.name for done in ready), *names[k:]]
+            skipped |= dict.fromkeys(left, INTERRUPTED)
             ready = []
             break
     runs: list[tuple[Solution[Model], ...]] = [(solution,) for solution in reference]
     for i, compiled in enumerate(ready):
         done: list[Solution[Model]] = []
+        if line is not None:
+            line.turn(i + 1, len(ready), compiled.backend.name)
         try:
             for k in range(repeats):
-                done.append(compiled.run(seed=seed + k, **asked))
+                draw = None if line is None else line.follow(compiled.backend.name)
+                done.append(compiled.run(seed=seed + k, callback=draw, **asked))
                 if done[-1].status is Status.STOPPED:  # by Ctrl-C: there is no callback
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             runs += [tuple(done)] if done else []
             if not runs:
                 raise
-            left = ready[i + bool(done) :]
-            skipped |= {other.backend.name: INTERRUPTED for other in left}
+            others = ready[i + bool(done) :]
+            skipped |= {other.backend.name: INTERRUPTED for other in others}
             break
         runs.append(tuple(done))
-    scores = None if score is None else tuple(score(repeats[0].model) for repeats in runs)
-    return Comparison(tuple(runs), tol, scores, skipped, measure)
+        if line is not None:
+            line.done(in_a_row(done[0]))
+    return runs, skipped
+
+
+def in_a_row(solution: Solution[Any]) -> str:
+    """Return what a backend has found, as its row is shown when it is done."""
+    return (
+        f"{solution.backend:<15}  {solution.status.name:<10}  objective {solution.objective:.6g}  "
+        f"gap {solution.gap:.1e}  {solution.timings['solve']:.3f} s"
+    )
 
 
 def _compiled(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import Any, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import Choice, able, choose
 from convexnn.driver.monitor import Callback, CallbackRaised, Monitor, trivial
 from convexnn.driver.solution import Solution
+
+if TYPE_CHECKING:
+    from convexnn.driver.progress import Line
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
 Start: TypeAlias = "Solution[object] | tuple[object, ...]"
@@ -126,20 +129,30 @@ def solve(
     'OPTIMAL'
     """
     clock = _clock(time_limit)
-    with timed_by(clock):
-        ready = written(problem, backend)
-    return ready._timed(
-        clock,
-        tol=tol,
-        max_iter=max_iter,
-        time_limit=time_limit,
-        start=start,
-        callback=callback,
-        progress=progress,
-        threads=threads,
-        seed=seed,
-        **options,
-    )
+    with line_of(progress) as line:
+        with timed_by(clock):
+            ready = written(problem, backend)
+        return ready._timed(
+            clock,
+            line,
+            tol=tol,
+            max_iter=max_iter,
+            time_limit=time_limit,
+            start=start,
+            callback=callback,
+            threads=threads,
+            seed=seed,
+            **options,
+        )
+
+
+def line_of(progress: bool) -> AbstractContextManager[Line | None]:
+    """Return a live line if one is asked for."""
+    if not flag("progress", progress):
+        return nullcontext()
+    from convexnn.driver.progress import live
+
+    return live()
 
 
 def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compiled[Model]:
@@ -276,34 +289,36 @@ class Compiled(Generic[Model]):
         **options: object,
     ) -> Solution[Model]:
         """Solve; the parameters are those of `convexnn.solve`."""
-        return self._timed(
-            _clock(time_limit),
-            tol=tol,
-            max_iter=max_iter,
-            time_limit=time_limit,
-            start=start,
-            callback=callback,
-            progress=progress,
-            threads=threads,
-            seed=seed,
-            **options,
-        )
+        clock = _clock(time_limit)
+        with line_of(progress) as line:
+            return self._timed(
+                clock,
+                line,
+                tol=tol,
+                max_iter=max_iter,
+                time_limit=time_limit,
+                start=start,
+                callback=callback,
+                threads=threads,
+                seed=seed,
+                **options,
+            )
 
     def _timed(
         self,
         clock: Clock,
+        line: Line | None,
         *,
         tol: float,
         max_iter: int | None,
         time_limit: float | None,
         start: Start | None,
         callback: Callback | None,
-        progress: bool,
         threads: int,
         seed: int,
         **options: object,
     ) -> Solution[Model]:
-        """Solve on a clock that may have begun before."""
+        """Solve on a clock that may have begun before, and say on a line how it goes."""
         tol = tolerance("tol", tol)
         if max_iter is not None:
             max_iter = positive_int("max_iter", max_iter)
@@ -312,12 +327,9 @@ class Compiled(Generic[Model]):
         if callback is not None:
             function("callback", callback)
         threads, seed = positive_int("threads", threads), seed_of(seed)
-        progress = flag("progress", progress)
-        with interruptible() as asked, ExitStack() as stack:
-            if progress:
-                from convexnn.driver.progress import live
-
-                callback = stack.enter_context(live(self.backend.name, callback))
+        if line is not None:
+            callback = line.follow(self.backend.name, callback)
+        with interruptible() as asked:
             return self._run(
                 tol, max_iter, time_limit, start, callback, threads, seed, options, asked, clock
             )
