@@ -16,6 +16,7 @@ from convexnn.contract.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
 from convexnn.solvers.apart import POSSIBLE, apart
+from convexnn.solvers.hush import hush
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -158,6 +159,7 @@ class CvxpySolver:
 
         Under a time limit that is left to where the solver runs, if that can be left.
         """
+        hush(self.solver)
         if seconds_left() < inf and self._leaves(form.problem):
             return
         with warnings.catch_warnings():

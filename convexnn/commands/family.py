@@ -51,7 +51,7 @@ class Family:
         From a source of data, a seed and the family's options to the data and the problem, which
         is the same for both commands.
     title : callable
-        From the data and the problem to the line above a comparison.
+        From the data and the problem, and options of the family, to the line above a comparison.
     tell : callable
         From a solution and the data to what there is to say beside the certificate, in lines.
     tol : float
@@ -81,7 +81,7 @@ class Family:
     solves: str
     compares: str
     declare: Callable[..., tuple[Split, Any]]
-    title: Callable[[Split, Any], str]
+    title: Callable[..., str]
     tell: Callable[[Solution, Split], list[str]]
     tol: float
     data: Any = options.Data
@@ -167,7 +167,7 @@ def compare(family: Family) -> Callable[..., None]:
         split, problem = family.declare(source, seed, **part(family.declare, own))
         out.data(split)
         few = family.listed(problem, seed, **part(family.listed, own))
-        out.title(family.title(split, few))
+        out.title(family.title(split, few, **part(family.title, own)))
         asked: dict[str, Any] = {"tol": tol, "time_limit": time_limit, "seed": seed}
         asked |= {"threads": threads, "progress": out.speaks}
         over_all = () if few is problem else family.over_all

@@ -80,7 +80,9 @@ def path(
         threads=threads,
     )
     n, d = split.X.shape
-    out.title(f"{split.name}: {n} examples, {d} features, {patterns} random patterns")
+    kept = 0 if problem.matrix is None else problem.matrix.shape[1]
+    said = f"{split.name}: {n} examples, {d} features, {kept} random patterns"
+    out.title(" ".join(filter(None, [said, problem.remark()])))
     rows = points(found, split)
     out.object |= {"points": rows, "message": found.message}
     if not json:

@@ -48,12 +48,17 @@ def listed(problem: ReluTraining, seed: int, *, patterns: Count = 20) -> ReluTra
     return dataclasses.replace(problem, patterns=found)
 
 
-def title(split: Split, problem: ReluTraining) -> str:
-    """Return the size of the data and the number of patterns."""
+def title(split: Split, problem: ReluTraining, *, patterns: Count = 20) -> str:
+    """Return the size of the data and the number of patterns, and why it is no larger."""
     n, d = split.X.shape
     assert isinstance(problem.patterns, Patterns)  # as `listed` leaves them
-    kept = len(problem.patterns)
-    return f"{split.name}: {n} examples, {d} features, {kept} patterns of local search"
+    assert problem.matrix is not None
+    found, kept = len(problem.patterns), problem.matrix.shape[1]
+    said = f"{split.name}: {n} examples, {d} features, {kept} patterns of local search"
+    if kept == patterns:
+        return said
+    idle = f", {found - kept} of them active on no example" if found > kept else ""
+    return f"{said}: {patterns} asked for, {found} distinct ones found{idle}"
 
 
 def tell(solution: Solution, split: Split) -> list[str]:

@@ -74,9 +74,15 @@ def title(split: Split, problem: cx.RobustReluTraining) -> str:
     """Return the size of the data, the number of patterns and the radius."""
     n, d = split.X.shape
     kept = 0 if problem.matrix is None else problem.matrix.shape[1]
-    return (
-        f"{split.name}: {n} examples, {d} features, {kept} patterns, "
-        f"{problem.norm} radius {problem.radius:g}"
+    return " ".join(
+        filter(
+            None,
+            [
+                f"{split.name}: {n} examples, {d} features, {kept} patterns, "
+                f"{problem.norm} radius {problem.radius:g}",
+                problem.remark(),
+            ],
+        )
     )
 
 

@@ -34,6 +34,7 @@ class Line:
         """Say which of several backends has its turn, counted from 1."""
         self.place, self.name = f"{k} of {count}", name
         self.say("starting")
+        self.bar.refresh()
 
     def follow(self, name: str, callback: Callback | None = None) -> Callback:
         """Return the callback that draws the steps of a backend, and calls another."""

@@ -54,7 +54,7 @@ def local_patterns(
     pooled : int, default 3
         How many of the best networks lend their patterns.
     limit : int, optional
-        Keep only the patterns of this many neurons, the best network's largest first.
+        Keep only this many patterns, those of the best network's largest neurons first.
     seed : int, default 0
 
     Returns
@@ -100,6 +100,5 @@ def local_patterns(
     generators = np.hstack(columns)
     if generators.shape[1] == 0:
         generators = np.ones((problem.data.shape[1], 1))
-    if limit is not None:
-        generators = generators[:, :limit]
-    return Patterns.generated(problem.data, generators)
+    found = Patterns.generated(problem.data, generators)
+    return found if limit is None else found.take(range(min(limit, len(found))))

@@ -25,6 +25,7 @@ from convexnn.problems.relu.listing import (
     generators_of,
     listed,
     scope_of,
+    shrunk,
     too_many,
 )
 from convexnn.problems.relu.training import VectorTraining
@@ -92,6 +93,10 @@ class Convolution(VectorTraining):
     def gates(self) -> Patterns:
         """The patterns of the program over all patches; never active ones are dropped."""
         return listed(self.patterns, self.data)
+
+    def remark(self) -> str:
+        """Say why there are fewer patterns than were asked for or given."""
+        return shrunk(self.patterns, None if self.patterns is None else self.gates.matrix)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound.

@@ -21,6 +21,7 @@ from convexnn.problems.relu.listing import (
     generators_of,
     listed,
     scope_of,
+    shrunk,
 )
 from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
@@ -129,6 +130,10 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     def matrix(self) -> BoolArray:
         """The patterns of the program, (n, P)."""
         return self.gates.matrix
+
+    def remark(self) -> str:
+        """Say why there are fewer patterns than were asked for or given."""
+        return shrunk(self.patterns, self.matrix)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""

@@ -48,6 +48,32 @@ def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
     return distinct.take(active) if len(active) else distinct
 
 
+def shrunk(patterns: int | Patterns | None, matrix: BoolArray | None) -> str:
+    """Say why a program has fewer patterns than were asked for or given; nothing if it has all.
+
+    Examples
+    --------
+    >>> given = Patterns([[1, 1, 0], [0, 0, 0]])
+    >>> print(shrunk(given, given.matrix[:, :1]))
+    The program has 1 of the 3 patterns given: 1 repeated, 1 active on no example.
+    """
+    if patterns is None or matrix is None:
+        return ""
+    used, asked = matrix.shape[1], patterns if isinstance(patterns, int) else len(patterns)
+    if used >= asked:
+        return ""
+    if isinstance(patterns, int):
+        return (
+            f"The program has {used} of the {asked} patterns asked for: of those drawn each counts "
+            "once, and one that is active on no example does not count."
+        )
+    distinct = len(patterns.distinct())
+    return (
+        f"The program has {used} of the {asked} patterns given: {asked - distinct} repeated, "
+        f"{distinct - used} active on no example."
+    )
+
+
 def generators_of(data: Array, patterns: Patterns, bias: bool) -> Array:
     """Return a generator for each pattern: the given one where it fits, else the max-margin one."""
     d = data.shape[1]

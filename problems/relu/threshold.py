@@ -16,7 +16,7 @@ from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.functions.norms import L1
 from convexnn.problems.relu.group_lasso import GroupLasso
-from convexnn.problems.relu.listing import checked_patterns, declared_scope, generators_of
+from convexnn.problems.relu.listing import checked_patterns, declared_scope, generators_of, shrunk
 from convexnn.problems.relu.training import affordable, without_dead, without_spare
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import (
@@ -158,6 +158,10 @@ class ThresholdTraining(GroupLasso):
         normals = hyperplanes(self._whitened.rows).normals
         general = len(self._listed[0]) >= cell_count(*normals.shape)
         return scope if general else f"{scope}; cells thinner than 1e-11 aside"
+
+    def remark(self) -> str:
+        """Say why there are fewer patterns than were asked for or given."""
+        return shrunk(self.patterns, self.matrix)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import Network, TwoLayerNetwork
 from convexnn.problems.relu.formulas import conic_formula
-from convexnn.problems.relu.listing import LISTED, checked_patterns, declared_scope, too_many
+from convexnn.problems.relu.listing import (
+    LISTED,
+    checked_patterns,
+    declared_scope,
+    shrunk,
+    too_many,
+)
 from convexnn.relu.search_bound import Searches, SearchGrader, renewed
 
 GRADING = 43.0  # bytes an entry of the patterns takes when a network is graded, measured
@@ -172,6 +178,10 @@ class ReluTraining(VectorTraining):
         if self.leak == 0.0 and active.any():
             matrix = matrix[:, active]
         return matrix
+
+    def remark(self) -> str:
+        """Say why there are fewer patterns than were asked for or given."""
+        return shrunk(self.patterns, self.matrix)
 
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""

@@ -16,7 +16,7 @@ from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS
-from convexnn.problems.relu.listing import checked_patterns
+from convexnn.problems.relu.listing import checked_patterns, shrunk
 from convexnn.problems.relu.training import Design, Training, make_design
 from convexnn.problems.relu.two_layer import FORMULATIONS
 from convexnn.problems.robust.formula import robust_formula
@@ -213,13 +213,19 @@ class RobustReluTraining(Training):
         return matrix[:, kept] if kept.any() else matrix[:, :1]
 
     def remark(self) -> str:
-        """Say so where no pattern has a network in its robust cone."""
+        """Say why there are fewer patterns, and so where none has a network in its robust cone."""
         if self.formulation == "majorant" or self.radius == 0.0 or self.given is None:
+            return shrunk(self.patterns, self.matrix)
+        if self.matrix is None:
             return ""
-        if self.matrix is None or self.matrix.shape[1] > 1:
-            return ""
-        if self.separation.possible(self.matrix, self.radius).any():
-            return ""
+        used, asked = self.matrix.shape[1], len(self.given)
+        if used > 1 or self.separation.possible(self.matrix, self.radius).any():
+            if used == asked:
+                return ""
+            return (
+                f"The program has {used} of {asked} patterns: the others are repeated, active on "
+                f"no example, or have no network in their robust cone at radius {self.radius:.6g}."
+            )
         largest = self.separation.largest(self.given.matrix)
         return (
             f"No pattern keeps a robust cone at radius {self.radius:.6g}: every network is zero. "

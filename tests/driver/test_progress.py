@@ -77,7 +77,11 @@ def test_the_clock_is_whole_and_no_figure_is_cut(width: int) -> None:
 def test_a_callback_is_called_beside_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = screen(monkeypatch, 80)
     seen: list[Step] = []
-    cx.solve(PROBLEM, "admm", tol=1e-3, progress=True, callback=lambda s: bool(seen.append(s)))
+
+    def keep(step: Step) -> None:
+        seen.append(step)
+
+    cx.solve(PROBLEM, "admm", tol=1e-3, progress=True, callback=keep)
     assert len(seen) > 1
     assert any("admm  gap" in line for line in lines_of(text))
 
