@@ -35,6 +35,7 @@ Hostile = Annotated[
     Option(help="try so many wrong arguments of everything public instead", min=1),
 ]
 Files = Annotated[int | None, Option(help="read so many damaged files of solutions instead", min=1)]
+Mangled = Annotated[int | None, Option(help="certify so many mangled points instead", min=1)]
 Signals = Annotated[int | None, Option(help="send so many signals to runs instead", min=1)]
 Kills = Annotated[int | None, Option(help="kill so many runs with checkpoints instead", min=1)]
 Mpi = Annotated[bool, Option("--mpi", help="also the backends mpi:*, each run of which starts MPI")]
@@ -51,6 +52,7 @@ def check(
     time_limit: Limit = 5.0,
     mpi: Mpi = False,
     hostile: Hostile = None,
+    mangled: Mangled = None,
     files: Files = None,
     signals: Signals = None,
     kills: Kills = None,
@@ -59,13 +61,18 @@ def check(
 
     The backends mpi:* run only with --mpi. With --hostile, wrong arguments are given to everything
     public in the place of instances; exit with 1 if one is taken, or refused by another error than
-    one that names it. With --files, damaged files are read; exit with 1 if one of them is refused
+    one that names it. With --mangled, points of random problems are changed in all ways and
+    certified; exit with 1 if a bound is above the objective of any point, if a figure is no number,
+    or after an error. With --files, damaged files are read; exit with 1 if one of them is refused
     by another error than the named one, takes long or much memory, or says what is not so. With
     --signals and --kills, runs are interrupted at random moments, or killed and called again; exit
     with 1 if an answer is lost, late or worse than one that was known.
     """
     if signals is not None or kills is not None:
         interrupted(signals or 0, kills or 0, seed)
+        return
+    if mangled is not None:
+        judged(mangled, seed)
         return
     if files is not None:
         damaged(files, seed)
@@ -118,6 +125,25 @@ def misused(count: int, seed: int) -> None:
         f"{count} wrong arguments: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     )
     if counts["accepted"] + counts["raw"] + counts["unnamed"]:
+        raise Exit(1)
+
+
+def judged(count: int, seed: int) -> None:
+    """Certify mangled points, print what does not hold, and the counts."""
+    from convexnn.bench.mangled import GOOD, VERDICTS, campaign
+
+    with progress() as bar:
+        task = bar.add_task("mangled points", total=count)
+        found = campaign(count, seed_of(seed), lambda: bar.advance(task))
+    for one in found:
+        if one.verdict not in GOOD:
+            print(
+                f"{one.verdict}: problem {one.number} ({one.family}, {one.instance}), "
+                f"{one.mangled}: {one.said}"
+            )
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in VERDICTS}
+    print(f"{count} mangled points: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    if count > sum(counts[verdict] for verdict in GOOD):
         raise Exit(1)
 
 

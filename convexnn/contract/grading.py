@@ -67,11 +67,15 @@ class Bound(NamedTuple):
     net: float | None = None
 
     def beside(self, grade: Grade) -> Certificate:
-        """Return the certificate of a primal point and this bound."""
-        objective, violation, _, net = grade
+        """Return the certificate of a primal point and this bound.
+
+        A point whose figures are no numbers costs more than any; such a bound says nothing.
+        """
+        objective, violation = (np.inf if np.isnan(part) else part for part in grade[:2])
+        value = -np.inf if np.isnan(self.value) else float(self.value)
         scope = self.scope if self.addition is None else self.scope + self.addition(objective)
-        both = None if net is None or self.net is None else (net, self.net)
-        return Certificate(objective, self.value, violation, scope, both)
+        both = None if grade.net is None or self.net is None else (grade.net, self.net)
+        return Certificate(float(objective), value, float(violation), scope, both)
 
 
 @runtime_checkable
@@ -158,9 +162,11 @@ def contents(point: Any) -> Any:
     True
     >>> contents(np.zeros(2)) == contents(np.zeros(2, np.float32))
     False
+    >>> contents(np.array(0.0)) == contents(np.float64(0.0))
+    False
     """
     if isinstance(point, np.ndarray) and not point.dtype.hasobject:
-        return point.dtype, point.shape, point.tobytes()
+        return point.dtype.str, point.shape, point.tobytes()
     if isinstance(point, tuple):
         return type(point), *map(contents, point)
     if isinstance(point, PLAIN):

@@ -322,7 +322,10 @@ def improve(
 
 
 def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.inf) -> float:
-    """Return an upper bound on the response from multipliers that the moments suggest."""
+    """Return an upper bound on the response from multipliers that the moments suggest.
+
+    It is inf where they are too large to be worked with.
+    """
     d = X.shape[1]
     mean, half = 0.5 * (1.0 + leak), 0.5 * (1.0 - leak)
     of = band(X, leak, at, sharp)
@@ -338,6 +341,8 @@ def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.i
     constant = 0.5 * half * float(plus @ s)
     size = half * float(plus @ (np.square(lengths) / s + s) + minus @ lengths)
     size += float(np.abs(mu) @ lengths)
+    if not (np.isfinite(Q).all() and np.isfinite(q).all()):
+        return np.inf
     value = constant + on_sphere(Q, q) + d * ROUNDING * size
     return max(float(value), 0.0)
 

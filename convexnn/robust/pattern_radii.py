@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.clock import look
+from convexnn.functions.null_space import magnitude
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
@@ -43,13 +44,15 @@ class Separation:
     """
 
     def __init__(self, X: Array, moved: BoolArray, ball: str) -> None:
-        self.X, self.moved, self.ball = X, moved, ball
+        self.unit = float(magnitude(X))  # solvers know only moderate numbers
+        self.X, self.moved, self.ball = X / self.unit, moved, ball
 
     def possible(self, matrix: BoolArray, radius: float) -> BoolArray:
         """Return which patterns keep a cone with a neuron in it at this radius.
 
         Of large data some may be returned whose cone is empty: only pairs of examples are tried.
         """
+        radius = radius / self.unit
         cut = self._cut(matrix, radius)
         return np.array([self._survives(d, c, radius) for d, c in zip(matrix.T, cut, strict=True)])
 
@@ -57,7 +60,7 @@ class Separation:
         look()
         if self._free(self._rows(pattern)[:, ~self.moved]):
             return True
-        return not cut and (self.X.size > EXACT or self.radius_of(pattern) >= radius)
+        return not cut and (self.X.size > EXACT or not self._radius_of(pattern) < radius)
 
     def _rows(self, pattern: BoolArray) -> Array:
         rows: Array = np.where(pattern, 1.0, -1.0)[:, None] * self.X
@@ -65,14 +68,21 @@ class Separation:
 
     def largest(self, matrix: BoolArray) -> float:
         """Return the largest radius that one of the first patterns survives."""
-        return max(self.radius_of(pattern) for pattern in matrix.T[:TRIED])
+        return self.unit * float(np.nanmax([self._radius_of(p) for p in matrix.T[:TRIED]] + [0.0]))
 
     def radius_of(self, pattern: BoolArray) -> float:
-        """Return the largest radius that a pattern survives; inf without the moved columns."""
+        """Return the largest radius that a pattern survives; inf without the moved columns.
+
+        It is NaN if the solver breaks down.
+        """
+        return self.unit * self._radius_of(pattern)
+
+    def _radius_of(self, pattern: BoolArray) -> float:
         rows = self._rows(pattern)
         if self._free(rows[:, ~self.moved]):
             return np.inf
-        return max(self._cone(pattern) if self.ball == "l2" else self._linear(rows), 0.0)
+        found = self._cone(pattern) if self.ball == "l2" else self._linear(rows)
+        return found if np.isnan(found) else max(found, 0.0)
 
     def _cut(self, matrix: BoolArray, radius: float) -> BoolArray:
         """Return the patterns that part two examples whose balls overlap.
@@ -135,7 +145,12 @@ class Separation:
         return cp.Problem(cp.Maximize(t), limits), signs
 
     def _cone(self, pattern: BoolArray) -> float:
+        import cvxpy as cp
+
         problem, signs = self._hardest
         signs.value = np.where(pattern, 1.0, -1.0)
-        problem.solve(solver="CLARABEL")
+        try:
+            problem.solve(solver="CLARABEL")
+        except cp.SolverError:
+            return np.nan
         return float(problem.value) if problem.status in ("optimal", "optimal_inaccurate") else 0.0

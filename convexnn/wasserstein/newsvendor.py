@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.form import solved_by
+from convexnn.functions.null_space import UNIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +116,7 @@ class DemandForm(NamedTuple):
         """Return the best quantity against a fixed distribution, and its expected cost.
 
         Shares outside of [0, 1] are cut off, a distribution outside of the ball is drawn back to
-        it: whatever the shares, the cost is a lower bound on the newsvendor's.
+        it: whatever the shares, the cost, less its rounding, is a lower bound on the newsvendor's.
         """
         share = np.clip(np.nan_to_num(shift.share[self.order]), 0.0, 1.0)
         spent = float(np.mean(share * self.excess))
@@ -125,6 +126,7 @@ class DemandForm(NamedTuple):
         atoms = np.concatenate([[self.low], self.demand])
         mass = np.concatenate([[np.mean(share)], (1.0 - share) / n])
         sold = np.cumsum(mass * atoms) + atoms * np.maximum(1.0 - np.cumsum(mass), 0.0)
-        costs = self.cost * atoms - self.price * sold
+        size = self.cost * atoms + self.price * (sold + atoms)
+        costs = self.cost * atoms - self.price * sold - (n + 8.0) * UNIT * size
         best = int(np.argmin(costs))  # a convex function with kinks at the atoms alone
         return float(atoms[best]), float(costs[best])

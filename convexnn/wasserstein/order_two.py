@@ -41,7 +41,7 @@ class LiftedHinge(DistributionBall):
     def multiplier(self, z: Array, y: Array, t: float) -> float:
         """Return ``t^2 / (4 v)``."""
         lift = self.lift(z, y, t)
-        return t**2 / (4.0 * lift) if lift > 0.0 else 0.0
+        return t * t / (4.0 * lift) if lift > 0.0 else 0.0
 
     def lift(self, z: Array, y: Array, t: float) -> float:
         """Return ``argmin_v (t eps)^2 / (4 v) + mean_i (1 - y_i z_i + v)_+``."""
@@ -56,7 +56,7 @@ class LiftedHinge(DistributionBall):
             order = np.argsort(-a, kind="stable")
             a, active = a[order], np.cumsum(self.weights[order])
         breaks = np.maximum(-a, 0.0)
-        k = int(np.searchsorted(breaks**2 * active / n, half**2, side="right"))
+        k = int(np.searchsorted(breaks**2 * active / n, half * half, side="right"))
         # with the first k samples active, counted by their weights, the root is half sqrt(n / k),
         # unless a jump holds it
         if k == 0:
@@ -67,7 +67,7 @@ class LiftedHinge(DistributionBall):
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the dual value at the best lift."""
         v = self.lift(z, y, t)
-        charge = (t * self.radius) ** 2 / (4.0 * v) if v > 0.0 else 0.0
+        charge = t * self.radius * (t * self.radius) / (4.0 * v) if v > 0.0 else 0.0
         return charge + self.mean(np.maximum(1.0 - y * z + v, 0.0))
 
     def rate(self, z: Array, y: Array, t: float) -> float:
@@ -75,7 +75,7 @@ class LiftedHinge(DistributionBall):
         if self.radius > 0.0:
             return self.multiplier(z, y, t)
         beyond = float(np.min(y * z)) - 1.0
-        return t**2 / (4.0 * beyond) if beyond > 0.0 else (np.inf if t > 0.0 else 0.0)
+        return t * t / (4.0 * beyond) if beyond > 0.0 else (np.inf if t > 0.0 else 0.0)
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
         """Return every active sample moved alike, samples at the kink in part."""
@@ -100,7 +100,7 @@ class LiftedHinge(DistributionBall):
 
     def share(self, slopes: Slopes, length: float, room: float) -> float:
         """Return the share of the slopes whose u has the length allowed, which is a root."""
-        return 1.0 if length <= room else (room / length) ** 2
+        return 1.0 if length <= room else (room / length) * (room / length)
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write ``t^2 <= 4 lam v``, with the multiplier ``lam / eps`` and the lift ``eps v``."""
@@ -143,13 +143,14 @@ class RootSquares(DistributionBall):
 
     def risk(self, z: Array, y: Array, t: float) -> float:
         """Return the square of the root."""
-        return self.root(z, y, t) ** 2
+        root = self.root(z, y, t)
+        return root * root
 
     def rate(self, z: Array, y: Array, t: float) -> float:
         """Return the rate by ``radius^2``; at radius 0 infinite unless the fit is exact."""
         spread, lam = self.rms(z - y), self.reach(t)
         if self.radius == 0.0:
-            return np.inf if spread * lam > 0.0 else lam**2
+            return np.inf if spread * lam > 0.0 else lam * lam
         return (spread + self.radius * lam) * lam / self.radius
 
     def moves(self, z: Array, y: Array, t: float) -> Moves:
@@ -187,7 +188,8 @@ class RootSquares(DistributionBall):
 
     def achieved(self, worth: float) -> float:
         """Return the square."""
-        return max(worth, 0.0) ** 2
+        root = max(worth, 0.0)
+        return root * root
 
     def cvxpy(self, z: cp.Variable, y: Array, length: cp.Expression, lam: cp.Variable) -> Formula:
         """Write the square of the root."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.form import solved_by
+from convexnn.functions.null_space import SMALLEST, blocked_sums, sum_rounding
 from convexnn.wasserstein.forms import ROUNDING
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class PortfolioForm(NamedTuple):
         push = np.clip(np.nan_to_num(dual.push), -1.0, 1.0)  # as in every unit ball
         length = float(self.norm.dual(push[None, :])[0])
         push = push / max(length, 1.0)
-        losses = -self.returns.mean(axis=0) - self.aversion * (tail @ self.returns)
-        entries = losses + self.price * push
-        slack = ROUNDING * float(np.max(np.abs(losses)) + self.price)
-        return float(np.min(entries)) - slack
+        each = 1.0 / n + self.aversion * tail
+        gains, sizes = blocked_sums(self.returns, each, each)
+        entries = self.price * push - gains
+        slack = 2.0 * sum_rounding(n) * sizes + ROUNDING * (self.price + np.abs(gains))
+        return float(np.min(entries - slack)) - n * SMALLEST

@@ -92,9 +92,15 @@ class Transport(NamedTuple):
         return kept
 
     def lower(self, shares: Array) -> float:
-        """Return the expected loss of the feasible distribution that the shares stand for."""
-        gained = np.einsum("ik,ik->i", self.feasible(shares), self.gain)
-        return float(np.sum(self.base + gained) / len(self.base))
+        """Return the expected loss of the feasible distribution that the shares stand for.
+
+        It is less what rounding may amount to, of the sums and of what the budgets allow.
+        """
+        out = self.feasible(shares)
+        gained = np.einsum("ik,ik->i", out, self.gain)
+        size = np.abs(self.base) + np.einsum("ik,ik->i", out, np.abs(self.gain))
+        value = float(np.sum(self.base + gained) / len(self.base))
+        return value - 2.0 * ROUNDING * float(np.sum(size) / len(self.base))
 
 
 @kernel()

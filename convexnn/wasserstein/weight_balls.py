@@ -21,12 +21,15 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
+from convexnn.functions.null_space import UNIT, blocked_sums, sum_rounding
 
 if TYPE_CHECKING:
     import cvxpy as cp
 
 ROUNDING = 1e-14  # relative error allowed to a sum that is compared with a radius
-SERIES = 1e-3  # below it, t log t - t + 1 is expanded around t = 1
+DOUBT = 1e-13  # relative error of an entropy, and of how far weights that it allows are off
+SERIES = 0.05  # below it, t log t - t + 1 is expanded around t = 1
+TERMS = 14  # of the series
 
 
 class Adversary(NamedTuple):
@@ -86,7 +89,7 @@ class Entropy(NamedTuple):
 
     def lower(self, weights: Array) -> float:
         """Return the expected loss under the feasible weights."""
-        return float(self.feasible(weights) @ self.losses)
+        return expected(self.feasible(weights), self.losses)
 
     def rate(self, multiplier: Array) -> float:
         """Return the derivative of the value by the radius, ``lam``."""
@@ -138,7 +141,7 @@ class EntropyPenalty(NamedTuple):
     def lower(self, weights: Array) -> float:
         """Return the penalised expected loss."""
         w = normal(weights)
-        return float(w @ self.losses) - self.penalty * entropy(w)
+        return expected(w, self.losses) - self.penalty * entropy(w) * (1.0 + DOUBT)
 
     def rate(self, multiplier: Array) -> float:
         """Return the penalty: the multiplier of the ball that has the same weights."""
@@ -193,7 +196,7 @@ class ChiSquared(NamedTuple):
 
     def lower(self, weights: Array) -> float:
         """Return the expected loss under the feasible weights."""
-        return float(self.feasible(weights) @ self.losses)
+        return expected(self.feasible(weights), self.losses)
 
     def rate(self, multiplier: Array) -> float:
         """Return the derivative of the value by the radius."""
@@ -240,7 +243,8 @@ class Tail(NamedTuple):
         eta = float(multiplier[0])
         if not np.isfinite(eta):
             return np.inf
-        return eta + self.rate(multiplier) / self.level
+        rest = (1.0 - self.level) / self.level
+        return raised(self.losses, eta) + self.rate(multiplier) * rest
 
     def feasible(self, weights: Array) -> Array:
         """Return the weights, mixed with the uniform ones until none is too large."""
@@ -251,7 +255,7 @@ class Tail(NamedTuple):
 
     def lower(self, weights: Array) -> float:
         """Return the expected loss under the feasible weights."""
-        return float(self.feasible(weights) @ self.losses)
+        return expected(self.feasible(weights), self.losses)
 
     def rate(self, multiplier: Array) -> float:
         """Return the derivative of the value by ``1 / level``, ``mean (l - eta)_+``."""
@@ -290,8 +294,7 @@ class Variation(NamedTuple):
             return float(np.mean(self.losses))
         if not -np.inf < eta <= top:
             return np.inf
-        above = float(np.mean(np.maximum(self.losses - eta, 0.0)))
-        return self.radius * top + (1.0 - self.radius) * eta + above
+        return raised(self.losses, eta) + self.radius * (top - eta)
 
     def feasible(self, weights: Array) -> Array:
         """Return the weights, mixed with the uniform ones until they lie in the ball."""
@@ -301,7 +304,7 @@ class Variation(NamedTuple):
 
     def lower(self, weights: Array) -> float:
         """Return the expected loss under the feasible weights."""
-        return float(self.feasible(weights) @ self.losses)
+        return expected(self.feasible(weights), self.losses)
 
     def rate(self, multiplier: Array) -> float:
         """Return the derivative of the value by the radius, ``max l - eta``."""
@@ -323,6 +326,17 @@ class Variation(NamedTuple):
         Without a radius the value is the mean, at a threshold that is infinite.
         """
         return _idle(self.losses, -np.inf if self.radius == 0.0 else float(self.losses.max()))
+
+
+def raised(losses: Array, eta: float) -> float:
+    """Return ``mean max(l, eta)``: ``eta + mean (l - eta)_+`` where the two would cancel.
+
+    Examples
+    --------
+    >>> raised(np.array([1.0, 3.0]), -1e300)
+    2.0
+    """
+    return float(np.mean(np.maximum(losses, eta)))
 
 
 def softmax_value(losses: Array, lam: float) -> float:
@@ -351,9 +365,14 @@ def entropy(w: Array) -> float:
     """
     t = len(w) * w
     x = t - 1.0
-    near = np.square(x) * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 12.0 - x / 20.0)))
-    far = t * np.log(np.where(t > 0.0, t, 1.0)) - x
-    return float(np.mean(np.where(np.abs(x) < SERIES, near, far)))
+    terms = t * np.log(np.where(t > 0.0, t, 1.0)) - x
+    close = np.flatnonzero(np.abs(x) < SERIES)
+    if len(close):
+        y, series = x[close], np.zeros(len(close))
+        for k in range(TERMS, 1, -1):
+            series = 1.0 / (k * (k - 1.0)) - y * series
+        terms[close] = np.square(y) * series
+    return float(np.mean(terms))
 
 
 def rms(x: Array) -> float:
@@ -393,6 +412,24 @@ def within(size: float, limit: float) -> bool:
     (True, False)
     """
     return size <= limit * (1.0 + ROUNDING)
+
+
+def expected(w: Array, losses: Array) -> float:
+    """Return the expected loss under weights of a ball, less what their rounding may amount to.
+
+    Examples
+    --------
+    >>> round(expected(np.array([0.75, 0.25]), np.array([1.0, 5.0])), 9)
+    2.0
+    """
+    centre, total = float(np.mean(losses)), float(np.sum(w))
+    away = losses - centre  # their sum is exact to a share of what they differ by
+    each = np.column_stack([w, np.full(len(w), 1.0 / len(w))])
+    sums, sizes = blocked_sums(each, away, np.abs(away))
+    gained = float(sums[0]) / total
+    value = centre + gained
+    rounding = sum_rounding(len(w)) * (float(sizes[0]) / total + float(sizes[1]))
+    return value - 2.0 * rounding - DOUBT * abs(gained) - UNIT * (abs(value) + abs(centre))
 
 
 def mixed(w: Array, share: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from scipy.optimize import linprog, minimize
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.wasserstein.weight_balls import entropy
+from convexnn.wasserstein.weight_balls import Adversary, entropy, expected
 
 EXACT = 1e-12
 
@@ -465,3 +466,26 @@ def test_bad_input_is_named(case: str) -> None:
     cx.DivergenceReweighting(**good)
     with pytest.raises(cx.ProblemError, match=match):
         cx.DivergenceReweighting(**(good | changes))
+
+
+def test_no_multiplier_far_below_the_losses_hides_them() -> None:
+    """``eta + mean (l - eta)_+`` is rounded away: such a point is no answer below the optimum."""
+    losses = np.array([1.0, 2.0, 6.0])
+    balls: list[dict[str, Any]] = [{"ball": "tv", "radius": 0.1}, {"ball": "cvar", "level": 0.5}]
+    for keywords in balls:
+        problem = cx.DivergenceReweighting(losses, **keywords)
+        dual = cx.solve(problem).dual
+        for eta in (-1e17, -1e100, -1e300):
+            point = Adversary(np.array([eta]), dual.choice)
+            assert problem.certify(point, dual).objective > problem.certify(point, dual).bound
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e9])
+def test_no_weights_earn_more_than_they_do_in_rationals(offset: float) -> None:
+    rng = np.random.default_rng(1)
+    losses = rng.standard_normal(9) + offset
+    for _ in range(20):
+        w = np.abs(rng.standard_normal(9)) / rng.uniform(1.0, 9.0)
+        exact = [Fraction(float(a)) for a in w]
+        true = sum(a * Fraction(float(b)) for a, b in zip(exact, losses, strict=True)) / sum(exact)
+        assert true - Fraction(1, 10**5) <= Fraction(expected(w, losses)) <= true
