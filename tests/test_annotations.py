@@ -20,6 +20,7 @@ REASONS = {
     "*.dual": "a point is a record of the problem's own family",
     "*.prune.return": "a point is a record of the problem's own family",
     "*.initial.return": "a point is a record of the problem's own family",
+    "*.unwritten.return": "a point is a record of the problem's own family",
     "*.renewed.parts": "a point of an earlier version is known by its parts alone",
     "Backend.run.start": "a point is a record of the problem's own family",
     "Backend.*.form": "a form is of one of the kinds that the engine names",

@@ -95,7 +95,7 @@ class WassersteinLinear(Halves[LinearModel]):
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
-        aligned("X", self.X, y=self.y)
+        aligned("X", self.X, y=self.y, weights=self.weights)
         found = column_names("X", self.X)
         self._set("X", in_range("X", real_array("X", self.X, 2)))
         keep_names(self, self.X.shape[1], found)
@@ -239,6 +239,7 @@ class WassersteinLinear(Halves[LinearModel]):
         self, model: LinearModel, X: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
     ) -> float:
         """Return the mean of `losses`, by weights where they are given."""
+        aligned("X", X, weights=weights)
         losses = self.losses(model, X, y)
         if weights is None:
             return float(losses.mean())

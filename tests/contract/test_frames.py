@@ -230,7 +230,9 @@ def test_rows_in_another_order_are_not_taken_for_the_same() -> None:
         lambda: cx.RobustReluTraining(frame, y, beta=1.0, radius=0.1),
         lambda: cx.UnivariateReluTraining(frame["u"], y, beta=1.0, loss="hinge"),
         lambda: cx.WassersteinClassification(frame, y, radius=0.1),
+        lambda: cx.WassersteinRegression(frame, [1.0, 2.0, 3.0], radius=0.1, weights=weights),
         lambda: problem.holdout(model, frame, y),
+        lambda: problem.holdout(model, frame, problem.y, weights),
         lambda: cx.robustness(network, frame, y, radius=0.1),
     ):
         with pytest.raises(cx.ProblemError, match=r"must have its rows in the order of [Xx], and"):
