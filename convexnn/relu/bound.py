@@ -145,8 +145,11 @@ class Feasible(NamedTuple):
         """Return how much larger the worth of a neuron of this slope is at the feasible point."""
         if not self.spread.any():
             return 0.0
+        if not form.norm.separable:  # of a block of all outputs at most its Frobenius norm
+            lengths = np.linalg.norm(form.X, axis=1) + slack
+            return slope * float(lengths @ np.linalg.norm(self.spread, axis=1)) * (1.0 + ROUNDING)
         lengths = form.norm.dual(form.X) + slack
-        return slope * float(self.spread @ lengths) * (1.0 + ROUNDING)
+        return slope * float(np.max(lengths @ self.spread)) * (1.0 + ROUNDING)
 
 
 def feasible(form: TwoLayer, mu: Array, free: FreePart | None) -> Feasible | None:
@@ -291,10 +294,13 @@ def best_scale(value: Callable[[float], float], top: float) -> float:
 def balanced(form: TwoLayer, mu: Array) -> Array:
     """Return the nearest point to `mu`, itself in the conjugate's domain, with ``X' mu = 0``.
 
-    A semismooth Newton method on ``lambda -> X' clip(mu - X lambda)``. Where it does not settle
-    the answer is 0, which always qualifies.
+    Of several outputs, for each by itself. A semismooth Newton method on ``lambda -> X' clip(mu - X
+    lambda)``. Where it does not settle the answer is 0, which always qualifies.
     """
-    X = form.X
+    if mu.ndim > 1:
+        each = zip(form.y.T, mu.T, strict=True)
+        return np.column_stack([balanced(form._replace(y=y), column) for y, column in each])
+    X = form.span
     size = np.linalg.norm(X) * max(float(np.linalg.norm(mu)), 1e-300)
     multiplier = np.zeros(X.shape[1])
 

@@ -23,7 +23,7 @@ def to_torch(network: TwoLayerNetwork) -> Any:
     class Module(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch comes at run time
         def __init__(self) -> None:
             super().__init__()
-            for name in ("U", "alpha", "bias", "skip", "gates", "gates_bias"):
+            for name in ("U", "alpha", "bias", "skip", "gates", "gates_bias", "offsets"):
                 value = getattr(network, name)
                 tensor = None if value is None else torch.nn.Parameter(torch.tensor(value))
                 self.register_parameter(name, tensor)
@@ -39,6 +39,8 @@ def to_torch(network: TwoLayerNetwork) -> Any:
             output = hidden @ self.alpha
             if self.skip is not None:
                 output = output + (x @ self.skip)[:, None]
+            if self.offsets is not None:
+                output = output + self.offsets
             return output + self.skip_bias
 
     return Module()
@@ -77,6 +79,8 @@ def to_onnx(network: TwoLayerNetwork, path: str | PathLike[str]) -> None:
         output = node("Add", [output, linear], "with_skip")
     if network.skip_bias:
         output = node("Add", [output, constant("skip_bias", network.skip_bias)], "with_constant")
+    if network.offsets is not None:
+        output = node("Add", [output, constant("offsets", network.offsets)], "with_offsets")
     double = onnx.TensorProto.DOUBLE
     d, k = network.U.shape[0], network.alpha.shape[1]
     graph = helper.make_graph(

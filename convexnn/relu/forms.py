@@ -40,7 +40,8 @@ class Neurons(NamedTuple):
     W : array of shape (d, Q)
         Neurons that subtract from it; of k outputs ``(d, k Q)``.
     skip : array of shape (d,), or (d, k) of k outputs
-        Linear part of the output; zeros where the problem has none.
+        Free linear part of the output, an entry for each of its columns; zeros where the problem
+        has none.
     """
 
     V: Array
@@ -100,6 +101,8 @@ class GroupForm(NamedTuple):
     beta : float
     skip : bool
         Whether the free linear part ``X s`` is there.
+    columns : array of shape (n, l) or None
+        Those of the free part, ``C s`` in the place of ``X s``; None for X itself.
     """
 
     X: Array
@@ -110,6 +113,7 @@ class GroupForm(NamedTuple):
     norm: Norm
     beta: float
     skip: bool
+    columns: Array | None = None
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines:
@@ -122,6 +126,11 @@ class GroupForm(NamedTuple):
             return placed(primal, dual, self.X, self.signs.T > 0, self.outputs)
         check_neurons(primal, self.X.shape[1], self.outputs, self.blocks)
         return primal, dual
+
+    @property
+    def span(self) -> Array:
+        """Return the columns of the free part."""
+        return self.X if self.columns is None else self.columns
 
     @property
     def outputs(self) -> int:
@@ -164,7 +173,7 @@ class GroupForm(NamedTuple):
 
     def free(self, skip: Array) -> Array:
         """Return the output of the free linear part, zeros where the program has none."""
-        return self.X @ skip if self.skip else np.zeros_like(self.y)
+        return self.span @ skip if self.skip else np.zeros_like(self.y)
 
     def block(self, p: int) -> Array:
         """Return the block of a pattern, ``S_p * X``."""
@@ -198,7 +207,7 @@ class GroupForm(NamedTuple):
 
     def still(self) -> Array:
         """Return a free linear part of zeros."""
-        return np.zeros((self.X.shape[1], *self.y.shape[1:]))
+        return np.zeros((self.span.shape[1], *self.y.shape[1:]))
 
     def neurons(self, rows: Array, skip: Array) -> Neurons:
         """Return blocks given one a row as a primal point."""
@@ -331,6 +340,8 @@ class MajorantForm(NamedTuple):
     beta : float
     leak : float
     skip : bool
+    columns : array of shape (n, l) or None
+        Those of the free part, ``C s`` in the place of ``X s``; None for X itself.
     """
 
     X: Array
@@ -341,6 +352,12 @@ class MajorantForm(NamedTuple):
     beta: float
     leak: float
     skip: bool
+    columns: Array | None = None
+
+    @property
+    def span(self) -> Array:
+        """Return the columns of the free part."""
+        return self.X if self.columns is None else self.columns
 
     @property
     def blocks(self) -> int:
@@ -354,7 +371,7 @@ class MajorantForm(NamedTuple):
     def bounds(self, neurons: Neurons) -> tuple[Array, Array]:
         """Return ``low`` and ``up``."""
         A, B, S = self.X @ neurons.V, self.X @ neurons.W, self.slopes
-        free = self.X @ neurons.skip if self.skip else 0.0
+        free = self.span @ neurons.skip if self.skip else 0.0
         low = (S * A).sum(axis=1) - np.maximum(B, self.leak * B).sum(axis=1) + free
         up = np.maximum(A, self.leak * A).sum(axis=1) - (S * B).sum(axis=1) + free
         return low, up
@@ -397,6 +414,8 @@ class NetworkForm(NamedTuple):
     skip : bool
     cells : array of bool, shape (n, P), or None
         Every activation pattern of the data, where they are few enough to list.
+    columns : array of shape (n, l) or None
+        Those of the free part, ``C s`` in the place of ``X s``; None for X itself.
     """
 
     X: Array
@@ -407,6 +426,7 @@ class NetworkForm(NamedTuple):
     leak: float
     skip: bool
     cells: BoolArray | None
+    columns: Array | None = None
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines | None:
@@ -417,6 +437,11 @@ class NetworkForm(NamedTuple):
         """Return the start itself, of neurons of this length; there may be any number of them."""
         check_neurons(primal, self.X.shape[1], outputs_of(self.y))
         return primal, dual
+
+    @property
+    def span(self) -> Array:
+        """Return the columns of the free part."""
+        return self.X if self.columns is None else self.columns
 
     @property
     def separable(self) -> bool:
@@ -443,7 +468,11 @@ class NetworkForm(NamedTuple):
         positive = summed(self.activate(self.X @ neurons.V), self.y)
         negative = summed(self.activate(self.X @ neurons.W), self.y)
         result = self.pooled(positive - negative)
-        return result + self.X @ neurons.skip if self.skip else result
+        return result + self.span @ neurons.skip if self.skip else result
+
+    def still(self) -> Array:
+        """Return a free linear part of zeros."""
+        return np.zeros((self.span.shape[1], *self.y.shape[1:]))
 
     def pooled(self, values: Array) -> Array:
         """Return what each example has of values at the rows of `X`: those of its own row."""
@@ -462,13 +491,15 @@ class NetworkForm(NamedTuple):
     def over(self, matrix: BoolArray) -> GroupForm:
         """Return the convex program over these patterns."""
         slopes, signs = cone_arrays(matrix, self.leak)
-        return GroupForm(self.X, self.y, slopes, signs, self.loss, self.norm, self.beta, self.skip)
+        kind = self.loss, self.norm, self.beta, self.skip, self.columns
+        return GroupForm(self.X, self.y, slopes, signs, *kind)
 
     def majorant(self, matrix: BoolArray) -> MajorantForm:
         """Return the convex program without cones over these patterns."""
         slopes, _ = cone_arrays(matrix, self.leak)
         return MajorantForm(
-            self.X, self.y, slopes, self.loss, self.norm, self.beta, self.leak, self.skip
+            *(self.X, self.y, slopes, self.loss, self.norm, self.beta),
+            *(self.leak, self.skip, self.columns),
         )
 
 

@@ -60,6 +60,8 @@ class TwoLayerNetwork(Network):
         Labels that the outputs stand for, see `Predictor`; None for regression.
     feature_names : tuple of str or None
         Names of the d inputs; a frame must have columns of these names, in this order.
+    offsets : array of shape (k,) or None
+        A constant of each output, beside `skip_bias`.
 
     Raises
     ------
@@ -84,9 +86,10 @@ class TwoLayerNetwork(Network):
     gates_bias: Converted[ArrayLike | None, Array | None] = default(None)
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
+    offsets: Converted[ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
-        keep_arrays(self, U=2, alpha=2, bias=1, skip=1, gates=2, gates_bias=1)
+        keep_arrays(self, U=2, alpha=2, bias=1, skip=1, gates=2, gates_bias=1, offsets=1)
         for name in ("leak", "skip_bias"):
             object.__setattr__(self, name, real(name, getattr(self, name)))
         keep_labels(self, "classes")
@@ -108,6 +111,7 @@ class TwoLayerNetwork(Network):
                 "skip_bias": (self.skip_bias, ()),
                 "gates": (self.gates, (d, m)),
                 "gates_bias": (self.gates_bias, (m,)),
+                "offsets": (self.offsets, (k,)),
             },
         )
         if self.gates is None and self.gates_bias is not None:
@@ -146,6 +150,8 @@ class TwoLayerNetwork(Network):
             output = output + (X @ self.skip)[:, None]
         if self.skip_bias:
             output = output + self.skip_bias
+        if self.offsets is not None:
+            output = output + self.offsets
         result: Array = output[:, 0] if output.shape[1] == 1 else output
         return result
 
@@ -181,6 +187,7 @@ class TwoLayerNetwork(Network):
             gates_bias=gates_bias,
             classes=self.classes,
             feature_names=done.features or self.feature_names,
+            offsets=None if self.offsets is None else done.target_spread * self.offsets,
         )
 
     def __len__(self) -> int:

@@ -394,7 +394,8 @@ def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None
     d = X.shape[1]
     length = float(np.max(L2().value(X), initial=0.0)) or 1.0
     X, beta = X / length, form.beta / length
-    free = d if form.skip else 0
+    span = form.span / length
+    free = span.shape[1] if form.skip else 0
     sizes = [d, d * d, d, d * d, free]
     ends = np.cumsum(sizes)[:-1]
     lowest = -form.loss.conjugate(np.zeros_like(y), y)
@@ -411,7 +412,7 @@ def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None
         g, B, h, C, s = np.split(flat, ends)
         plus, minus = Moments(B.reshape(d, d), g), Moments(C.reshape(d, d), h)
         up, down = band(X, leak, plus, sharp), band(X, leak, minus, sharp)
-        line = X @ s if free else 0.0
+        line = span @ s if free else 0.0
         at_low, slope_low = smooth(form.pooled(up.low - down.high) + line, width)
         at_high, slope_high = smooth(form.pooled(up.high - down.low) + line, width)
         above, under = slope_low > 0.0, slope_high < 0.0
@@ -424,7 +425,7 @@ def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None
         to_minus = pull_back(X, leak, minus, down, -high, -low)
         gradient = [to_plus.g, (to_plus.B + 2.0 * beta * plus.B).ravel()]
         gradient += [to_minus.g, (to_minus.B + 2.0 * beta * minus.B).ravel()]
-        gradient += [X.T @ (low + high)] * bool(free)
+        gradient += [span.T @ (low + high)] * bool(free)
         return float(loss) + beta * (up.size**2 + down.size**2), np.concatenate(gradient)
 
     kinks = not np.isfinite(form.loss.curvature)

@@ -113,7 +113,8 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
         raise ProblemError("network must not have gates: its output jumps, no bound is meaningful")
     U, alpha, bias = network.U, network.alpha, network.bias
     skip = np.zeros(len(U)) if network.skip is None else network.skip
-    offset, leak = float(network.skip_bias), float(network.leak)
+    own = 0.0 if network.offsets is None else float(network.offsets[output])
+    offset, leak = float(network.skip_bias) + own, float(network.leak)
     weights = alpha[:, output]
     low, high = min(leak, 1.0), max(leak, 1.0)
     sizes = np.abs(weights) * (abs(low) + high - low)
@@ -127,7 +128,7 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
             s=low * (U @ weights) + skip,
             c=low * float(bias @ weights) + offset,
             size_s=np.abs(U) @ sizes + np.abs(skip),
-            size_c=float(np.abs(bias) @ sizes) + abs(offset),
+            size_c=float(np.abs(bias) @ sizes) + abs(network.skip_bias) + abs(own),
         )
 
 

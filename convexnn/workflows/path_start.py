@@ -66,7 +66,7 @@ def _critical(problem: Any) -> Critical:
     kinks = not np.isfinite(form.loss.curvature)
     if kinks and form.skip:
         raise ProblemError(
-            f"beta_max is not known for the {form.loss.name} loss with skip=True: give betas"
+            f"beta_max is not known for the {form.loss.name} loss with a free part: give betas"
         )
     found = critical(form, float(problem.design.slack))
     first = float(np.linalg.norm(form.loss.gradient(np.zeros(len(form.y)), form.y)))

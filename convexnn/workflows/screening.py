@@ -74,7 +74,7 @@ def critical(form: GroupForm, slack: float = 0.0) -> Critical:
     -------
     Critical
     """
-    skip = free_fit(form) if form.skip else np.zeros(form.X.shape[1])
+    skip = free_fit(form) if form.skip else form.still()
     mu = -form.loss.gradient(form.free(skip), form.y)
     if form.skip:
         mu = balanced(form, mu)
@@ -105,7 +105,7 @@ def free_fit(form: GroupForm) -> Array:
 
     Where the loss has no minimum the slope at the answer vanishes.
     """
-    X, y, loss = form.X, form.y, form.loss
+    X, y, loss = form.span, form.y, form.loss
     s = np.zeros(X.shape[1])
     z = X @ s
     first = float(np.linalg.norm(loss.gradient(z, y)))

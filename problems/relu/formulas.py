@@ -18,7 +18,7 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     U, z = cp.Variable((d, form.blocks), name="U"), cp.Variable(form.y.shape, name="z")
     s = cp.Variable(form.still().shape, name="s")
     output = output_formula(form, U)
-    fit = z == (output + form.X @ s if form.skip else output)
+    fit = z == (output + form.span @ s if form.skip else output)
     objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
     problem = cp.Problem(cp.Minimize(objective), [fit])
 
@@ -38,12 +38,12 @@ def majorant_formula(form: MajorantForm, needs: frozenset[str]) -> CvxpyProgram:
     n, d = X.shape
     P = S.shape[1]
     V, W = cp.Variable((d, P), name="V"), cp.Variable((d, P), name="W")
-    s, z = cp.Variable(d, name="s"), cp.Variable(n, name="z")
+    s, z = cp.Variable(form.span.shape[1], name="s"), cp.Variable(n, name="z")
     A, B = X @ V, X @ W
     low = cp.sum(cp.multiply(S, A) - cp.maximum(B, form.leak * B), axis=1)
     up = cp.sum(cp.maximum(A, form.leak * A) - cp.multiply(S, B), axis=1)
     if form.skip:
-        low, up = low + X @ s, up + X @ s
+        low, up = low + form.span @ s, up + form.span @ s
     everywhere = np.arange(n)
     if form.loss.classification:
         below, above, mirrored = np.flatnonzero(y > 0.0), np.flatnonzero(y <= 0.0), z
@@ -54,7 +54,7 @@ def majorant_formula(form: MajorantForm, needs: frozenset[str]) -> CvxpyProgram:
     problem = cp.Problem(cp.Minimize(form.loss.cvxpy(z, y) + form.beta * penalty), fit)
 
     def points() -> tuple[Neurons, Dual]:
-        primal = Neurons(V.value, W.value, s.value if form.skip else np.zeros(d))
+        primal = Neurons(V.value, W.value, s.value if form.skip else np.zeros(form.span.shape[1]))
         if V.value is None or any(part.dual_value is None for part in fit):
             return primal, Dual(None)  # type: ignore[arg-type]  # nothing was found
         p, q = np.zeros(n), np.zeros(n)
@@ -75,7 +75,7 @@ def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     V, W = (cp.Variable((X.shape[1], E.shape[1]), name=name) for name in "VW")
     s, z = cp.Variable(form.still().shape, name="s"), cp.Variable(form.y.shape, name="z")
     output = output_formula(form, V - W)
-    fit = [z == (output + X @ s if form.skip else output)]
+    fit = [z == (output + form.span @ s if form.skip else output)]
     inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
     penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
     problem = cp.Problem(

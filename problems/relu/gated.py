@@ -23,7 +23,7 @@ from convexnn.problems.relu.listing import (
     scope_of,
     shrunk,
 )
-from convexnn.problems.relu.training import VectorTraining
+from convexnn.problems.relu.training import VectorTraining, checked_intercept
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.cones import least_distance
 from convexnn.relu.forms import Dual, GroupForm, Neurons, cone_arrays, summed
@@ -82,6 +82,8 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     penalty : {"l2", "l1", "nuclear"}, default "l2"
         With one output the nuclear norm of a d x 1 matrix is its l2 norm. "nuclear" needs a solver
         of semidefinite programs where CVXPY is to solve it.
+    intercept : bool, default False
+        As in `ReluTraining`.
 
     Raises
     ------
@@ -104,11 +106,17 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     _: KW_ONLY
     patterns: PatternsField = default(None)
     penalty: str = "l2"
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1", "nuclear"))
         super().__post_init__()
+        self._set("intercept", checked_intercept(self.intercept, self.loss))
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
+
+    @property
+    def _constant(self) -> bool:
+        return self.intercept
 
     @property
     def _norm(self) -> Norm:
@@ -156,7 +164,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
         known = self._of_nothing(dual, declared_scope(self.patterns))
         if known is not None:
             return known
-        value = lower_bound(self._group_form, dual, slack=self.design.slack)
+        value = lower_bound(self._group_form, dual, slack=self.design.slack, free=self._free)
         return Bound(value, self._scope)
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
@@ -165,10 +173,11 @@ class GatedReluTraining(GroupLasso, VectorTraining):
             return self._network(*(np.zeros((self.data.shape[1], 0)),) * 2)
         V, gates = self.design.original(primal.V), self.gates.generators
         if self._norm.separable:
-            return self._network(V, np.zeros((len(V), 0)), gates_v=gates)
+            nothing = np.zeros((len(V), 0))
+            return self._network(V, nothing, constant=self._offset(primal), gates_v=gates)
         assert gates is not None
         second, first, p = shared_layers(V, self.outputs)
-        return self._layers(first.T, second, gates=gates[:, p])
+        return self._layers(first.T, second, gates[:, p], constant=self._offset(primal))
 
     def decompose(self, primal: Neurons, *, method: str = "min-norm") -> Decomposition:
         """Return a ReLU network that predicts the same on the training data.
@@ -220,9 +229,11 @@ class GatedReluTraining(GroupLasso, VectorTraining):
                 W[:, j] = np.max(need[used] / margin[used]) * generators[:, p]
         neurons, y = Neurons(primal.V + W, W, primal.skip), self.labels.targets
         z = summed(np.maximum(X @ neurons.V, 0.0), y) - summed(np.maximum(X @ W, 0.0), y)
+        z = z + self._group_form.free(primal.skip)
         loss = float(self._loss.value(z, y).sum())
         original = self.design.original
-        network = self._network(original(neurons.V), original(neurons.W))
+        constant = self._offset(primal)
+        network = self._network(original(neurons.V), original(neurons.W), constant=constant)
         return Decomposition(network, loss + self._penalty(neurons), neurons)
 
     def _design_generators(self) -> Array:

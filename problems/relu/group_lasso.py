@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from convexnn.contract.grading import Grade
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.training import Training
 from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.relu.free_part import FreePart
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
@@ -31,7 +33,18 @@ class GroupLasso(Training):
         """Return the group lasso over data in the coordinates of the design, and slopes."""
         beta = self.beta / self.design.scale
         slopes = np.ascontiguousarray(slopes)
-        return GroupForm(X, self.labels.targets, slopes, None, self._loss, self._norm, beta, False)
+        free = self._constant
+        columns = np.ones((len(X), 1)) if free else None
+        targets, loss, norm = self.labels.targets, self._loss, self._norm
+        return GroupForm(X, targets, slopes, None, loss, norm, beta, free, columns)
+
+    @cached_property
+    def _free(self) -> FreePart | None:
+        return FreePart(self._group_form) if self._constant else None
+
+    def _offset(self, primal: Neurons) -> Array | None:
+        """Return the free constant of each output, None where there is none."""
+        return primal.skip[0:1].reshape(-1) if self._constant else None
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
@@ -54,5 +67,6 @@ class GroupLasso(Training):
             return Grade(self._idle())
         form = self._group_form
         rows = form.rows(primal)
-        fit = form.loss.value(form.predict(rows), form.y).sum()
+        z = form.predict(rows) + form.free(primal.skip)
+        fit = form.loss.value(z, form.y).sum()
         return Grade(float(fit + form.beta * form.norm.value(rows).sum()))

@@ -17,6 +17,7 @@ from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.group_lasso import GroupLasso
+from convexnn.problems.relu.training import checked_intercept
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 
@@ -40,6 +41,8 @@ class SampledReluTraining(GroupLasso):
         As in `ReluTraining`.
     neurons : int, default 1000
     seed : int, default 0
+    intercept : bool, default False
+        As in `ReluTraining`.
 
     Raises
     ------
@@ -62,11 +65,17 @@ class SampledReluTraining(GroupLasso):
     _: KW_ONLY
     neurons: int = 1000
     seed: int = 0
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set("neurons", positive_int("neurons", self.neurons))
         self._set("seed", seed_of(self.seed))
+        self._set("intercept", checked_intercept(self.intercept, self.loss))
+
+    @property
+    def _constant(self) -> bool:
+        return self.intercept
 
     def unwritten(self) -> tuple[Neurons, Dual]:
         """Return the zero network and zero multipliers, which are graded without any form."""
@@ -114,7 +123,7 @@ class SampledReluTraining(GroupLasso):
         known = self._of_nothing(dual, "these neurons")
         if known is not None:
             return known
-        return Bound(lower_bound(self._group_form, dual), "these neurons")
+        return Bound(lower_bound(self._group_form, dual, free=self._free), "these neurons")
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network of the neurons in use."""
@@ -122,4 +131,5 @@ class SampledReluTraining(GroupLasso):
         used = np.flatnonzero(a)
         a = a[used]
         weights = np.abs(a) * self.directions[:, used]
-        return self._network(weights[:, a > 0.0], weights[:, a < 0.0])
+        V, W = weights[:, a > 0.0], weights[:, a < 0.0]
+        return self._network(V, W, constant=self._offset(primal))

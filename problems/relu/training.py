@@ -193,7 +193,17 @@ class Training(Halves[Network]):
     def unwritten(self) -> tuple[Neurons, Any]:
         """Return the zero network and zero multipliers, which are graded without any form."""
         y, none = self.labels.targets, np.zeros((self.design.matrix.shape[1], 0))
-        return Neurons(none, none, np.zeros((len(none), *y.shape[1:]))), Dual(np.zeros_like(y))
+        return Neurons(none, none, self._still()), Dual(np.zeros_like(y))
+
+    def _still(self) -> Array:
+        """Return a free part of zeros."""
+        size = 1 if self._constant else self.design.matrix.shape[1]
+        return np.zeros((size, *self.labels.targets.shape[1:]))
+
+    @property
+    def _constant(self) -> bool:
+        """Whether each output has a free constant."""
+        return False
 
     def _idle(self) -> float:
         """Return the objective of the zero network."""
@@ -253,10 +263,11 @@ class Training(Halves[Network]):
         W: Array,
         *,
         skip: Array | None = None,
+        constant: Array | None = None,
         leak: float = 0.0,
         gates_v: Array | None = None,
     ) -> TwoLayerNetwork:
-        return self._layers(*self._balanced(V, W, gates_v), skip, leak)
+        return self._layers(*self._balanced(V, W, gates_v), skip, constant, leak)
 
     def _balanced(
         self, V: Array, W: Array, gates_v: Array | None = None
@@ -281,20 +292,24 @@ class Training(Halves[Network]):
         alpha: Array,
         gates: Array | None = None,
         skip: Array | None = None,
+        constant: Array | None = None,
         leak: float = 0.0,
     ) -> TwoLayerNetwork:
         d = self.X.shape[1]
+        if constant is None:
+            constant = np.zeros(1) if skip is None or not self.bias else skip[d:]
         return TwoLayerNetwork(
             U=U[:d],
             alpha=alpha,
             bias=U[d] if self.bias else np.zeros(U.shape[1]),
             leak=leak,
             skip=None if skip is None else skip[:d],
-            skip_bias=float(skip[d]) if skip is not None and self.bias else 0.0,
+            skip_bias=float(constant[0]) if len(constant) == 1 else 0.0,
             gates=None if gates is None else gates[:d],
             gates_bias=gates[d] if gates is not None and self.bias else None,
             classes=self.labels.classes,
             feature_names=self.feature_names,
+            offsets=constant.copy() if len(constant) > 1 else None,
         )
 
 
@@ -312,6 +327,19 @@ def checked_loss(loss: str | Loss, vector: bool) -> Loss:
     if not (found.separable or vector):
         raise ProblemError(f"loss must be one of {', '.join(LOSSES)}, got {found.name!r}")
     return found
+
+
+def checked_intercept(intercept: bool, loss: Loss) -> bool:
+    """Return whether each output has a free constant.
+
+    Raises
+    ------
+    ProblemError
+        If it is no truth value, or the loss couples the outputs.
+    """
+    if flag("intercept", intercept) and not loss.separable:
+        raise ProblemError(f"intercept must be False for loss {loss.name!r}, got True")
+    return bool(intercept)
 
 
 def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:

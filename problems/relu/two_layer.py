@@ -16,7 +16,7 @@ from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.problems.relu.formulas import majorant_formula
-from convexnn.problems.relu.training import VectorTraining
+from convexnn.problems.relu.training import VectorTraining, checked_intercept
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
@@ -47,7 +47,7 @@ FORMULATIONS = ("cones", "majorant")
 class ReluTraining(VectorTraining):
     """Minimise ``sum_i l(f(x_i); y_i) + beta/2 (||U||_F^2 + ||alpha||^2)`` over two-layer networks.
 
-    ``f(x) = sum_j alpha_j act(u_j'x) + s'x`` with ``act(t) = max(t, leak t)``. Over the
+    ``f(x) = sum_j alpha_j act(u_j'x) + s'x + c`` with ``act(t) = max(t, leak t)``. Over the
     patterns ``D`` (n x P, ``E = 2 D - 1``, ``S = D + leak (1 - D)``) it is the convex program
 
         minimise    sum_i l(z_i; y_i) + beta sum_p (||v_p|| + ||w_p||)
@@ -89,6 +89,8 @@ class ReluTraining(VectorTraining):
         Slope of the activation for negative inputs, in [0, 1).
     skip : bool, default False
         Add a free, unpenalised linear part ``s'x``.
+    intercept : bool, default False
+        Add a free, unpenalised constant to each output, but for "softmax".
     formulation : {"cones", "majorant"}, default "cones"
         Which of the two programs. Over given patterns the certificate of the majorant is on the
         majorant itself: its objective is the majorant's value, which the network's own
@@ -133,6 +135,7 @@ class ReluTraining(VectorTraining):
     leak: float = 0.0
     skip: bool = False
     formulation: str = "cones"
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1"))
@@ -143,6 +146,7 @@ class ReluTraining(VectorTraining):
             raise ProblemError(f"leak must be < 1, got {leak!r}")
         self._set("leak", leak)
         self._set("skip", flag("skip", self.skip))
+        self._set("intercept", checked_intercept(self.intercept, self.loss))
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
         for name, value, simple in (
             ("skip", self.skip, False),
@@ -222,9 +226,25 @@ class ReluTraining(VectorTraining):
             self._norm,
             self.beta / self.design.scale,
             self.leak,
-            self.skip,
+            self.skip or self.intercept,
             None,
+            self._columns,
         )
+
+    @cached_property
+    def _columns(self) -> Array | None:
+        """The columns of the free part, where they are not those of the design."""
+        if not self._constant:
+            return None
+        ones = np.ones((len(self.X), 1))
+        return np.hstack([self.design.matrix, ones]) if self.skip else ones
+
+    @property
+    def _constant(self) -> bool:
+        return self.intercept and not (self.skip and self.bias)  # where X s has one already
+
+    def _still(self) -> Array:
+        return self._outline.still()
 
     @property
     def _listed(self) -> BoolArray:
@@ -261,8 +281,7 @@ class ReluTraining(VectorTraining):
         d = form.X.shape[1]
         mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
         m = 0 if self.patterns is None else self.outputs * self._listed.shape[1]
-        still = np.zeros((d, *form.y.shape[1:]))
-        return Neurons(np.zeros((d, m)), np.zeros((d, m)), still), Dual(mu)
+        return Neurons(np.zeros((d, m)), np.zeros((d, m)), form.still()), Dual(mu)
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that the columns of V and W are, patterns aside."""
@@ -295,7 +314,7 @@ class ReluTraining(VectorTraining):
     def _value(self, primal: Neurons, XV: Array, XW: Array) -> float:
         form = self._outline
         output = summed(form.activate(XV), form.y) - summed(form.activate(XW), form.y)
-        z = output + form.X @ primal.skip if self.skip else output
+        z = output + form.span @ primal.skip if form.skip else output
         return float(form.loss.value(z, form.y).sum()) + self._penalty(primal)
 
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
@@ -350,7 +369,7 @@ class ReluTraining(VectorTraining):
 
     @cached_property
     def _free(self) -> FreePart | None:
-        return FreePart(self._outline) if self.skip else None
+        return FreePart(self._outline) if self._outline.skip else None
 
     def _violation(self, XV: Array, XW: Array) -> float:
         signs = self._group_form.signs
@@ -370,6 +389,7 @@ class ReluTraining(VectorTraining):
         return self._network(
             original(primal.V),
             original(primal.W),
-            skip=original(primal.skip) if self.skip else None,
+            skip=original(primal.skip[: self.design.matrix.shape[1]]) if self.skip else None,
+            constant=primal.skip[-1:].reshape(-1) if self._constant else None,
             leak=self.leak,
         )

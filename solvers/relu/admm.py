@@ -188,7 +188,7 @@ class LinearSolve:
         matrix.flat[:: len(matrix) + 1] += shift
         self.factor, _ = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
         if self.form.skip:
-            X = self.form.X
+            X = self.form.span
             self.inverse_X = np.column_stack([self._apply(X[:, j]) for j in range(X.shape[1])])
             self.schur = np.linalg.pinv(X.T @ self.inverse_X, hermitian=True)
 
@@ -197,6 +197,8 @@ class LinearSolve:
             result: Array = dpotrs(self.factor, r, lower=1)[0]
             return result
         half = self.half
+        if r.ndim < self.form.y.ndim:  # a column of the free part, the same for every output
+            half = half._replace(y=self.form.y[:, 0])
         P, d = half.slopes.shape[1], half.X.shape[1]
         right = half.correlate(r).reshape(-1, P * d).T  # a column for each output
         inner = dpotrs(self.factor, right, lower=1)[0]
@@ -207,7 +209,7 @@ class LinearSolve:
         q = self._apply(r)
         if not self.form.skip:
             return q, self.form.still()
-        s = -self.schur @ (self.form.X.T @ q)
+        s = -self.schur @ (self.form.span.T @ q)
         return q + self.inverse_X @ s, s
 
 

@@ -40,8 +40,8 @@ DEFAULTS = {
 
 
 def refusal(form: NetworkForm) -> str | None:
-    """Return why the majorants' prox cannot take the loss, None if it can."""
-    return unknown(form.loss)
+    """Return that it takes one output, or why the majorants' prox cannot take the loss."""
+    return "takes one output" if form.y.ndim > 1 else unknown(form.loss)
 
 
 def warm_up(form: NetworkForm) -> None:
@@ -111,7 +111,7 @@ def first_network(
         given: Neurons = start[0]
         return given
     if not own["local"]:
-        return Neurons(np.zeros((d, 0)), np.zeros((d, 0)), np.zeros(d))
+        return Neurons(np.zeros((d, 0)), np.zeros((d, 0)), form.still())
     plain = Options(options.tol, None, options.seed, {})
     return next(search(form, 1, own["width"], plain, reporter))
 

@@ -325,7 +325,7 @@ def _descend(
     curvature = EASING * state.curvature
     gradient = loss.gradient(at.z, form.y)
     slope = products.correlate(gradient)
-    slope_skip = form.X.T @ gradient if form.skip else np.zeros_like(at.skip)
+    slope_skip = form.span.T @ gradient if form.skip else np.zeros_like(at.skip)
     values = loss.value(at.z, form.y)
     terms = np.sum(np.abs(values)) + np.sum(np.abs(gradient * at.z))  # an envelope's may cancel
     while np.isfinite(curvature):
@@ -354,7 +354,7 @@ def _descend(
 
 def _predict(form: GroupForm, z: Array, skip: Array) -> Array:
     """Return the predictions of blocks, ``z``, with those of the free linear part."""
-    return z + form.X @ skip if form.skip else z
+    return z + form.span @ skip if form.skip else z
 
 
 def _point(form: GroupForm, products: Products, rows: Array, skip: Array) -> Point:
@@ -374,6 +374,6 @@ def _largest_square(form: GroupForm, products: Products) -> float:
     for _ in range(8):
         r /= max(float(np.linalg.norm(r)), 1e-300)
         image = products.predict(products.correlate(r))
-        r = image + form.X @ (form.X.T @ r) if form.skip else image
+        r = image + form.span @ (form.span.T @ r) if form.skip else image
         size = float(np.linalg.norm(r))
     return max(size, 1e-300)

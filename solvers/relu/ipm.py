@@ -283,7 +283,7 @@ class Newton:
             c=np.zeros((*shape, d)),
             r=np.full(facets, 0.3 * size * self.length),
             lam=np.full(facets, form.beta / self.length),
-            s=np.zeros(d),
+            s=np.zeros(form.span.shape[1]),
             a=a,
             above=above,
             below=below.copy(),
@@ -291,7 +291,7 @@ class Newton:
 
     def output(self, x: Iterate) -> Array:
         """Return ``F u + X s``."""
-        return self.predict(x.u) + (self.form.X @ x.s if self.form.skip else 0.0)
+        return self.predict(x.u) + (self.form.span @ x.s if self.form.skip else 0.0)
 
     def complementarity(self, x: Iterate) -> float:
         """Return the sum of all products, the duality gap of a point on all linear conditions."""
@@ -351,7 +351,7 @@ class Newton:
             output = q * x.a + form.y - z
             if self.bounded:
                 output += x.above - x.below
-        return Residuals(block, facet, output, form.X.T @ x.a if form.skip else np.zeros(0))
+        return Residuals(block, facet, output, form.span.T @ x.a if form.skip else np.zeros(0))
 
     def bend(self, x: Iterate, z: Array) -> Array:
         """Return the slope D of the output against a."""
@@ -438,7 +438,7 @@ class System:
         self.D = newton.bend(x, z)
         self._factor_examples()
         if form.skip:
-            X = form.X
+            X = form.span
             self.inverse_X = np.column_stack([self.solve(X[:, j]) for j in range(X.shape[1])])
             self.schur = np.linalg.pinv(X.T @ self.inverse_X, hermitian=True)
 
@@ -545,7 +545,7 @@ class System:
         da = self.solve(rest + newton.predict(self.over_blocks(load)))
         ds = np.zeros_like(x.s)
         if form.skip:
-            ds = -self.schur @ (lacking.free + form.X.T @ da)
+            ds = -self.schur @ (lacking.free + form.span.T @ da)
             da = da + self.inverse_X @ ds
         du = self.over_blocks(load - newton.correlate(da))
         dt = W.head(cone.head, newton.grouped(du))

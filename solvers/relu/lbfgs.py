@@ -115,7 +115,7 @@ def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> N
     spread = float(np.std(form.y)) or 1.0
     weights *= spread / np.where(size > 0.0, size, 1.0)
     half = k * (width // 2)
-    return Neurons(weights[:, half:], weights[:, :half], np.zeros((d, *form.y.shape[1:])))
+    return Neurons(weights[:, half:], weights[:, :half], form.still())
 
 
 class Wiring:
@@ -219,7 +219,7 @@ class Layers:
         root = np.sqrt(self.form.norm.value(weights.T))
         sign = np.r_[np.ones(neurons.V.shape[1]), -np.ones(neurons.W.shape[1])]
         U = weights / np.where(root > 0.0, root, 1.0)
-        skip = neurons.skip if self.form.skip else np.zeros(0)
+        skip = neurons.skip.ravel() if self.form.skip else np.zeros(0)
         return np.concatenate([U.ravel(), sign * root, skip])
 
     def _split(self, x: Array) -> tuple[Array, Array, Array]:
@@ -231,7 +231,9 @@ class Layers:
         """Merge the layers of each neuron."""
         U, a, s = self._split(x)
         merged = U * np.abs(a)
-        skip = s.copy() if self.form.skip else np.zeros((len(U), *self.form.y.shape[1:]))
+        skip = self.form.still()
+        if self.form.skip:
+            skip = s.reshape(skip.shape).copy()
         grouped = self.wiring.grouped
         return Neurons(grouped(merged, a > 0.0), grouped(merged, a < 0.0), skip)
 
@@ -246,7 +248,7 @@ class Layers:
         active = form.pooled(form.activate(hidden))
         z = self.wiring.output(active, a)
         if form.skip:
-            z = z + form.X @ s
+            z = z + form.span @ s.reshape(-1, *form.y.shape[1:])
         slope = loss.gradient(z, form.y)
         back = self.wiring.back(slope)
         through = form.X.T @ form.gated(hidden, form.spread(back))
@@ -254,7 +256,7 @@ class Layers:
             [
                 (through * a + form.beta * U).ravel(),
                 self.wiring.weight(active, back) + form.beta * a,
-                form.X.T @ slope if form.skip else s,
+                (form.span.T @ slope).ravel() if form.skip else s,
             ]
         )
         penalty = 0.5 * form.beta * (float(np.vdot(U, U)) + float(a @ a))
@@ -273,7 +275,7 @@ class Parts:
     def pack(self, neurons: Neurons) -> Array:
         """Take the parts of each merged neuron."""
         weights = np.hstack([neurons.V, neurons.W])
-        skip = neurons.skip if self.form.skip else np.zeros(0)
+        skip = neurons.skip.ravel() if self.form.skip else np.zeros(0)
         return np.concatenate(
             [np.maximum(weights, 0.0).ravel(), np.maximum(-weights, 0.0).ravel(), skip]
         )
@@ -283,7 +285,9 @@ class Parts:
         d = self.form.X.shape[1]
         cut = d * self.width
         weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
-        skip = x[2 * cut :].copy() if self.form.skip else np.zeros((d, *self.form.y.shape[1:]))
+        skip = self.form.still()
+        if self.form.skip:
+            skip = x[2 * cut :].reshape(skip.shape).copy()
         return Neurons(weights[:, : self.positive], weights[:, self.positive :], skip)
 
     def bounds(self, x: Array) -> list[tuple[float | None, None]]:
@@ -301,12 +305,16 @@ class Parts:
         hidden = form.X @ weights
         z = self.wiring.output(form.pooled(form.activate(hidden)), self.sign)
         if form.skip:
-            z = z + form.X @ s
+            z = z + form.span @ s.reshape(-1, *form.y.shape[1:])
         slope = loss.gradient(z, form.y)
         back = form.gated(hidden, form.spread(self.wiring.back(slope) * self.sign))
         through = (form.X.T @ back).ravel()
         gradient = np.concatenate(
-            [through + form.beta, -through + form.beta, form.X.T @ slope if form.skip else s]
+            [
+                through + form.beta,
+                -through + form.beta,
+                (form.span.T @ slope).ravel() if form.skip else s,
+            ]
         )
         penalty = form.beta * float(np.sum(x[: 2 * cut]))
         return float(loss.value(z, form.y).sum()) + penalty, gradient

@@ -126,11 +126,11 @@ class State:
             np.zeros((n, width)),
             zero,
             zero.copy(),
-            np.zeros(d),
+            np.zeros(form.span.shape[1]),
             zero.copy(),
             zero.copy(),
             gram,
-            np.asarray(np.linalg.pinv(form.X) if form.skip else np.zeros((d, n)), np.float64),
+            np.asarray(np.linalg.pinv(form.span) if form.skip else np.zeros((d, n)), np.float64),
             Anchor() if linear else None,
         )
         if start is not None:
@@ -153,7 +153,7 @@ class State:
         force[:, :half] = self.p[:, None] * form.slopes - self.q[:, None] * kinks[:, :half]
         force[:, half:] = self.q[:, None] * form.slopes - self.p[:, None] * kinks[:, half:]
         self.T, self.skip = np.hstack([primal.V, primal.W]), primal.skip.copy()
-        self.C, self.c = form.X @ self.T, form.X @ self.skip
+        self.C, self.c = form.X @ self.T, form.span @ self.skip
         self.Lambda = -force / self.sigma
         self.gamma = (self.q - self.p) / self.sigma if form.skip else self.gamma
         self.lam = form.X.T @ force / self.rho
@@ -222,7 +222,7 @@ def step(form: MajorantForm, state: State, relax: float) -> None:
     apart_u, apart_z, apart_free = U - state.T, image - state.C, np.zeros_like(state.c)
     if form.skip:
         state.skip = state.inverse @ (state.c - state.gamma)
-        apart_free = form.X @ state.skip - state.c
+        apart_free = form.span @ state.skip - state.c
     relax = relax if state.anchor is None else REFLECT
     shifted = state.T + state.lam + relax * apart_u
     raised = state.C + state.Lambda + relax * apart_z

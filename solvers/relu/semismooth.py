@@ -166,9 +166,9 @@ class Newton:
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
         self.sigma = sigma or FIRST * self.unit
-        self.straight = Straight(form.X) if form.skip else None
+        self.straight = Straight(form.span) if form.skip else None
         free = 0 if self.straight is None else self.straight.columns.shape[1]
-        self.u, self.s = np.zeros((form.blocks, d)), np.zeros(free)
+        self.u, self.s = np.zeros((form.blocks, d)), np.zeros((free, *form.y.shape[1:]))
         self.gram: Array | None = None
         self.stale = 0
         if start is not None:
@@ -189,7 +189,7 @@ class Newton:
         t = self.s
         if self.straight is not None:
             t = t + sigma * (self.straight.columns.T @ mu)
-        squares = float(np.vdot(v, v)) + float(t @ t)
+        squares = float(np.vdot(v, v)) + float(np.vdot(t, t))
         conjugate = float(np.sum(z * slope)) - float(np.sum(form.loss.value(z, form.y)))
         return Point(z, mu, v, t, self.fit(v, t), conjugate + squares / (2.0 * sigma))
 
@@ -405,12 +405,12 @@ class Straight:
 
     def there(self, s: Array) -> Array:
         """Return the coordinates of weights; what the data does not see is lost."""
-        there: Array = self._stretch * (self._right @ s)
+        there: Array = (self._stretch * (self._right @ s).T).T
         return there
 
     def back(self, t: Array) -> Array:
         """Return the weights."""
-        back: Array = (t / self._stretch) @ self._right
+        back: Array = self._right.T @ (t.T / self._stretch).T
         return back
 
 
