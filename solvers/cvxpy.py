@@ -27,6 +27,12 @@ ATTEMPTS = 4
 LONG = 3_000  # numbers in a program from which a solver may take seconds
 GRACE = 0.5  # seconds that a solver may take to notice its time limit
 SEMIDEFINITE = ("PSD", "SvecPSD")  # by the version of CVXPY
+SPOKEN = {
+    "qp": "quadratic objectives",
+    "soc": "second-order cones",
+    "exp": "exponential cones",
+    "sdp": "semidefinite cones",
+}
 ENTRY = 170.0  # bytes that CVXPY and a solver take for a non-zero of the constraints, measured
 
 
@@ -137,7 +143,14 @@ class CvxpySolver:
         self.solver, self.knows = solver, knows
         self.name = f"cvxpy:{solver.lower()}"
         self.knobs = KNOBS.get(solver, Knobs())
-        self.capabilities = Capabilities(forms=(CvxpyProgram,), callback=False, best_tol=1e-8)
+        more = ", ".join(SPOKEN[kind] for kind in SPOKEN if kind in knows)
+        self.capabilities = Capabilities(
+            forms=(CvxpyProgram,),
+            callback=False,
+            best_tol=1e-8,
+            about=f"linear programs{more and f' with {more}'}, written in CVXPY: {solver}, "
+            "and its own options by their names",
+        )
 
     def available(self) -> str | None:
         """Return None: it was found installed."""
@@ -146,13 +159,7 @@ class CvxpySolver:
     def refuses(self, problem: Problem[Any]) -> str | None:
         """Return the cones that the solver does not know."""
         missing = problem.needs() - self.knows
-        words = {
-            "qp": "quadratic objectives",
-            "soc": "second-order cones",
-            "exp": "exponential cones",
-            "sdp": "semidefinite cones",
-        }
-        return "no " + ", no ".join(words[m] for m in sorted(missing)) if missing else None
+        return "no " + ", no ".join(SPOKEN[m] for m in sorted(missing)) if missing else None
 
     def prepare(self, form: CvxpyProgram) -> None:
         """Canonicalise; CVXPY keeps the result.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from math import inf
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -127,6 +128,16 @@ class Engine:
         memory = self.method(size.form).memory
         return None if memory is None else memory(size)
 
+    def options(self, form: type | None = None) -> dict[str, tuple[Any, ...]]:
+        """Return its own options with their defaults, which may differ by form."""
+        rows = [form] if form is not None else [resolve_name(name) for name in self.rows]
+        found: dict[str, tuple[Any, ...]] = {}
+        for row in rows:
+            for name, value in self.method(row).DEFAULTS.items():
+                held = found.get(name, ())
+                found[name] = held if value in held else (*held, value)
+        return found
+
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Read the engine's own options, and solve."""
         method = self.method(type(form))
@@ -167,15 +178,23 @@ def unpack(engine: str, given: dict[str, Any], defaults: Mapping[str, Any]) -> d
     return {**defaults, **given}
 
 
-def engine(name: str, rows: dict[str, str], kind: type[Engine] = Engine, **can: Any) -> Engine:
-    """Return an engine of this package, whose forms are below `convexnn`, modules beside this."""
+def engine(
+    name: str, about: str, rows: dict[str, str], kind: type[Engine] = Engine, **can: Any
+) -> Engine:
+    """Return an engine of this package, whose forms are below `convexnn`, modules beside this.
+
+    What it is about are the problems that it is for, a colon, and what there is to its method.
+    """
     own = {f"convexnn.{form}": f"convexnn.solvers.{module}" for form, module in rows.items()}
-    return kind(name, own, **can)
+    return kind(name, own, about=about, **can)
 
 
 TABLE = (
     engine(
         "admm",
+        "networks over given patterns, robust networks, Wasserstein fits of order 1, medians "
+        "and lassos over a graph: "
+        "splitting, many examples to moderate accuracy",
         {
             "relu.forms:GroupForm": "relu.admm",
             "relu.forms:PooledForm": "relu.admm",
@@ -190,6 +209,8 @@ TABLE = (
     ),
     engine(
         "cell-walk",
+        "ReLU networks over all patterns: "
+        "local search, convex solves and pricing, with a global bound",
         {
             "relu.forms:NetworkForm": "relu.cell_walk",
             "relu.forms:PooledNetworkForm": "relu.cell_walk",
@@ -198,6 +219,8 @@ TABLE = (
     ),
     engine(
         "convex-concave",
+        "ReLU and robust networks over all patterns: "
+        "majorants, made anew at the network's own patterns",
         {
             "relu.forms:NetworkForm": "relu.convex_concave",
             "robust.forms:RobustNetworkForm": "robust.touching",
@@ -207,6 +230,7 @@ TABLE = (
     ),
     engine(
         "exact",
+        "worst weights in KL, chi-square, CVaR and total variation balls: a sort and a root",
         {
             "wasserstein.weight_balls:Entropy": "wasserstein.exact",
             "wasserstein.weight_balls:EntropyPenalty": "wasserstein.exact",
@@ -219,23 +243,28 @@ TABLE = (
     ),
     engine(
         "extra",
+        "medians over a graph: EXTRA, to compare with; admm needs fewer rounds",
         {"median.consensus:ConsensusForm": "median.extra"},
         warm_start=True,
         best_tol=1e-6,
     ),
     engine(
         "fista",
+        "networks over given patterns: "
+        "accelerated proximal gradient, the largest data, float32 and GPUs",
         {"relu.forms:GroupForm": "relu.fista", "relu.forms:PooledForm": "relu.fista"},
         warm_start=True,
     ),
     engine(
         "greedy",
+        "worst cases of margins and weights in Wasserstein balls: exact, in O(N log N)",
         {"wasserstein.transport:Transport": "wasserstein.greedy"},
         callback=False,
         best_tol=1e-14,
     ),
     engine(
         "homotopy",
+        "medians over a graph, and terms under linear equations: primal-dual smoothing",
         {
             "median.consensus:ConsensusForm": "median.homotopy",
             "median.linear_sum:LinearSum": "median.linear_homotopy",
@@ -244,17 +273,21 @@ TABLE = (
     ),
     engine(
         "ipm",
+        "networks without convolutions and robust networks, over given patterns: "
+        "interior point, few weights to high accuracy",
         {"relu.forms:GroupForm": "relu.ipm", "robust.forms:RobustForm": "robust.ipm"},
         best_tol=1e-8,
     ),
     engine(
         "lbfgs",
+        "ReLU networks over all patterns: local search alone, graded like any other",
         {"relu.forms:NetworkForm": "relu.lbfgs", "relu.forms:PooledNetworkForm": "relu.lbfgs"},
         warm_start=True,
         best_tol=inf,
     ),
     engine(
         "mpi:admm",
+        "medians and lassos over a graph: admm in several processes",
         {
             "median.consensus:ConsensusForm": "median.admm",
             "median.network_lasso:LassoForm": "median.lasso_admm",
@@ -264,31 +297,43 @@ TABLE = (
     ),
     engine(
         "mpi:extra",
+        "medians over a graph: extra in several processes",
         {"median.consensus:ConsensusForm": "median.extra"},
         Spread,
         warm_start=True,
     ),
-    engine("mpi:fista", {"relu.forms:GroupForm": "relu.sharded_fista"}, Spread, warm_start=True),
+    engine(
+        "mpi:fista",
+        "networks without convolutions over given patterns: fista in several processes",
+        {"relu.forms:GroupForm": "relu.sharded_fista"},
+        Spread,
+        warm_start=True,
+    ),
     engine(
         "mpi:homotopy",
+        "medians over a graph: homotopy in several processes",
         {"median.consensus:ConsensusForm": "median.homotopy"},
         Spread,
         warm_start=True,
     ),
     engine(
         "mpi:pg-extra",
+        "medians over a graph: pg-extra in several processes",
         {"median.consensus:ConsensusForm": "median.pg_extra"},
         Spread,
         warm_start=True,
     ),
     engine(
         "mpi:subgradient",
+        "medians over a graph: subgradient in several processes",
         {"median.consensus:ConsensusForm": "median.subgradient"},
         Spread,
         warm_start=True,
     ),
     engine(
         "newton",
+        "geometric medians, Wasserstein fits and portfolios: "
+        "second order, high accuracy in few iterations",
         {
             "wasserstein.forms:WassersteinForm": "wasserstein.newton",
             "wasserstein.portfolio:PortfolioForm": "wasserstein.portfolio_newton",
@@ -297,11 +342,29 @@ TABLE = (
         warm_start=True,
         best_tol=1e-10,
     ),
-    engine("pg-extra", {"median.consensus:ConsensusForm": "median.pg_extra"}, warm_start=True),
-    engine("quantile", {"wasserstein.newsvendor:DemandForm": "wasserstein.quantile"}, best_tol=0.0),
-    engine("semismooth", {"relu.forms:GroupForm": "relu.semismooth"}, warm_start=True),
+    engine(
+        "pg-extra",
+        "medians over a graph: "
+        "proximal EXTRA, whose rounds cost least of many agents with few coordinates",
+        {"median.consensus:ConsensusForm": "median.pg_extra"},
+        warm_start=True,
+    ),
+    engine(
+        "quantile",
+        "newsvendors: exact, from the sorted demands",
+        {"wasserstein.newsvendor:DemandForm": "wasserstein.quantile"},
+        best_tol=0.0,
+    ),
+    engine(
+        "semismooth",
+        "networks without convolutions over given patterns, smooth losses: "
+        "semismooth Newton, high accuracy",
+        {"relu.forms:GroupForm": "relu.semismooth"},
+        warm_start=True,
+    ),
     engine(
         "subgradient",
+        "medians over a graph: a baseline whose error stays near 1e-3",
         {"median.consensus:ConsensusForm": "median.subgradient"},
         warm_start=True,
         best_tol=1e-3,

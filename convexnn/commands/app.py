@@ -13,6 +13,7 @@ from convexnn.commands import bench as sweeps
 from convexnn.commands import bench_check, median, options, path, relu, robust, saved, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
+from convexnn.commands.report import terminal
 from convexnn.contract.checks import choice
 from convexnn.contract.files import to_json
 from convexnn.driver.choice import backends as list_backends
@@ -81,6 +82,6 @@ def main(version: Version = False) -> None:
 
 @app.command()
 def backends(json: options.Json = False) -> None:
-    """List the backends and what stands in their way."""
+    """List the backends: what each is for, its options, and what stands in its way."""
     found = list_backends()
-    print(to_json(found.reasons) if json else found)
+    print(to_json(found.reasons) if json else found.text(terminal().width))

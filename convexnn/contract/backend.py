@@ -29,6 +29,8 @@ class Capabilities:
     warm_start, callback, gives_dual : bool
     best_tol : float
         Smallest certified gap it can be expected to reach.
+    about : str
+        In words: the problems that it is for, a colon, and what there is to its method.
     """
 
     forms: tuple[type | str, ...]
@@ -36,6 +38,7 @@ class Capabilities:
     callback: bool = True
     gives_dual: bool = True
     best_tol: float = 1e-9
+    about: str = ""
 
 
 def home(form: type | str) -> str:
@@ -156,6 +159,15 @@ class Estimates(Protocol):
 
         None says that it does not tell.
         """
+        ...
+
+
+@runtime_checkable
+class Optioned(Protocol):
+    """A backend that tells its own options."""
+
+    def options(self, form: type | None = None) -> dict[str, tuple[Any, ...]]:
+        """Return the options of a form, or of all, with the defaults that each may have."""
         ...
 
 
@@ -356,12 +368,14 @@ def obstacle(backend: Backend, problem: Problem[object]) -> str | None:
 def _refusal(backend: Backend, problem: Problem[object]) -> str | None:
     if common_form(backend, problem) is None:
         names = (home(form).rpartition(":")[2] for form in backend.capabilities.forms)
-        forms = ", ".join(names)
+        forms, kinds = ", ".join(names), backend.capabilities.about.partition(":")[0]
         if isinstance(problem, Withholds):
             for form in backend.capabilities.forms:
                 why = problem.withholds(resolve_name(form) if isinstance(form, str) else form)
                 if why is not None:
-                    return f"reads {forms}; {why}"
+                    return why
+        if kinds:
+            return f"it does not take {type(problem).__name__}; it is for {kinds}"
         return f"reads {forms}; {type(problem).__name__} offers " + ", ".join(
             form.__name__ for form in problem.forms()
         )

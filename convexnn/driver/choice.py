@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from convexnn.contract.backend import (
     Backend,
     BackendError,
     MemoryLimitError,
+    Optioned,
     common_form,
     obstacle,
     registry,
@@ -103,7 +105,9 @@ def preferred(problem: Problem[object]) -> Engines:
     reads = {name: common_form(engine, problem) for name, engine in registry().items()}
     names = [name for name, form in reads.items() if form and not name.startswith(NAMED)]
     if not names:
-        raise BackendError(f"no backend reads {', '.join(form.__name__ for form in offered)}")
+        raise BackendError(
+            f"no backend takes {type(problem).__name__}: convexnn.register(backend) adds one"
+        )
     return Engines(tuple(sorted(names, key=lambda name: offered.index(reads[name]))))
 
 
@@ -180,21 +184,58 @@ class BackendTable:
     ----------
     reasons : dict of str to (str or None)
         By name, why the backend cannot run; None if it can.
+    problem : Problem or None
+        That they are held against.
     """
 
     reasons: dict[str, str | None]
+    problem: Problem[object] | None = None
 
     @property
     def names(self) -> list[str]:
         """Return the names of the backends that can run."""
         return [name for name, reason in self.reasons.items() if reason is None]
 
+    def text(self, width: int = 100) -> str:
+        """Return what each is for, what stands in its way, and its options with their defaults.
+
+        Parameters
+        ----------
+        width : int, default 100
+            Characters of a line.
+        """
+        margin = max(len(name) for name in self.reasons) + 2
+        lines = []
+        for name, reason in self.reasons.items():
+            said = [f"no: {reason}"] if reason is not None else []
+            found = registry().get(name)
+            if found is not None and reason is None:
+                said += filter(None, [found.capabilities.about or "ready", self._options(found)])
+            elif found is not None and self.problem is None:
+                said += filter(None, [found.capabilities.about])
+            for k, part in enumerate(said):
+                head = name if k == 0 else ""
+                lines += textwrap.wrap(
+                    part,
+                    max(width, 2 * margin),
+                    initial_indent=f"{head:<{margin}}",
+                    subsequent_indent=" " * margin,
+                    break_on_hyphens=False,
+                )
+        return "\n".join(lines)
+
+    def _options(self, backend: Backend) -> str:
+        if not isinstance(backend, Optioned):
+            return ""
+        form = None if self.problem is None else common_form(backend, self.problem)
+        told = [
+            name if values == (None,) else f"{name}={' or '.join(map(str, values))}"
+            for name, values in backend.options(form).items()
+        ]
+        return f"options: {', '.join(told)}" if told else ""
+
     def __str__(self) -> str:
-        width = max(len(name) for name in self.reasons)
-        return "\n".join(
-            f"{name:<{width}}  {'ready' if reason is None else 'no: ' + reason}"
-            for name, reason in self.reasons.items()
-        )
+        return self.text()
 
     def __repr__(self) -> str:
         return shortened(str(self))
@@ -223,4 +264,4 @@ def backends(problem: Problem[object] | None = None) -> BackendTable:
     else:
         declared(problem)
         reasons = {name: obstacle(backend, problem) for name, backend in found.items()}
-    return BackendTable({**reasons, **found.broken})
+    return BackendTable({**reasons, **found.broken}, problem)

@@ -181,8 +181,9 @@ def test_terminal_of_80_columns(csv: Path, tmp_path: Path) -> None:
 def test_backends_are_listed(tmp_path: Path) -> None:
     done = convexnn("backends", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    names = [line.split()[0] for line in done.stdout.splitlines()]
+    names = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert names == list(cx.backends().reasons)
+    assert "options: " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_form_that_says_nothing_goes_to_the_engines_that_read_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     problem: Any = Nearest(3.0)
-    with pytest.raises(cx.BackendError, match="no backend reads Distance"):
+    with pytest.raises(cx.BackendError, match="no backend takes Nearest"):
         cx.solve(problem)
     monkeypatch.setattr(backends, "_registered", dict(backends._registered))
     cx.register(Jump())
