@@ -25,6 +25,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.contract.memory import Size
 from convexnn.median.forms import (
     ROUNDING,
     Location,
@@ -90,6 +91,26 @@ def warm_up(form: MedianForm) -> None:
     proof(few, few.mean, view(few, few.mean))
     if 2 * len(form.points) <= form.points.shape[1]:  # their span is stored in the other way
         warm_up(median_form(np.eye(2), few.weights.copy(), np.zeros(2)))
+
+
+def memory(size: Size) -> dict[str, float]:
+    """Return what its rows of curvature take, the smaller of their two products, and distances."""
+    n, d = size.n, size.d
+    rows = _rows(n, d)
+    side = min(rows, d)
+    parts = {
+        f"its {rows:,} rows of curvature": 16.0 * rows * d,
+        f"its {side:,} x {side:,} matrix and factor": 16.0 * side**2,
+        "distances": 16.0 * n,
+    }
+    if 2 * n <= d and n <= GRAM:
+        parts["inner products"] = 32.0 * n**2
+    return parts
+
+
+def _rows(n: int, d: int) -> int:
+    """Return how many points give the curvature to begin with."""
+    return min(n, max(ROWS[0], min(8 * n // d, ROWS[1])))
 
 
 def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature | None]:
@@ -181,8 +202,7 @@ class Descent:
     ) -> None:
         self.form, self.x, self.curvature = form, x, curvature
         self.look = partial(view, form) if look is None else look
-        n, d = form.points.shape
-        self.rows = min(n, max(ROWS[0], min(8 * n // d, ROWS[1])))
+        self.rows = _rows(*form.points.shape)
         self.pairs: list[tuple[Array, Array, float]] = []
         self.tried: set[int] = set()
 

@@ -338,3 +338,16 @@ def test_counts_beyond_all_digits_are_rounded() -> None:
     assert len(str(cell_count(2_000, 1_500))) == 603
     assert about_cells(0, 1) == "1"
     assert about_cells(1, 1) == "2"
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 3000), (2000, 600), (100_000, 5)])
+def test_a_median_asks_for_memory(n: int, d: int) -> None:
+    median = cx.GeometricMedian(np.random.default_rng(0).standard_normal((n, d)))
+    tracemalloc.start()
+    cx.solve(median)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert needed(median, "newton") > peak / 3
+    cx.memory_limit(1e-4)
+    with pytest.raises(cx.BackendError, match=r"needs .* GiB of memory"):
+        cx.solve(median)
