@@ -201,7 +201,7 @@ def cells_by_rays(normals: Array) -> Cells | None:
     if m == 0:
         return Cells(np.zeros((0, 1), np.bool_), np.ones((1, 1)))
     ties = np.array(list(product((-1.0, 1.0), repeat=r - 1))).reshape(2 ** (r - 1), r - 1)
-    chunk = max(1, 20_000_000 // (m * 2**r))
+    chunk = max(1, 4_000_000 // (m * 2**r))
     found: Cells | None = None
     subsets = combinations(range(m), r - 1)
     while batch := list(islice(subsets, chunk)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.arrays import taken
 from convexnn.contract.clock import look
 from convexnn.contract.form import Engines, solved_by
 from convexnn.relu import preference
@@ -593,7 +594,7 @@ def cone_arrays(matrix: BoolArray, leak: float) -> tuple[Array, SignArray]:
     (array([1. , 0.1]), array([ 1, -1], dtype=int8))
     """
     n, P = matrix.shape
-    slopes, signs = np.empty((n, P)), np.empty((P, n), np.int8)  # the kernels run along rows
+    slopes, signs = taken((n, P)), taken((P, n), np.int8)  # the kernels run along rows
     step = max(1, ENTRIES // n)
     for first in range(0, P, step):
         look()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, taken
 from convexnn.contract.checks import positive_int, seed_of
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration
@@ -98,7 +98,7 @@ class SampledReluTraining(GroupLasso):
 
     @cached_property
     def _group_form(self) -> GroupForm:
-        features = np.empty((len(self.X), self.neurons))
+        features: Array = taken((len(self.X), self.neurons))
         step = max(1, ENTRIES // len(features))
         for first in range(0, self.neurons, step):
             look()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexnn.contract.arrays import Array, LabelArray
+from convexnn.contract.arrays import Array, LabelArray, taken
 from convexnn.contract.checks import (
     Labels,
     ProblemError,
@@ -239,7 +239,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     @cached_property
     def _group_form(self) -> GroupForm:
         known, rows = self.dictionary, self._distinct[1]
-        listed = np.empty((len(rows), len(known)))
+        listed: Array = taken((len(rows), len(known)))
         step = max(1, ENTRIES // len(rows))
         for first in range(0, len(known), step):
             look()
