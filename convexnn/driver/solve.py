@@ -35,7 +35,7 @@ from convexnn.contract.checks import (
     shown,
     tolerance,
 )
-from convexnn.contract.clock import Clock, OutOfTime, time_is_up, timed_by
+from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, contents, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
@@ -190,6 +190,8 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
 def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[Model]:
     """Return a problem written and an engine compiled; `begin` is when that was asked for."""
     form: object = problem.canonical(chosen.form)
+    if isinstance(problem, Deferred):
+        look()  # without time its answer is another one
     if not time_is_up():  # else no engine will run
         chosen.backend.prepare(form)
     grader = grader_of(problem)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor
 from scipy.linalg.lapack import dpotrs
 
 from convexnn.contract.arrays import Array
@@ -27,6 +26,7 @@ from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.functions.losses import Squared
 from convexnn.relu.forms import GroupForm
+from convexnn.solvers.cholesky import factored
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.relu.block_prox import BlockProx
@@ -186,7 +186,7 @@ class LinearSolve:
         shift = kappa / self.copies if self.few else kappa
         matrix = self.gram.copy()
         matrix.flat[:: len(matrix) + 1] += shift
-        self.factor, _ = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self.factor, _ = factored(matrix)
         if self.form.skip:
             X = self.form.span
             self.inverse_X = np.column_stack([self._apply(X[:, j]) for j in range(X.shape[1])])

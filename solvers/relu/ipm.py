@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
 from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
@@ -31,6 +31,7 @@ from convexnn.contract.memory import Size
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
+from convexnn.solvers.cholesky import factored
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
@@ -496,7 +497,7 @@ class System:
         else:
             matrix = dsyrk(1.0, self.A.T, lower=1)
             matrix.flat[:: n + 1] += self.D
-        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self.factor = factored(matrix)
 
     def _apply(self, b: Array) -> Array:
         if not self.few:

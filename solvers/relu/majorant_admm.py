@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Dual, MajorantForm, Neurons
+from convexnn.solvers.cholesky import factored
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.relu.interval_prox import prox, unknown
@@ -162,7 +163,7 @@ class State:
         """Factor for the penalties at hand."""
         matrix = self.sigma * self.gram
         matrix.flat[:: len(matrix) + 1] += self.rho
-        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self.factor = factored(matrix)
 
     def points(self) -> tuple[Neurons, Dual]:
         """Return the primal and the dual point at hand."""

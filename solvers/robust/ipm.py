@@ -23,14 +23,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
 from scipy.linalg.blas import dsymv, dsyrk
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.contract.clock import look
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
+from convexnn.solvers.cholesky import factored
 from convexnn.solvers.robust.epigraphs import AGAINST, Epigraph, Euclidean, reach
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
@@ -38,6 +40,7 @@ Index: TypeAlias = NDArray[np.intp]
 
 MAX_ITER = 200
 PATIENCE = 10  # steps in a row that do not lower a gap that is small
+WORK = 20_000_000_000  # products that are summed between two looks at the clock
 TINY = 1e-9  # gap from which rounding may rule
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
@@ -383,8 +386,11 @@ class Interior:
         every = np.arange(m)
         i, j = np.triu_indices(len(self.moved))
         gram = self.pairs @ self.of_spread[:, i, j]
+        look()
         blocks = gram[self.pair_of[:, :, None, None], self.entry_of]
+        look()
         blocks = blocks[np.ix_(self.which, self.which)]
+        look()
         blocks *= np.multiply.outer(form.signs, form.signs)[:, :, None, None]
         H[np.ix_(every, self.moved, every, self.moved)] = blocks.transpose(0, 2, 1, 3)
         own = np.zeros((m, d + 1, d + 1))
@@ -405,14 +411,20 @@ class Interior:
         rows = np.vstack(self._whitened())
         count = m * (d + 1)
         matrix = H.reshape(count, count).T  # symmetric so far; BLAS wants columns first
-        self.H = dsyrk(1.0, rows.T, 1.0, matrix, lower=1, overwrite_c=1)
+        step = max(1, WORK // count**2)
+        for first in range(0, len(rows), step):
+            look()
+            part = rows[first : first + step]
+            matrix = dsyrk(1.0, part.T, 1.0, matrix, lower=1, overwrite_c=1)
+        self.H = matrix
         diagonal = np.diag(self.H).copy()
         ridge = RIDGE
         for _ in range(TRIES):
+            look()
             tried = self.H.copy(order="F")
             tried[np.diag_indices(count)] += ridge * diagonal
             try:
-                self.factor = cho_factor(tried, lower=True, overwrite_a=True, check_finite=False)
+                self.factor = factored(tried)
                 return
             except np.linalg.LinAlgError:
                 ridge *= HARDER
