@@ -375,7 +375,7 @@ def _refusal(backend: Backend, problem: Problem[object]) -> str | None:
                 if why is not None:
                     return why
         if kinds:
-            return f"it does not take {type(problem).__name__}; it is for {kinds}"
+            return f"it does not take this {type(problem).__name__}; it is for {kinds}"
         return f"reads {forms}; {type(problem).__name__} offers " + ", ".join(
             form.__name__ for form in problem.forms()
         )

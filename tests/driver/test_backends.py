@@ -47,8 +47,8 @@ def test_of_a_problem_the_options_of_its_form_are_told() -> None:
     assert "options: rho, sigma, relax=1.6" in said["admm"]
     assert "1.8" not in said["admm"]
     assert said["newton"] == (
-        "no: it does not take ReluTraining; it is for geometric medians, Wasserstein fits and "
-        "portfolios"
+        "no: it does not take this ReluTraining; it is for geometric medians, Wasserstein fits "
+        "and portfolios"
     )
     assert said["cvxpy:scipy"].startswith("no: no quadratic objectives")
 

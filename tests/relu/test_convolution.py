@@ -488,7 +488,7 @@ def test_automatic_choice_goes_by_the_loss_and_the_weights_for_each_example(buil
 def test_engines_that_read_no_pooled_form_say_so(build: Any) -> None:
     reasons = cx.backends(declared(build)).reasons
     for name in ("ipm", "cell-walk", "lbfgs", "semismooth"):
-        assert "it does not take Conv" in str(reasons[name])
+        assert "it does not take this Conv" in str(reasons[name])
 
 
 @both
