@@ -27,10 +27,12 @@ from convexnn.contract.kernels import kernel
 UNIT = 2.0**-53  # rounding of one operation
 SMALLEST = 2.0**-1074  # what an operation may lose beyond that
 DEFECT = 0.5  # of B'B from I, at most
+FINE = 5  # turns until columns that are dependent but for rounding are orthogonal, at most
 REFINED = 6  # steps towards the null space, at most
 DEPENDENT = 1e-14  # share of the largest length at which a column may be a sum of the others
 SMALL = 1e-8  # share of the largest multiplier below which one is tried at 0
 FEW_ROWS = 64  # of a block, at least
+PART = 1e-8  # share of the largest coefficient from which a column is a part of a sum
 GRID = 2.0**10  # coefficients of such sums are multiples of its inverse
 
 
@@ -61,6 +63,8 @@ class Frame(NamedTuple):
         Of the rows of B, from above.
     defect : float
         ``||B'B - I||``, from above.
+    even, blur : arrays of shape (n, k), or None
+        ``X T``, and how far off that may be, if T is of more digits than `turn` has.
     """
 
     root: Array
@@ -68,6 +72,8 @@ class Frame(NamedTuple):
     B: Array
     lengths: Array
     defect: float
+    even: Array | None = None
+    blur: Array | None = None
 
 
 class NullSpace:
@@ -88,13 +94,15 @@ class NullSpace:
 
     def __init__(self, X: Array) -> None:
         some = X[:, X.any(axis=0)]
-        self.columns = _independent(some / magnitude(some, axis=0))  # exact, as powers of two are
+        # exact, as powers of two are
+        self.columns, self.clear = _independent(some / magnitude(some, axis=0))
 
     @cached_property
     def _plain(self) -> Frame | None:
-        if self.columns is None:
-            return None
-        return _frame(self.columns, np.ones(len(self.columns)))
+        return self._frame(np.ones(len(self.columns)))
+
+    def _frame(self, root: Array) -> Frame | None:
+        return (_frame if self.clear else _fine_frame)(self.columns, root)
 
     def near(self, mu: Array, low: Array, high: Array) -> Near | None:
         """Return a point near `mu` that is itself near one in the null space and the box.
@@ -109,8 +117,6 @@ class NullSpace:
         Near or None
             None where none is proved to exist.
         """
-        if self.columns is None:
-            return None
         if self.columns.shape[1] == 0:
             return Near(mu, np.zeros_like(mu))
         unit = magnitude(mu)
@@ -125,10 +131,9 @@ class NullSpace:
 
     def _nearer_zero(self, mu: Array, low: Array, high: Array) -> Near | None:
         """Return the same of a point whose small entries are 0, as some must be in their box."""
-        assert self.columns is not None
         size = np.abs(mu)
         small = (size <= SMALL * np.max(size, initial=0.0)) & (low <= 0.0) & (high >= 0.0)
-        if not small[size > 0.0].any():
+        if not small[size > 0.0].any() or self._plain is None:  # which proves them independent
             return None
         point, spread, rest = np.zeros_like(mu), np.zeros_like(mu), ~small
         found = NullSpace(self.columns[rest]).near(mu[rest], low[rest], high[rest])
@@ -139,7 +144,6 @@ class NullSpace:
 
     def _near(self, mu: Array, low: Array, high: Array) -> Near | None:
         """Return the same of a point whose largest entry is about 1."""
-        assert self.columns is not None
         room = np.minimum(mu - low, high - mu)
         frames = [self._weighted, self._even]
         if room.min() > 0.0:  # else an even frame hardly leaves all of them in the box
@@ -155,9 +159,8 @@ class NullSpace:
         return self._plain
 
     def _weighted(self, mu: Array, room: Array) -> Frame | None:
-        assert self.columns is not None
         most = float(np.max(np.abs(mu), initial=0.0))
-        return _frame(self.columns, np.sqrt(np.clip(room, 0.0, most)))
+        return self._frame(np.sqrt(np.clip(room, 0.0, most)))
 
 
 def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near | None:
@@ -182,10 +185,15 @@ def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
     """Return ``T'X'mu``, and its length from above."""
     if not mu[X.any(axis=1)].any():  # nothing is rounded: it may stay on the edge of a box
         return np.zeros(X.shape[1]), 0.0
-    sums, error = exact_sums(X, mu)
-    size = np.abs(frame.turn.T) @ np.abs(sums).sum(axis=0)
-    pulled = frame.turn.T @ sums[0] + frame.turn.T @ sums[1]
-    blur = (2.0 * len(sums[0]) + 4.0) * UNIT * size + np.abs(frame.turn.T) @ error
+    if frame.even is not None and frame.blur is not None:
+        sums, error = exact_sums(frame.even, mu)
+        pulled = sums[0] + sums[1]
+        blur = (UNIT * np.abs(pulled) + error + frame.blur.T @ np.abs(mu)) * (1.0 + len(mu) * UNIT)
+    else:
+        sums, error = exact_sums(X, mu)
+        size = np.abs(frame.turn.T) @ np.abs(sums).sum(axis=0)
+        pulled = frame.turn.T @ sums[0] + frame.turn.T @ sums[1]
+        blur = (2.0 * len(sums[0]) + 4.0) * UNIT * size + np.abs(frame.turn.T) @ error
     most = np.abs(pulled) + blur
     top = float(np.max(most, initial=0.0))
     length = top * float(np.sqrt(np.sum(np.square(most / top)))) if top > 0.0 else 0.0
@@ -220,7 +228,7 @@ def _triangle(A: Array) -> Array:
 
 def _turned(A: Array, root: Array, R: Array) -> Frame | None:
     """Return the frame with the inverse of R for T."""
-    n, k = A.shape
+    k = A.shape[1]
     if not np.abs(np.diag(R)).min() > 0.0:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -231,6 +239,12 @@ def _turned(A: Array, root: Array, R: Array) -> Frame | None:
         error = (k + 3.0) * UNIT * (np.abs(A) @ np.abs(turn))
         if not (np.isfinite(B).all() and np.isfinite(error).all()):
             return None
+    return _measured(root, turn, B, error)
+
+
+def _measured(root: Array, turn: Array, B: Array, error: Array) -> Frame | None:
+    """Return the frame of B as computed, each entry off by no more than this."""
+    n, k = B.shape
     lengths = np.sqrt(np.sum(np.square(np.abs(B) + error), axis=1)) * (1.0 + (k + 4.0) * UNIT)
     size = float(np.sqrt(np.sum(np.square(lengths))))
     apart = float(np.sqrt(np.sum(np.square(error))))
@@ -239,23 +253,86 @@ def _turned(A: Array, root: Array, R: Array) -> Frame | None:
     return Frame(root, turn, B, lengths, defect) if defect <= DEFECT else None
 
 
-def _independent(X: Array) -> Array | None:
-    """Return columns with the same span, independent to rounding; None where that is not clear."""
+def _fine_frame(X: Array, root: Array) -> Frame | None:
+    """Return the frame of columns that are dependent but for rounding.
+
+    Their T is a sum of two matrices, and ``X T`` is summed to twice the working precision.
+    """
+    k = X.shape[1]
+    if int((root > 0.0).sum()) < k:
+        return None
+    turn, rest = np.eye(k), np.zeros((k, k))
+    even, blur = X.copy(), np.zeros_like(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(FINE):
+            R = _triangle(root[:, None] * even)
+            if not np.abs(np.diag(R)).min() > 0.0:
+                return None
+            turn, rest = _twice(turn, rest, solve_triangular(R, np.eye(k), check_finite=False))
+            if not np.isfinite(turn).all():
+                return None
+            wide, tall = np.hstack([X, X]), np.vstack([turn, rest])
+            for j in range(k):
+                sums, error = exact_products(wide, tall[:, j])
+                even[:, j] = sums[0] + sums[1]
+                blur[:, j] = error + 2.0 * UNIT * np.abs(even[:, j]) + SMALLEST
+            if not (np.isfinite(even).all() and np.isfinite(blur).all()):
+                return None
+            B = root[:, None] * even
+            frame = _measured(root, turn, B, root[:, None] * blur * 1.5 + UNIT * np.abs(B))
+            if frame is not None:
+                return frame._replace(even=even, blur=blur)
+    return None
+
+
+def _twice(a: Array, b: Array, S: Array) -> tuple[Array, Array]:
+    """Return ``(a + b) S`` as a sum of two, but for rounding at twice the precision."""
+    first, second = np.empty_like(a), np.empty_like(a)
+    for j in range(S.shape[1]):
+        (high, low), _ = exact_products(a, np.ascontiguousarray(S[:, j]))
+        low = low + b @ S[:, j]
+        first[:, j] = high + low
+        second[:, j] = (high - first[:, j]) + low
+    return first, second
+
+
+def _independent(X: Array) -> tuple[Array, bool]:
+    """Return columns with the same span if they are independent, and whether they clearly are.
+
+    Those that are sums of simple shares of others, exactly, are left out, and those that tell only
+    groups of rows apart, in which as many others are constant as there are groups.
+    """
     k = X.shape[1]
     if k == 0:
-        return X
+        return X, True
     R, order = qr(X, mode="r", pivoting=True, check_finite=False)
     sizes = np.abs(np.diag(R))
     rank = int((sizes > DEPENDENT * sizes[0]).sum())
     kept = np.sort(order[:rank])
     columns = np.ascontiguousarray(X[:, kept])
     if rank in (k, len(np.unique(X, axis=0))):  # or m may be anything but for equal rows' sums
-        return columns
-    others = X[:, np.sort(order[rank:])]
-    shares = np.linalg.lstsq(columns, others, rcond=None)[0]
-    shares = np.round(shares * GRID) / GRID
-    pairs = zip(others.T, shares.T, strict=True)
-    return columns if all(_is_sum(other, columns, share) for other, share in pairs) else None
+        return columns, True
+    clear = True
+    for j in np.sort(order[rank:]):
+        shares = np.linalg.lstsq(columns, X[:, j], rcond=None)[0]
+        if _is_sum(X[:, j], columns, np.round(shares * GRID) / GRID):
+            continue
+        parts = np.abs(shares) > PART * np.abs(shares).max()
+        if not _of_groups(np.column_stack([X[:, j], columns[:, parts]]), columns):
+            columns, clear = np.column_stack([columns, X[:, j]]), False
+    return np.ascontiguousarray(columns), clear
+
+
+def _of_groups(some: Array, columns: Array) -> bool:
+    """Tell whether as many columns are constant where these are as those have different rows.
+
+    If they are independent, they span all that is constant there.
+    """
+    groups, first, label = np.unique(some, axis=0, return_index=True, return_inverse=True)
+    if len(groups) > columns.shape[1]:
+        return False
+    constant = (columns == columns[first][label.reshape(-1)]).all(axis=0)
+    return int(constant.sum()) == len(groups)
 
 
 def _is_sum(column: Array, parts: Array, shares: Array) -> bool:

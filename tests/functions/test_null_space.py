@@ -54,7 +54,7 @@ def drawn(seed: int, shift: float, n: int = 9, k: int = 2) -> tuple[Array, Array
 
 seeds = st.integers(0, 10**6)
 shifts = st.sampled_from([0.0, 1.0, 1e3, 1e6, 1e9, 1e12])
-often = settings(max_examples=60)
+often = settings(max_examples=60, deadline=None)
 
 
 @often
@@ -109,11 +109,17 @@ def test_columns_that_are_sums_of_others_are_told_exactly() -> None:
     group = np.eye(3)[rng.integers(3, size=12)]
     X = np.column_stack([group, np.ones(12), rng.standard_normal(12), np.zeros(12)])
     space = NullSpace(X)
-    assert space.columns is not None
+    assert space.clear
     assert space.columns.shape[1] == 4
     nearly = X.copy()
     nearly[0, 3] = np.nextafter(1.0, 2.0)
-    assert NullSpace(nearly).columns is None
+    far = np.full(12, np.inf)
+    space = NullSpace(nearly)
+    found = space.near(rng.standard_normal(12), -far, far)
+    assert not space.clear
+    assert space.columns.shape[1] == 5
+    assert found is not None
+    assert abs(found.point[0]) <= found.spread[0] <= 1e-9  # where the two differ
 
 
 @pytest.mark.parametrize("n", [2, 5])
@@ -194,3 +200,40 @@ def test_sums_of_blocks_are_off_by_no_more_than_they_say() -> None:
         off = abs(dot(column, fractions(mu)) - Fraction(sums[j]))
         assert off <= Fraction(sum_rounding(200) * sizes[j])
     assert sizes == pytest.approx(np.abs(mu) @ np.abs(X))
+
+
+def standardised(seed: int, n: int = 13) -> Array:
+    """Return three columns that tell classes apart: dependent, but for their own rounding."""
+    classes = np.eye(3)[np.random.default_rng(seed).permutation(np.arange(n) % 3)]
+    Z: Array = (classes - classes.mean(axis=0)) / classes.std(axis=0)
+    return Z
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds)
+def test_columns_dependent_but_for_rounding_count_in_full(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([standardised(seed), rng.standard_normal(13)])
+    space, far = NullSpace(X), np.full(13, np.inf)
+    found = space.near(rng.standard_normal(13), -far, far)
+    assert found is not None
+    assert found.spread.max() <= 1e-9
+    exact = nearest(space.columns, found.point, np.ones(13))
+    for a, b, spread in zip(exact, found.point, found.spread, strict=True):
+        assert abs(a - Fraction(b)) <= Fraction(spread)
+    for column in fractions(X.T):  # those left out as well
+        assert dot(column, exact) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds)
+def test_a_constant_tells_that_groups_have_no_more_columns(seed: int) -> None:
+    X = np.column_stack([standardised(seed), np.ones(13)])
+    space, far = NullSpace(X), np.full(13, np.inf)
+    assert space.clear
+    assert space.columns.shape == (13, 3)
+    found = space.near(np.random.default_rng(seed).standard_normal(13), -far, far)
+    assert found is not None
+    exact = nearest(space.columns, found.point, np.ones(13))
+    for column in fractions(X.T):
+        assert dot(column, exact) == 0

@@ -171,3 +171,15 @@ def test_columns_that_depend_on_others_leave_a_bound() -> None:
         X, rng.standard_normal(12), beta=0.1, skip=True, bias=True, patterns=6, penalty="l1"
     )
     assert cx.solve(problem, tol=1e-6).status is cx.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_standardised_indicators_are_bounded_tightly(bias: bool) -> None:
+    """Their columns are dependent but for rounding."""
+    rng = np.random.default_rng(0)
+    classes = np.eye(3)[np.arange(24) % 3]
+    Z = (classes - classes.mean(axis=0)) / classes.std(axis=0)
+    X = np.column_stack([rng.standard_normal(24), np.where(Z > 0.0, Z, Z * (1.0 + 2.0**-50))])
+    y = np.maximum(X[:, 0], 0.0) + X @ rng.standard_normal(4)
+    problem = cx.ReluTraining(X, y - y.mean(), beta=0.1, skip=True, bias=bias, patterns=5)
+    assert cx.solve(problem, tol=1e-6).status is cx.Status.OPTIMAL
