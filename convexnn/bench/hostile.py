@@ -235,6 +235,7 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(("intercepts", "A", "b", "updates", "matrix", "generators"), "points"),
     **dict.fromkeys(("U", "alpha", "gates", "gates_bias", "filters", "coef", "biases"), "array"),
     "amplitude": "array",
+    "offsets": "array",
     "leak": "share",
     "tol": "tolerance",
     "y": "labels",
@@ -376,9 +377,14 @@ def calls() -> tuple[Call, ...]:
     search = {"tol": 0.1, "threads": 1, "seed": 0}
     where = {"network": network, "X": X, "y": signs, "radius": 0.1}
     problems = [
-        Call("ReluTraining", cx.ReluTraining, training),
-        Call("GatedReluTraining", cx.GatedReluTraining, training),
-        Call("SampledReluTraining", cx.SampledReluTraining, data | {"neurons": 3}),
+        Call("ReluTraining", cx.ReluTraining, training, {"intercept": "flag"}),
+        Call("GatedReluTraining", cx.GatedReluTraining, training, {"intercept": "flag"}),
+        Call(
+            "SampledReluTraining",
+            cx.SampledReluTraining,
+            data | {"neurons": 3},
+            {"intercept": "flag"},
+        ),
         Call("ThresholdTraining", cx.ThresholdTraining, training),
         Call(
             "UnivariateReluTraining", cx.UnivariateReluTraining, {"x": real, "y": real, "beta": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +14,11 @@ import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.functions import terms
 from convexnn.functions.curves import PiecewiseLinear
+from convexnn.problems.relu.training import Training
+from convexnn.problems.wasserstein.linear import WassersteinLinear
 
 Rng = np.random.Generator
+FREE = (cx.ReluTraining, cx.GatedReluTraining, cx.SampledReluTraining)  # may have a constant
 INF = float("inf")
 TWISTS = (
     "plain",
@@ -70,7 +74,25 @@ def instance(seed: int, index: int) -> Instance:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # awkward on purpose
         text, problem = FAMILIES[family](np.random.default_rng([seed, index]))
+        more = _more(np.random.default_rng([seed, index, 1]), problem)
+        problem = replace(problem, **more) if more else problem
+    if more:
+        text += " " + " ".join(f"with {name}" for name in more)
     return Instance(index, family, text, problem)
+
+
+def _more(rng: Rng, problem: Any) -> dict[str, Any]:
+    """Return what some problems have beside what they are drawn with: weights, a constant."""
+    chosen: dict[str, Any] = {}
+    if isinstance(problem, (Training, WassersteinLinear, cx.UnivariateReluTraining)):
+        n = len(problem.y)
+        if _flag(rng, 0.3):
+            whole = _flag(rng)
+            drawn = rng.integers(1, 4, n) if whole else 10.0 ** rng.uniform(-2.0, 2.0, n)
+            chosen["weights"] = drawn.astype(np.float64)
+    if isinstance(problem, FREE) and problem.loss.separable and _flag(rng, 0.3):
+        chosen["intercept"] = True
+    return chosen
 
 
 def _pick(rng: Rng, values: Any) -> Any:
