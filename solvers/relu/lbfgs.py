@@ -160,6 +160,8 @@ def descend(
 
     layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
     x = layers.pack(begin)
+    if len(x) == 0:  # no neurons and no free part
+        return begin
     best = x
     kinks = not np.isfinite(form.loss.curvature)
     if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds

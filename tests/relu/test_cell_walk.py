@@ -15,8 +15,10 @@ import pytest
 import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.contract.grading import contents
+from convexnn.forms import NetworkForm
 from convexnn.relu.forms import Dual, Neurons
 from convexnn.solvers.relu.cell_walk import Early
+from convexnn.solvers.relu.lbfgs import descend
 
 LOSSES = ("squared", "logistic", "hinge", "huber")
 CLASSIFICATION = ("logistic", "hinge")
@@ -486,3 +488,11 @@ def test_columns_of_very_different_scale_are_searched() -> None:
     X, y = 1e4 * rng.standard_normal((10, 1)), 0.1 * rng.standard_normal(10)
     found = cx.solve(cx.ReluTraining(X, y, beta=0.005, bias=True, loss="huber"))
     assert found.status is cx.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_a_network_of_no_neurons_is_as_low_as_it_goes(penalty: str) -> None:
+    problem = cx.ReluTraining([[1.0], [2.0]], [0.0, 1.0], beta=9.0, penalty=penalty, patterns=None)
+    reporter: Any = None  # nothing to report
+    zero = problem.initial()[0]
+    assert descend(problem.canonical(NetworkForm), zero, 10, reporter) is zero
