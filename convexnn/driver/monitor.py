@@ -219,10 +219,10 @@ class Monitor:
         Pruning is undone where it would cost a tenth of the tolerance or the status.
         """
         begin = self.now()
-        if self._certificate is None:
-            self._primal, self._dual = trivial(self.problem, late=True)
-        primal, dual = self._primal, self._dual
         with timed_by(Clock()):
+            if self._certificate is None:
+                self._primal, self._dual = trivial(self.problem, late=True)
+            primal, dual = self._primal, self._dual
             certificate = self.grader.certify(primal, dual)
         pruned = self.grader.prune(primal)
         with timed_by(Clock()):

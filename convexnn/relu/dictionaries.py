@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.contract.clock import look
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -441,6 +442,7 @@ class Folds(Dictionary):
         out = np.empty(len(self))
         rows = max(1, (1 << 20) // len(self.knots))
         for start in range(0, len(self), rows):
+            look()
             h = np.tile(self.knots, (min(rows, len(self) - start), 1))
             for b in self.biases[start : start + rows].T:
                 h = np.abs(h - b[:, None])

@@ -85,7 +85,8 @@ class Patterns:
             raise ProblemError(f"patterns must be a non-empty (n, P) matrix: {error}") from None
         if raw.ndim != 2 or raw.size == 0:
             raise ProblemError(f"patterns must be a non-empty (n, P) matrix, got shape {raw.shape}")
-        if raw.dtype.kind not in "biuf" or not ((raw == 0) | (raw == 1)).all():
+        known = raw.dtype.kind == "b"
+        if not known and (raw.dtype.kind not in "iuf" or not ((raw == 0) | (raw == 1)).all()):
             raise ProblemError(f"patterns must hold only 0 and 1, got dtype {raw.dtype}")
         matrix = np.array(raw, dtype=np.bool_, copy=True)
         frozen(matrix)

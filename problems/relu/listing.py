@@ -43,9 +43,11 @@ def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
         patterns = enumerate_patterns(data)
     elif patterns is None or isinstance(patterns, int):
         patterns = sample_patterns(data, patterns or SAMPLED)
-    distinct = patterns.distinct()
-    active = np.flatnonzero(distinct.matrix.any(axis=0))
-    return distinct.take(active) if len(active) else distinct
+    else:
+        patterns = patterns.distinct()
+    look()
+    active = np.flatnonzero(patterns.matrix.any(axis=0))
+    return patterns.take(active) if 0 < len(active) < len(patterns) else patterns
 
 
 def shrunk(patterns: int | Patterns | None, matrix: BoolArray | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError, choice, flag, non_negative
+from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
 from convexnn.contract.memory import Size
@@ -177,9 +178,12 @@ class ReluTraining(VectorTraining):
             patterns = enumerate_patterns(self.data)
         elif isinstance(patterns, int):
             patterns = sample_patterns(self.data, patterns)
-        matrix: BoolArray = patterns.distinct().matrix
+        else:
+            patterns = patterns.distinct()
+        look()
+        matrix: BoolArray = patterns.matrix
         active = matrix.any(axis=0)
-        if self.leak == 0.0 and active.any():
+        if self.leak == 0.0 and active.any() and not active.all():
             matrix = matrix[:, active]
         return matrix
 

@@ -317,6 +317,11 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         mu = -form.loss.gradient(np.zeros(len(form.y)), form.y)
         return self._neurons(np.zeros(len(self.dictionary)), 0.0), Dual(mu)
 
+    def unwritten(self) -> tuple[Neurons, Dual]:
+        """Return the zero network and zero multipliers, which are graded without the features."""
+        zero, _ = self.initial()
+        return zero, Dual(np.zeros_like(self._empty.y))
+
     def grade(self, primal: Neurons) -> Grade:
         """Return the objective of the network, its coefficients in V, its mean output in skip."""
         form, (z, _), c = self._empty, self._fit(primal), primal.V[0]
@@ -327,6 +332,8 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     def bound(self, primal: Neurons, dual: Dual, grade: Grade) -> Bound:
         """Return what a dual guess proves of all networks of this kind."""
         form, scope = self._empty, "all networks"
+        if not np.any(dual.mu):  # whatever the features are
+            return Bound(nothing(form, dual.mu), scope)
         found = feasible(form, dual.mu, self._free)
         if found is None:
             return Bound(nothing(form, dual.mu), scope)
