@@ -243,9 +243,13 @@ class ReluTraining(VectorTraining):
         ones = np.ones((len(self.X), 1))
         return np.hstack([self.design.matrix, ones]) if self.skip else ones
 
-    @property
+    @cached_property
     def _constant(self) -> bool:
-        return self.intercept and not (self.skip and self.bias)  # where X s has one already
+        """Whether the constant has a column of its own: not where a column of X s is constant."""
+        level = self.data[0] != 0.0
+        return self.intercept and not (
+            self.skip and (np.ptp(self.data[:, level], axis=0) == 0).any()
+        )
 
     def _still(self) -> Array:
         return self._outline.still()

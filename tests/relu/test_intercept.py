@@ -124,6 +124,11 @@ def test_a_linear_part_over_a_column_of_ones_has_the_constant_already() -> None:
     with_one = problem("relu skip bias")
     without = replace(with_one, intercept=False)
     assert cx.solve(with_one).objective == cx.solve(without).objective
+    level = np.column_stack([X, np.full(N, 0.3)])
+    own: dict[str, Any] = {"beta": 0.3, "patterns": PATTERNS, "skip": True}
+    solution = cx.solve(cx.ReluTraining(level, TARGETS, intercept=True, **own), tol=TOL)
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.objective == cx.solve(cx.ReluTraining(level, TARGETS, **own), tol=TOL).objective
 
 
 @pytest.mark.parametrize(
