@@ -25,6 +25,13 @@ from convexnn.driver.solution import load as load
 from convexnn.driver.solve import Compiled as Compiled
 from convexnn.driver.solve import compile as compile
 from convexnn.driver.solve import solve as solve
+from convexnn.estimators.cross_validated import ReluClassifierCV as ReluClassifierCV
+from convexnn.estimators.cross_validated import ReluRegressorCV as ReluRegressorCV
+from convexnn.estimators.relu import ReluClassifier as ReluClassifier
+from convexnn.estimators.relu import ReluRegressor as ReluRegressor
+from convexnn.estimators.robust import RobustReluClassifier as RobustReluClassifier
+from convexnn.estimators.wasserstein import WassersteinClassifier as WassersteinClassifier
+from convexnn.estimators.wasserstein import WassersteinRegressor as WassersteinRegressor
 from convexnn.functions.curves import PiecewiseLinear as PiecewiseLinear
 from convexnn.problems.median.constrained import LinearlyConstrained as LinearlyConstrained
 from convexnn.problems.median.distributed import DistributedMedian as DistributedMedian

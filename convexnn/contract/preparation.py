@@ -19,8 +19,8 @@ class Preparation(NamedTuple):
     ----------
     mean, spread : array of shape (d,)
         X is the raw columns less the mean, over the spread.
-    target_mean, target_spread : float
-        The same of a real target; 0 and 1 for labels.
+    target_mean, target_spread : float, or arrays of shape (k,)
+        The same of a real target, or of each of several; 0 and 1 for labels.
     columns : tuple of str
         Of the table, in the order in which they become X.
     values : dict of str to list of str
@@ -32,8 +32,8 @@ class Preparation(NamedTuple):
 
     mean: Array
     spread: Array
-    target_mean: float
-    target_spread: float
+    target_mean: float | Array
+    target_spread: float | Array
     columns: tuple[str, ...]
     values: dict[str, list[str]]
     features: tuple[str, ...]
@@ -64,7 +64,7 @@ def for_raw_data(model: Kind, done: Preparation | None) -> Kind:
     scale = np.asarray(done.spread)
     if scale.shape != np.shape(done.mean) or not (np.isfinite(scale) & (scale > 0.0)).all():
         raise ProblemError(f"spread must be > 0 in the shape of mean, got {done.spread}")
-    if not (np.isfinite(done.target_spread) and done.target_spread > 0.0):
+    if not np.all(np.isfinite(done.target_spread) & (np.asarray(done.target_spread) > 0.0)):
         raise ProblemError(f"target_spread must be > 0, got {done.target_spread}")
     result: Kind = model.unscaled(done)
     return result

@@ -169,25 +169,29 @@ class TwoLayerNetwork(Network):
         gates: Array | None = None
         gates_bias: Array | None = None
         skip: Array | None = None
-        constant = self.skip_bias
+        constant: Any = self.skip_bias
         if self.gates is not None:
             offset = 0.0 if self.gates_bias is None else self.gates_bias
             gates, gates_bias = layer(self.gates, offset)
         if self.skip is not None:
             linear, constant = layer(self.skip, self.skip_bias)
             skip = done.target_spread * linear
+        constant = done.target_spread * constant + done.target_mean
+        offsets: Any = None if self.offsets is None else done.target_spread * self.offsets
+        if np.ndim(constant):  # of each of several targets
+            constant, offsets = 0.0, constant + (0.0 if offsets is None else offsets)
         return TwoLayerNetwork(
             U,
             done.target_spread * self.alpha,
             bias,
             leak=self.leak,
             skip=skip,
-            skip_bias=float(done.target_spread * constant + done.target_mean),
+            skip_bias=float(constant),
             gates=gates,
             gates_bias=gates_bias,
             classes=self.classes,
             feature_names=done.features or self.feature_names,
-            offsets=None if self.offsets is None else done.target_spread * self.offsets,
+            offsets=offsets,
         )
 
     def __len__(self) -> int:

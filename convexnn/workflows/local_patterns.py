@@ -36,6 +36,7 @@ def local_patterns(
     width: int = 50,
     pooled: int = 3,
     limit: int | None = None,
+    max_iter: int | None = None,
     seed: int = 0,
 ) -> Patterns:
     """Return the activation patterns of the best networks that local search finds.
@@ -55,6 +56,8 @@ def local_patterns(
         How many of the best networks lend their patterns.
     limit : int, optional
         Keep only this many patterns, those of the best network's largest neurons first.
+    max_iter : int, optional
+        Steps of each start at most.
     seed : int, default 0
 
     Returns
@@ -86,9 +89,11 @@ def local_patterns(
     pooled, seed = positive_int("pooled", pooled), seed_of(seed)
     if limit is not None:
         limit = positive_int("limit", limit)
+    if max_iter is not None:
+        max_iter = positive_int("max_iter", max_iter)
     kind = NetworkForm if isinstance(problem, ReluTraining) else PooledNetworkForm
     form: NetworkForm = problem.canonical(kind)
-    options = Options(1e-6, None, seed, {})
+    options = Options(1e-6, max_iter, seed, {})
     networks = sorted(search(form, starts, width, options, _Unlimited()), key=form.objective)
     columns = []
     for neurons in networks[:pooled]:

@@ -1,0 +1,433 @@
+"""Two-layer ReLU and gated networks as scikit-learn estimators."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.contract.checks import choice
+from convexnn.driver.solve import solve
+from convexnn.estimators.base import (
+    Certified,
+    Rows,
+    checked_alpha,
+    classes_of,
+    preparation,
+    weighed,
+    with_classes,
+)
+from convexnn.problems.relu.gated import GatedReluTraining
+from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.patterns import Patterns, sample_patterns
+from convexnn.workflows.local_patterns import local_patterns
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from convexnn.contract.arrays import Array
+    from convexnn.contract.preparation import Preparation
+
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
+
+ACTIVATIONS = {"relu": ReluTraining, "gated": GatedReluTraining}
+GATES = 100  # random gates unless a number is given
+SEARCH = {
+    "starts": 2,
+    "width": 20,
+    "max_iter": 100,
+}  # of local search for the patterns of a network
+
+
+class ReluEstimator(Certified):
+    """What networks for classes and for numbers share."""
+
+    alpha: float
+    activation: str
+    loss: str
+    patterns: int | None
+    penalty: str
+    standardize: bool
+    fit_intercept: bool
+
+    def _prepared(self, rows: Rows, *, target: bool) -> tuple[Rows, Preparation]:
+        """Return rows as the problem takes them, and what was done to them."""
+        done = preparation(
+            rows, centre=self.fit_intercept, standardize=self.standardize, target=target
+        )
+        X = (rows.X - done.mean) / done.spread
+        y = (rows.y - done.target_mean) / done.target_spread if target else rows.y
+        return Rows(X, y, rows.weights), done
+
+    def _problem(self, rows: Rows, alphas: Array) -> Any:
+        """Return the convex program at the first alpha, over patterns found on these rows.
+
+        Where networks of many alphas are asked for, patterns are those that local search finds
+        at several of them.
+        """
+        kind = ACTIVATIONS[choice("activation", self.activation, tuple(ACTIVATIONS))]
+        chosen: dict[str, Any] = {
+            **self._loss(),
+            "penalty": self.penalty,
+            "bias": self.fit_intercept,
+            "intercept": self.fit_intercept and self._loss()["loss"] != "softmax",
+            "weights": rows.counts(),
+        }
+        betas = [checked_alpha(alpha) * rows.total for alpha in alphas]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
+            problem = kind(rows.X, rows.y, beta=betas[0], **chosen, patterns=1)
+            if self.patterns is not None or kind is GatedReluTraining:
+                count = GATES if self.patterns is None else self.patterns
+                found = sample_patterns(problem.data, count, seed=self._seed())
+            else:
+                found = self._searched(problem, betas)
+            return kind(rows.X, rows.y, beta=betas[0], **chosen, patterns=found)
+
+    def _searched(self, problem: Any, betas: list[float]) -> Patterns:
+        """Return the patterns of the networks that local search finds at some of the betas."""
+        some = betas if len(betas) == 1 else [betas[len(betas) // 3], betas[2 * len(betas) // 3]]
+        parts = [
+            local_patterns(problem.at(beta), seed=self._seed(), **SEARCH).generators
+            for beta in some
+        ]
+        generators = [part for part in parts if part is not None]
+        return Patterns.generated(problem.data, np.hstack(generators))
+
+    def _loss(self) -> dict[str, Any]:
+        """Return the parameters of the problem that say what the loss is."""
+        raise NotImplementedError
+
+    def _solved(self, rows: Rows, done: Preparation) -> None:
+        problem = self._problem(rows, np.array([self.alpha]))
+        self._keep(solve(problem, **self._run()), done)
+        self.alpha_ = float(self.alpha)
+
+
+class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
+    """A two-layer network for classes, trained to a certified optimum.
+
+    Minimises, over networks ``f`` with a hidden layer of ReLUs,
+
+        sum_i w_i l(f(x_i); y_i) / sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2)
+
+    by convex programs (`ReluTraining`, `GatedReluTraining`) with ``beta = alpha sum_i w_i``.
+
+    Parameters
+    ----------
+    alpha : float, default 1e-3
+        Weight of the penalty per unit of mean loss, > 0: its meaning does not change with the
+        number of rows.
+    activation : {"relu", "gated"}, default "relu"
+        "gated" trains ``1[h'x >= 0] u'x`` with fixed gates h: faster.
+    loss : {"logistic", "hinge"}, default "logistic"
+        Of more than two classes "logistic" is the cross-entropy of one output a class, "hinge" is
+        one class against the rest.
+    patterns : int, optional
+        Activation patterns (or gates) drawn at random. By default those of the networks that local
+        search finds, and 100 random gates; both on the rows of the fit alone.
+    penalty : {"l2", "l1"}, default "l2"
+        Norm of a neuron's first layer.
+    standardize : bool, default True
+        Train on columns of mean 0 and spread 1; `model_` takes raw ones.
+    fit_intercept : bool, default True
+        Offsets of the neurons, penalised, and a free constant.
+    class_weight : dict or "balanced", optional
+    tol : float, default 1e-3
+        Certified relative gap to reach.
+    time_limit : float, optional
+        Seconds.
+    random_state : int or RandomState, optional
+        Of patterns and searches; None is 0, so that fits are the same each time.
+    verbose : int, default 0
+        Whether to show progress.
+
+    Attributes
+    ----------
+    classes_ : array of shape (k,)
+    solution_ : Solution
+        Of the convex program, in standardised columns if `standardize`.
+    certificate_ : Certificate
+    model_ : TwoLayerNetwork
+        Takes raw, unscaled X.
+    alpha_ : float
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+        Where X has names of columns.
+    n_iter_ : int
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if data or a parameter breaks its rule.
+
+    References
+    ----------
+    Pilanci & Ergen 2020, "Neural networks are convex regularizers", theorem 1.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = [[-2.0], [-1.0], [0.0], [1.0], [2.0]]
+    >>> network = cx.ReluClassifier().fit(X, ["far", "near", "near", "near", "far"])
+    >>> network.predict([[-3.0], [0.2]]).tolist()
+    ['far', 'near']
+    >>> bool(network.certificate_.gap <= 1e-3)
+    True
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1e-3,
+        *,
+        activation: str = "relu",
+        loss: str = "logistic",
+        patterns: int | None = None,
+        penalty: str = "l2",
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        tol: float = 1e-3,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.activation = activation
+        self.loss = loss
+        self.patterns = patterns
+        self.penalty = penalty
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.tol = tol
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+        y : array of shape (n,)
+            Labels of any type, two or more.
+        sample_weight : array of shape (n,), optional
+            >= 0; a weight of 2 is a row twice, of 0 no row.
+
+        Returns
+        -------
+        self
+        """
+        rows, done = self._prepared(self._checked(*self._rows(X, y, sample_weight)), target=False)
+        self._solved(rows, done)
+        self.model_ = with_classes(self.model_, self.classes_)
+        return self
+
+    def _checked(self, X: Array, y: Any, weights: Array) -> Rows:
+        """Return the rows, with the index of each label's class."""
+        self.classes_, codes = classes_of(y, type(self).__name__)
+        weights = weighed(weights, self.class_weight, y)
+        rows = Rows.of(X, codes, weights)
+        missing = np.setdiff1d(np.arange(len(self.classes_)), rows.y)
+        if len(missing):
+            raise ValueError(
+                f"sample_weight leaves no row of the class {self.classes_[missing[0]]!r}"
+            )
+        return rows
+
+    def _loss(self) -> dict[str, Any]:
+        loss = choice("loss", self.loss, ("logistic", "hinge"))
+        if len(self.classes_) == 2:
+            return {"loss": loss}
+        joint = loss == "logistic"
+        return {"loss": "softmax"} if joint else {"loss": loss, "multiclass": "one-vs-rest"}
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the network's output.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,) for two classes, (n, k) for more
+        """
+        X = self._examples(X)
+        output: Array = self.model_.decision_function(X)
+        return output
+
+    def predict(self, X: ArrayLike) -> Any:
+        """Return the label of each row.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        output = self.decision_function(X)
+        return self.classes_[output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1]
+
+    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Return the probability of each class, of the logistic loss's model.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, k)
+        """
+        return probabilities(self.decision_function(X))
+
+    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, k)
+        """
+        logs: Array = np.log(self.predict_proba(X))
+        return logs
+
+
+def probabilities(output: Array) -> Array:
+    """Return probabilities of classes from outputs: logistic of one, softmax of several.
+
+    Examples
+    --------
+    >>> probabilities(np.array([0.0])).tolist()
+    [[0.5, 0.5]]
+    """
+    if output.ndim == 1:
+        output = np.column_stack([np.zeros_like(output), output])
+    grown = np.exp(output - output.max(axis=1, keepdims=True))
+    result: Array = grown / grown.sum(axis=1, keepdims=True)
+    return result
+
+
+class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]
+    """A two-layer network for one or several real targets, trained to a certified optimum.
+
+    Minimises, over networks ``f`` with a hidden layer of ReLUs,
+
+        sum_i w_i l(f(x_i); y_i) / sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2)
+
+    by convex programs (`ReluTraining`, `GatedReluTraining`) with ``beta = alpha sum_i w_i``, on
+    targets of mean 0 and spread 1 if `standardize`.
+
+    Parameters
+    ----------
+    alpha : float, default 1e-3
+        Weight of the penalty per unit of mean loss, > 0.
+    activation : {"relu", "gated"}, default "relu"
+    loss : {"squared", "huber"}, default "squared"
+        ``(z - y)^2 / 2``; Huber's turns linear at a residual of 1, of standardised targets.
+    patterns, penalty, standardize, fit_intercept, tol, time_limit, random_state, verbose
+        As in `ReluClassifier`.
+
+    Attributes
+    ----------
+    solution_, certificate_, model_, alpha_, n_features_in_, feature_names_in_, n_iter_
+        As in `ReluClassifier`.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if data or a parameter breaks its rule.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = [[-2.0], [-1.0], [0.0], [1.0], [2.0]]
+    >>> network = cx.ReluRegressor(alpha=1e-4).fit(X, [2.0, 1.0, 0.0, 1.0, 2.0])
+    >>> network.predict([[-1.5]]).round(1).tolist()
+    [1.5]
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1e-3,
+        *,
+        activation: str = "relu",
+        loss: str = "squared",
+        patterns: int | None = None,
+        penalty: str = "l2",
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        tol: float = 1e-3,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.activation = activation
+        self.loss = loss
+        self.patterns = patterns
+        self.penalty = penalty
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+        y : array of shape (n,) or (n, k)
+        sample_weight : array of shape (n,), optional
+            >= 0; a weight of 2 is a row twice, of 0 no row.
+
+        Returns
+        -------
+        self
+        """
+        X, y, weights = self._rows(X, y, sample_weight, multi_output=True, y_numeric=True)
+        rows, done = self._prepared(self._checked(X, y, weights), target=True)
+        self._solved(rows, done)
+        return self
+
+    def _checked(self, X: Array, y: Any, weights: Array) -> Rows:
+        """Return the rows."""
+        return Rows.of(X, np.asarray(y, dtype=np.float64), weights)
+
+    def _loss(self) -> dict[str, Any]:
+        return {"loss": choice("loss", self.loss, ("squared", "huber"))}
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the network's output.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,) or (n, k)
+        """
+        X = self._examples(X)
+        output: Array = self.model_.predict(X)
+        return output
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,140 @@
+"""Networks trained against perturbations, as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from convexnn.driver.solve import solve
+from convexnn.estimators.base import checked_alpha, with_classes
+from convexnn.estimators.relu import ReluClassifier
+from convexnn.problems.robust.training import RobustReluTraining
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+DRAWN = 50  # random patterns unless a number is given
+
+
+class RobustReluClassifier(ReluClassifier):
+    """A two-layer ReLU network for two classes, trained against every perturbation of the inputs.
+
+    Minimises a bound on ``sum_i w_i max over ||delta|| <= radius of l(f(x_i + delta); y_i) /
+    sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2)`` by `RobustReluTraining`.
+
+    Parameters
+    ----------
+    alpha : float, default 1e-3
+        Weight of the penalty per unit of mean loss, > 0.
+    radius : float, default 0.1
+        Of the perturbations, >= 0: in units of the columns, of their spread if `standardize`.
+    norm : {"linf", "l2", "l1"}, default "linf"
+        Of the perturbations.
+    loss : {"hinge", "logistic"}, default "hinge"
+    patterns : int, optional
+        Activation patterns drawn at random, 50 by default.
+    formulation : {"majorant", "cones"}, default "majorant"
+    standardize : bool, default False
+        The radius is then in standardised columns.
+    fit_intercept : bool, default True
+        Offsets of the neurons, penalised.
+    class_weight, tol, time_limit, random_state, verbose
+        As in `ReluClassifier`.
+
+    Attributes
+    ----------
+    classes_, solution_, certificate_, model_, alpha_, n_features_in_, feature_names_in_, n_iter_
+        As in `ReluClassifier`.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if there are more than two classes, or data or a parameter breaks its rule.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = [[-2.0], [-1.0], [1.0], [2.0]]
+    >>> network = cx.RobustReluClassifier(radius=0.5).fit(X, ["low", "low", "high", "high"])
+    >>> found = cx.robustness(network.model_, X, network.classes_[[1, 1, 0, 0]], radius=0.5)
+    >>> found.certified
+    1.0
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1e-3,
+        *,
+        radius: float = 0.1,
+        norm: str = "linf",
+        loss: str = "hinge",
+        patterns: int | None = None,
+        formulation: str = "majorant",
+        standardize: bool = False,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        tol: float = 1e-3,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.radius = radius
+        self.norm = norm
+        self.loss = loss
+        self.patterns = patterns
+        self.formulation = formulation
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.tol = tol
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+        y : array of shape (n,)
+            Labels of any type, two of them.
+        sample_weight : array of shape (n,), optional
+            >= 0; a weight of 2 is a row twice, of 0 no row.
+
+        Returns
+        -------
+        self
+        """
+        checked = self._checked(*self._rows(X, y, sample_weight))
+        if len(self.classes_) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is multiclass: "
+                f"got {len(self.classes_)} classes"
+            )
+        rows, done = self._prepared(checked, target=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
+            problem = RobustReluTraining(
+                rows.X,
+                rows.y,
+                beta=checked_alpha(self.alpha) * rows.total,
+                radius=self.radius,
+                norm=self.norm,
+                **self._loss(),
+                patterns=DRAWN if self.patterns is None else self.patterns,
+                bias=self.fit_intercept,
+                formulation=self.formulation,
+                weights=rows.counts(),
+            )
+            solution = solve(problem, **self._run())
+        self._keep(solution, done)
+        self.alpha_ = float(self.alpha)
+        self.model_ = with_classes(self.model_, self.classes_)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags

@@ -1,0 +1,397 @@
+"""Linear models against Wasserstein balls of distributions, as scikit-learn estimators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexnn.driver.solve import solve
+from convexnn.estimators.base import Certified, Rows, classes_of, preparation, weighed, with_classes
+from convexnn.estimators.relu import probabilities
+from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from convexnn.contract.arrays import Array
+    from convexnn.contract.certificate import Certificate
+
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.model_selection import check_cv, cross_val_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+RADII = np.geomspace(1e-4, 1.0, 9)  # that "cv" chooses among
+FOLDS = 5
+
+
+class WassersteinEstimator(Certified):
+    """What linear models for classes and for numbers share."""
+
+    radius: Any
+    norm: str
+    loss: str
+    order: float
+    standardize: bool
+    fit_intercept: bool
+
+    def _chosen(self, X: Array, y: Any, weights: Array, *, classes: bool) -> float:
+        """Return the radius, by cross-validation if that is asked for."""
+        if not (isinstance(self.radius, str) and self.radius == "cv"):
+            if isinstance(self.radius, str):
+                raise ValueError(f"radius must be a number >= 0 or 'cv', got {self.radius!r}")
+            return float(self.radius)
+        least = int(np.min(np.unique(y, return_counts=True)[1])) if classes else len(y)
+        folds = min(FOLDS, least)
+        if folds < 2:
+            raise ValueError(
+                f"radius='cv' needs two rows{' of each class' if classes else ''}, got {least}"
+            )
+        cv = check_cv(folds, y, classifier=classes)
+        given = {"sample_weight": weights} if np.ptp(weights) > 0.0 else None
+        scores = [
+            np.mean(
+                cross_val_score(clone(self).set_params(radius=float(r)), X, y, cv=cv, params=given)
+            )
+            for r in RADII
+        ]
+        best = len(RADII) - 1 - int(np.argmax(scores[::-1]))  # of equal scores the largest
+        return float(RADII[best])
+
+    def _scaled(self, rows: Rows, *, target: bool) -> Any:
+        done = preparation(
+            rows, centre=self.fit_intercept, standardize=self.standardize, target=target
+        )
+        y = (rows.y - done.target_mean) / done.target_spread if target else rows.y
+        return Rows((rows.X - done.mean) / done.spread, y, rows.weights), done
+
+    def _ball(self) -> dict[str, Any]:
+        return {
+            "radius": self.radius_,
+            "norm": self.norm,
+            "loss": self.loss,
+            "order": self.order,
+            "intercept": self.fit_intercept,
+        }
+
+
+class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ignore[misc]
+    """A linear classifier that is best for the worst distribution near that of the data.
+
+    Minimises ``sup over W(Q, P) <= radius of E_Q l(y (x'w + c))`` by `WassersteinClassification`,
+    with ``P`` the weighted rows. Of more than two classes each is held against the rest.
+
+    Parameters
+    ----------
+    radius : float or "cv", default 0.01
+        Of the ball, >= 0, in standardised columns if `standardize`; "cv" chooses among nine from
+        1e-4 to 1 by cross-validation.
+    flip_cost : float, default inf
+        Of a label that is flipped.
+    norm : {"l2", "l1", "linf"}, default "l2"
+        Ground norm on the columns.
+    loss : {"logistic", "hinge"}, default "logistic"
+    order : {1, 2, inf}, default 1
+    standardize : bool, default True
+        Train on columns of mean 0 and spread 1; `model_` takes raw ones.
+    fit_intercept : bool, default True
+    class_weight : dict or "balanced", optional
+    tol : float, default 1e-4
+        Certified relative gap to reach.
+    time_limit : float, optional
+        Seconds for each solve.
+    random_state : int or RandomState, optional
+        Of the engine; None is 0.
+    verbose : int, default 0
+
+    Attributes
+    ----------
+    classes_ : array of shape (k,)
+    radius_ : float
+    solution_ : Solution, or list of k
+        Of each class against the rest, where there are more than two.
+    certificate_ : Certificate, or list of k
+    model_ : LinearModel, or list of k
+        Takes raw X.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+        Where X has names of columns.
+    n_iter_ : int
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if data or a parameter breaks its rule.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = [[-2.0], [-1.0], [1.0], [2.0]]
+    >>> cx.WassersteinClassifier(0.1).fit(X, ["a", "a", "b", "b"]).predict([[0.5]]).tolist()
+    ['b']
+    """
+
+    def __init__(
+        self,
+        radius: Any = 0.01,
+        *,
+        flip_cost: float = np.inf,
+        norm: str = "l2",
+        loss: str = "logistic",
+        order: float = 1,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        tol: float = 1e-4,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.radius = radius
+        self.flip_cost = flip_cost
+        self.norm = norm
+        self.loss = loss
+        self.order = order
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.tol = tol
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train the model.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+        y : array of shape (n,)
+            Labels of any type, two or more.
+        sample_weight : array of shape (n,), optional
+            >= 0; a weight of 2 is a row twice, of 0 no row.
+
+        Returns
+        -------
+        self
+        """
+        X, y, weights = self._rows(X, y, sample_weight)
+        self.classes_, codes = classes_of(y, type(self).__name__)
+        self.radius_ = self._chosen(X, y, weights, classes=True)
+        rows = Rows.of(X, codes, weighed(weights, self.class_weight, y))
+        missing = np.setdiff1d(np.arange(len(self.classes_)), rows.y)
+        if len(missing):
+            raise ValueError(
+                f"sample_weight leaves no row of the class {self.classes_[missing[0]]!r}"
+            )
+        rows, done = self._scaled(rows, target=False)
+        fits = []
+        for k in [1] if len(self.classes_) == 2 else range(len(self.classes_)):
+            problem = WassersteinClassification(
+                rows.X,
+                np.where(rows.y == k, 1, -1),
+                flip_cost=self.flip_cost,
+                weights=rows.counts(),
+                **self._ball(),
+            )
+            self._keep(solve(problem, **self._run()), done)
+            fits.append((self.solution_, self.model_, self.n_iter_))
+        if len(fits) == 1:
+            self.model_ = with_classes(self.model_, self.classes_)
+            return self
+        self.solution_, self.model_ = ([fit[i] for fit in fits] for i in (0, 1))
+        self.n_iter_ = max(fit[2] for fit in fits)
+        return self
+
+    @property
+    def certificate_(self) -> Certificate | list[Certificate]:
+        """The certificate of the solution, of each where there are several."""
+        check_is_fitted(self, "solution_")
+        if isinstance(self.solution_, list):
+            return [solution.certificate for solution in self.solution_]
+        found: Certificate = self.solution_.certificate
+        return found
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the model's output.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,) for two classes, (n, k) for more
+        """
+        X = self._examples(X)
+        if isinstance(self.model_, list):
+            return np.column_stack([model.decision_function(X) for model in self.model_])
+        output: Array = self.model_.decision_function(X)
+        return output
+
+    def predict(self, X: ArrayLike) -> Any:
+        """Return the label of each row.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        output = self.decision_function(X)
+        return self.classes_[output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1]
+
+    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Return the probability of each class; of several, each model's, scaled to sum 1.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, k)
+        """
+        output = self.decision_function(X)
+        if output.ndim == 1:
+            return probabilities(output)
+        own = np.exp(-np.logaddexp(0.0, -output))
+        result: Array = own / own.sum(axis=1, keepdims=True)
+        return result
+
+    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, k)
+        """
+        logs: Array = np.log(self.predict_proba(X))
+        return logs
+
+
+class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignore[misc]
+    """A linear regression that is best for the worst distribution near that of the data.
+
+    Minimises ``sup over W(Q, P) <= radius of E_Q l(x'w + c - y)`` by `WassersteinRegression`, on
+    targets of mean 0 and spread 1 if `standardize`.
+
+    Parameters
+    ----------
+    radius : float or "cv", default 0.01
+        As in `WassersteinClassifier`.
+    target_cost : float, default inf
+        Of a unit by which a target is moved.
+    norm : {"l2", "l1", "linf"}, default "l2"
+    loss : {"squared", "absolute", "huber", "quantile"}, default "absolute"
+    order : {1, 2, inf}, default 1
+        The squared loss takes 2 and inf.
+    quantile : float, default 0.5
+    delta : float, default 1.0
+        Residual at which the Huber loss turns linear.
+    standardize, fit_intercept, tol, time_limit, random_state, verbose
+        As in `WassersteinClassifier`.
+
+    Attributes
+    ----------
+    radius_, solution_, certificate_, model_, n_features_in_, feature_names_in_, n_iter_
+        As in `WassersteinClassifier` for two classes.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if data or a parameter breaks its rule.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> X = [[0.0], [1.0], [2.0], [3.0]]
+    >>> model = cx.WassersteinRegressor(0.001).fit(X, [0.0, 2.0, 4.0, 6.0])
+    >>> model.predict([[4.0]]).round(1).tolist()
+    [8.0]
+    """
+
+    def __init__(
+        self,
+        radius: Any = 0.01,
+        *,
+        target_cost: float = np.inf,
+        norm: str = "l2",
+        loss: str = "absolute",
+        order: float = 1,
+        quantile: float = 0.5,
+        delta: float = 1.0,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.radius = radius
+        self.target_cost = target_cost
+        self.norm = norm
+        self.loss = loss
+        self.order = order
+        self.quantile = quantile
+        self.delta = delta
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Train the model.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+        y : array of shape (n,)
+        sample_weight : array of shape (n,), optional
+            >= 0; a weight of 2 is a row twice, of 0 no row.
+
+        Returns
+        -------
+        self
+        """
+        X, y, weights = self._rows(X, y, sample_weight, y_numeric=True)
+        self.radius_ = self._chosen(X, y, weights, classes=False)
+        given = Rows.of(X, np.asarray(y, dtype=np.float64), weights)
+        rows, done = self._scaled(given, target=True)
+        problem = WassersteinRegression(
+            rows.X,
+            rows.y,
+            target_cost=self.target_cost,
+            quantile=self.quantile,
+            delta=self.delta,
+            weights=rows.counts(),
+            **self._ball(),
+        )
+        self._keep(solve(problem, **self._run()), done)
+        return self
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the model's output.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        X = self._examples(X)
+        output: Array = self.model_.predict(X)
+        return output

@@ -1,0 +1,198 @@
+"""Estimators keep the conventions of scikit-learn and the certificates of the problems."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_moons
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.parallel import Parallel, delayed
+
+import convexnn as cx
+
+FEW: dict[str, Any] = {"patterns": 8}
+ALL = {
+    "relu": cx.ReluClassifier(**FEW),
+    "relu, searched": cx.ReluClassifier(alpha=0.01),
+    "gated": cx.ReluClassifier(activation="gated", **FEW),
+    "hinge": cx.ReluClassifier(loss="hinge", **FEW),
+    "regressor": cx.ReluRegressor(**FEW),
+    "cv": cx.ReluClassifierCV(3, cv=2, activation="gated", **FEW),
+    "regressor, cv": cx.ReluRegressorCV(3, cv=2, activation="gated", **FEW),
+    "robust": cx.RobustReluClassifier(**FEW),
+    "wasserstein": cx.WassersteinClassifier(),
+    "wasserstein regressor": cx.WassersteinRegressor(),
+}
+CLASSIFIERS = [name for name, one in ALL.items() if hasattr(one, "decision_function")]
+LINEAR = ("wasserstein", "wasserstein regressor")
+
+
+def moons(n: int = 60) -> tuple[Any, Any]:
+    X, y = make_moons(n, noise=0.2, random_state=0)
+    return X * [100.0, 0.01] + [5.0, -3.0], np.array(["left", "right"])[y]
+
+
+def data(name: str) -> tuple[Any, Any]:
+    X, y = moons()
+    return X, y if name in CLASSIFIERS else np.abs(X[:, 0]) + X[:, 1]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("relu, searched", "hinge")])
+def test_every_check_of_scikit_learn_passes(name: str) -> None:
+    results = check_estimator(clone(ALL[name]), on_skip=None)
+    assert len(results) > 50
+    assert {result["status"] for result in results} <= {"passed", "skipped"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_model_takes_raw_columns_and_the_certificate_holds(name: str) -> None:
+    X, y = data(name)
+    fitted = clone(ALL[name]).fit(X, y)
+    assert np.array_equal(fitted.model_.predict(X), fitted.predict(X))
+    assert fitted.certificate_.gap <= fitted.tol
+    solution = fitted.solution_
+    assert solution.problem.certify(solution.primal, solution.dual) == fitted.certificate_
+    assert fitted.score(X, y) > (0.7 if name in CLASSIFIERS else 0.2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_integer_weights_are_repeated_rows_to_the_last_bit(name: str) -> None:
+    if "cv" in name:
+        pytest.skip("folds are of rows")
+    X, y = data(name)
+    counts = np.random.default_rng(0).integers(0, 4, len(y))
+    one = clone(ALL[name]).fit(X, y, sample_weight=counts)
+    order = np.random.default_rng(1).permutation(int(counts.sum()))
+    other = clone(ALL[name]).fit(np.repeat(X, counts, axis=0)[order], np.repeat(y, counts)[order])
+    assert np.array_equal(one.predict(X), other.predict(X))
+    assert one.certificate_ == other.certificate_
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_frames_are_known_by_their_columns(name: str) -> None:
+    X, y = data(name)
+    frame = pd.DataFrame(X, columns=["far", "near"])
+    fitted = clone(ALL[name]).fit(frame, y)
+    assert fitted.feature_names_in_.tolist() == ["far", "near"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(frame[["near", "far"]])
+    again = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(again.predict(frame), fitted.predict(frame))
+
+
+@pytest.mark.parametrize("name", ["relu", "gated", "hinge", "cv", "wasserstein"])
+def test_three_classes(name: str) -> None:
+    X, codes = load_iris(return_X_y=True)
+    y = np.array(["setosa", "versicolor", "virginica"])[codes]
+    fitted = clone(ALL[name]).fit(X, y)
+    assert fitted.score(X, y) > 0.85
+    assert fitted.decision_function(X).shape == (150, 3)
+    if hasattr(fitted, "predict_proba"):
+        chances = fitted.predict_proba(X)
+        assert np.allclose(chances.sum(axis=1), 1.0)
+        assert np.array_equal(fitted.classes_[chances.argmax(axis=1)], fitted.predict(X))
+    else:
+        assert name == "hinge"
+
+
+def test_several_targets() -> None:
+    X, _ = moons()
+    Y = np.column_stack([np.abs(X[:, 0]), 1e3 + X[:, 1]])
+    for one in (ALL["regressor"], ALL["regressor, cv"]):
+        fitted = clone(one).fit(X, Y)
+        assert fitted.predict(X).shape == Y.shape
+        assert fitted.score(X, Y) > 0.2
+
+
+def test_in_pipelines_grids_and_processes() -> None:
+    X, y = moons()
+    line = make_pipeline(StandardScaler(), clone(ALL["gated"]))
+    grid = GridSearchCV(line, {"reluclassifier__alpha": [1e-3, 1e-1]}, cv=3).fit(X, y)
+    assert grid.best_score_ > 0.75
+    jobs = (delayed(clone(ALL["gated"]).fit)(X, y) for _ in range(2))
+    one, other = Parallel(n_jobs=2)(jobs)
+    assert np.array_equal(one.decision_function(X), other.decision_function(X))
+
+
+def test_labels_of_held_out_rows_touch_nothing() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((90, 5)), rng.integers(0, 2, 90)
+    chooser = cx.ReluClassifierCV(3, cv=2)
+    found = chooser.fit(X, y)
+    assert np.all(np.abs(found.scores_.mean(axis=1) - 0.5) < 0.2)
+    nested = cross_val_predict(clone(chooser), X, y, cv=2)
+    assert abs(np.mean(nested == y) - 0.5) < 0.2
+
+
+def test_cross_validation_beats_the_ends_of_its_grid() -> None:
+    X, y = moons(100)
+    found = cx.ReluClassifierCV(8, cv=3, activation="gated", patterns=30).fit(X, y)
+    assert found.alpha_ in found.alphas_
+    assert found.alpha_ == pytest.approx(found.alphas_[len(found.path_) - 1])
+    means = found.scores_.mean(axis=1)
+    assert means[len(found.path_) - 1] == means.max() > means[0]
+
+
+def test_time_that_runs_out_returns_what_there_is_and_says_so() -> None:
+    X, y = moons(300)
+    with pytest.warns(UserWarning, match="time_limit ended cross-validation"):
+        found = cx.ReluClassifierCV(30, cv=5, time_limit=0.01).fit(X, y)
+    assert found.predict(X).shape == (300,)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, "zero"])
+def test_wrong_weights_are_refused(name: str, wrong: Any) -> None:
+    X, y = data(name)
+    weights = np.zeros(len(y)) if wrong == "zero" else np.full(len(y), wrong)
+    with pytest.raises(ValueError, match=r"sample_weight|weight"):
+        clone(ALL[name]).fit(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_one_class_is_refused(name: str) -> None:
+    X, y = data(name)
+    with pytest.raises(ValueError, match="class"):
+        clone(ALL[name]).fit(X, np.full(len(y), "same"))
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (cx.ReluClassifier(alpha=0.0), "alpha"),
+        (cx.ReluClassifier(alpha=-1.0), "alpha"),
+        (cx.ReluClassifier(loss="squared"), "loss"),
+        (cx.ReluClassifier(activation="tanh"), "activation"),
+        (cx.ReluClassifierCV([1.0, 0.0]), "alphas"),
+        (cx.ReluClassifierCV(0), "alphas"),
+        (cx.WassersteinClassifier("best"), "radius"),
+        (cx.WassersteinClassifier(-1.0), "radius"),
+        (cx.RobustReluClassifier(radius=-1.0), "radius"),
+    ],
+)
+def test_wrong_parameters_are_named(one: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        one.fit(*moons())
+
+
+def test_a_radius_by_cross_validation() -> None:
+    X, y = moons()
+    found = cx.WassersteinClassifier("cv").fit(X, y)
+    assert 1e-4 <= found.radius_ <= 1.0
+    with pytest.raises(ValueError, match="two rows of each class"):
+        cx.WassersteinClassifier("cv").fit(X[:2], ["a", "b"])
+
+
+def test_a_network_leads_the_game() -> None:
+    X, y = moons()
+    game = cx.stackelberg(clone(ALL["gated"]), X, y, radius=0.1, rounds=3)
+    assert np.isfinite(game.value)
+    assert game.leader.predict(X).shape == y.shape
