@@ -29,6 +29,8 @@ REASONS = {
     "Selection.problem.return": "a solution is typed by its model, as above",
     "load.return": "only the file says of which problem it holds a solution",
     "aggregate.return": "as each update is: an array, or a list or tuple of arrays",
+    "Relu*CV.cv": "what scikit-learn's check_cv takes",
+    "Relu*CV.scoring": "what scikit-learn's check_scoring takes",
     "robustness_curve.settings": "handed on to `robustness`, which names them",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.certificate import Status
-from convexnn.contract.checks import positive
+from convexnn.contract.checks import ProblemError, flag, positive, seconds, shown, tolerance
 from convexnn.contract.optional import need
 from convexnn.contract.preparation import Preparation
 
@@ -22,7 +22,7 @@ need("sklearn", "sklearn")
 
 from sklearn.base import BaseEstimator  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
-from sklearn.utils import compute_sample_weight  # noqa: E402
+from sklearn.utils import check_random_state, compute_sample_weight  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import (  # noqa: E402
     _check_sample_weight,
@@ -137,6 +137,8 @@ class Certified(BaseEstimator):  # type: ignore[misc]
 
     solution_: Any
     model_: Any
+    standardize: bool
+    fit_intercept: bool
     tol: float
     random_state: Any
     time_limit: float | None
@@ -150,7 +152,15 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         return found
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, **checks: Any) -> tuple[Array, Any, Array]:
-        """Return checked data; remembers the columns."""
+        """Return checked data; remembers the columns. Parameters are checked before."""
+        flag("standardize", self.standardize)
+        flag("fit_intercept", self.fit_intercept)
+        tolerance("tol", self.tol)
+        if self.time_limit is not None:
+            seconds("time_limit", self.time_limit)
+        if not isinstance(self.verbose, (int, np.integer)):
+            raise ProblemError(f"verbose must be a whole number, got {shown(self.verbose)}")
+        self._seed()
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, **checks)
         return X, y, _check_sample_weight(sample_weight, X, dtype=np.float64)
 
@@ -167,7 +177,7 @@ class Certified(BaseEstimator):  # type: ignore[misc]
             return 0
         if isinstance(state, (int, np.integer)):
             return int(state)
-        return int(state.randint(2**31 - 1))
+        return int(check_random_state(state).randint(2**31 - 1))
 
     def _run(self) -> dict[str, Any]:
         """Return what is asked of a run."""

@@ -17,6 +17,8 @@ from convexnn.functions.norms import DUAL
 from convexnn.workflows.path import path
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
@@ -217,7 +219,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
 
     def __init__(
         self,
-        alphas: Any = 30,
+        alphas: int | ArrayLike = 30,
         *,
         cv: Any = 5,
         scoring: Any = None,
@@ -227,10 +229,10 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         penalty: str = "l2",
         standardize: bool = True,
         fit_intercept: bool = True,
-        class_weight: Any = None,
+        class_weight: dict[object, float] | str | None = None,
         tol: float = 1e-3,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.alphas = alphas
@@ -248,7 +250,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Choose alpha, then train on all rows.
 
         Parameters
@@ -309,7 +311,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
 
     def __init__(
         self,
-        alphas: Any = 30,
+        alphas: int | ArrayLike = 30,
         *,
         cv: Any = 5,
         scoring: Any = None,
@@ -321,7 +323,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         fit_intercept: bool = True,
         tol: float = 1e-3,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.alphas = alphas
@@ -338,7 +340,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Choose alpha, then train on all rows.
 
         Parameters

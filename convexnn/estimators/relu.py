@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import choice
+from convexnn.contract.checks import choice, positive_int
 from convexnn.driver.solve import solve
 from convexnn.estimators.base import (
     Certified,
@@ -24,9 +24,11 @@ from convexnn.relu.patterns import Patterns, sample_patterns
 from convexnn.workflows.local_patterns import local_patterns
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
     from convexnn.contract.preparation import Preparation
 
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -49,8 +51,6 @@ class ReluEstimator(Certified):
     loss: str
     patterns: int | None
     penalty: str
-    standardize: bool
-    fit_intercept: bool
 
     def _prepared(self, rows: Rows, *, target: bool) -> tuple[Rows, Preparation]:
         """Return rows as the problem takes them, and what was done to them."""
@@ -80,7 +80,7 @@ class ReluEstimator(Certified):
             warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
             problem = kind(rows.X, rows.y, beta=betas[0], **chosen, patterns=1)
             if self.patterns is not None or kind is GatedReluTraining:
-                count = GATES if self.patterns is None else self.patterns
+                count = GATES if self.patterns is None else positive_int("patterns", self.patterns)
                 found = sample_patterns(problem.data, count, seed=self._seed())
             else:
                 found = self._searched(problem, betas)
@@ -188,10 +188,10 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
         penalty: str = "l2",
         standardize: bool = True,
         fit_intercept: bool = True,
-        class_weight: Any = None,
+        class_weight: dict[object, float] | str | None = None,
         tol: float = 1e-3,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.alpha = alpha
@@ -207,7 +207,7 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the network.
 
         Parameters
@@ -261,7 +261,7 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
         output: Array = self.model_.decision_function(X)
         return output
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Return the label of each row.
 
         Parameters
@@ -273,7 +273,9 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
         array of shape (n,)
         """
         output = self.decision_function(X)
-        return self.classes_[output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1]
+        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1
+        labels: LabelArray = self.classes_[index]
+        return labels
 
     @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -371,7 +373,7 @@ class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]
         fit_intercept: bool = True,
         tol: float = 1e-3,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.alpha = alpha
@@ -386,7 +388,7 @@ class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the network.
 
         Parameters

@@ -11,6 +11,9 @@ from convexnn.estimators.relu import ReluClassifier
 from convexnn.problems.robust.training import RobustReluTraining
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    import numpy as np
     from numpy.typing import ArrayLike
 
 DRAWN = 50  # random patterns unless a number is given
@@ -72,10 +75,10 @@ class RobustReluClassifier(ReluClassifier):
         formulation: str = "majorant",
         standardize: bool = False,
         fit_intercept: bool = True,
-        class_weight: Any = None,
+        class_weight: dict[object, float] | str | None = None,
         tol: float = 1e-3,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.alpha = alpha
@@ -92,7 +95,7 @@ class RobustReluClassifier(ReluClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the network.
 
         Parameters

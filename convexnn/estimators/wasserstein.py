@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexnn.contract.checks import non_negative
 from convexnn.driver.solve import solve
 from convexnn.estimators.base import Certified, Rows, classes_of, preparation, weighed, with_classes
 from convexnn.estimators.relu import probabilities
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, LabelArray
     from convexnn.contract.certificate import Certificate
 
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
@@ -33,15 +36,13 @@ class WassersteinEstimator(Certified):
     norm: str
     loss: str
     order: float
-    standardize: bool
-    fit_intercept: bool
 
     def _chosen(self, X: Array, y: Any, weights: Array, *, classes: bool) -> float:
         """Return the radius, by cross-validation if that is asked for."""
         if not (isinstance(self.radius, str) and self.radius == "cv"):
             if isinstance(self.radius, str):
                 raise ValueError(f"radius must be a number >= 0 or 'cv', got {self.radius!r}")
-            return float(self.radius)
+            return non_negative("radius", self.radius)
         least = int(np.min(np.unique(y, return_counts=True)[1])) if classes else len(y)
         folds = min(FOLDS, least)
         if folds < 2:
@@ -134,7 +135,7 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
 
     def __init__(
         self,
-        radius: Any = 0.01,
+        radius: float | str = 0.01,
         *,
         flip_cost: float = np.inf,
         norm: str = "l2",
@@ -142,10 +143,10 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         order: float = 1,
         standardize: bool = True,
         fit_intercept: bool = True,
-        class_weight: Any = None,
+        class_weight: dict[object, float] | str | None = None,
         tol: float = 1e-4,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.radius = radius
@@ -161,7 +162,7 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the model.
 
         Parameters
@@ -230,7 +231,7 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         output: Array = self.model_.decision_function(X)
         return output
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> LabelArray:
         """Return the label of each row.
 
         Parameters
@@ -242,7 +243,9 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         array of shape (n,)
         """
         output = self.decision_function(X)
-        return self.classes_[output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1]
+        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1
+        labels: LabelArray = self.classes_[index]
+        return labels
 
     @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -322,7 +325,7 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
 
     def __init__(
         self,
-        radius: Any = 0.01,
+        radius: float | str = 0.01,
         *,
         target_cost: float = np.inf,
         norm: str = "l2",
@@ -334,7 +337,7 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
         fit_intercept: bool = True,
         tol: float = 1e-4,
         time_limit: float | None = None,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
         self.radius = radius
@@ -351,7 +354,7 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the model.
 
         Parameters

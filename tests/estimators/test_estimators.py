@@ -183,6 +183,16 @@ def test_wrong_parameters_are_named(one: Any, said: str) -> None:
         one.fit(*moons())
 
 
+@pytest.mark.parametrize("name", ["gated", "regressor", "cv", "robust", *LINEAR])
+def test_every_parameter_is_checked_by_fit(name: str) -> None:
+    X, y = data(name)
+    for parameter in ALL[name].get_params(deep=False):
+        if parameter == "class_weight" and "cv" in name:
+            continue
+        with pytest.raises(ValueError, match="."):
+            clone(ALL[name]).set_params(**{parameter: "no such"}).fit(X, y)
+
+
 def test_a_radius_by_cross_validation() -> None:
     X, y = moons()
     found = cx.WassersteinClassifier("cv").fit(X, y)
