@@ -28,7 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
-RATIO = 1e-4  # of the last alpha to the first, at which the network has no neurons
+RATIO = 1e-3  # of the last alpha to the first, at which the network has no neurons
 LEAST = 1e-12  # the first alpha where no neuron would pay
 
 
@@ -179,7 +179,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
     Parameters
     ----------
     alphas : int or array, default 30
-        How many, geometric from one at which the network has no neurons down to 1e-4 of it; or
+        How many, geometric from one at which the network has no neurons down to 1e-3 of it; or
         the alphas themselves.
     cv : int, splitter or iterable, default 5
     scoring : str or callable, optional
