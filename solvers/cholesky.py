@@ -13,7 +13,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.clock import look, seconds_left
 
 WHOLE = 4_096  # rows up to which a matrix is factored at once, as any is without a limit
-PANEL = 512  # columns that are factored between two looks at the clock
+PANEL = 256  # columns that are factored between two looks at the clock
 
 
 def factored(matrix: Array) -> tuple[Any, bool]:

@@ -197,6 +197,7 @@ class GroupForm(NamedTuple):
         products = np.zeros((P * d, P * d))
         rows = max(1, entries // (P * d))
         for i in range(0, n, rows):
+            look()
             part = self.slopes[i : i + rows, :, None] * self.X[i : i + rows, None, :]
             flat = part.reshape(-1, P * d)
             products += flat.T @ flat

@@ -40,7 +40,7 @@ Index: TypeAlias = NDArray[np.intp]
 
 MAX_ITER = 200
 PATIENCE = 10  # steps in a row that do not lower a gap that is small
-WORK = 20_000_000_000  # products that are summed between two looks at the clock
+WORK = 10_000_000_000  # products that are summed between two looks at the clock
 TINY = 1e-9  # gap from which rounding may rule
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,39 @@ def test_a_pruning_that_would_take_too_long_is_left_out() -> None:
     with timed_by(Clock(10.0)):
         assert affordable(500, 5_000)
         assert not affordable(5_000, 5_000)
+
+
+def large() -> dict[str, Any]:
+    """Return problems that take minutes, by the engines whose limit they try."""
+    rng = np.random.default_rng(0)
+
+    def data(n: int, d: int) -> tuple[Any, Any]:
+        data = rng.standard_normal((n, d))
+        return data, np.maximum(data[:, 0], 0.0) + 0.1 * rng.standard_normal(n)
+
+    x = np.sort(rng.standard_normal(700))
+    rows, labels = data(500, 100)
+    many, classes = data(2_000, 20)
+    wide, sides = data(2_000, 500)
+    return {
+        "cell-walk": cx.ReluTraining(*data(10_000, 30), beta=1.0),
+        "fista": cx.UnivariateReluTraining(x, np.sin(3.0 * x), beta=1e-3, layers=3),
+        "cvxpy:scs": cx.ThresholdTraining(many, np.sign(classes), beta=1.0, patterns=4_000),
+        "admm": cx.ReluTraining(*data(1_000, 20), beta=1.0, patterns=100_000),
+        "ipm": cx.RobustReluTraining(rows, np.sign(labels), beta=0.1, radius=0.05, patterns=50),
+        "newton": cx.WassersteinClassification(wide, np.sign(sides), radius=0.05, flip_cost=1.0),
+        "cvxpy:clarabel": cx.GeometricMedian(rng.standard_normal((100_000, 50))),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [2.0, 5.0])
+def test_limits_are_kept_at_size(limit: float) -> None:
+    over = {}
+    for name, problem in large().items():
+        cx.solve(problem, name, time_limit=0.1)  # imports what it needs, and compiles kernels
+        begin = time.perf_counter()
+        solution = cx.solve(replace(problem), name, time_limit=limit)
+        over[name] = time.perf_counter() - begin - limit
+        assert np.isfinite(solution.objective)
+    assert max(over.values()) <= 0.1 * limit + 1.0, over
