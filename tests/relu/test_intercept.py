@@ -34,7 +34,11 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "relu several": (cx.ReluTraining, SEVERAL, {}),
     "relu classes": (cx.ReluTraining, CLASSES, ONE_VS_REST),
     "majorant squared": (cx.ReluTraining, TARGETS, {"formulation": "majorant"}),
-    "majorant hinge": (cx.ReluTraining, LABELS, {"loss": "hinge", "formulation": "majorant"}),
+    "majorant logistic": (
+        cx.ReluTraining,
+        LABELS,
+        {"loss": "logistic", "formulation": "majorant"},
+    ),
     "gated huber": (cx.GatedReluTraining, TARGETS, {"loss": "huber"}),
     "gated several": (cx.GatedReluTraining, SEVERAL, {"penalty": "l1"}),
     "gated nuclear": (cx.GatedReluTraining, SEVERAL, {"penalty": "nuclear"}),
