@@ -79,6 +79,7 @@ from convexnn.workflows.audit import pattern_count as pattern_count
 from convexnn.workflows.certificate_curve import CertificateCurve as CertificateCurve
 from convexnn.workflows.certificate_curve import certificate_curve as certificate_curve
 from convexnn.workflows.certificate_curve import plot_worst_case as plot_worst_case
+from convexnn.workflows.certify import certify as certify
 from convexnn.workflows.local_patterns import local_patterns as local_patterns
 from convexnn.workflows.path import path as path
 from convexnn.workflows.path_result import Path as Path

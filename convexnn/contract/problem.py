@@ -141,6 +141,15 @@ class Remarks(Protocol):
 
 
 @runtime_checkable
+class TakesModels(Protocol):
+    """A problem that can say which of its points a model is."""
+
+    def point_of(self, model: Any) -> Any:
+        """Return the primal point whose model this is, or raise `ProblemError` if none is."""
+        ...
+
+
+@runtime_checkable
 class Adopts(Protocol):
     """A problem that can start from a solution of another one."""
 

@@ -39,7 +39,16 @@ from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, contents, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
-from convexnn.contract.problem import Adopts, Builder, Deferred, Model, Problem, Remarks
+from convexnn.contract.predictor import Predictor
+from convexnn.contract.problem import (
+    Adopts,
+    Builder,
+    Deferred,
+    Model,
+    Problem,
+    Remarks,
+    TakesModels,
+)
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import Choice, able, choose
 from convexnn.driver.monitor import Callback, CallbackRaised, Monitor, trivial
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
     from convexnn.driver.progress import Line
 
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
-Start: TypeAlias = "Solution[object] | tuple[object, ...]"
+Start: TypeAlias = "Solution[object] | tuple[object, ...] | Predictor"
 
 # Outcomes after which another engine may go on.
 UNPROVEN = (Outcome.FINISHED, Outcome.MAX_ITER, Outcome.FAILED)
@@ -96,8 +105,9 @@ def solve(
     time_limit : float, optional
         Seconds from the call, the writing of the problem included; the best certified point so far
         is returned when they are over. Of ``Compiled.run`` they are from that call.
-    start : Solution or primal point, optional
-        Where to start: of this problem, or of one that differs in beta, y or loss only.
+    start : Solution, primal point or model, optional
+        Where to start: of this problem, or of one that differs in beta, y or loss only; a network
+        or linear model for the examples as they are in X.
     callback : callable, optional
         Called with each certified `Step`; a true answer stops the run.
     progress : bool, default False
@@ -482,6 +492,8 @@ def _start_points(problem: Problem[object], form: Any, start: Start | None) -> A
         start = problem.adopt(start)
     elif isinstance(start, Solution):
         start = (start.primal, start.dual)
+    elif isinstance(start, Predictor) and isinstance(problem, TakesModels):
+        start = (problem.point_of(start), None)
     elif type(start) is not tuple:  # but a point, which is a named one
         start = (start, None)
     if len(start) != 2:

@@ -190,7 +190,10 @@ class Certified(BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, solution: Solution[Any], done: Preparation) -> None:
         """Take a solution for what was fitted, or raise if there is none."""
-        solution.raise_for_status()
+        if solution.status in (Status.FAILED, Status.INFEASIBLE) or not np.isfinite(
+            solution.objective
+        ):
+            solution.raise_for_status()
         if solution.status is not Status.OPTIMAL:
             warnings.warn(
                 f"{solution.status.name} with a certified gap of {solution.gap:.1e}, more than "

@@ -10,7 +10,7 @@ import numpy as np
 
 from convexnn.contract.certificate import Status
 from convexnn.driver.solution import Solution
-from convexnn.driver.solve import compile
+from convexnn.driver.solve import compile, solve
 from convexnn.estimators.base import Rows, with_classes
 from convexnn.estimators.relu import ReluClassifier, ReluEstimator, ReluRegressor
 from convexnn.functions.norms import DUAL
@@ -73,6 +73,10 @@ class CrossValidated(ReluEstimator):
         self.alphas_, self.scores_ = alphas, np.array(scores).reshape(-1, len(alphas)).T
         best = self._best(folds.get_n_splits(X, y))
         self.path_ = self._along(self._problem(whole, alphas), alphas[: best + 1], whole, left())
+        last = self.path_[-1]
+        if last.status not in (Status.OPTIMAL, Status.TIME_LIMIT):  # the path's engine is one of many
+            again = solve(last.problem, start=last, **{**self._run(), "time_limit": left()})
+            self.path_[-1] = min(last, again, key=lambda one: one.gap)
         self._keep(self.path_[-1], done)
         self.alpha_ = float(self.path_[-1].problem.beta) / whole.total
 
@@ -118,7 +122,15 @@ class CrossValidated(ReluEstimator):
         betas = alphas * rows.total
         asked: dict[str, Any] = {"tol": self.tol, "seed": self._seed()}
         if problem.canonical(problem.forms()[0]).y.ndim == 1 and len(betas) > 1:
-            found = path(problem, betas, tol=self.tol, time_limit=time_limit)
+            # Of gates all patterns stay in play, where working sets are of no use.
+            smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature)
+            found = path(
+                problem,
+                betas,
+                backend="fista" if smooth else "auto",
+                tol=self.tol,
+                time_limit=time_limit,
+            )
             solutions = list(found.solutions)
         else:
             solutions = []

@@ -23,12 +23,14 @@ from convexnn.contract.predictor import Predictor
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
+    from typing import Self
 
     from numpy.typing import ArrayLike
     from torch import nn
 
     from convexnn.contract.arrays import Array, LabelArray
     from convexnn.contract.preparation import Preparation
+    from convexnn.relu.foreign import Layers
 
 
 @declaration
@@ -192,6 +194,74 @@ class TwoLayerNetwork(Network):
             classes=self.classes,
             feature_names=done.features or self.feature_names,
             offsets=offsets,
+        )
+
+    @classmethod
+    def from_torch(cls, module: nn.Module) -> Self:
+        """Return the network that a module is whose parts are Linear, ReLU, Linear, in order.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Dropout, Flatten and Identity are passed over; LeakyReLU gives `leak`.
+
+        Raises
+        ------
+        ProblemError
+            If it is anything else; the message says what was found.
+        """
+        from convexnn.relu.foreign import of_torch
+
+        return cls._of(of_torch(module))
+
+    @classmethod
+    def from_sklearn(cls, model: object) -> Self:
+        """Return the network of a fitted `MLPClassifier` or `MLPRegressor`.
+
+        Parameters
+        ----------
+        model : MLPClassifier or MLPRegressor
+            With one hidden layer and ``activation="relu"``.
+
+        Raises
+        ------
+        ProblemError
+            If it is anything else; the message says what was found.
+        """
+        from convexnn.relu.foreign import of_sklearn
+
+        return cls._of(of_sklearn(model))
+
+    @classmethod
+    def from_onnx(cls, path: str | PathLike[str]) -> Self:
+        """Return the network of an ONNX graph, as `to_onnx` or PyTorch writes it (extra: onnx).
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        ImportError
+            Without the onnx package, naming the extra.
+        ProblemError
+            If it is no network of one hidden layer of ReLUs; the message says what was found.
+        """
+        from convexnn.relu.foreign import of_onnx
+
+        return cls._of(of_onnx(path))
+
+    @classmethod
+    def _of(cls, layers: Layers) -> Self:
+        one = len(layers.offsets) == 1
+        return cls(
+            layers.U,
+            layers.alpha,
+            layers.bias,
+            leak=layers.leak,
+            skip_bias=float(layers.offsets[0]) if one else 0.0,
+            classes=layers.classes,
+            offsets=None if one else layers.offsets,
         )
 
     def __len__(self) -> int:

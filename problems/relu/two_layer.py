@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.checks import ProblemError, choice, flag, non_negative
+from convexnn.contract.checks import ProblemError, choice, flag, instance_of, non_negative, shown
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
@@ -23,13 +23,14 @@ from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.majorant_bound import majorant_bound
+from convexnn.relu.network import TwoLayerNetwork
 from convexnn.relu.patterns import sample_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from convexnn.problems.relu.listing import PatternsField
-    from convexnn.relu.network import Network, TwoLayerNetwork
+    from convexnn.relu.network import Network
 from convexnn.problems.relu.formulas import conic_formula
 from convexnn.problems.relu.listing import (
     LISTED,
@@ -267,6 +268,79 @@ class ReluTraining(VectorTraining):
     @cached_property
     def _majorant_form(self) -> MajorantForm:
         return self._network_form.majorant(self._listed)
+
+    def point_of(self, model: TwoLayerNetwork) -> Neurons:
+        """Return the neurons of a network, each with its two layers' product for its weights.
+
+        That is the network with its layers balanced: the same function, of no larger penalty.
+        A neuron of several outputs becomes one for each.
+
+        Parameters
+        ----------
+        model : TwoLayerNetwork
+            For the examples as they are in X.
+
+        Raises
+        ------
+        ProblemError
+            If the problem has no such network: other inputs, outputs or labels, gates, another
+            leak, a bias, free linear part or constant where the problem has none.
+        """
+        instance_of("model", model, TwoLayerNetwork, "a TwoLayerNetwork")
+        d, k = self.X.shape[1], self.outputs
+        if model.U.shape[0] != d or model.alpha.shape[1] != k:
+            raise ProblemError(
+                f"model must have {d} inputs and {k} outputs, got {model.U.shape[0]} and "
+                f"{model.alpha.shape[1]}"
+            )
+        classes = self.labels.classes
+        if model.classes is not None and (
+            classes is None or not np.array_equal(model.classes, classes)
+        ):
+            raise ProblemError(f"model must be for the labels of y, got {shown(model.classes)}")
+        constants = np.full(k, model.skip_bias)
+        constants = constants if model.offsets is None else constants + model.offsets
+        takes_constant = self._constant or (self.skip and self.bias)
+        for name, there, allowed, need in (
+            ("gates", model.gates is not None, False, "no gates"),
+            ("leak", model.leak != self.leak, False, f"leak {self.leak}"),
+            ("bias", bool(model.bias.any()), self.bias, "no bias, or bias=True in the problem"),
+            ("skip", model.skip is not None and bool(model.skip.any()), self.skip, "no free part"),
+            (
+                "constant",
+                bool(constants.any()),
+                takes_constant,
+                "no constant, or intercept=True in the problem",
+            ),
+        ):
+            if there and not allowed:
+                raise ProblemError(f"model must have {need}; its {name} is not the problem's")
+        first = np.vstack([model.U, model.bias[None]]) if self.bias else model.U
+        weights = self._within(first)
+        columns = list(model.alpha.T)
+        owned = [weights * a for a in columns]  # each neuron at each output
+        V, W = (
+            np.hstack(
+                [part * (sign * a > 0.0) * sign for a, part in zip(columns, owned, strict=True)]
+            )
+            for sign in (1.0, -1.0)
+        )
+        free = self._still()
+        if self.skip:
+            linear = np.zeros(d) if model.skip is None else model.skip
+            if self.bias and not self._constant:
+                linear = np.append(linear, constants[0])
+            elif self.bias:
+                linear = np.append(linear, 0.0)
+            free[: self.design.matrix.shape[1]] = self._within(linear)
+        if self._constant:
+            free[-1] = constants if free.ndim == 2 else constants[0]
+        return Neurons(V, W, free)
+
+    def _within(self, weights: Array) -> Array:
+        """Return weights of the data in the coordinates of the design."""
+        basis = self.design.basis
+        return self.design.scale * (weights if basis is None else basis.T @ weights)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""

@@ -207,6 +207,32 @@ class WassersteinLinear(Halves[LinearModel]):
         classes = self.labels.classes
         return LinearModel(coef, intercept, classes, adversary, self.feature_names)
 
+    def point_of(self, model: LinearModel) -> Linear:
+        """Return the point whose model this is, for samples as they are in X.
+
+        Raises
+        ------
+        ProblemError
+            If the problem has no such model: other inputs or labels, or an intercept where the
+            problem has none.
+        """
+        instance_of("model", model, LinearModel, "a LinearModel")
+        if len(model.coef) != self.X.shape[1]:
+            raise ProblemError(f"model must have {self.X.shape[1]} inputs, got {len(model.coef)}")
+        classes = self.labels.classes
+        if model.classes is not None and (
+            classes is None or not np.array_equal(model.classes, classes)
+        ):
+            raise ProblemError(f"model must be for the labels of y, got {shown(model.classes)}")
+        if model.intercept and not self.intercept:
+            raise ProblemError("model must have no intercept, or intercept=True in the problem")
+        where = self.coordinates
+        coef: Array = where.scale * model.coef
+        if where.basis is not None:
+            coef = np.asarray(np.linalg.lstsq(where.basis, coef, rcond=None)[0], dtype=np.float64)
+        own = float(model.intercept) + float(where.mean @ model.coef)
+        return Linear(coef, np.array([own if self.intercept else 0.0]))
+
     def losses(self, model: LinearModel, X: ArrayLike, y: ArrayLike) -> Array:
         """Return a model's loss on each of some examples, without a worst case.
 

@@ -227,7 +227,9 @@ def test_relu_training_with_a_free_linear_part(
         leak=leak,
         skip=True,
     )
-    assert_rigorous(problem, seed)
+    # Columns that depend on each other but for rounding are independent as they are given: a free
+    # part of enormous weights fits what a solver takes for out of reach.
+    assert_rigorous(problem, seed, tight=kind not in ("antipodal", "deficient"))
 
 
 @often(10)

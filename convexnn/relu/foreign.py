@@ -1,0 +1,140 @@
+"""Networks that others trained: PyTorch modules, scikit-learn's perceptrons and ONNX graphs.
+
+Each is one hidden layer of (leaky) rectifiers between two linear ones; anything else is refused
+with what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from convexnn.contract.checks import ProblemError, file_path
+from convexnn.contract.optional import need
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
+
+EXPECTED = "one hidden layer of ReLUs between two linear layers"
+
+
+class Layers(NamedTuple):
+    """Two linear layers and what is between them.
+
+    Attributes
+    ----------
+    U : array of shape (d, m)
+    bias : array of shape (m,)
+    alpha : array of shape (m, k)
+    offsets : array of shape (k,)
+    leak : float
+    classes : array or None
+    """
+
+    U: Array
+    bias: Array
+    alpha: Array
+    offsets: Array
+    leak: float = 0.0
+    classes: Any = None
+
+
+def of_sklearn(model: object) -> Layers:
+    """Return the layers of a fitted `MLPClassifier` or `MLPRegressor`."""
+    given: Any = model
+    if isinstance(model, type) or not (hasattr(model, "coefs_") and hasattr(model, "activation")):
+        raise ProblemError(
+            f"model must be a fitted MLPClassifier or MLPRegressor, got {type(model).__name__}"
+        )
+    if len(given.coefs_) != 2 or given.activation != "relu":
+        raise ProblemError(
+            f"model must have {EXPECTED}, got {len(given.coefs_) - 1} hidden layers of "
+            f"{given.activation!r}"
+        )
+    if given.out_activation_ == "logistic" and given.coefs_[1].shape[1] > 1:
+        raise ProblemError("model must name one class a row, got a classifier of several labels")
+    classes = getattr(given, "classes_", None)
+    (U, alpha), (bias, offsets) = given.coefs_, given.intercepts_
+    return Layers(*_doubles(U, bias, alpha, offsets), classes=classes)
+
+
+def of_torch(module: object) -> Layers:
+    """Return the layers of a module whose parts in order are Linear, ReLU, Linear."""
+    given: Any = module
+    if isinstance(module, type) or not (hasattr(module, "modules") and hasattr(module, "children")):
+        raise ProblemError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    parts = [part for part in given.modules() if not list(part.children())]
+    kinds = [type(part).__name__ for part in parts]
+    kept = [
+        part
+        for part, kind in zip(parts, kinds, strict=True)
+        if kind not in ("Dropout", "Identity", "Flatten")
+    ]
+    found = [type(part).__name__ for part in kept]
+    if len(found) != 3 or found[::2] != 2 * ["Linear"] or found[1] not in ("ReLU", "LeakyReLU"):
+        raise ProblemError(f"module must have {EXPECTED}, got {', '.join(kinds) or 'no parts'}")
+    first, between, last = kept
+
+    def plain(part: Any) -> tuple[Any, Any]:
+        weight = part.weight.detach().cpu().double().numpy()
+        width = weight.shape[0]
+        return weight.T, np.zeros(width) if part.bias is None else part.bias.detach().cpu().numpy()
+
+    (U, bias), (alpha, offsets) = plain(first), plain(last)
+    leak = float(getattr(between, "negative_slope", 0.0))
+    return Layers(*_doubles(U, bias, alpha, offsets), leak=leak)
+
+
+def of_onnx(path: str | PathLike[str]) -> Layers:
+    """Return the layers of a graph of MatMul or Gemm, Add, Relu, LeakyRelu."""
+    onnx = need("onnx", "onnx")
+    graph = onnx.load(fspath(file_path("path", path))).graph
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            values[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    steps = [node for node in graph.node if node.op_type not in ("Constant", "Identity", "Cast")]
+    said = f"{fspath(path)} must have {EXPECTED}, got {', '.join(n.op_type for n in steps)}"
+    layers: list[list[Any]] = []  # weight and offset of each
+    leak = None
+    for node in steps:
+        known = [values[name] for name in node.input if name in values]
+        details = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+        if node.op_type in ("MatMul", "Gemm") and known and node.input[1] in values:
+            if len(layers) == 2 or (layers and leak is None):
+                raise ProblemError(said)
+            layers.append(_linear(values, node, details))
+        elif node.op_type == "Add" and len(known) == 1 and layers:
+            layers[-1][1] = layers[-1][1] + known[0]
+        elif node.op_type in ("Relu", "LeakyRelu") and len(layers) == 1 and leak is None:
+            slope = 0.0 if node.op_type == "Relu" else 0.01
+            leak = float(details.get("alpha", slope)) if node.op_type == "LeakyRelu" else slope
+        elif node.op_type == "Mul" and len(known) == 1 and len(layers) == 1 and np.size(known) == 1:
+            leak = float(np.ravel(known[0])[0])  # of max(t, leak t), as `to_onnx` writes it
+        elif node.op_type == "Max" and leak is not None and not known:
+            continue
+        else:
+            raise ProblemError(said)
+    if len(layers) != 2 or leak is None:
+        raise ProblemError(said)
+    (U, bias), (alpha, offsets) = layers
+    m, k = np.shape(U)[1], np.shape(alpha)[1]
+    wide = np.broadcast_to(np.ravel(bias), (m,)), np.broadcast_to(np.ravel(offsets), (k,))
+    return Layers(*_doubles(U, wide[0], alpha, wide[1]), leak=leak)
+
+
+def _linear(values: Mapping[str, Any], node: Any, details: Mapping[str, Any]) -> list[Any]:
+    weight = values[node.input[1]]
+    if node.op_type == "MatMul":
+        return [weight, 0.0]
+    weight = weight.T if details.get("transB", 0) else weight
+    offset = values.get(node.input[2], 0.0) if len(node.input) > 2 else 0.0
+    return [details.get("alpha", 1.0) * weight, details.get("beta", 1.0) * offset]
+
+
+def _doubles(*arrays: Any) -> tuple[Array, Array, Array, Array]:
+    U, bias, alpha, offsets = (np.array(array, dtype=np.float64) for array in arrays)
+    return U, bias, alpha, offsets

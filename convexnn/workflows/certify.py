@@ -1,0 +1,93 @@
+"""How good is a model that somebody else trained? Its objective against the best bound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from convexnn.contract.certificate import Status
+from convexnn.contract.checks import ProblemError, instance_of, seconds, seed_of, tolerance
+from convexnn.contract.problem import Problem, TakesModels
+from convexnn.driver.solution import Solution
+from convexnn.driver.solve import solve
+from convexnn.problems.relu.two_layer import ReluTraining
+
+
+def certify(
+    problem: Problem[Any],
+    model: object,
+    *,
+    time_limit: float | None = None,
+    tol: float = 1e-6,
+    seed: int = 0,
+) -> Solution[Any]:
+    """Certify a model: its own objective, and the best bound that is found in the time.
+
+    The engine starts from the model and looks for a better one and for a bound. The solution is
+    the given model with that bound; its message says what the better model is worth.
+
+    Parameters
+    ----------
+    problem : ReluTraining, WassersteinClassification or WassersteinRegression
+        What the model is to be good at. A network is held against all networks, whatever patterns
+        the problem has.
+    model : TwoLayerNetwork or LinearModel
+        For the examples as they are in X. Others' come by `TwoLayerNetwork.from_torch`,
+        `from_sklearn` and `from_onnx`.
+    time_limit : float, optional
+        Seconds.
+    tol : float, default 1e-6
+        Gap at which the model is OPTIMAL.
+    seed : int, default 0
+
+    Returns
+    -------
+    Solution
+        Of the model: `objective` with its layers balanced, which changes no output.
+
+    Raises
+    ------
+    ProblemError
+        If the problem takes no models, or has no such one: other inputs, outputs or labels, or a
+        constant where it has none.
+
+    Examples
+    --------
+    >>> import convexnn as cx, numpy as np
+    >>> X = np.array([[1.0], [2.0], [-1.0]])
+    >>> problem = cx.ReluTraining(X, [1.0, 2.0, 0.0], beta=0.1)
+    >>> network = cx.TwoLayerNetwork(U=[[1.0]], alpha=[[1.0]], bias=[0.0])
+    >>> found = cx.certify(problem, network)
+    >>> bool(found.bound <= found.objective), found.objective
+    (True, 0.1)
+    """
+    if isinstance(problem, type) or not isinstance(problem, TakesModels):
+        raise ProblemError(
+            "problem must be a ReluTraining, WassersteinClassification or WassersteinRegression, "
+            f"got {problem if isinstance(problem, type) else type(problem).__name__}"
+        )
+    instance_of("problem", problem, Problem, "a problem")
+    tol, seed = tolerance("tol", tol), seed_of(seed)
+    limit = None if time_limit is None else seconds("time_limit", time_limit)
+    judge: Any = problem
+    if isinstance(problem, ReluTraining) and problem.patterns is not None:
+        judge = replace(problem, patterns=None)
+    point = judge.point_of(model)
+    found = solve(judge, tol=tol, time_limit=limit, seed=seed, start=(point, None))
+    certificate = judge.certify(point, found.dual)
+    status = found.status
+    if certificate.passes(tol):
+        status = Status.OPTIMAL
+    elif status is Status.OPTIMAL:
+        status = Status.INACCURATE  # the better model is optimal, this one is not
+    return replace(
+        found,
+        status=status,
+        certificate=certificate,
+        primal=point,
+        model=judge.build_model(point),
+        message=(
+            f"The model's objective is {certificate.objective:.7g}; the best that {found.backend} "
+            f"found has {found.objective:.7g}. {found.message}"
+        ).strip(),
+    )
