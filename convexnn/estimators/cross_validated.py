@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.contract.certificate import Status
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
-from convexnn.estimators.base import Rows, with_classes
+from convexnn.estimators.base import Rows, weighed, with_classes
 from convexnn.estimators.relu import ReluClassifier, ReluEstimator, ReluRegressor
 from convexnn.functions.norms import DUAL
 from convexnn.workflows.path import path
@@ -47,6 +47,10 @@ class CrossValidated(ReluEstimator):
         """Tell whether the target is real."""
         raise NotImplementedError
 
+    def _counted(self, weights: Array, y: Any) -> Array:
+        """Return what a held-out row counts."""
+        return weights
+
     def _chosen(self, X: Array, y: Any, weights: Array, rows: Rows) -> None:
         """Choose alpha by held-out rows, then train on all; sets what is fitted."""
         begin = time.perf_counter()
@@ -60,13 +64,14 @@ class CrossValidated(ReluEstimator):
         alphas = self._grid(whole)
         scorer = check_scoring(self._plain(), scoring=self.scoring)
         folds = check_cv(self.cv, y, classifier=not self._target())
+        counts = self._counted(weights, y)
         scores = []
         for train, test in folds.split(X, y):
             if self.time_limit is not None and left() == 1e-3:
                 break
             found = self._fold(X[train], y[train], weights[train], alphas, left())
             row = np.full(len(alphas), np.nan)
-            kept = {"sample_weight": weights[test]} if np.ptp(weights) > 0.0 else {}
+            kept = {"sample_weight": counts[test]} if np.ptp(counts) > 0.0 else {}
             for k, fitted in enumerate(found):
                 row[k] = scorer(fitted, X[test], y[test], **kept)
             scores.append(row)
@@ -74,7 +79,10 @@ class CrossValidated(ReluEstimator):
         best = self._best(folds.get_n_splits(X, y))
         self.path_ = self._along(self._problem(whole, alphas), alphas[: best + 1], whole, left())
         last = self.path_[-1]
-        if last.status not in (Status.OPTIMAL, Status.TIME_LIMIT):  # the path's engine is one of many
+        if last.status not in (
+            Status.OPTIMAL,
+            Status.TIME_LIMIT,
+        ):
             again = solve(last.problem, start=last, **{**self._run(), "time_limit": left()})
             self.path_[-1] = min(last, again, key=lambda one: one.gap)
         self._keep(self.path_[-1], done)
@@ -195,7 +203,8 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         the alphas themselves.
     cv : int, splitter or iterable, default 5
     scoring : str or callable, optional
-        Of scikit-learn; accuracy by default. Of equal scores the largest alpha wins.
+        Of scikit-learn; accuracy by default, by the weights of rows and classes. Of equal scores
+        the largest alpha wins.
     activation, loss, patterns, penalty, standardize, fit_intercept, class_weight
         As in `ReluClassifier`.
     tol, random_state, verbose
@@ -282,6 +291,9 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         self._chosen(X, y, weights, rows)
         self.model_ = with_classes(self.model_, self.classes_)
         return self
+
+    def _counted(self, weights: Array, y: Any) -> Array:
+        return weighed(weights, self.class_weight, y)
 
     def _plain(self) -> Any:
         return _one_alpha(self, ReluClassifier)
