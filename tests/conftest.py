@@ -6,7 +6,9 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 

@@ -99,7 +99,8 @@ def live(console: Any = None) -> Iterator[Line]:
         progress.TimeElapsedColumn(table_column=column(no_wrap=True)),
         progress.TextColumn("{task.description}", markup=False, table_column=column(no_wrap=True)),
     )
-    with progress.Progress(*columns, console=console, transient=True) as bar:
+    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
+    with progress.Progress(*columns, **shown) as bar:
         line = Line(console, bar)
 
         def compiling() -> None:
