@@ -26,6 +26,15 @@ def run(name: str, *words: str, cwd: Path) -> str:
     return done.stdout
 
 
+def test_a_network_trained_elsewhere_is_certified_and_improved(tmp_path: Path) -> None:
+    first, then, *_ = run("trained_elsewhere.py", cwd=tmp_path).splitlines()
+    (own, bound), (better, above) = (
+        [float(part.rstrip(",")) for part in line.split() if part[0].isdigit()]
+        for line in (first, then)
+    )
+    assert max(bound, above) <= better <= own
+
+
 def test_label_noise_shows_where_it_wins_and_where_not(tmp_path: Path) -> None:
     lines = run("label_noise.py", cwd=tmp_path).splitlines()
     assert [line.split(",")[0] for line in lines[2::2]] == ["gross", "random", "random"]
