@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cholesky, qr, solve_triangular
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.kernels import kernel
 
 UNIT = 2.0**-53  # rounding of one operation
@@ -93,9 +93,12 @@ class NullSpace:
     """
 
     def __init__(self, X: Array) -> None:
+        self.rest = _rest(X)  # elsewhere m is 0
+        X = X[self.rest]
         some = X[:, X.any(axis=0)]
         # exact, as powers of two are
-        self.columns, self.clear = _independent(some / magnitude(some, axis=0))
+        scaled = some / magnitude(some, axis=0) if some.size else some
+        self.columns, self.clear = _independent(scaled)
 
     @cached_property
     def _plain(self) -> Frame | None:
@@ -117,6 +120,19 @@ class NullSpace:
         Near or None
             None where none is proved to exist.
         """
+        if self.rest.all():
+            return self._elsewhere(mu, low, high)
+        if (low[~self.rest] > 0.0).any() or (high[~self.rest] < 0.0).any():
+            return None
+        found = self._elsewhere(mu[self.rest], low[self.rest], high[self.rest])
+        if found is None:
+            return None
+        point, spread = np.zeros_like(mu), np.zeros_like(mu)
+        point[self.rest], spread[self.rest] = found
+        return Near(point, spread)
+
+    def _elsewhere(self, mu: Array, low: Array, high: Array) -> Near | None:
+        """Return the same where m may be something."""
         if self.columns.shape[1] == 0:
             return Near(mu, np.zeros_like(mu))
         unit = magnitude(mu)
@@ -161,6 +177,16 @@ class NullSpace:
     def _weighted(self, mu: Array, room: Array) -> Frame | None:
         most = float(np.max(np.abs(mu), initial=0.0))
         return self._frame(np.sqrt(np.clip(room, 0.0, most)))
+
+
+def _rest(X: Array) -> BoolArray:
+    """Tell which entries of m are not 0 for being the only ones that some column meets."""
+    rest, met = np.ones(len(X), dtype=bool), X != 0.0
+    while True:
+        alone = (met & rest[:, None]).sum(axis=0) == 1
+        if not alone.any():
+            return rest
+        rest &= ~met[:, alone].any(axis=1)
 
 
 def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near | None:
