@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -214,7 +215,10 @@ def test_run_goes_on_where_its_checkpoint_meets_a_full_disk(
 def test_folder_that_cannot_be_written_to_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    def read_only(**options: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
     with pytest.raises(ValueError, match="nothing can be written to"):
         cx.solve(gated(), "mpi:fista", checkpoint=str(tmp_path / "s.npz"), processes=1)
 

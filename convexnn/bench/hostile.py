@@ -460,7 +460,7 @@ def calls() -> tuple[Call, ...]:
         Call("path", cx.path, {"problem": plain, "count": 2, "ratio": 0.5} | search),
         Call("select", cx.select, {"problem": linear, "folds": 2, "tol": 0.1, "radius": [0.1]}),
         Call("beta_max", cx.beta_max, {"problem": plain}),
-        Call("certify", cx.certify, {"problem": plain, "model": network}),
+        Call("certify", cx.certify, {"problem": plain, "model": solved.model}),
         Call("audit", cx.audit, {"solution": solved, "count": 5}),
         Call("pattern_count", cx.pattern_count, {"n": 3, "psi": 0.5, "xi": 0.5}),
         Call("local_patterns", cx.local_patterns, {"problem": plain, "starts": 1, "width": 2}),

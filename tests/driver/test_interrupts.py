@@ -119,7 +119,13 @@ def test_a_library_leaves_other_signals_alone() -> None:
     def look(step: cx.Step) -> None:
         found.append((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)))
 
-    cx.solve(patterns(), "admm", tol=1e-3, callback=look)
+    both = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.SIG_DFL) for each in both]
+    try:
+        cx.solve(patterns(), "admm", tol=1e-3, callback=look)
+    finally:
+        for each, handler in zip(both, before, strict=True):
+            signal.signal(each, handler)
     assert set(found) == {(signal.SIG_DFL, signal.SIG_DFL)}
 
 

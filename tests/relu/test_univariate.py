@@ -618,7 +618,7 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], said: str) -> None:
 
 def test_a_network_takes_points_on_the_line_only() -> None:
     model = solved("relu", 2).model
-    with pytest.raises(cx.ProblemError, match="x must have one column"):
+    with pytest.raises(cx.ProblemError, match="X must have one column"):
         model.predict(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="NarrowNetwork"):
         cx.NarrowNetwork.load(__file__)
