@@ -7,20 +7,20 @@ from typing import Any
 
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError, instance_of, seconds, seed_of, tolerance
-from convexnn.contract.problem import Problem, TakesModels
+from convexnn.contract.problem import Model, Problem, TakesModels
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve
 from convexnn.problems.relu.two_layer import ReluTraining
 
 
 def certify(
-    problem: Problem[Any],
+    problem: Problem[Model],
     model: object,
     *,
     time_limit: float | None = None,
     tol: float = 1e-6,
     seed: int = 0,
-) -> Solution[Any]:
+) -> Solution[Model]:
     """Certify a model: its own objective, and the best bound that is found in the time.
 
     The engine starts from the model and looks for a better one and for a bound. The solution is
