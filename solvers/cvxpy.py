@@ -59,8 +59,13 @@ class Knobs:
     threads: bool = False
 
 
+# Threads that a solver keeps are missing in a copy of the process, which waits for them forever:
+# Clarabel is to have none, and one that is not known may have some.
+THREADS = {"max_threads": 1}
 KNOBS = {
-    "CLARABEL": Knobs(("tol_gap_abs", "tol_gap_rel", "tol_feas"), "time_limit", "max_iter"),
+    "CLARABEL": Knobs(
+        ("tol_gap_abs", "tol_gap_rel", "tol_feas"), "time_limit", "max_iter", {**THREADS}
+    ),
     "SCS": Knobs(("eps_abs", "eps_rel"), "time_limit_secs", "max_iters", {"max_iters": 20_000}),
     "OSQP": Knobs(
         ("eps_abs", "eps_rel"),
@@ -142,7 +147,7 @@ class CvxpySolver:
     def __init__(self, solver: str, knows: frozenset[str]) -> None:
         self.solver, self.knows = solver, knows
         self.name = f"cvxpy:{solver.lower()}"
-        self.knobs = KNOBS.get(solver, Knobs())
+        self.knobs = KNOBS.get(solver, Knobs(threads=True))
         more = ", ".join(SPOKEN[kind] for kind in SPOKEN if kind in knows)
         self.capabilities = Capabilities(
             forms=(CvxpyProgram,),
@@ -247,7 +252,9 @@ class CvxpySolver:
                 found = problem.solution
                 yield attempt if attempt.error else attempt._replace(parts=_parts(found))
 
-        if not self._leaves(problem):
+        if not self._leaves(problem) or any(
+            options.extra.get(name, one) != one for name, one in THREADS.items()
+        ):
             yield here()
         else:
             with apart(there, Patience(reporter).over) as answers:

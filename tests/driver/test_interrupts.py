@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -187,6 +189,21 @@ def test_a_solver_that_asks_nobody_is_left_at_the_time_limit(
     solution = ready.run(time_limit=0.2)
     assert time.perf_counter() - begin < 10.0
     assert solution.status is cx.Status.TIME_LIMIT
+
+
+def test_threads_that_a_solver_left_in_this_process_hold_no_other_one() -> None:
+    code = """
+import numpy as np
+import convexnn as cx
+X = np.random.default_rng(0).standard_normal((80, 8))
+options = dict(beta=1.0, patterns=15, loss="squared", bias=True, radius=0.05, norm="l2")
+problem = cx.RobustReluTraining(X, np.abs(X[:, 0]), **options)
+problem.to_cvxpy().problem.solve(solver="CLARABEL")  # with as many threads as it likes
+print(cx.solve(problem, "cvxpy:clarabel", tol=1e-3).status.name)
+"""
+    words = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip() == "OPTIMAL", done.stderr
 
 
 def test_the_answer_of_a_solver_in_a_process_of_its_own_is_the_same(
