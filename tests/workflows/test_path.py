@@ -410,7 +410,7 @@ def test_what_has_no_path_is_refused() -> None:
     with pytest.raises(cx.ProblemError, match="give patterns"):
         cx.path(cx.ReluTraining(X, y, beta=1.0))
     X, y = data("hinge")
-    with pytest.raises(cx.ProblemError, match="hinge loss with skip=True: give betas"):
+    with pytest.raises(cx.ProblemError, match="hinge loss with a free part: give betas"):
         cx.beta_max(cx.ReluTraining(X, y, beta=1.0, loss="hinge", skip=True, patterns=P))
 
 
