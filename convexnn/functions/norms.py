@@ -269,6 +269,17 @@ class Linf(VectorNorm):
         return cp.sum(cp.max(cp.abs(columns), axis=0))
 
 
+def _singular(blocks: Array) -> Array:
+    """Return the singular values of each block, inf for one that is not finite."""
+    finite = np.isfinite(blocks).all(axis=(1, 2))
+    if finite.all():
+        values: Array = np.linalg.svd(blocks, compute_uv=False)
+        return values
+    values = np.full((len(blocks), min(blocks.shape[1:])), np.inf)
+    values[finite] = np.linalg.svd(blocks[finite], compute_uv=False)
+    return values
+
+
 @dataclass(frozen=True)
 class Nuclear(Norm):
     """The sum of singular values of each block of k rows; its dual is the largest one.
@@ -302,12 +313,12 @@ class Nuclear(Norm):
 
     def value(self, rows: Array) -> Array:
         """Return the sum of singular values of each block."""
-        result: Array = np.linalg.svd(self.blocks(rows), compute_uv=False).sum(axis=1)
+        result: Array = _singular(self.blocks(rows)).sum(axis=1)
         return result
 
     def dual(self, rows: Array) -> Array:
         """Return the largest singular value of each block."""
-        result: Array = np.linalg.svd(self.blocks(rows), compute_uv=False).max(axis=1, initial=0.0)
+        result: Array = _singular(self.blocks(rows)).max(axis=1, initial=0.0)
         return result
 
     def prox(self, rows: Array, step: float) -> Array:

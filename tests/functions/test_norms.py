@@ -276,3 +276,12 @@ def test_nuclear_cvxpy_atom_is_the_norm() -> None:
     rows, norm = batch((6, 4)), Nuclear(outputs=3)
     atom = norm.cvxpy(cp.Constant(rows.T))
     assert float(atom.value) == pytest.approx(float(norm.value(rows).sum()), rel=1e-10)
+
+
+def test_a_nuclear_norm_of_what_is_not_finite_is_infinite() -> None:
+    rows = np.ones((6, 4))  # three blocks of two rows: 0 and 3, 1 and 4, 2 and 5
+    rows[1, 2], rows[5, 0] = np.nan, np.inf
+    norm = Nuclear(2)
+    for values in (norm.value(rows), norm.dual(rows)):
+        assert values[0] == pytest.approx(np.sqrt(8.0))
+        assert np.isinf(values[1:]).all()
