@@ -273,8 +273,7 @@ def _singular(blocks: Array) -> Array:
     """Return the singular values of each block, inf for one that is not finite."""
     finite = np.isfinite(blocks).all(axis=(1, 2))
     if finite.all():
-        values: Array = np.linalg.svd(blocks, compute_uv=False)
-        return values
+        return np.asarray(np.linalg.svd(blocks, compute_uv=False), dtype=np.float64)
     values = np.full((len(blocks), min(blocks.shape[1:])), np.inf)
     values[finite] = np.linalg.svd(blocks[finite], compute_uv=False)
     return values
