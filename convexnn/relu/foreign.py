@@ -89,7 +89,10 @@ def of_torch(module: object) -> Layers:
 
 
 def of_onnx(path: str | PathLike[str]) -> Layers:
-    """Return the layers of a graph of MatMul or Gemm, Add, Relu, LeakyRelu."""
+    """Return the layers of a graph of MatMul or Gemm, Add, Relu or LeakyRelu, one after the other.
+
+    What `to_onnx` writes for an activation, ``Max(t, leak t)``, is read as well.
+    """
     onnx = need("onnx", "onnx")
     graph = onnx.load(fspath(file_path("path", path))).graph
     values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
@@ -97,28 +100,39 @@ def of_onnx(path: str | PathLike[str]) -> Layers:
         if node.op_type == "Constant":
             values[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
     steps = [node for node in graph.node if node.op_type not in ("Constant", "Identity", "Cast")]
+    passed = {
+        node.output[0]: node.input[0] for node in graph.node if node.op_type in ("Identity", "Cast")
+    }
     said = f"{fspath(path)} must have {EXPECTED}, got {', '.join(n.op_type for n in steps)}"
     layers: list[list[Any]] = []  # weight and offset of each
-    leak = None
+    leak: float | None = None
+    scaled: tuple[str, float] | None = None  # the tensor that is leak t, and the leak
+    at, sums = [item.name for item in graph.input if item.name not in values], False
     for node in steps:
         known = [values[name] for name in node.input if name in values]
+        come = [passed.get(name, name) for name in node.input if name and name not in values]
         details = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-        if node.op_type in ("MatMul", "Gemm") and known and node.input[1] in values:
-            if len(layers) == 2 or (layers and leak is None):
+        kind, inside = node.op_type, len(layers) == 1 and leak is None
+        straight = come == at and scaled is None
+        if kind in ("MatMul", "Gemm") and straight and node.input[1] in values:
+            if len(layers) != (0 if leak is None else 1) or details.get("transA", 0):
                 raise ProblemError(said)
             layers.append(_linear(values, node, details))
-        elif node.op_type == "Add" and len(known) == 1 and layers:
+            sums = True
+        elif kind == "Add" and straight and sums and len(known) == 1:
             layers[-1][1] = layers[-1][1] + known[0]
-        elif node.op_type in ("Relu", "LeakyRelu") and len(layers) == 1 and leak is None:
-            slope = 0.0 if node.op_type == "Relu" else 0.01
-            leak = float(details.get("alpha", slope)) if node.op_type == "LeakyRelu" else slope
-        elif node.op_type == "Mul" and len(known) == 1 and len(layers) == 1 and np.size(known) == 1:
-            leak = float(np.ravel(known[0])[0])  # of max(t, leak t), as `to_onnx` writes it
-        elif node.op_type == "Max" and leak is not None and not known:
-            continue
+        elif kind in ("Relu", "LeakyRelu") and straight and inside:
+            leak, sums = float(details.get("alpha", 0.01)) if kind == "LeakyRelu" else 0.0, False
+        elif kind == "Mul" and straight and inside and len(known) == 1 and np.size(known[0]) == 1:
+            scaled = node.output[0], float(np.ravel(known[0])[0])
+            continue  # the tensor before it is yet to be met again
+        elif kind == "Max" and scaled is not None and sorted(come) == sorted([*at, scaled[0]]):
+            leak, scaled, sums = scaled[1], None, False
         else:
             raise ProblemError(said)
-    if len(layers) != 2 or leak is None:
+        at = [node.output[0]]
+    ends = [passed.get(item.name, item.name) for item in graph.output]
+    if len(layers) != 2 or leak is None or scaled is not None or ends != at:
         raise ProblemError(said)
     (U, bias), (alpha, offsets) = layers
     m, k = np.shape(U)[1], np.shape(alpha)[1]

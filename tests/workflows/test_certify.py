@@ -207,10 +207,34 @@ def test_onnx_of_gemm(tmp_path: Path) -> None:
     found = cx.TwoLayerNetwork.from_onnx(tmp_path / "n.onnx").predict(X)
     expected = np.maximum(X @ parts["W"].T + parts["b"], 0.0) @ parts["A"][0] + 2.0
     assert found == pytest.approx(expected, rel=1e-12)
-    nodes.insert(2, make("Relu", ["a"], ["aa"]))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("Relu", "h", "a"), ("Relu", "a", "b"), ("Gemm", "b W2", "z")],
+        [("Mul", "h half", "a"), ("Gemm", "a W2", "z")],  # linear: a half is no leak
+        [("Relu", "h", "a"), ("Add", "a one", "b"), ("Gemm", "b W2", "z")],
+        [("Relu", "h", "a"), ("Add", "a h", "b"), ("Gemm", "b W2", "z")],
+        [("Relu", "h", "a"), ("Gemm", "h W2", "z")],  # past the rectifier
+        [("Relu", "h", "a"), ("Gemm", "a W2", "y"), ("Relu", "y", "z")],
+        [("Relu", "h", "a"), ("Gemm", "a W2", "y"), ("Add", "y x", "z")],
+        [("Mul", "h half", "a"), ("Max", "a x", "b"), ("Gemm", "b W2", "z")],
+        [("Gemm", "h W2", "z")],
+    ],
+)
+def test_a_graph_that_is_no_such_network_is_refused(steps: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    parts = {"W": np.eye(2), "W2": np.ones((2, 1)), "half": np.array(0.5), "one": np.array(1.0)}
+    make = onnx.helper.make_node
+    nodes = [make("Gemm", ["x", "W"], ["h"])]
+    nodes += [make(kind, inputs.split(), [output]) for kind, inputs, output in steps]
+    double, info = onnx.TensorProto.DOUBLE, onnx.helper.make_tensor_value_info
+    stored = [onnx.numpy_helper.from_array(value, name) for name, value in parts.items()]
+    ends = [info("x", double, ["n", 2])], [info("z", double, ["n", 1])]
     graph = onnx.helper.make_graph(nodes, "g", *ends, stored)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "n.onnx")
-    with pytest.raises(cx.ProblemError, match="got Gemm, Relu, Relu, Gemm"):
+    with pytest.raises(cx.ProblemError, match="must have one hidden layer of ReLUs"):
         cx.TwoLayerNetwork.from_onnx(tmp_path / "n.onnx")
 
 
