@@ -6,6 +6,7 @@ with what was found.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,7 +86,34 @@ def of_torch(module: object) -> Layers:
 
     (U, bias), (alpha, offsets) = plain(first), plain(last)
     leak = float(getattr(between, "negative_slope", 0.0))
-    return Layers(*_doubles(U, bias, alpha, offsets), leak=leak)
+    layers = Layers(*_doubles(U, bias, alpha, offsets), leak=leak)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(module, torch.nn.Module):
+        _same_outputs(torch, module, layers)
+    return layers
+
+
+def _same_outputs(torch: Any, module: Any, layers: Layers) -> None:
+    """Raise `ProblemError` where what a module does is not what its parts do one after another."""
+    x = np.random.default_rng(0).standard_normal((8, len(layers.U)))
+    hidden = x @ layers.U + layers.bias
+    expected = np.maximum(hidden, layers.leak * hidden) @ layers.alpha + layers.offsets
+    weight, training = next(module.parameters()), module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            given = torch.tensor(x, dtype=weight.dtype, device=weight.device)
+            found = module(given).cpu().double().numpy()
+    finally:
+        module.train(training)
+    room = 1e-2 if weight.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    size = float(np.max(np.abs(expected)))
+    if np.size(found) != expected.size or not np.allclose(
+        np.reshape(found, expected.shape), expected, rtol=0.0, atol=room * max(size, 1e-30)
+    ):
+        raise ProblemError(
+            f"module must have {EXPECTED} and nothing beside: its outputs are not theirs"
+        )
 
 
 def of_onnx(path: str | PathLike[str]) -> Layers:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError, instance_of, seconds, seed_of, tolerance
 from convexnn.contract.problem import Model, Problem, TakesModels
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve
 from convexnn.problems.relu.two_layer import ReluTraining
+
+UNSEEN = (
+    "That is without its weights in directions that the examples do not span, which cost and "
+    "change nothing on them: beyond the examples its outputs are others. "
+)
 
 
 def certify(
@@ -43,7 +50,10 @@ def certify(
     Returns
     -------
     Solution
-        Of the model: `objective` with its layers balanced, which changes no output.
+        Of the model: `objective` with its layers balanced, which changes no output, and without
+        weights in directions that the examples do not span (more columns than rows, say): those
+        cost, and change nothing on the examples. Where there are some the message says so, and
+        `model` is the one without them.
 
     Raises
     ------
@@ -80,14 +90,24 @@ def certify(
         status = Status.OPTIMAL
     elif status is Status.OPTIMAL:
         status = Status.INACCURATE  # the better model is optimal, this one is not
+    kept = judge.build_model(point)
     return replace(
         found,
         status=status,
         certificate=certificate,
         primal=point,
-        model=judge.build_model(point),
+        model=kept,
         message=(
             f"The model's objective is {certificate.objective:.7g}; the best that {found.backend} "
-            f"found has {found.objective:.7g}. {found.message}"
+            f"found has {found.objective:.7g}. {'' if _alike(kept, model) else UNSEEN}"
+            f"{found.message}"
         ).strip(),
     )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Tell whether two models have the same outputs along and against each axis."""
+    axes = np.eye(len(other.coef if hasattr(other, "coef") else other.U))
+    rows = np.vstack([axes, -axes])
+    here, there = one.decision_function(rows), other.decision_function(rows)
+    return bool(np.allclose(here, there, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(there)))))

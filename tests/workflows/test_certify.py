@@ -85,6 +85,24 @@ def test_a_linear_model() -> None:
     assert again.status is cx.Status.OPTIMAL
 
 
+def test_weights_that_the_examples_do_not_see_are_left_out_aloud() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5, 9))
+    network = cx.TwoLayerNetwork(rng.standard_normal((9, 3)), np.ones((3, 1)), np.zeros(3))
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1)
+    found = cx.certify(problem, network, time_limit=5.0, tol=1e-2)
+    assert "directions that the examples do not span" in found.message
+    assert np.allclose(found.model.predict(X), network.predict(X))
+    own = 0.1 * float(np.linalg.norm(network.U, axis=0).sum())
+    own += 0.5 * float(np.sum((network.predict(X) - X[:, 0]) ** 2))
+    assert found.objective < own
+    again = cx.certify(problem, found.model, time_limit=5.0, tol=1e-2)
+    assert "do not span" not in again.message
+    linear = cx.WassersteinRegression(X, X[:, 0], radius=0.1, loss="absolute")
+    said = cx.certify(linear, cx.LinearModel(rng.standard_normal(9), 0.0)).message
+    assert "directions that the examples do not span" in said
+
+
 def test_a_network_is_a_start() -> None:
     X, y = data()
     network = cx.TwoLayerNetwork.from_sklearn(perceptron())
@@ -165,6 +183,22 @@ def test_modules_of_torch_itself() -> None:
     module = module.double()
     expected = module(torch.tensor(X)).detach().numpy()[:, 0]
     assert cx.TwoLayerNetwork.from_torch(module).predict(X) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_module_that_does_more_than_its_parts_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Skipping(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.act = torch.nn.Linear(2, 5), torch.nn.ReLU()
+            self.last = torch.nn.Linear(5, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.act(self.first(x))) + x[:, :1]
+
+    with pytest.raises(cx.ProblemError, match="nothing beside"):
+        cx.TwoLayerNetwork.from_torch(Skipping())
 
 
 @pytest.mark.parametrize("leak", [0.0, 0.3])
