@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -171,7 +172,7 @@ def interrupted(signals: int, kills: int, seed: int) -> None:
     for what, count, run in (("signals", signals, campaign), ("kills", kills, killed)):
         with progress() as bar:
             task = bar.add_task(what, total=count)
-            these = run(count, seed_of(seed), lambda: bar.advance(task))  # noqa: B023, at once
+            these = run(count, seed_of(seed), partial(bar.advance, task))
         found += these
         for one in these:
             if one.verdict not in GOOD:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import ProblemError, flag, positive, seconds, shown, tolerance
-from convexnn.contract.optional import need
 from convexnn.contract.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -18,13 +16,10 @@ if TYPE_CHECKING:
     from convexnn.contract.certificate import Certificate
     from convexnn.driver.solution import Solution
 
-need("sklearn", "sklearn")
-
-from sklearn.base import BaseEstimator  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning  # noqa: E402
-from sklearn.utils import check_random_state, compute_sample_weight  # noqa: E402
-from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
-from sklearn.utils.validation import (  # noqa: E402
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
     validate_data,
@@ -170,6 +165,19 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         checked: Array = validate_data(self, X, dtype=np.float64, reset=False)
         return checked
 
+    def _prepared(self, rows: Rows, *, target: bool) -> tuple[Rows, Preparation]:
+        """Return rows as a problem takes them, and what was done to them."""
+        done = preparation(
+            rows, centre=self.fit_intercept, standardize=self.standardize, target=target
+        )
+        X = (rows.X - done.mean) / done.spread
+        y = (rows.y - done.target_mean) / done.target_spread if target else rows.y
+        return Rows(X, y, rows.weights), done
+
+    def _counted(self, weights: Array, y: Any) -> Array:
+        """Return what rows count: their weights."""
+        return weights
+
     def _seed(self) -> int:
         """Return the seed of the engines: 0 for None, so that fits are the same each time."""
         state = self.random_state
@@ -209,35 +217,6 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.non_deterministic = False
         return tags
-
-
-def classes_of(y: Any, kind: str) -> tuple[Any, Any]:
-    """Return the classes of labels, and the index of each label's.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two.
-    """
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"{kind} needs at least two classes, got one class: {classes[0]!r}")
-    return classes, codes
-
-
-def weighed(weights: Array, class_weight: Any, y: Any) -> Array:
-    """Return weights times those of the classes."""
-    if class_weight is None:
-        return weights
-    result: Array = weights * compute_sample_weight(class_weight, y)
-    return result
-
-
-def with_classes(model: Any, classes: Any) -> Any:
-    """Return a model that predicts these labels, where a file can hold them."""
-    plain = np.asarray(classes.tolist())
-    return replace(model, classes=plain)
 
 
 def checked_alpha(alpha: Any) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.contract.certificate import Status
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
-from convexnn.estimators.base import Rows, weighed, with_classes
+from convexnn.estimators.base import Rows
 from convexnn.estimators.relu import ReluClassifier, ReluEstimator, ReluRegressor
 from convexnn.functions.norms import DUAL
 from convexnn.workflows.path import path
@@ -46,10 +46,6 @@ class CrossValidated(ReluEstimator):
     def _target(self) -> bool:
         """Tell whether the target is real."""
         raise NotImplementedError
-
-    def _counted(self, weights: Array, y: Any) -> Array:
-        """Return what a held-out row counts."""
-        return weights
 
     def _chosen(self, X: Array, y: Any, weights: Array, rows: Rows) -> None:
         """Choose alpha by held-out rows, then train on all; sets what is fitted."""
@@ -289,11 +285,8 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         X, y, weights = self._rows(X, y, sample_weight)
         rows = self._checked(X, y, weights)
         self._chosen(X, y, weights, rows)
-        self.model_ = with_classes(self.model_, self.classes_)
+        self._labelled()
         return self
-
-    def _counted(self, weights: Array, y: Any) -> Array:
-        return weighed(weights, self.class_weight, y)
 
     def _plain(self) -> Any:
         return _one_alpha(self, ReluClassifier)

@@ -9,15 +9,8 @@ import numpy as np
 
 from convexnn.contract.checks import choice, positive_int
 from convexnn.driver.solve import solve
-from convexnn.estimators.base import (
-    Certified,
-    Rows,
-    checked_alpha,
-    classes_of,
-    preparation,
-    weighed,
-    with_classes,
-)
+from convexnn.estimators.base import Certified, Rows, checked_alpha
+from convexnn.estimators.classifier import CertifiedClassifier
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.patterns import Patterns, sample_patterns
@@ -28,11 +21,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array, LabelArray
+    from convexnn.contract.arrays import Array
     from convexnn.contract.preparation import Preparation
 
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
+from sklearn.base import RegressorMixin
 
 ACTIVATIONS = {"relu": ReluTraining, "gated": GatedReluTraining}
 GATES = 100  # random gates unless a number is given
@@ -51,15 +43,6 @@ class ReluEstimator(Certified):
     loss: str
     patterns: int | None
     penalty: str
-
-    def _prepared(self, rows: Rows, *, target: bool) -> tuple[Rows, Preparation]:
-        """Return rows as the problem takes them, and what was done to them."""
-        done = preparation(
-            rows, centre=self.fit_intercept, standardize=self.standardize, target=target
-        )
-        X = (rows.X - done.mean) / done.spread
-        y = (rows.y - done.target_mean) / done.target_spread if target else rows.y
-        return Rows(X, y, rows.weights), done
 
     def _problem(self, rows: Rows, alphas: Array) -> Any:
         """Return the convex program at the first alpha, over patterns found on these rows.
@@ -106,7 +89,7 @@ class ReluEstimator(Certified):
         self.alpha_ = float(self.alpha)
 
 
-class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
+class ReluClassifier(CertifiedClassifier, ReluEstimator):
     """A two-layer network for classes, trained to a certified optimum.
 
     Minimises, over networks ``f`` with a hidden layer of ReLUs,
@@ -224,20 +207,8 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
         """
         rows, done = self._prepared(self._checked(*self._rows(X, y, sample_weight)), target=False)
         self._solved(rows, done)
-        self.model_ = with_classes(self.model_, self.classes_)
+        self._labelled()
         return self
-
-    def _checked(self, X: Array, y: Any, weights: Array) -> Rows:
-        """Return the rows, with the index of each label's class."""
-        self.classes_, codes = classes_of(y, type(self).__name__)
-        weights = weighed(weights, self.class_weight, y)
-        rows = Rows.of(X, codes, weights)
-        missing = np.setdiff1d(np.arange(len(self.classes_)), rows.y)
-        if len(missing):
-            raise ValueError(
-                f"sample_weight leaves no row of the class {self.classes_[missing[0]]!r}"
-            )
-        return rows
 
     def _loss(self) -> dict[str, Any]:
         loss = choice("loss", self.loss, ("logistic", "hinge"))
@@ -245,81 +216,6 @@ class ReluClassifier(ClassifierMixin, ReluEstimator):  # type: ignore[misc]
             return {"loss": loss}
         joint = loss == "logistic"
         return {"loss": "softmax"} if joint else {"loss": loss, "multiclass": "one-vs-rest"}
-
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return the network's output.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,) for two classes, (n, k) for more
-        """
-        X = self._examples(X)
-        output: Array = self.model_.decision_function(X)
-        return output
-
-    def predict(self, X: ArrayLike) -> LabelArray:
-        """Return the label of each row.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,)
-        """
-        output = self.decision_function(X)
-        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1
-        labels: LabelArray = self.classes_[index]
-        return labels
-
-    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return the probability of each class, of the logistic loss's model.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, k)
-        """
-        return probabilities(self.decision_function(X))
-
-    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, k)
-        """
-        logs: Array = np.log(self.predict_proba(X))
-        return logs
-
-
-def probabilities(output: Array) -> Array:
-    """Return probabilities of classes from outputs: logistic of one, softmax of several.
-
-    Examples
-    --------
-    >>> probabilities(np.array([0.0])).tolist()
-    [[0.5, 0.5]]
-    """
-    if output.ndim == 1:
-        output = np.column_stack([np.zeros_like(output), output])
-    grown = np.exp(output - output.max(axis=1, keepdims=True))
-    result: Array = grown / grown.sum(axis=1, keepdims=True)
-    return result
 
 
 class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]

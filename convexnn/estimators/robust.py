@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from convexnn.driver.solve import solve
-from convexnn.estimators.base import checked_alpha, with_classes
+from convexnn.estimators.base import checked_alpha
 from convexnn.estimators.relu import ReluClassifier
 from convexnn.problems.robust.training import RobustReluTraining
 
@@ -134,7 +134,7 @@ class RobustReluClassifier(ReluClassifier):
             solution = solve(problem, **self._run())
         self._keep(solution, done)
         self.alpha_ = float(self.alpha)
-        self.model_ = with_classes(self.model_, self.classes_)
+        self._labelled()
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 
 from convexnn.contract.checks import non_negative
 from convexnn.driver.solve import solve
-from convexnn.estimators.base import Certified, Rows, classes_of, preparation, weighed, with_classes
-from convexnn.estimators.relu import probabilities
+from convexnn.estimators.base import Certified, Rows
+from convexnn.estimators.classifier import CertifiedClassifier
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
 
 if TYPE_CHECKING:
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array, LabelArray
+    from convexnn.contract.arrays import Array
     from convexnn.contract.certificate import Certificate
 
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import RegressorMixin, clone
 from sklearn.model_selection import check_cv, cross_val_score
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 RADII = np.geomspace(1e-4, 1.0, 9)  # that "cv" chooses among
@@ -60,13 +59,6 @@ class WassersteinEstimator(Certified):
         best = len(RADII) - 1 - int(np.argmax(scores[::-1]))  # of equal scores the largest
         return float(RADII[best])
 
-    def _scaled(self, rows: Rows, *, target: bool) -> Any:
-        done = preparation(
-            rows, centre=self.fit_intercept, standardize=self.standardize, target=target
-        )
-        y = (rows.y - done.target_mean) / done.target_spread if target else rows.y
-        return Rows((rows.X - done.mean) / done.spread, y, rows.weights), done
-
     def _ball(self) -> dict[str, Any]:
         return {
             "radius": self.radius_,
@@ -77,7 +69,7 @@ class WassersteinEstimator(Certified):
         }
 
 
-class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ignore[misc]
+class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
     """A linear classifier that is best for the worst distribution near that of the data.
 
     Minimises ``sup over W(Q, P) <= radius of E_Q l(y (x'w + c))`` by `WassersteinClassification`,
@@ -178,15 +170,9 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         self
         """
         X, y, weights = self._rows(X, y, sample_weight)
-        self.classes_, codes = classes_of(y, type(self).__name__)
+        checked = self._checked(X, y, weights)
         self.radius_ = self._chosen(X, y, weights, classes=True)
-        rows = Rows.of(X, codes, weighed(weights, self.class_weight, y))
-        missing = np.setdiff1d(np.arange(len(self.classes_)), rows.y)
-        if len(missing):
-            raise ValueError(
-                f"sample_weight leaves no row of the class {self.classes_[missing[0]]!r}"
-            )
-        rows, done = self._scaled(rows, target=False)
+        rows, done = self._prepared(checked, target=False)
         fits = []
         for k in [1] if len(self.classes_) == 2 else range(len(self.classes_)):
             problem = WassersteinClassification(
@@ -199,7 +185,7 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
             self._keep(solve(problem, **self._run()), done)
             fits.append((self.solution_, self.model_, self.n_iter_))
         if len(fits) == 1:
-            self.model_ = with_classes(self.model_, self.classes_)
+            self._labelled()
             return self
         self.solution_, self.model_ = ([fit[i] for fit in fits] for i in (0, 1))
         self.n_iter_ = max(fit[2] for fit in fits)
@@ -215,7 +201,7 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         return found
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return the model's output.
+        """Return the model's output, of several classes each one's against the rest.
 
         Parameters
         ----------
@@ -225,61 +211,19 @@ class WassersteinClassifier(ClassifierMixin, WassersteinEstimator):  # type: ign
         -------
         array of shape (n,) for two classes, (n, k) for more
         """
+        check_is_fitted(self, "model_")
+        if not isinstance(self.model_, list):
+            return super().decision_function(X)
         X = self._examples(X)
-        if isinstance(self.model_, list):
-            return np.column_stack([model.decision_function(X) for model in self.model_])
-        output: Array = self.model_.decision_function(X)
-        return output
+        return np.column_stack([model.decision_function(X) for model in self.model_])
 
-    def predict(self, X: ArrayLike) -> LabelArray:
-        """Return the label of each row.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,)
-        """
-        output = self.decision_function(X)
-        index = output.argmax(axis=1) if output.ndim == 2 else (output > 0) * 1
-        labels: LabelArray = self.classes_[index]
-        return labels
-
-    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return the probability of each class; of several, each model's, scaled to sum 1.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, k)
-        """
-        output = self.decision_function(X)
-        if output.ndim == 1:
-            return probabilities(output)
+    def _chances(self, output: Array) -> Array:
+        """Return the probabilities of two classes, of several each model's, scaled to sum 1."""
+        if len(self.classes_) == 2:
+            return super()._chances(output)
         own = np.exp(-np.logaddexp(0.0, -output))
         result: Array = own / own.sum(axis=1, keepdims=True)
         return result
-
-    @available_if(lambda self: self.loss == "logistic")  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, k)
-        """
-        logs: Array = np.log(self.predict_proba(X))
-        return logs
 
 
 class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignore[misc]
@@ -371,7 +315,7 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
         X, y, weights = self._rows(X, y, sample_weight, y_numeric=True)
         self.radius_ = self._chosen(X, y, weights, classes=False)
         given = Rows.of(X, np.asarray(y, dtype=np.float64), weights)
-        rows, done = self._scaled(given, target=True)
+        rows, done = self._prepared(given, target=True)
         problem = WassersteinRegression(
             rows.X,
             rows.y,
