@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from convexnn.commands import options
-from convexnn.commands.report import Output, measured, save_figure, scorer, terminal
+from convexnn.commands.report import Output, measured, remarked, save_figure, scorer, terminal
 from convexnn.commands.source import Source
 from convexnn.contract.checks import choice
 from convexnn.contract.optional import need
@@ -82,7 +82,7 @@ def path(
     n, d = split.X.shape
     kept = 0 if problem.matrix is None else problem.matrix.shape[1]
     said = f"{split.name}: {n} examples, {d} features, {kept} random patterns"
-    out.title(" ".join(filter(None, [said, problem.remark()])))
+    out.title(remarked(said, problem))
     rows = points(found, split)
     out.object |= {"points": rows, "message": found.message}
     if not json:

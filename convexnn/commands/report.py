@@ -18,6 +18,7 @@ from convexnn.contract.checks import choice
 from convexnn.contract.files import writable
 from convexnn.contract.optional import need
 from convexnn.contract.preparation import Unscaled
+from convexnn.contract.problem import Remarks
 from convexnn.contract.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison
@@ -74,6 +75,11 @@ def convergence(result: Solution | Comparison, split: Split, path: Path) -> None
         result = alone(result, split, scored=False)
     need("matplotlib", "plot").use("Agg")
     save_figure(result.plot(), f"{split.name}: certified gap against time", path)
+
+
+def remarked(line: str, problem: Remarks) -> str:
+    """Return a line, and behind it what a problem has to say of the answer that it admits."""
+    return ". ".join(filter(None, [line, problem.remark()]))
 
 
 def drawable(path: Path) -> None:

@@ -12,7 +12,7 @@ from typer import Option
 import convexnn as cx
 from convexnn.commands import options
 from convexnn.commands.family import Family
-from convexnn.commands.report import save_figure
+from convexnn.commands.report import remarked, save_figure
 from convexnn.commands.source import Source
 from convexnn.contract.optional import need
 from convexnn.contract.words import few
@@ -74,16 +74,8 @@ def title(split: Split, problem: cx.RobustReluTraining) -> str:
     """Return the size of the data, the number of patterns and the radius."""
     n, d = split.X.shape
     kept = 0 if problem.matrix is None else problem.matrix.shape[1]
-    return " ".join(
-        filter(
-            None,
-            [
-                f"{split.name}: {n} examples, {d} features, {kept} patterns, "
-                f"{problem.norm} radius {problem.radius:g}",
-                problem.remark(),
-            ],
-        )
-    )
+    said = f"{split.name}: {n} examples, {d} features, {kept} patterns"
+    return remarked(f"{said}, {problem.norm} radius {problem.radius:g}", problem)
 
 
 def tell(solution: Solution, split: Split) -> list[str]:
