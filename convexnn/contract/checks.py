@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
+from math import isfinite
 from numbers import Real
 from os import PathLike, fspath
 from typing import (
@@ -131,7 +132,7 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, empty: bool = False) -
     if raw.size == 0 and not empty:
         raise ProblemError(f"{name} must not be empty, got shape {raw.shape}")
     array = np.array(raw, dtype=np.float64, order="C", copy=True)
-    if not np.isfinite(array).all():
+    if not (isfinite(np.vdot(array, array)) or np.isfinite(array).all()):  # squares may be inf
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         what = name if columns is None else _of(name, columns[where[-1] if ndim == 2 else 0][0])
         raise ProblemError(f"{what} must be finite, got {array[where]} at index {where}")
@@ -256,11 +257,11 @@ def several_targets(name: str, value: ArrayLike, length: int) -> Labels:
     >>> several_targets("y", [[1.0], [3.0]], 2).targets
     array([1., 3.])
     """
-    axes = raw_labels(name, value).ndim  # of a single column it is one
-    if axes > 2:
+    raw = raw_labels(name, value)  # of a single column it has one axis
+    if raw.ndim > 2:
         raise ProblemError(f"{name} must have 1 or 2 axes, got shape {np.shape(value)}")
-    if axes < 2:
-        return labels(name, value, length, classification=False)
+    if raw.ndim < 2:
+        return Labels(real_array(name, _one_each(name, raw, length, "row of X"), 1), None)
     targets = real_array(name, value, 2)
     if len(targets) != length:
         raise ProblemError(f"{name} must have one row per row of X ({length}), got {len(targets)}")
@@ -401,7 +402,10 @@ def known_labels(
 
 
 def _column(name: str, value: ArrayLike, length: int, each: str) -> np.ndarray[Any, Any]:
-    raw = raw_labels(name, value)
+    return _one_each(name, raw_labels(name, value), length, each)
+
+
+def _one_each(name: str, raw: np.ndarray[Any, Any], length: int, each: str) -> np.ndarray[Any, Any]:
     if raw.ndim != 1:
         raise ProblemError(f"{name} must have 1 axis, got shape {raw.shape}")
     if raw.shape[0] != length:
@@ -468,7 +472,7 @@ def _scalar(value: Any) -> Any:
 
 def _number(name: str, value: Any, rule: Callable[[float], bool], text: str) -> float:
     number = real(name, value, f"finite and {text}")
-    if not (np.isfinite(number) and rule(number)):
+    if not (isfinite(number) and rule(number)):
         raise ProblemError(f"{name} must be finite and {text}, got {shown(value)}")
     return number
 
@@ -486,7 +490,7 @@ def sized(name: str, number: float) -> float:
     >>> sized("beta", 1e-9)
     1e-09
     """
-    if number != 0.0 and np.isfinite(number) and not SMALLEST <= abs(number) <= LARGEST:
+    if number != 0.0 and isfinite(number) and not SMALLEST <= abs(number) <= LARGEST:
         raise ProblemError(
             f"{name} must be between {SMALLEST:g} and {LARGEST:g} in size, got {number!r}"
         )

@@ -366,8 +366,7 @@ class Compiled(Generic[Model]):
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
-        pools = _threadpools(len(sys.modules)).limit(limits=threads)
-        with pools, quiet, timed_by(monitor):
+        with _limited(threads), quiet, timed_by(monitor):
             try:
                 first = trivial(self.problem, late=not reached)
                 over = self.trivial and monitor.report(0, *first)
@@ -467,6 +466,15 @@ def _ending(raw: Any) -> Raw:
 
 def _remark(problem: Problem[object]) -> str:
     return problem.remark() if isinstance(problem, Builder | Remarks) else ""
+
+
+def _limited(threads: int) -> AbstractContextManager[object]:
+    """Return a context in which the linear algebra libraries have so many threads."""
+    pools = _threadpools(len(sys.modules))
+    if all(pool.num_threads == threads for pool in pools.lib_controllers):
+        return nullcontext()  # to set them takes far longer than to ask
+    limited: AbstractContextManager[object] = pools.limit(limits=threads)
+    return limited
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,8 @@ from math import fsum
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, qr, solve_triangular
+from scipy.linalg import qr
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.kernels import kernel
@@ -191,8 +192,11 @@ def _rest(X: Array) -> BoolArray:
 
 def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near | None:
     """Return the nearest point of those that a few refinements go through, None if outside."""
-    best, least = None, np.inf
+    best, least, met = None, np.inf, X.any(axis=1)
     for _ in range(REFINED):
+        if not mu[met].any():  # nothing is rounded: it may stay on the edge of a box
+            best, least = mu, 0.0
+            break
         pulled, length = _pull(X, frame, mu)
         before = least
         if length < least:
@@ -209,8 +213,6 @@ def _settled(X: Array, frame: Frame, mu: Array, low: Array, high: Array) -> Near
 
 def _pull(X: Array, frame: Frame, mu: Array) -> tuple[Array, float]:
     """Return ``T'X'mu``, and its length from above."""
-    if not mu[X.any(axis=1)].any():  # nothing is rounded: it may stay on the edge of a box
-        return np.zeros(X.shape[1]), 0.0
     if frame.even is not None and frame.blur is not None:
         sums, error = exact_sums(frame.even, mu)
         pulled = sums[0] + sums[1]
@@ -240,11 +242,8 @@ def _frame(X: Array, root: Array) -> Frame | None:
 
 
 def _root_of_squares(A: Array) -> Array | None:
-    try:
-        R: Array = cholesky(A.T @ A, check_finite=False)
-    except np.linalg.LinAlgError:
-        return None
-    return R
+    R, info = dpotrf(A.T @ A)
+    return np.asarray(R) if info == 0 else None
 
 
 def _triangle(A: Array) -> Array:
@@ -258,7 +257,7 @@ def _turned(A: Array, root: Array, R: Array) -> Frame | None:
     if not np.abs(np.diag(R)).min() > 0.0:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        turn = solve_triangular(R, np.eye(k), check_finite=False)
+        turn, _ = dtrtri(R)
         if not np.isfinite(turn).all():
             return None
         B = A @ turn
@@ -294,7 +293,7 @@ def _fine_frame(X: Array, root: Array) -> Frame | None:
             R = _triangle(root[:, None] * even)
             if not np.abs(np.diag(R)).min() > 0.0:
                 return None
-            turn, rest = _twice(turn, rest, solve_triangular(R, np.eye(k), check_finite=False))
+            turn, rest = _twice(turn, rest, dtrtri(R)[0])
             if not np.isfinite(turn).all():
                 return None
             wide, tall = np.hstack([X, X]), np.vstack([turn, rest])
@@ -336,7 +335,8 @@ def _independent(X: Array) -> tuple[Array, bool]:
     rank = int((sizes > DEPENDENT * sizes[0]).sum())
     kept = np.sort(order[:rank])
     columns = np.ascontiguousarray(X[:, kept])
-    if rank in (k, len(np.unique(X, axis=0))):  # or m may be anything but for equal rows' sums
+    # or m may be anything but for equal rows' sums
+    if rank == k or rank == len(np.unique(X, axis=0)):
         return columns, True
     clear = True
     for j in np.sort(order[rank:]):

@@ -90,6 +90,8 @@ def lower_bound(
     """
     if not (np.isfinite(slopes.own).all() and np.isfinite(slopes.other).all()):
         return 0.0
+    if risk <= 0.0:  # and no loss is negative
+        return 0.0
     if form.intercept and form.ball.loss.residual:
         form = form._replace(y=form.y - float(np.mean(form.y)))
     if form.ball.radius == 0.0 and space is None:

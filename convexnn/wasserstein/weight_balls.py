@@ -21,6 +21,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
+from convexnn.contract.kernels import kernel
 from convexnn.functions.null_space import UNIT, blocked_sums, sum_rounding
 
 if TYPE_CHECKING:
@@ -363,16 +364,25 @@ def entropy(w: Array) -> float:
     >>> round(entropy(np.array([1.0, 0.0])), 4)
     0.6931
     """
-    t = len(w) * w
-    x = t - 1.0
-    terms = t * np.log(np.where(t > 0.0, t, 1.0)) - x
-    close = np.flatnonzero(np.abs(x) < SERIES)
-    if len(close):
-        y, series = x[close], np.zeros(len(close))
-        for k in range(TERMS, 1, -1):
-            series = 1.0 / (k * (k - 1.0)) - y * series
-        terms[close] = np.square(y) * series
-    return float(np.mean(terms))
+    terms = np.empty(len(w))
+    _entropy_terms(w, terms)
+    return float(terms.sum()) / len(w)
+
+
+@kernel(error_model="numpy")
+def _entropy_terms(w: Array, out: Array) -> None:
+    """Fill in ``t log t - t + 1`` of ``t = n w``."""
+    n = float(len(w))
+    for i in range(len(w)):
+        t = n * w[i]
+        x = t - 1.0
+        if abs(x) < SERIES:
+            series = 0.0
+            for k in range(TERMS, 1, -1):
+                series = 1.0 / (k * (k - 1.0)) - x * series
+            out[i] = x * x * series
+        else:
+            out[i] = (t * np.log(t) if t > 0.0 else 0.0) - x
 
 
 def rms(x: Array) -> float:

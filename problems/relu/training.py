@@ -351,7 +351,7 @@ def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
         If the loss at the zero network is not finite.
     """
     with np.errstate(over="ignore"):
-        worth = float(np.sum(loss.value(np.zeros_like(found.targets), found.targets)))
+        worth = float(loss.value(np.zeros(found.targets.shape), found.targets).sum())
     if not np.isfinite(worth):
         raise ProblemError(f"y must have a finite loss at the zero network, got {worth}")
     kept = in_range("y", found.targets)

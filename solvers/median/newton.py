@@ -16,7 +16,7 @@ many dimensions as there are points, by their inner products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from math import sqrt
 from typing import Any
 
@@ -27,6 +27,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
 from convexnn.median.forms import (
+    NARROW,
     ROUNDING,
     Location,
     MedianForm,
@@ -80,17 +81,23 @@ def run(
     elif 2 * n <= d and n <= GRAM and form.tail is None:
         x = by_products(form)
     else:
-        x, curvature = pilot(form, np.random.default_rng(options.seed))
+        x, curvature = pilot(form, options.seed)
     look = looking(form, reporter)
     return Descent(form, x, curvature, look).run(options.tol, limit, done)
 
 
 def warm_up(form: MedianForm) -> None:
     """Compile the kernels for points stored in this way."""
-    few = median_form(form.points[:2].copy(), form.weights[:2].copy(), form.centre)
+    n, d = form.points.shape
+    _warm(form.points.dtype, min(d, NARROW + 1))
+    if 2 * n <= d:  # their span is stored in a way of its own
+        _warm(np.dtype(np.float64), min(n, NARROW + 1))
+
+
+@cache
+def _warm(dtype: np.dtype[Any], d: int) -> None:
+    few = median_form(np.eye(2, d, dtype=dtype), np.ones(1), np.zeros(d))
     proof(few, few.mean, view(few, few.mean))
-    if 2 * len(form.points) <= form.points.shape[1]:  # their span is stored in the other way
-        warm_up(median_form(np.eye(2), few.weights.copy(), np.zeros(2)))
 
 
 def memory(size: Size) -> dict[str, float]:
@@ -113,13 +120,13 @@ def _rows(n: int, d: int) -> int:
     return min(n, max(ROWS[0], min(8 * n // d, ROWS[1])))
 
 
-def pilot(form: MedianForm, rng: np.random.Generator) -> tuple[Array, Curvature | None]:
+def pilot(form: MedianForm, seed: int | np.random.Generator) -> tuple[Array, Curvature | None]:
     """Return the median of a sample and the curvature there, scaled to all points."""
     n = len(form.points)
     if n <= ALONE:
         rows = np.asarray(form.points[:: -(-n // START)], dtype=np.float64)
         return np.partition(rows, len(rows) // 2, axis=0)[len(rows) // 2].copy(), None
-    size = max(LEAST, n // SHARE)
+    size, rng = max(LEAST, n // SHARE), np.random.default_rng(seed)
     index = ((np.arange(size) + rng.random(size)) * (n / size)).astype(np.intp)  # one of each part
     points = form.points.T[:, index].T if form.points.flags.f_contiguous else form.points[index]
     weights = form.weights if len(form.weights) == 1 else form.weights[index]
@@ -146,16 +153,18 @@ class Curvature:
         Y = points - x
         weights = form.weights if len(form.weights) == 1 else form.weights[::stride]
         square = np.einsum("ij,ij->i", Y, Y)
-        q = np.divide(weights, np.sqrt(square), out=np.zeros(len(Y)), where=square > 0.0)
+        none = square == 0.0
+        if none.any():  # points at x do not pull
+            weights, square = np.where(none, 0.0, weights), np.where(none, 1.0, square)
+        q = weights / np.sqrt(square)
         self.scale = slack / total if (total := float(q.sum())) > 0.0 else 1.0
-        Y *= np.sqrt(np.divide(q, square, out=np.zeros(len(Y)), where=square > 0.0))[:, None]
+        Y *= np.sqrt(q / square)[:, None]
         self.slack = total
         self.A = Y
         self.wide = len(Y) < d
         K = -(Y @ Y.T if self.wide else Y.T @ Y)
-        self.diagonal = np.arange(len(K))
-        K[self.diagonal, self.diagonal] += total
-        self.K = K
+        self.K, self.diagonal = K, np.einsum("ii->i", K)  # a view
+        self.diagonal += total
         self.rows = len(Y)
         self._factor()
 
@@ -166,7 +175,7 @@ class Curvature:
             if info == 0:
                 self.factor = factor
                 return
-            self.K[self.diagonal, self.diagonal] += ridge
+            self.diagonal += ridge
             ridge *= 100.0
 
     def grow(self, factor: float) -> None:
@@ -373,7 +382,7 @@ def _flat(Y: Array) -> bool:
     if square[far] == 0.0 or Y.shape[1] == 1:
         return True
     axis = Y[far] / np.sqrt(square[far])
-    off = Y - np.outer(Y @ axis, axis)
+    off = Y - (Y @ axis)[:, None] * axis
     return bool(np.abs(off).max() <= FLAT * np.sqrt(square[far]))
 
 
@@ -392,7 +401,7 @@ def by_products(form: MedianForm) -> Array:
     kept = square > n * ROUNDING * square[-1]
     lengths, vectors = np.sqrt(square[kept]), vectors[:, kept]
     flat = median_form(vectors * lengths, form.weights.copy(), np.zeros(len(lengths)))
-    descent = Descent(flat, *pilot(flat, np.random.default_rng(0)))
+    descent = Descent(flat, *pilot(flat, 0))
     descent.run(CLOSE, MAX_ITER, lambda k, x, sure: sure, absolute=False)
     seen = view(flat, descent.x)
     if seen.distance == 0.0:

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs  # SciPy's own callers take as long as all else
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.kernels import kernel
@@ -449,7 +449,7 @@ class PiecewiseInterior:
 
     def _direction(
         self,
-        factor: tuple[Array, bool],
+        factor: Array,
         D: Array,
         rho: Array,
         residual: Array,
@@ -481,10 +481,10 @@ class PiecewiseInterior:
             rights.append(right)
             back = W.divide(right)
             rhs += M[0] * back.head[0] + M[1:].T @ back.tail[0]
-        dw = cho_solve(factor, rhs, check_finite=False)
+        dw, _ = dpotrs(factor, rhs)
         self.turn = 0.0  # change of the equality's multiplier
         if program.equal is not None:
-            column = cho_solve(factor, program.equal, check_finite=False)
+            column, _ = dpotrs(factor, program.equal)
             self.turn = float(program.equal @ dw) / float(program.equal @ column)
             dw -= self.turn * column
         du1, du2 = self._arguments(dw)
@@ -508,18 +508,17 @@ class PiecewiseInterior:
         return dw, ds, dy, cones, reach, du1, du2
 
 
-def _factored(H: Array) -> tuple[Array, bool]:
-    """Return the Cholesky factor with the least ridge that lets it through."""
-    diagonal = np.diag_indices_from(H)
-    own = np.where(H[diagonal] > 0.0, H[diagonal], 1.0)  # a column of zeros stays where it is
+def _factored(H: Array) -> Array:
+    """Return the upper Cholesky factor with the least ridge that lets it through."""
+    diagonal = np.einsum("ii->i", H)  # a view
+    own = np.where(diagonal > 0.0, diagonal, 1.0)  # a column of zeros stays where it is
     ridge = RIDGE
     for _ in range(8):
-        H[diagonal] += ridge * own
-        try:
-            factor: tuple[Array, bool] = cho_factor(H, check_finite=False)
-            return factor
-        except np.linalg.LinAlgError:
-            ridge *= 30.0
+        diagonal += ridge * own
+        factor, info = dpotrf(H, clean=0)
+        if info == 0:
+            return np.asarray(factor)
+        ridge *= 30.0
     raise np.linalg.LinAlgError("the Newton system is singular to rounding")
 
 
