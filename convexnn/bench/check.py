@@ -342,8 +342,8 @@ def closest(rows: Sequence[Row], tol: float) -> Contradiction | None:
 
 def _certificate(row: Row) -> Certificate:
     own = row["objective"], row["bound"]  # of an older file these are all that there is
-    net = float(row.get(NET[0], own[0])), float(row.get(NET[1], own[1]))
-    return Certificate(*own, row["violation"], row["covers"], net)
+    objective, bound = (row.get(name, value) for name, value in zip(NET, own, strict=True))
+    return Certificate(*own, row["violation"], row["covers"], (objective, bound))
 
 
 class Store:
