@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from rich.console import Console
 from typer import Argument, Option
 
 from convexnn.commands import options
+from convexnn.commands.relu import CLASSES, NUMBERS, Loss, losses
 from convexnn.commands.report import Output, measured, remarked, save_figure, scorer, terminal
 from convexnn.commands.source import Source
 from convexnn.contract.checks import choice
@@ -21,13 +23,10 @@ from convexnn.workflows import path_result
 from convexnn.workflows.path import path as run_path
 
 KINDS = {"relu": ReluTraining, "gated": GatedReluTraining}
-NUMBERS = ("squared", "huber")
-CLASSES = ("logistic", "hinge")
 BRIEF = ("beta", "objective", "gap", "neurons")
 
 Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {options.FILES}")]
 Kind = Annotated[str, Option(help=f"of network: {' or '.join(KINDS)}")]
-Loss = Annotated[str, Option(help="squared, huber, logistic or hinge; by the target if left out")]
 Drawn = Annotated[int, Option(help="random patterns", min=1)]
 Count = Annotated[int, Option(help="points", min=1)]
 Ratio = Annotated[float, Option(help="of the last beta to the first, in (0, 1)")]
@@ -62,11 +61,9 @@ def path(
     build = KINDS[choice("kind", kind, tuple(KINDS))]
     source = Source(data, options.reading(**own))
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
-    split = split_at_random(table.pair("a path"), seed=seed)
-    by_target = "logistic" if split.classification else "squared"
-    problem = build(
-        split.X, split.y, beta=1.0, loss=loss or by_target, bias=bias, patterns=patterns
-    )
+    split = split_at_random(table, seed=seed)
+    chosen = losses(split, loss)
+    problem = build(split.X, split.y, beta=1.0, bias=bias, patterns=patterns, **chosen)
     out.data(split)
     found = run_path(
         problem,
@@ -88,16 +85,16 @@ def path(
     if not json:
         show(rows, found.message, split)
     if rows:
-        held = found.validation is not None and len(found.validation.losses) > 0
-        chosen = found.simplest if held else found[-1]
-        beta = chosen.problem.beta
+        held = found.validation is not None and found.validation.losses.size > 0
+        best = found.simplest if held else found[-1]
+        beta = best.problem.beta
         out.object["beta"] = beta
         if held:
             out.say(
                 f"least validation loss at beta {found.best.problem.beta:.4g}; within a standard "
                 f"error of it up to beta {beta:.4g}"
             )
-        out.save(chosen, split, f"solution at beta {beta:.4g}")
+        out.save(best, split, f"solution at beta {beta:.4g}")
         out.draw(draw, found, split)
     out.close()
 
@@ -118,7 +115,8 @@ def points(found: path_result.Path, split: Split) -> list[dict[str, Any]]:
             "kept": counts.kept,
         }
         if held is not None:
-            row["validation loss"] = held[k] if k < len(held) else None
+            seen = k < len(held) and np.isfinite(held[k])
+            row["validation loss"] = held[k] if seen else None
         rows.append({**row, "score": grade(solution.model)})
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from typer import Option
@@ -30,16 +30,20 @@ Count = Annotated[int, Option(help="patterns taken from local search at most", m
 def declare(
     source: Source, seed: int, *, beta: Beta = 1.0, loss: Loss = "", bias: options.Bias = True
 ) -> tuple[Split, ReluTraining]:
-    """Load the data and declare training over all patterns.
-
-    Of more than two classes the loss is "softmax"; "logistic" and "hinge" are one against the rest.
-    """
+    """Load the data and declare training over all patterns."""
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
     split = split_at_random(table, seed=seed)
+    return split, ReluTraining(split.X, split.y, beta=beta, bias=bias, **losses(split, loss))
+
+
+def losses(split: Split, loss: str) -> dict[str, Any]:
+    """Return what the problem is told of the loss, by the target where none is named.
+
+    Of more than two classes it is "softmax"; "logistic" and "hinge" are one against the rest.
+    """
     many = split.classification and len(np.unique(split.y)) > 2
     kind = loss or (("softmax" if many else "logistic") if split.classification else "squared")
-    rest = "one-vs-rest" if many and kind != "softmax" else None
-    return split, ReluTraining(split.X, split.y, beta=beta, loss=kind, bias=bias, multiclass=rest)
+    return {"loss": kind, "multiclass": "one-vs-rest" if many and kind != "softmax" else None}
 
 
 def listed(problem: ReluTraining, seed: int, *, patterns: Count = 20) -> ReluTraining:

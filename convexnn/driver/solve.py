@@ -37,7 +37,7 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
-from convexnn.contract.grading import Grader, Halves, contents, grader_of
+from convexnn.contract.grading import Grader, contents, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
 from convexnn.contract.predictor import Predictor
 from convexnn.contract.problem import (
@@ -205,10 +205,7 @@ def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[
     if not time_is_up():  # else no engine will run
         chosen.backend.prepare(form)
     grader = grader_of(problem)
-    points = problem.initial()
-    if isinstance(problem, Halves):
-        problem.fitting.learn(*points)
-    grader.certify(*points)  # compiles its kernels
+    grader.certify(*problem.initial())  # compiles its kernels
     grader.keep()
     spent = time.perf_counter() - begin
     return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)
@@ -369,7 +366,7 @@ class Compiled(Generic[Model]):
         asked = Options(tol, max_iter, seed, extra)
         engine, raw = self.backend, Raw(Outcome.STOPPED)
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a status, not noise
-        with _limited(threads), quiet, timed_by(monitor):
+        with limited(threads), quiet, timed_by(monitor):
             try:
                 first = trivial(self.problem, late=not reached)
                 over = self.trivial and monitor.report(0, *first)
@@ -471,7 +468,7 @@ def _remark(problem: Problem[object]) -> str:
     return problem.remark() if isinstance(problem, Builder | Remarks) else ""
 
 
-def _limited(threads: int) -> AbstractContextManager[object]:
+def limited(threads: int) -> AbstractContextManager[object]:
     """Return a context in which the linear algebra libraries have so many threads."""
     pools = _threadpools(len(sys.modules))
     if all(pool.num_threads == threads for pool in pools.lib_controllers):

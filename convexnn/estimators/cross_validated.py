@@ -12,7 +12,7 @@ from convexnn.contract.certificate import Status
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import compile, solve
 from convexnn.estimators.base import Rows
-from convexnn.estimators.relu import ReluClassifier, ReluEstimator, ReluRegressor
+from convexnn.estimators.relu import GATES, ReluClassifier, ReluEstimator, ReluRegressor
 from convexnn.functions.norms import DUAL
 from convexnn.workflows.path import path
 
@@ -85,23 +85,27 @@ class CrossValidated(ReluEstimator):
         self.alpha_ = float(self.path_[-1].problem.beta) / whole.total
 
     def _best(self, asked: int) -> int:
-        """Return the index of the alpha with the best mean score; of equal ones the largest."""
-        counts = np.sum(np.isfinite(self.scores_), axis=1)
-        whole = np.flatnonzero(counts == np.max(counts, initial=0))
-        folds = self.scores_.shape[1]
-        if folds < asked or len(whole) < len(self.alphas_):
+        """Return the index of the alpha with the best mean score; of equal ones the largest.
+
+        The mean is over the folds that came to the last alpha, where none did over the one begun.
+        """
+        reached = np.isfinite(self.scores_)
+        done = reached.all(axis=0)
+        counted = self.scores_[:, done if done.any() else ~done]
+        tried = np.flatnonzero(np.isfinite(counted).all(axis=1) & (counted.shape[1] > 0))
+        if np.sum(done) < asked:
             warnings.warn(
-                f"time_limit ended cross-validation after {folds} of {asked} folds: alpha is "
-                f"chosen among the {len(whole)} that were tried"
-                if counts.any()
+                f"time_limit ended cross-validation after {np.sum(done)} of {asked} folds: alpha "
+                f"is chosen among the {len(tried)} that were tried"
+                if len(tried)
                 else "time_limit ended cross-validation before the first fold: the largest alpha "
                 "is taken",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        if not counts.any():
+        if not len(tried):
             return 0
-        return int(whole[np.argmax(np.nanmean(self.scores_[whole], axis=1))])
+        return int(tried[np.argmax(counted[tried].mean(axis=1))])
 
     def _fold(
         self, X: Array, y: Any, weights: Array, alphas: Array, time_limit: float | None
@@ -124,35 +128,19 @@ class CrossValidated(ReluEstimator):
     ) -> list[Solution[Any]]:
         """Return solutions along alphas, each from the one before; at least the first."""
         betas = alphas * rows.total
-        asked: dict[str, Any] = {"tol": self.tol, "seed": self._seed()}
-        if problem.canonical(problem.forms()[0]).y.ndim == 1 and len(betas) > 1:
-            # Of gates all patterns stay in play, where working sets are of no use.
-            smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature)
-            found = path(
-                problem,
-                betas,
-                backend="fista" if smooth else "auto",
-                tol=self.tol,
-                time_limit=time_limit,
-            )
-            solutions = list(found.solutions)
-        else:
-            solutions = []
-            begin = time.perf_counter()
-            for beta in betas:
-                spent = time.perf_counter() - begin
-                if time_limit is not None and spent >= time_limit and solutions:
-                    break
-                start = solutions[-1] if solutions else None
-                limit = None if time_limit is None else max(time_limit - spent, 1e-3)
-                run = compile(problem.at(float(beta))).run(start=start, time_limit=limit, **asked)
-                if solutions and run.status is Status.TIME_LIMIT:
-                    break
-                solutions.append(run)
-        if not solutions:
-            first = problem.at(float(betas[0]))
-            solutions = [compile(first).run(time_limit=time_limit, **asked)]
-        return solutions
+        # Of gates all patterns stay in play, where working sets are of no use.
+        smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature)
+        found = path(
+            problem,
+            betas,
+            backend="fista" if smooth else "auto",
+            tol=self.tol,
+            time_limit=time_limit,
+        )
+        if len(found):
+            return list(found.solutions)
+        first = problem.at(float(betas[0]))
+        return [compile(first).run(time_limit=time_limit, tol=self.tol, seed=self._seed())]
 
     def _grid(self, rows: Rows) -> Array:
         """Return the alphas, decreasing; a number of them from where no neuron pays."""
@@ -165,7 +153,7 @@ class CrossValidated(ReluEstimator):
             return given
         if self.alphas < 1:
             raise ValueError(f"alphas must be a number of them >= 1, got {self.alphas!r}")
-        top = max(first_alpha(self._problem(rows, np.ones(1)), rows), LEAST)
+        top = max(first_alpha(self._drawn(rows, rows.total, GATES), rows), LEAST)
         grid: Array = np.geomspace(top, RATIO * top, int(self.alphas))
         return grid
 

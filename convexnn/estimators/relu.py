@@ -50,24 +50,35 @@ class ReluEstimator(Certified):
         Where networks of many alphas are asked for, patterns are those that local search finds
         at several of them.
         """
-        kind = ACTIVATIONS[choice("activation", self.activation, tuple(ACTIVATIONS))]
-        chosen: dict[str, Any] = {
-            **self._loss(),
-            "penalty": self.penalty,
-            "bias": self.fit_intercept,
-            "intercept": self.fit_intercept and self._loss()["loss"] != "softmax",
-            "weights": rows.counts(),
-        }
         betas = [checked_alpha(alpha) * rows.total for alpha in alphas]
+        if self.patterns is not None or self.activation != "relu":
+            count = GATES if self.patterns is None else positive_int("patterns", self.patterns)
+            return self._drawn(rows, betas[0], count)
+        problem = self._declared(rows, betas[0], 1)
+        return self._declared(rows, betas[0], self._searched(problem, betas))
+
+    def _drawn(self, rows: Rows, beta: float, count: int) -> Any:
+        """Return the convex program over so many random patterns."""
+        data = self._declared(rows, beta, 1).data
+        return self._declared(rows, beta, sample_patterns(data, count, seed=self._seed()))
+
+    def _declared(self, rows: Rows, beta: float, patterns: Patterns | int) -> Any:
+        """Return the convex program over patterns."""
+        kind = ACTIVATIONS[choice("activation", self.activation, tuple(ACTIVATIONS))]
+        loss = self._loss()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
-            problem = kind(rows.X, rows.y, beta=betas[0], **chosen, patterns=1)
-            if self.patterns is not None or kind is GatedReluTraining:
-                count = GATES if self.patterns is None else positive_int("patterns", self.patterns)
-                found = sample_patterns(problem.data, count, seed=self._seed())
-            else:
-                found = self._searched(problem, betas)
-            return kind(rows.X, rows.y, beta=betas[0], **chosen, patterns=found)
+            return kind(
+                rows.X,
+                rows.y,
+                beta=beta,
+                **loss,
+                penalty=self.penalty,
+                bias=self.fit_intercept,
+                intercept=self.fit_intercept and loss["loss"] != "softmax",
+                weights=rows.counts(),
+                patterns=patterns,
+            )
 
     def _searched(self, problem: Any, betas: list[float]) -> Patterns:
         """Return the patterns of the networks that local search finds at some of the betas."""

@@ -62,7 +62,8 @@ class Sights(HalvesGrader[Any]):
             return Bound(value, "all points")
         return Bound(value + tail.paid, "all points", net=value)
 
-    def _certified(self, primal: Location, dual: Sight) -> Certificate:
+    def certify(self, primal: Location, dual: Sight | None) -> Certificate:
+        """Grade a point, and the unit vectors from a point to all others."""
         return self.bound(dual).beside(self.grade(primal))
 
     def keep(self, *, primal: bool = True, dual: bool = True) -> None:

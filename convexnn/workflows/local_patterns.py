@@ -9,6 +9,7 @@ import numpy as np
 from convexnn.contract.backend import Options
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
 from convexnn.contract.interrupts import as_interrupt
+from convexnn.driver.solve import limited
 from convexnn.problems.relu.convolution import ConvReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.forms import NetworkForm, PooledNetworkForm
@@ -94,7 +95,8 @@ def local_patterns(
     kind = NetworkForm if isinstance(problem, ReluTraining) else PooledNetworkForm
     form: NetworkForm = problem.canonical(kind)
     options = Options(1e-6, max_iter, seed, {})
-    networks = sorted(search(form, starts, width, options, _Unlimited()), key=form.objective)
+    with limited(1):  # threads cost more than they gain in products this small
+        networks = sorted(search(form, starts, width, options, _Unlimited()), key=form.objective)
     columns = []
     for neurons in networks[:pooled]:
         weights = np.hstack([neurons.V, neurons.W])

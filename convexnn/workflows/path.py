@@ -23,6 +23,7 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.problem import Model, Penalised
 from convexnn.driver.choice import named
+from convexnn.driver.solve import limited
 from convexnn.workflows.path_result import Path, Validation
 from convexnn.workflows.path_start import beta_max
 from convexnn.workflows.path_trace import LATE, Trace, Watch, trace
@@ -53,9 +54,10 @@ def path(
 ) -> Path[Model]:
     """Solve a problem along decreasing beta, each point from the ones before.
 
-    A point starts where the two before it lead, over the patterns that the last one makes likely
-    (`working_set`); its certificate is that of the problem over all patterns. Ctrl-C, a callback or
-    the time limit ends the path; what is done is returned.
+    Of one or several outputs, of two classes or more. A point starts where the two before it
+    lead, over the patterns that the last one makes likely (`working_set`); its certificate is that
+    of the problem over all patterns. Ctrl-C, a callback or the time limit ends the path; what is
+    done is returned.
 
     Parameters
     ----------
@@ -74,12 +76,13 @@ def path(
         Seconds for the whole path with its folds.
     folds : int, optional
         Also solve the path on the rest of each of so many folds, stratified for classification,
-        and measure the mean loss on the fold.
+        and measure on the fold the mean loss (of probabilities the log-loss), and the accuracy or
+        R^2. Folds done before the time is up are kept.
     seed : int, default 0
         Of the folds.
     screen : bool, default True
-        Leave patterns out while solving. For losses with kinks none can be proved to be zero
-        beforehand, and none is left out.
+        Leave patterns out while solving, of several outputs those that none of them uses. For
+        losses with kinks none can be proved to be zero beforehand, and none is left out.
     callback : callable, optional
         Called with each certified `Step`; a true answer stops the path.
     threads : int, default 1
@@ -125,7 +128,7 @@ def path(
     rows = split(problem, positive_int("folds", folds), seed) if folds is not None else []
     run = {"tol": tol, "callback": Watch(callback), "threads": threads, **options}
     parts: list[tuple[Trace, Any]] = []
-    with timed_by(Clock.started(time_limit)):
+    with limited(threads), timed_by(Clock.started(time_limit)):
         try:
             if betas is None:
                 asked = _geometric(beta_max(problem), count, ratio)
@@ -140,11 +143,13 @@ def path(
                 part = part_of(problem, train, {})
             parts.append((trace(part, asked, backend, screen, run), test))
             if parts[-1][0].ended:
-                message += f" Cross-validation ended by {parts[-1][0].ended}."
+                reached = sum(len(part.points) == len(asked) for part, _ in parts)
+                message += (
+                    f" Cross-validation ended by {parts[-1][0].ended} after {reached} of "
+                    f"{folds} folds."
+                )
                 break
-    held: Validation | None = None
-    if folds is not None:
-        held = _validated(problem, parts, folds, len(done.points))
+    held = None if folds is None else _validated(problem, parts, len(done.points))
     return Path(
         asked[: len(done.points)],
         tuple(done.solutions),
@@ -181,19 +186,30 @@ def _geometric(top: float, count: int, ratio: float) -> Array:
     return spaced
 
 
-def _validated(
-    problem: Any, parts: list[tuple[Trace, Any]], folds: int, reached: int
-) -> Validation:
-    """Grade every fit on its fold, as far as all folds came."""
-    k = min([reached, *(len(done.points) for done, _ in parts)])
-    k = k if len(parts) == folds else 0
+def _validated(problem: Any, parts: list[tuple[Trace, Any]], reached: int) -> Validation:
+    """Grade every fit on its fold; NaN where a fold did not come to a point."""
+    parts = [part for part in parts if part[0].points]
     classes = problem.labels.classes is not None
-    losses, gaps, hits = np.zeros((k, folds)), np.zeros((k, folds)), np.zeros((k, folds))
-    for f, (done, test) in enumerate(parts if k else []):
+    losses = np.full((reached if parts else 0, len(parts)), np.nan)
+    gaps, scores = losses.copy(), losses.copy()
+    for f, (done, test) in enumerate(parts):
         X, y, held = problem.X[test], problem.y[test], weights_of(problem, test)
-        for i, solution in enumerate(done.solutions[:k]):
+        for i, solution in enumerate(done.solutions[:reached]):
             losses[i, f] = problem.holdout(solution.model, X, y, **held)
             gaps[i, f] = solution.gap
-            right = np.asarray(solution.model.predict(X) == y)
-            hits[i, f] = np.average(right, weights=held.get("weights")) if classes else 0.0
-    return Validation(losses, hits if classes else None, gaps)
+            predicted = solution.model.predict(X)
+            if classes:
+                scores[i, f] = np.average(predicted == y, weights=held.get("weights"))
+            else:
+                scores[i, f] = _explained(predicted, y, held.get("weights"))
+    return Validation(losses, scores if classes else None, gaps, None if classes else scores)
+
+
+def _explained(predicted: Array, y: Array, weights: Array | None) -> float:
+    """Return R^2, the mean over the outputs: the share of the targets' variance explained."""
+    missed = np.average(np.square(predicted - y), axis=0, weights=weights)
+    centre = np.average(y, axis=0, weights=weights)
+    spread = np.average(np.square(y - centre), axis=0, weights=weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(spread > 0.0, 1.0 - missed / spread, np.where(missed > 0.0, 0.0, 1.0))
+    return float(np.mean(share))

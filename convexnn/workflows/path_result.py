@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, BoolArray
 
 COLUMNS = {
     "beta": "{:.4g}",
@@ -30,6 +30,7 @@ COLUMNS = {
     "validation": "{:.4g}",
     "error": "{:.2g}",
     "accuracy": "{:.3f}",
+    "r2": "{:.3f}",
 }
 
 
@@ -50,34 +51,53 @@ class Counts(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """What held-out folds say of each beta.
+    """What held-out folds say of each beta; NaN where time ran out before a fold came to it.
 
     Attributes
     ----------
     losses : array of shape (points, folds)
-        Mean loss of each held-out fold, without the penalty.
+        Mean loss of each held-out fold, without the penalty: the log-loss, for the logistic and
+        the softmax loss. Of the folds that were begun.
     accuracies : array of shape (points, folds) or None
         Of a classification loss.
     gaps : array of shape (points, folds)
         Certified gap of each fit.
+    r2 : array of shape (points, folds) or None
+        Share of the targets' variance explained, the mean over the outputs, of real targets.
     """
 
     losses: Array
     accuracies: Array | None
     gaps: Array
+    r2: Array | None = None
 
     @property
     def mean(self) -> Array:
-        """Return the mean over the folds."""
-        mean: Array = self.losses.mean(axis=1)
-        return mean
+        """Return the mean over the folds that came to the end, where none did of the one begun."""
+        return self.averaged(self.losses)
 
     @property
     def error(self) -> Array:
-        """Return the standard error of that mean."""
-        folds = self.losses.shape[1]
-        error: Array = self.losses.std(axis=1, ddof=1) / np.sqrt(folds)
+        """Return the standard error of that mean, 0 of a single fold."""
+        losses = self.losses[:, self._counted]
+        folds = losses.shape[1]
+        if folds < 2:
+            return np.zeros(len(losses))
+        error: Array = losses.std(axis=1, ddof=1) / np.sqrt(folds)
         return error
+
+    def averaged(self, scores: Array) -> Array:
+        """Return the mean of scores over the same folds."""
+        if not self.losses.size:
+            return np.zeros(len(self.losses))
+        mean: Array = scores[:, self._counted].mean(axis=1)
+        return mean
+
+    @property
+    def _counted(self) -> BoolArray:
+        """Which folds count."""
+        done: BoolArray = np.all(np.isfinite(self.losses), axis=0)
+        return done if done.any() else ~done
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +113,7 @@ class Path(Generic[Model]):
     counts : tuple of Counts
     seconds : array of shape (k,)
     validation : Validation or None
-        Of the first points where cross-validation was stopped; None without folds.
+        Of the folds begun; None without folds.
     message : str
         What there is to say of the path as a whole.
     """
@@ -113,7 +133,7 @@ class Path(Generic[Model]):
 
     @property
     def _validated(self) -> Validation:
-        if self.validation is None or not len(self.validation.losses):
+        if self.validation is None or not self.validation.losses.size:
             raise ValueError("nothing was held out: give folds, and the time for them")
         return self.validation
 
@@ -126,7 +146,7 @@ class Path(Generic[Model]):
         ValueError
             If there was no cross-validation.
         """
-        return self.solutions[int(np.argmin(self._validated.mean))]
+        return self.solutions[int(np.nanargmin(self._validated.mean))]
 
     @property
     def simplest(self) -> Solution[Model]:
@@ -138,7 +158,7 @@ class Path(Generic[Model]):
             If there was no cross-validation.
         """
         held = self._validated
-        least = int(np.argmin(held.mean))
+        least = int(np.nanargmin(held.mean))
         return self.solutions[int(np.argmax(held.mean <= held.mean[least] + held.error[least]))]
 
     @property
@@ -169,12 +189,13 @@ class Path(Generic[Model]):
             "seconds": self.seconds,
         }
         if self.validation is not None:
-            missing = np.full(len(self) - len(self.validation.losses), np.nan)
-            columns["validation"] = np.append(self.validation.mean, missing)
-            columns["error"] = np.append(self.validation.error, missing)
-            if self.validation.accuracies is not None:
-                accuracy = self.validation.accuracies.mean(axis=1)
-                columns["accuracy"] = np.append(accuracy, missing)
+            held = self.validation
+            missing = np.full(len(self) - len(held.losses), np.nan)
+            columns["validation"] = np.append(held.mean, missing)
+            columns["error"] = np.append(held.error, missing)
+            for name, scores in (("accuracy", held.accuracies), ("r2", held.r2)):
+                if scores is not None:
+                    columns[name] = np.append(held.averaged(scores), missing)
         frame: pd.DataFrame = need("pandas", "compare").DataFrame(columns)
         return frame
 
@@ -211,7 +232,7 @@ class Path(Generic[Model]):
         ax.invert_xaxis()
         ax.grid(alpha=0.3)
         other = ax.twinx()
-        if self.validation is not None and len(self.validation.losses):
+        if self.validation is not None and self.validation.losses.size:
             held = self.validation
             betas = self.betas[: len(held.losses)]
             other.plot(betas, held.mean, color="tab:red", label="validation loss")

@@ -26,7 +26,8 @@ def beta_max(problem: Penalised[object]) -> float:
 
         max_b max {(F_b' mu)'w : w in K_b, ||w|| <= 1},
 
-    ``||Proj_{K_p}(+-X' S_p mu)||`` with cones and l2 neurons: below it some neuron pays.
+    ``||Proj_{K_p}(+-X' S_p mu)||`` with cones and l2 neurons: below it some neuron pays. Of several
+    outputs each has its multipliers, and blocks of its own.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def _critical(problem: Any) -> Critical:
             f"beta_max is not known for the {form.loss.name} loss with a free part: give betas"
         )
     found = critical(form, float(problem.design.slack))
-    first = float(np.linalg.norm(form.loss.gradient(np.zeros(len(form.y)), form.y)))
+    first = float(np.linalg.norm(form.loss.gradient(np.zeros_like(form.y), form.y)))
     length = float(np.linalg.norm(found.mu))
     size = float(np.linalg.norm(form.X)) * float(np.max(np.abs(form.slopes)))
     if length <= VANISHED * first or found.beta <= ROUNDING * size * length:
@@ -98,14 +99,12 @@ def listed_form(problem: Any) -> GroupForm | None:
     Raises
     ------
     ProblemError
-        If the problem has no beta, several outputs, or too many patterns to be listed.
+        If the problem has no beta, or too many patterns to be listed.
     """
     penalised(problem)
     for kind in (GroupForm, PooledForm):
         if kind in problem.forms():
             form: GroupForm = problem.canonical(kind)
-            if form.outputs > 1:
-                raise ProblemError(f"problem must have one output, got {form.outputs}")
             return form
     reason = problem.withholds(GroupForm) if isinstance(problem, Withholds) else None
     if problem.patterns is None and reason:

@@ -48,9 +48,9 @@ class Critical(NamedTuple):
         Largest response to `mu`, from above: from here on the zero network is optimal.
     below : float
         What a feasible direction proves: below it the zero network is not optimal.
-    mu : array of shape (n,)
+    mu : array of shape (n,), or (n, k) of k outputs
         Minus the loss's slope at the fit of the free part, with ``X' mu = 0`` where there is one.
-    skip : array of shape (d,)
+    skip : array of shape (d,), or (d, k)
         That fit.
     """
 
@@ -101,10 +101,12 @@ def critical(form: GroupForm, slack: float = 0.0) -> Critical:
 
 
 def free_fit(form: GroupForm) -> Array:
-    """Return ``argmin_s loss(X s, y)`` by Newton's method, for losses without kinks.
+    """Return ``argmin_s loss(X s, y)`` by Newton's method, for separable losses without kinks.
 
     Where the loss has no minimum the slope at the answer vanishes.
     """
+    if form.outputs > 1:
+        return np.column_stack([free_fit(part) for part in form.single()])
     X, y, loss = form.span, form.y, form.loss
     s = np.zeros(X.shape[1])
     z = X @ s
@@ -161,7 +163,7 @@ class Sphere(NamedTuple):
     Attributes
     ----------
     responses : array of shape (P,)
-        Of each pattern to ``theta``, from above; the larger of its two blocks.
+        Of each pattern to ``theta``, from above; the largest of its blocks.
     radius : float
         Of the ball around ``theta`` that holds the dual optimum; inf where there is none.
     """
@@ -190,8 +192,7 @@ def sphere(form: GroupForm, mu: Array, responses: Array, value: float) -> Sphere
     value : float
         Of the program at any feasible point.
     """
-    P = form.slopes.shape[1]
-    each = responses if form.signs is None else np.maximum(responses[:P], responses[P:])
+    each = responses.reshape(-1, form.slopes.shape[1]).max(axis=0)
     largest = float(np.max(each))
     t = min(1.0, form.beta / largest) if largest > 0.0 else 1.0
     bound = -float(np.sum(form.loss.conjugate(form.loss.clip(-t * mu, form.y), form.y)))
@@ -205,31 +206,40 @@ def narrowed(form: GroupForm, kept: Index) -> GroupForm:
     return form._replace(slopes=np.ascontiguousarray(form.slopes[:, kept]), signs=signs)
 
 
+def copies(form: GroupForm, kept: Index, count: int) -> Index:
+    """Return where patterns are in so many rows of all of them, one row after the other."""
+    index: Index = (np.arange(count)[:, None] * form.slopes.shape[1] + kept).ravel()
+    return index
+
+
 def narrow(form: GroupForm, kept: Index, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
     """Return a point's part over some of the patterns."""
-    W = primal.W if form.signs is None else primal.W[:, kept]
-    blocks = kept if form.signs is None else np.concatenate([kept, kept + form.slopes.shape[1]])
+    columns = copies(form, kept, form.outputs)
+    W = primal.W if form.signs is None else primal.W[:, columns]
     facets = dual.facets
-    if facets is not None and facets.example.shape[0] == form.blocks:
-        facets = Facets(facets.example[blocks], facets.value[blocks])
+    if form.signs is not None and facets is not None and len(facets.example) == form.blocks:
+        rows = copies(form, kept, 2 * form.outputs)
+        facets = Facets(facets.example[rows], facets.value[rows])
     else:
         facets = None
-    return primal._replace(V=primal.V[:, kept], W=W), dual._replace(facets=facets)
+    return primal._replace(V=primal.V[:, columns], W=W), dual._replace(facets=facets)
 
 
 def widen(form: GroupForm, kept: Index, primal: Neurons, dual: Dual) -> tuple[Neurons, Dual]:
     """Return a point over some of the patterns as one over all; the inverse of `narrow`."""
-    P, d = form.slopes.shape[1], form.X.shape[1]
-    V = np.zeros((d, P))
-    V[:, kept] = primal.V
-    W = primal.W
-    if form.signs is not None:
-        W = np.zeros((d, P))
-        W[:, kept] = primal.W
+    k, P, d = form.outputs, form.slopes.shape[1], form.X.shape[1]
+    columns = copies(form, kept, k)
+
+    def wide(part: Array) -> Array:
+        all_of_them = np.zeros((d, k * P))
+        all_of_them[:, columns] = part
+        return all_of_them
+
+    W = primal.W if form.signs is None else wide(primal.W)
     facets = None
     if form.signs is not None and dual.facets is not None:
-        blocks = np.concatenate([kept, kept + P])
+        rows = copies(form, kept, 2 * k)
         facets = no_facets(form.blocks, d)
-        facets.example[blocks] = dual.facets.example
-        facets.value[blocks] = dual.facets.value
-    return primal._replace(V=V, W=W), dual._replace(facets=facets)
+        facets.example[rows] = dual.facets.example
+        facets.value[rows] = dual.facets.value
+    return primal._replace(V=wide(primal.V), W=W), dual._replace(facets=facets)

@@ -55,6 +55,20 @@ def test_the_chosen_point_is_saved_with_the_figure(classes: Path, tmp_path: Path
     assert f"least validation loss at beta {found.best.problem.beta:.4g}" in done.stdout
 
 
+@pytest.mark.parametrize("loss", ["", "logistic"])
+def test_three_classes_go_along_the_loss_that_takes_them(loss: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    np.savez(tmp_path / "three.npz", X=X, y=np.digitize(X[:, 0] - 0.5 * X[:, 1], [-0.4, 0.4]))
+    words = ("--count", 3, "--folds", 2, "--patterns", 8, "--save", "s.npz", "--loss", loss)
+    done = convexnn("path", "three.npz", *(words if loss else words[:-2]), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sum("OPTIMAL" in line for line in done.stdout.splitlines()) == 3
+    problem = cx.load(tmp_path / "s.npz").problem
+    assert problem.loss.name == (loss or "softmax")
+    assert list(problem.labels.classes) == [0, 1, 2]
+
+
 def test_a_regression_with_gates_saves_its_last_point(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     X = rng.standard_normal((40, 2))

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 import convexnn as cx
 from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.clock import OutOfTime
 from convexnn.relu.bound import correlations, repaired
 from convexnn.relu.forms import Dual, GroupForm
 from convexnn.workflows import path_trace
 from convexnn.workflows.screening import critical, lengths, sphere
+from convexnn.workflows.select import part_of, split
 from convexnn.workflows.working_set import WorkingSet
 
 N, D, P = 20, 3, 8
@@ -34,6 +36,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "gated": {},
     "gated-l1-bias": {"penalty": "l1", "bias": True},
     "gated-huber": {"loss": "huber"},
+    "relu-softmax": {"loss": "softmax"},
+    "relu-two-leak": {"outputs": 2, "leak": 0.1},
+    "gated-classes": {"loss": "logistic", "multiclass": "one-vs-rest", "intercept": True},
+    "gated-nuclear": {"outputs": 2, "penalty": "nuclear"},
     "sampled": {},
     "sampled-hinge": {"loss": "hinge"},
 }
@@ -56,6 +62,10 @@ def data(loss: str, seed: int = 3, n: int = N) -> tuple[Array, Array]:
 def problem(name: str) -> Any:
     options = dict(KINDS[name])
     X, y = data(options.setdefault("loss", "squared"))
+    if "multiclass" in options or options["loss"] == "softmax":
+        y = np.array(["a", "b", "c"])[np.digitize(data("squared")[1], [-0.5, 0.5])]
+    if "outputs" in options:
+        y = np.column_stack([y, X[:, 2] - y])[:, : options.pop("outputs")]
     if name.startswith("sampled"):
         return cx.SampledReluTraining(X, y, beta=1.0, neurons=3 * P, **options)
     if name.startswith("gated"):
@@ -67,6 +77,8 @@ def largest_response(form: GroupForm, mu: Array) -> float:
     """The largest of ``c'v`` over each block's unit ball and cone, one conic program each."""
     best = 0.0
     half = form.slopes.shape[1]
+    if not form.norm.separable:
+        return max(float(np.linalg.norm(mu.T @ form.block(p), 2)) for p in range(half))
     for b, c in enumerate(form.correlate(mu)):
         v = cp.Variable(len(c))
         inside = [cp.norm(v, 2 if form.norm.rotates else 1) <= 1.0]
@@ -80,12 +92,12 @@ def largest_response(form: GroupForm, mu: Array) -> float:
 def test_beta_max_is_the_largest_response_by_brute_force(name: str) -> None:
     declared = problem(name)
     form = declared.canonical(GroupForm)
-    mu = -form.loss.gradient(np.zeros(N), form.y)
+    mu = -form.loss.gradient(np.zeros_like(form.y), form.y)
     if form.skip:
-        s = cp.Variable(form.X.shape[1])
-        fit = cp.Problem(cp.Minimize(form.loss.cvxpy(form.X @ s, form.y)))
+        s = cp.Variable(form.still().shape)
+        fit = cp.Problem(cp.Minimize(form.loss.cvxpy(form.span @ s, form.y)))
         fit.solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
-        mu = -form.loss.gradient(form.X @ s.value, form.y)
+        mu = -form.loss.gradient(form.span @ s.value, form.y)
     by_hand = largest_response(form, mu) * declared.design.scale
     assert cx.beta_max(declared) == pytest.approx(by_hand, rel=1e-5)
 
@@ -100,7 +112,8 @@ def test_zero_is_optimal_above_beta_max_and_not_below(name: str) -> None:
     above, below = declared.at(top * (1.0 + 1e-9)), declared.at(0.999 * top)
     zero = above.initial()[0]._replace(skip=found.skip)
     assert above.certify(zero, Dual(found.mu)).passes(1e-8)
-    reference = cx.solve(below, "ipm", tol=1e-8)
+    alone = declared.canonical(GroupForm).separable
+    reference = cx.solve(below, "ipm" if alone else "auto", tol=1e-8)
     assert reference.objective < below.objective(zero) * (1.0 - 1e-9)
     assert len(reference.model) > 0
 
@@ -141,7 +154,7 @@ def used(solution: cx.Solution) -> BoolArray:
 
 @settings(max_examples=40)
 @given(
-    name=st.sampled_from(SMOOTH),
+    name=st.sampled_from([name for name in SMOOTH if name != "gated-nuclear"]),
     share=st.floats(0.05, 0.95),
     beta=st.floats(0.05, 0.9),
     noise=st.floats(0.0, 0.3),
@@ -156,9 +169,9 @@ def test_the_sphere_never_drops_a_pattern_in_use(
     form = declared.canonical(GroupForm)
     exact = cx.solve(declared, "semismooth", tol=1e-10)
     rows = share**noise * form.rows(exact.primal)
-    z = form.predict(rows) + form.X @ exact.primal.skip
+    z = form.predict(rows) + form.free(exact.primal.skip)
     value = float(np.sum(form.loss.value(z, form.y)) + form.beta * np.sum(form.norm.value(rows)))
-    moved = exact.dual.mu * (1.0 + noise * rng.uniform(-1.0, 1.0, N))
+    moved = exact.dual.mu * (1.0 + noise * rng.uniform(-1.0, 1.0, form.y.shape))
     mu = repaired(form, moved)
     ball = sphere(form, mu, correlations(form, mu, None, 0.0, 0.0), value)
     theta = mu * min(1.0, form.beta / max(largest(form, mu), 1e-300))
@@ -177,14 +190,15 @@ def test_responses_move_no_faster_than_their_lengths(name: str) -> None:
     rng = np.random.default_rng(0)
     half = form.slopes.shape[1]
     for _ in range(5):
-        mu, step = rng.standard_normal((2, N))
+        mu, step = rng.standard_normal((2, *form.y.shape))
         there = correlations(form, mu + step, None, 0.0, 0.0).reshape(-1, half).max(axis=0)
         here = correlations(form, mu, None, 0.0, 0.0).reshape(-1, half).max(axis=0)
         if form.norm.rotates:
             assert np.all(np.abs(there - here) <= lengths(form) * np.linalg.norm(step) + 1e-12)
         plain = form._replace(signs=None)
         there, here = (plain.norm.dual(plain.correlate(m)) for m in (mu + step, mu))
-        assert np.all(np.abs(there - here) <= lengths(form) * np.linalg.norm(step) + 1e-12)
+        moved = np.abs(there - here).reshape(-1, half)
+        assert np.all(moved <= lengths(form) * np.linalg.norm(step) + 1e-12)
 
 
 def test_an_engine_sees_few_patterns_where_beta_moves_in_small_steps() -> None:
@@ -286,6 +300,61 @@ def test_folds_are_graded_on_what_they_left_out() -> None:
     assert list(found.frame["validation"]) == list(held.mean)
 
 
+@pytest.mark.parametrize("name", ["relu-softmax", "relu-two-leak", "relu"])
+def test_folds_of_several_outputs_are_graded_by_loss_and_score(name: str) -> None:
+    declared = problem(name)
+    found = cx.path(declared, count=3, folds=2, seed=1, tol=1e-8)
+    held = found.validation
+    assert held is not None
+    train, test = split(declared, 2, 1)[1]
+    fold = cx.solve(part_of(declared, train, {"beta": float(found.betas[2])}), tol=1e-8)
+    z, y = fold.model.decision_function(declared.X[test]), declared.y[test]
+    if name == "relu-softmax":
+        chances = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        hits = y[:, None] == declared.labels.classes
+        assert held.losses[2, 1] == pytest.approx(-np.log(chances[hits]).mean(), rel=1e-4)
+        assert held.accuracies is not None
+        assert held.accuracies[2, 1] == np.mean(declared.labels.classes[z.argmax(axis=1)] == y)
+        assert held.r2 is None
+    else:
+        missed, spread = np.sum((z - y) ** 2, axis=0), np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+        assert held.losses[2, 1] == pytest.approx(np.sum(missed) / 2.0 / len(y), rel=1e-4)
+        assert held.accuracies is None
+        assert held.r2 is not None
+        assert held.r2[2, 1] == pytest.approx(np.mean(1.0 - missed / spread), rel=1e-4)
+        assert "r2" in found.frame
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_folds_that_time_cut_off_leave_those_done(
+    folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fold that was begun does not count beside those that came to the end."""
+    known, calls = path_trace._ahead, []
+    counted = 4 + 4 * folds + 2  # points of the path, of the folds that end, of the last
+
+    def late(*words: Any) -> Any:
+        calls.append(words)
+        if len(calls) == counted + 1:
+            raise OutOfTime
+        return known(*words)
+
+    monkeypatch.setattr(path_trace, "_ahead", late)
+    found = cx.path(problem("gated"), count=4, folds=4)
+    held = found.validation
+    assert held is not None
+    assert held.losses.shape == (4, folds + 1)
+    assert list(np.isfinite(held.losses).sum(axis=0)) == folds * [4] + [2]
+    assert list(held.mean[:2]) == list(
+        (held.losses[:2, :folds] if folds else held.losses[:2]).mean(axis=1)
+    )
+    assert np.isfinite(held.mean[2:]).all() == (folds > 0)
+    assert found.message == f"Cross-validation ended by the time limit after {folds} of 4 folds."
+    assert found.best.problem.beta in found.betas[: 4 if folds else 2]
+    assert found.simplest.problem.beta >= found.best.problem.beta
+    assert len(str(found).splitlines()) == 6
+
+
 def test_given_patterns_go_with_the_rows_of_a_fold() -> None:
     X, y = data("squared")
     declared = cx.ReluTraining(X, y, beta=1.0, patterns=cx.sample_patterns(X, P))
@@ -342,7 +411,8 @@ def test_an_interruption_between_two_points_loses_none(
     assert len(found.validation.losses) == 0
     fold = where == "compile"
     assert ("an interruption after 3 points" in found.message) == (not fold)
-    assert ("Cross-validation ended by an interruption." in found.message) == fold
+    said = "Cross-validation ended by an interruption after 0 of 2 folds."
+    assert (said in found.message) == fold
 
 
 def test_the_time_limit_is_for_the_whole_path() -> None:
@@ -398,10 +468,6 @@ def test_bad_values_are_refused(options: dict[str, Any], rule: str) -> None:
 
 
 def test_what_has_no_path_is_refused() -> None:
-    several = cx.GatedReluTraining(np.eye(3), np.eye(3)[:, :2], beta=1.0, patterns=3)
-    for call in (cx.path, cx.beta_max):
-        with pytest.raises(cx.ProblemError, match="must have one output, got 2"):
-            call(several)
     with pytest.raises(cx.ProblemError, match="must have a beta, got a GeometricMedian"):
         cx.path(cx.GeometricMedian(np.eye(3)))  # type: ignore[arg-type]
     with pytest.raises(cx.ProblemError, match="must have a beta"):
