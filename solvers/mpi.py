@@ -13,11 +13,14 @@ import pickle
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from multiprocessing.connection import Connection, Listener
@@ -221,18 +224,17 @@ def _attend(
 
 def _accept(job: subprocess.Popen[bytes], door: Listener) -> Connection | None:
     """Wait for the first process to call; None if the job ends or does not come up."""
-    inner: Any = door
-    inner._listener._socket.settimeout(0.5)
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    with ThreadPoolExecutor(1) as waiting:
+        call = waiting.submit(door.accept)  # which has no timeout
         try:
-            line: Connection = door.accept()
-        except TimeoutError:
-            if job.poll() is not None:
-                return None
-        else:
-            return line
-    return None
+            while not wait([call], 0.5).done and job.poll() is None and time.monotonic() < until:
+                pass
+            return call.result() if call.done() else None
+        finally:
+            if not call.done():  # nobody calls any more: we do, for the thread to end
+                with socket.socket(socket.AF_UNIX) as knock, suppress(OSError):
+                    knock.connect(door.address)
 
 
 def _lost(job: subprocess.Popen[bytes], log: Path, own: dict[str, Any]) -> Raw:

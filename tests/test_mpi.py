@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,14 @@ def test_no_process_outlives_the_launcher(way: str) -> None:
         assert out.endswith("STOPPED\n"), (out, err)
     if way == "raise":
         assert "RuntimeError: a callback of the user" in err
+
+
+def test_a_job_that_ends_before_it_calls_is_not_waited_for(tmp_path: Path) -> None:
+    job, before = subprocess.Popen([sys.executable, "-c", ""]), threading.active_count()
+    with Listener(str(tmp_path / "socket"), "AF_UNIX", authkey=b"key") as door:
+        assert mpi._accept(job, door) is None
+    assert job.poll() == 0
+    assert threading.active_count() == before
 
 
 def test_exception_in_one_process_ends_the_job() -> None:

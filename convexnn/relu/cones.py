@@ -17,6 +17,9 @@ are active, so they are kept as d (index, multiplier) pairs a block, and startin
 facets of the last call a solver's step costs about one product with X per block that is
 not zero. Between two such products the facets that the last one found nearly as violated as the
 worst are looked at alone (partial pricing).
+
+The kernel of a block is one piece that takes its arrays one by one: in smaller pieces small blocks
+took a tenth longer, with the arrays packed in tuples, which are counted by reference, a twentieth.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ class PooledForm(GroupForm):
     def _replace(self, **changes: Any) -> PooledForm:
         other = super()._replace(**changes)
         if other.X is self.X and other.slopes is self.slopes and len(other.y) == len(self.y):
-            other.__dict__["features"] = self.features  # they depend on nothing else
+            other.features = self.features  # they depend on nothing else
         return other
 
     def predict(self, rows: Array) -> Array:

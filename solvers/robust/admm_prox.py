@@ -3,6 +3,9 @@
 An example's term holds slopes ``q``, activations ``c`` and reaches ``t`` of all neurons. Given the
 multipliers of its two bounds every part is a soft threshold of some kind; the multipliers are the
 maximiser of a concave function of one variable, or of two where the loss has two sides.
+
+The kernels take their arrays one by one: packed in tuples, which are counted by reference at every
+call, small steps took a quarter longer and large ones a twentieth.
 """
 
 from __future__ import annotations
