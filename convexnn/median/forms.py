@@ -186,8 +186,9 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
     From ``z_i`` in their balls with the sum r, ``(z_i - w_i r / W) / (1 + ||r|| / W)`` are in
     their balls and sum to zero. The ``z_i`` of the nearest group are free: they take up of the
     other points' pull what their balls allow. Where that is all of it, and the group lies at x, x
-    is optimal and the bound is its objective, exactly. The better of the bounds with and without
-    that freedom is returned, less an allowance for rounding that vanishes with r.
+    is optimal and the bound is its objective, but for rounding. The better of the bounds with and
+    without that freedom is returned, less an allowance for rounding that vanishes with r, and what
+    the sums themselves may be off by: see `summed_within`.
 
     The ``z_i`` of a tail stay unit vectors, whose worth is all of their distance: for r the others
     pay. With s the sum of the tail's, W the others' weight and ``t = ||r|| / (W + ||r|| - ||s||)``,
@@ -206,7 +207,28 @@ def proof(form: MedianForm, offset: Array, seen: View) -> float:
         *(seen.value, seen.beyond, seen.pull, drag, seen.distance, seen.weight, seen.lean),
         *(seen.own, form.mean, offset, form.total, allowance),
     )
-    return bound
+    within, size = summed_within(form), seen.value
+    if form.tail is not None:
+        size += form.tail.rounded(offset) - seen.beyond
+    return max(0.0, bound - within * size)
+
+
+def summed_within(form: MedianForm) -> float:
+    """Return by which share a value, or a pull over all weights, may be off by rounding.
+
+    Each distance is by that of some ``d`` operations; sums are taken block by block, so that a
+    term passes through no more additions than a block has, and those of the blocks. The pull
+    counts twice, as it is multiplied with distances of which all together are the value.
+
+    Examples
+    --------
+    >>> summed_within(median_form(np.zeros((4, 1)), np.ones(1), np.zeros(1))) < 1e-14
+    True
+    """
+    n, d = form.points.shape
+    block = min(n, BLOCK, 128 * d) if d <= NARROW else min(n, 64, max(1, CACHED // d))
+    passed = block + n / block + (0 if form.tail is None else len(form.tail.weights))
+    return float((32.0 + 2.0 * d + 4.0 * passed) * 0.5 * ROUNDING)
 
 
 @kernel()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REMOTE = 100.0  # units of length from the centre, from which on a point is remote
 SAMPLE = 256  # points that tell where the others are and how far from one another
+ROUNDING = 2.0**-52
 TOGETHER = 1 << 20  # numbers whose squares are summed at a time
 
 
@@ -47,6 +48,17 @@ class Tail(NamedTuple):
     def paid(self) -> float:
         """Return what every answer has to pay, of which no gap is measured."""
         return float(self.weights @ self.lengths) - self.counted
+
+    @property
+    def surely_paid(self) -> float:
+        """Return what every answer has to pay, at least, however it was rounded."""
+        k, d = self.points.shape
+        sums = float(self.weights @ self.lengths) + self.counted
+        return self.paid - float(8 + k + d) * ROUNDING * sums
+
+    def rounded(self, offset: Array) -> float:
+        """Return what `seen` adds up from such a point: it may be off by a share of that."""
+        return self.counted + 2.0 * float(self.weights.sum()) * float(np.sqrt(offset @ offset))
 
     def seen(self, offset: Array) -> tuple[float, Array, float]:
         """Return value, pull and slack of these points, as in a `View`, less what all pay.

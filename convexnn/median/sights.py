@@ -60,7 +60,7 @@ class Sights(HalvesGrader[Any]):
         tail = self.form.tail
         if tail is None:
             return Bound(value, "all points")
-        return Bound(value + tail.paid, "all points", net=value)
+        return Bound(value + tail.surely_paid, "all points", net=value)
 
     def certify(self, primal: Location, dual: Sight | None) -> Certificate:
         """Grade a point, and the unit vectors from a point to all others."""

@@ -241,7 +241,7 @@ class DistributedMedian(Halves[LocalMedians]):
         value = length * weight * self._form.bound(dual.nu)
         if self._tail is None:
             return Bound(value, "all points")
-        return Bound(value + self._tail.paid, "all points", net=value)
+        return Bound(value + self._tail.surely_paid, "all points", net=value)
 
     def build_model(self, primal: Agents, objective: float | None = None) -> LocalMedians:
         """Return the points in the user's coordinates."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -175,17 +177,30 @@ def test_interior_point_agrees(build: Callable[[], cx.GeometricMedian]) -> None:
     assert theirs.bound <= ours.objective * (1.0 + LEAST)
 
 
+def exact_value(problem: cx.GeometricMedian, point: Any) -> Decimal:
+    """Return the sum of distances to 60 digits."""
+    with localcontext(prec=60):
+        n = len(problem.points)
+        weights = np.ones(n) if problem.weights is None else problem.weights
+        x, total = [Decimal(float(c)) for c in point], Decimal(0)
+        for w, row in zip(weights, problem.points, strict=True):
+            away = [Decimal(float(b)) - c for b, c in zip(row, x, strict=True)]
+            total += Decimal(float(w)) * sum((a * a for a in away), Decimal(0)).sqrt()
+        return total
+
+
 @pytest.mark.parametrize(
     "build", [duplicates, heavy_anchor, equal, anchor_far_off, collinear, wide_anchor]
 )
-def test_gap_is_zero_at_an_optimal_data_point(build: Callable[[], cx.GeometricMedian]) -> None:
+def test_gap_is_rounding_at_an_optimal_data_point(build: Callable[[], cx.GeometricMedian]) -> None:
     problem = build()
     form = problem.canonical(type(median_form(np.eye(2), np.ones(1), np.zeros(2))))
     solution = cx.solve(problem, tol=1e-12)
     at = form.row(int(np.argmin(np.linalg.norm(form.points - solution.primal.offset, axis=1))))
     certificate = problem.certify(Location(at), Sight(at))
-    assert certificate.objective == certificate.bound
+    assert 0.0 <= certificate.objective - certificate.bound <= 1e-12 * certificate.objective
     assert certificate.objective <= solution.objective
+    assert Decimal(certificate.bound) <= exact_value(problem, solution.model.point)
     assert solution.model.point.tolist() in np.asarray(problem.points).tolist()
 
 
@@ -205,10 +220,32 @@ def test_one_dimension_against_every_point(seed: int) -> None:
     weights = rng.integers(1, 4, len(t)).astype(float) if seed % 2 else None
     problem = cx.GeometricMedian(t[:, None], weights=weights)
     solution = cx.solve(problem, tol=1e-12)
-    w = np.ones(len(t)) if weights is None else weights
-    least = min(float(w @ np.abs(t - at)) for at in t)
-    assert solution.objective == pytest.approx(least, rel=1e-14)
-    assert solution.objective == solution.bound
+    w = [Fraction(1)] * len(t) if weights is None else [Fraction(u) for u in weights]
+    b = [Fraction(at) for at in t]
+    least = min(sum(u * abs(c - at) for u, c in zip(w, b, strict=True)) for at in b)
+    assert solution.objective == pytest.approx(float(least), rel=1e-14)
+    assert Fraction(solution.bound) <= least
+    assert solution.bound >= float(least) * (1.0 - 1e-13)
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 10**6), offset=st.sampled_from([0.0, 1.0, 1e4, 1e8, 1e12]))
+def test_no_bound_is_above_the_optimum_by_any_bit(seed: int, offset: float) -> None:
+    """On a line, in fractions: at each data point, between them, and beside remote ones."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    t = (rng.standard_normal(n) + offset) * 10.0 ** rng.integers(-9, 9)
+    t[rng.random(n) < 0.1] *= 10.0 ** rng.integers(2, 16)
+    weights = 10.0 ** rng.uniform(-3.0, 3.0, n) if seed % 2 else None
+    problem = cx.GeometricMedian(t[:, None], weights=weights)
+    w = [Fraction(1)] * n if weights is None else [Fraction(u) for u in weights]
+    b = [Fraction(at) for at in t]
+    least = min(sum(u * abs(c - at) for u, c in zip(w, b, strict=True)) for at in b)
+    form = problem._form
+    tried = [*form.points, form.mean, form.points[0] * (1.0 + 1e-15), 0.5 * form.mean]
+    for at in tried:
+        certificate = problem.certify(Location(form.mean), Sight(np.asarray(at)))
+        assert Fraction(certificate.bound) <= least
 
 
 finite = st.floats(-1e3, 1e3, allow_nan=False)
