@@ -37,6 +37,7 @@ def iterate(
     due: Callable[[int], bool] | None = None,
     after: Callable[[int], object] | None = None,
     done: int = 0,
+    begin: int = 0,
 ) -> Raw:
     """Make steps until the reporter is satisfied, time is up, or the method ends by itself.
 
@@ -58,6 +59,8 @@ def iterate(
         What comes between step k and the next one, once it was looked at.
     done : int, default 0
         Steps that the run made before it was interrupted; what they led to is reported first.
+    begin : int, default 0
+        Steps that another method made before this one; they count, and need no report.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def iterate(
         ending = look(done, None, reporter.expired())
         if ending is not None:
             return ending
-    for k in range(done + 1, limit + 1):
+    for k in range(max(done, begin) + 1, limit + 1):
         end, late = step(k), reporter.expired()
         if due(k) or late or end is not None or k == limit:
             ending = look(k, end, late)

@@ -67,6 +67,13 @@ def run(clock: Any, limit: int, **more: Any) -> tuple[Raw, Counter]:
     return iterate(counter.step, counter.points, clock, limit, **more), counter
 
 
+def test_steps_of_another_method_count_and_are_not_reported_again() -> None:
+    clock = Clock()
+    raw, counter = run(clock, 6, begin=4, due=lambda k: True)
+    assert raw == Raw(Outcome.MAX_ITER)
+    assert counter.steps == clock.seen == [5, 6]
+
+
 def test_points_are_reported_at_spaced_steps_and_at_the_last() -> None:
     clock = Clock()
     raw, counter = run(clock, 40)

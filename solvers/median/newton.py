@@ -38,6 +38,7 @@ from convexnn.median.forms import (
     view,
 )
 from convexnn.median.sights import looking
+from convexnn.solvers.schedule import First, iterate
 
 MAX_ITER = 500
 ALONE = 4096  # points up to which a sample does not pay
@@ -56,7 +57,6 @@ GRAM = 600  # points up to which their inner products are factored
 CLOSE = 1e-9  # gap in their span, whatever is asked: rounding of squares leaves little more
 TOGETHER = 4096  # columns whose inner products are summed at a time
 
-Done = Callable[[int, Array, bool], bool]
 Look = Callable[[Array], View]
 
 
@@ -64,26 +64,19 @@ def run(
     form: MedianForm, own: dict[str, Any], options: Options, reporter: Reporter, start: Any
 ) -> Raw:
     """Find the median, and report it with the certificate in mind."""
-    limit = options.max_iter or MAX_ITER
-
-    def done(k: int, x: Array, sure: bool) -> bool:
-        if sure or k % EVERY == 0 or k >= limit or reporter.expired():
-            return reporter.report(k, Location(x), Sight(x))
-        return False
-
     n, d = form.points.shape
     x, curvature = on_a_line(form), None
     if x is not None:
-        if done(1, x, True):
+        if reporter.report(1, Location(x), Sight(x)):
             return Raw(Outcome.STOPPED)
     elif start is not None:
         x = np.array(start[0].offset, dtype=np.float64)
     elif 2 * n <= d and n <= GRAM and form.tail is None:
-        x = by_products(form)
+        x = by_products(form, reporter)
     else:
-        x, curvature = pilot(form, options.seed)
-    look = looking(form, reporter)
-    return Descent(form, x, curvature, look).run(options.tol, limit, done)
+        x, curvature = pilot(form, options.seed, reporter)
+    descent = Descent(form, x, curvature, looking(form, reporter))
+    return descent.run(options.tol, reporter, options.max_iter or MAX_ITER)
 
 
 def warm_up(form: MedianForm) -> None:
@@ -120,7 +113,9 @@ def _rows(n: int, d: int) -> int:
     return min(n, max(ROWS[0], min(8 * n // d, ROWS[1])))
 
 
-def pilot(form: MedianForm, seed: int | np.random.Generator) -> tuple[Array, Curvature | None]:
+def pilot(
+    form: MedianForm, seed: int | np.random.Generator, reporter: Reporter
+) -> tuple[Array, Curvature | None]:
     """Return the median of a sample and the curvature there, scaled to all points."""
     n = len(form.points)
     if n <= ALONE:
@@ -133,8 +128,8 @@ def pilot(form: MedianForm, seed: int | np.random.Generator) -> tuple[Array, Cur
     small = median_form(points, weights.copy(), form.centre)
     if form.tail is not None:
         small = small._replace(tail=form.tail.scaled(small.total / form.total))
-    descent = Descent(small, *pilot(small, rng))
-    descent.run(EARLY / size**0.5, MAX_ITER, lambda k, x, sure: sure, absolute=False)
+    descent = Descent(small, *pilot(small, rng, reporter))
+    descent.run(EARLY / size**0.5, First(reporter), inner=True)
     if descent.curvature is not None:
         descent.curvature.grow(form.total / small.total)
     return descent.x, descent.curvature
@@ -215,24 +210,34 @@ class Descent:
         self.pairs: list[tuple[Array, Array, float]] = []
         self.tried: set[int] = set()
 
-    def run(self, tol: float, limit: int, done: Done, absolute: bool = True) -> Raw:
-        """Step until `done` agrees that the gap is small, or nothing moves."""
-        seen = self.look(self.x)
-        stuck = 0
-        for k in range(1, limit + 1):
-            least = 1.0 if absolute else 0.0
+    def run(
+        self, tol: float, reporter: Reporter, limit: int = MAX_ITER, *, inner: bool = False
+    ) -> Raw:
+        """Step until the gap is small, or nothing moves; what is looked at first is x itself.
+
+        An inner run reports its last point alone, and its gap is relative to any value.
+        """
+        least, every = (0.0, limit + 1) if inner else (1.0, EVERY)
+        seen, stuck, sure = self.look(self.x), 0, False
+
+        def step(k: int) -> Raw | None:
+            nonlocal seen, stuck, sure
+            if k > 1:
+                x, after = self._step(seen)
+                stuck = stuck + 1 if after is seen or np.array_equal(x, self.x) else 0
+                self.x, seen = x, after
             gap = seen.value - proof(self.form, self.x, seen)
             sure = gap <= tol * max(least, seen.value)
             if sure and gap > 0.0:
                 seen = self._settle(seen)
-            if done(k, self.x, sure or stuck > 1):
-                return Raw(Outcome.STOPPED)
             if stuck > 1 or gap == 0.0:
                 return Raw(Outcome.FINISHED, "Rounding stopped the progress.")
-            x, after = self._step(seen)
-            stuck = stuck + 1 if after is seen or np.array_equal(x, self.x) else 0
-            self.x, seen = x, after
-        return Raw(Outcome.MAX_ITER)
+            return None
+
+        def points() -> tuple[Location, Sight]:
+            return Location(self.x), Sight(self.x)
+
+        return iterate(step, points, reporter, limit, due=lambda k: sure or k % every == 0)
 
     def _step(self, seen: View) -> tuple[Array, View]:
         """Return the next point and what is seen from it."""
@@ -386,7 +391,7 @@ def _flat(Y: Array) -> bool:
     return bool(np.abs(off).max() <= FLAT * np.sqrt(square[far]))
 
 
-def by_products(form: MedianForm) -> Array:
+def by_products(form: MedianForm, reporter: Reporter) -> Array:
     """Return the median of few points in many dimensions as far as inner products tell it.
 
     With ``Y`` the points less their mean one a row and ``Y Y' = V S^2 V'``, the rows of ``V S``
@@ -401,8 +406,8 @@ def by_products(form: MedianForm) -> Array:
     kept = square > n * ROUNDING * square[-1]
     lengths, vectors = np.sqrt(square[kept]), vectors[:, kept]
     flat = median_form(vectors * lengths, form.weights.copy(), np.zeros(len(lengths)))
-    descent = Descent(flat, *pilot(flat, 0))
-    descent.run(CLOSE, MAX_ITER, lambda k, x, sure: sure, absolute=False)
+    descent = Descent(flat, *pilot(flat, 0, reporter))
+    descent.run(CLOSE, First(reporter), inner=True)
     seen = view(flat, descent.x)
     if seen.distance == 0.0:
         return form.row(seen.nearest)

@@ -23,12 +23,13 @@ from convexnn.contract.checks import positive_int
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
 from convexnn.solvers.envelope import Envelope
+from convexnn.solvers.relu.adam import adam
 from convexnn.solvers.relu.pattern_pool import owners, regrouped
 
 STARTS = 6
 WIDTH = 50
 MAX_ITER = 1_000
-WARM, RATE = 500, 0.1  # steps of Adam before every other descent of a mixed search, and their size
+WARM = 500  # steps of Adam before every other descent of a mixed search
 ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
 DEFAULTS = {"starts": STARTS, "width": WIDTH}
 
@@ -165,7 +166,7 @@ def descend(
     best = x
     kinks = not np.isfinite(form.loss.curvature)
     if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds
-        x = adam(layers, x, warm, reporter)
+        x = adam(lambda x: layers.value(x, form.loss)[1], x, warm, reporter)
     for width in ENVELOPES if kinks else (0.0,):
         loss = Envelope(form.loss, width, np.zeros_like(form.y)) if kinks else form.loss
         best = x
@@ -191,21 +192,6 @@ def descend(
             break
         x = best = found.x
     return layers.unpack(best)
-
-
-def adam(layers: Layers, x: Array, steps: int, reporter: Reporter) -> Array:
-    """Take full-batch steps of Adam (Kingma & Ba 2015), their length falling by a cosine."""
-    first, second = np.zeros_like(x), np.zeros_like(x)
-    for k in range(1, steps + 1):
-        _, slope = layers.value(x, layers.form.loss)
-        first += 0.1 * (slope - first)
-        second += 0.001 * (np.square(slope) - second)
-        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
-        scale = np.sqrt(second / (1.0 - 0.999**k)) + 1e-8
-        x = x - rate * first / (1.0 - 0.9**k) / scale
-        if k % 20 == 0 and reporter.expired():
-            break
-    return x
 
 
 class Layers:

@@ -12,10 +12,10 @@ from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import Neurons
 from convexnn.relu.relaxation import relaxed
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
+from convexnn.solvers.relu.adam import adam
 from convexnn.solvers.relu.lbfgs import Layers
 
 STEPS = 1_000
-RATE = 0.1
 PUSH = 0.5  # of the radius: an attack's step
 PUSHES = 6  # of the attacks on a network that is reported
 
@@ -26,19 +26,14 @@ def adversarial(
     """Train by Adam on examples that are attacked anew at each step; one start, both layers."""
     attack = np.zeros_like(form.X)
     layers = Layers(form.attacked(attack), begin)
-    x = layers.pack(begin)
-    first, second = np.zeros_like(x), np.zeros_like(x)
-    for k in range(1, steps + 1):
+
+    def slope(x: Array) -> Array:
+        nonlocal attack
         attack = pushed(form.program, layers.unpack(x), attack)
         layers.form = form.attacked(attack)
-        _, slope = layers.value(x, layers.form.loss)
-        first += 0.1 * (slope - first)
-        second += 0.001 * (np.square(slope) - second)
-        rate = RATE * 0.5 * (1.0 + np.cos(np.pi * k / steps))
-        x = x - rate * first / (1.0 - 0.9**k) / (np.sqrt(second / (1.0 - 0.999**k)) + 1e-8)
-        if k % 20 == 0 and reporter.expired():
-            break
-    return layers.unpack(x)
+        return layers.value(x, layers.form.loss)[1]
+
+    return layers.unpack(adam(slope, layers.pack(begin), steps, reporter))
 
 
 def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.solvers.schedule import NOT_FINITE, iterate
 from convexnn.solvers.wasserstein.interior import PiecewiseInterior, Program
 
 MAX_ITER = 200
@@ -41,20 +42,24 @@ def follow(
     PiecewiseInterior
         Where it ended.
     """
-    limit = options.max_iter or MAX_ITER
-    core = PiecewiseInterior(plan.program)
-    for k in range(taken + 1, limit + 1):
-        step, residual = core.step()
+    core, gap = PiecewiseInterior(plan.program), np.inf
+
+    def step(k: int) -> Raw | None:
+        nonlocal gap
+        length, residual = core.step()
         if not np.isfinite(core.w).all():
-            return Raw(Outcome.FAILED, "The iterates are no longer finite."), core
+            return Raw(Outcome.FAILED, NOT_FINITE)
         gap = core.gap()
-        near = gap <= NEAR * options.tol * max(1.0, abs(float(plan.program.cost @ core.w)))
-        last = k == limit or step <= STALLED or max(gap, residual) <= EXHAUSTED
-        if near or last or k % EVERY == 0 or reporter.expired():
-            if reporter.report(k, plan.point(core), plan.slopes(core)):
-                return Raw(Outcome.STOPPED), core
-            if last and k < limit:
-                return Raw(
-                    Outcome.FINISHED, "Rounding stopped the progress of interior point."
-                ), core
-    return Raw(Outcome.MAX_ITER), core
+        if length <= STALLED or max(gap, residual) <= EXHAUSTED:
+            return Raw(Outcome.FINISHED, "Rounding stopped the progress of interior point.")
+        return None
+
+    def due(k: int) -> bool:
+        near = NEAR * options.tol * max(1.0, abs(float(plan.program.cost @ core.w)))
+        return gap <= near or k % EVERY == 0
+
+    def points() -> tuple[Any, Any]:
+        return plan.point(core), plan.slopes(core)
+
+    limit = options.max_iter or MAX_ITER
+    return iterate(step, points, reporter, limit, due=due, begin=taken), core
