@@ -37,7 +37,8 @@ ROUNDING = 1e-11  # relative room of a bound above the objective of a point with
 FORMATS = (".parquet", ".csv")
 CRASHED = "CRASHED"  # the status of an instance that an exception or a dead process ended
 ANSWER = ("objective", "bound", "gap", "violation", "seconds", "cpu")
-FIGURES = (*ANSWER, "tol", "time_limit")
+NET = ("net_objective", "net_bound")  # less what all answers pay, if anything
+FIGURES = (*ANSWER, *NET, "tol", "time_limit")
 Row = dict[str, Any]
 
 
@@ -251,6 +252,7 @@ def _rows(made: Instance, settings: Settings) -> list[Row]:
             "gap": float(s.gap),
             "violation": float(s.violation),
             "covers": s.certificate.covers,
+            **dict(zip(NET, map(float, s.certificate.graded), strict=True)),
             "seconds": s.timings["solve"],
             "cpu": s.timings["cpu"],
             "message": s.message,
@@ -260,7 +262,7 @@ def _rows(made: Instance, settings: Settings) -> list[Row]:
 
 
 def _blank(index: int, message: str) -> Row:
-    nothing = dict.fromkeys(ANSWER, np.nan)
+    nothing = dict.fromkeys((*ANSWER, *NET), np.nan)
     told = {"family": family_of(index), "instance": "", "backend": "", "status": CRASHED}
     return {"index": index, **told, **nothing, "covers": "", "message": message}
 
@@ -339,7 +341,9 @@ def closest(rows: Sequence[Row], tol: float) -> Contradiction | None:
 
 
 def _certificate(row: Row) -> Certificate:
-    return Certificate(row["objective"], row["bound"], row["violation"], row["covers"])
+    own = row["objective"], row["bound"]  # of an older file these are all that there is
+    objective, bound = (row.get(name, value) for name, value in zip(NET, own, strict=True))
+    return Certificate(*own, row["violation"], row["covers"], (objective, bound))
 
 
 class Store:

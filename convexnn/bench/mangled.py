@@ -22,7 +22,7 @@ from convexnn.bench.instances import family_of, instance
 from convexnn.contract.arrays import Array
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.grading import grader_of
+from convexnn.contract.grading import HalvesGrader, grader_of
 from convexnn.driver.compare import EXACT
 
 Rng = np.random.Generator
@@ -154,31 +154,32 @@ class Known:
 
     def above(self, found: Certificate) -> str | None:
         """Return by how much a bound is above the least objective, None if it is not."""
-        low = self.low.get(found.covers, np.inf)
-        if found.bound <= low:
+        low, bound = self.low.get(found.covers, np.inf), found.graded[1]
+        if bound <= low:
             return None
-        return f"bound {found.bound!r} above {low!r}, by {found.bound - low:.1e}"
+        return f"bound {bound!r} above {low!r}, by {bound - low:.1e}"
 
     def _learn(self, primal: Any, found: Certificate, rng: Rng) -> None:
-        if found.violation <= VIOLATED and np.isfinite(found.objective):
+        objective = found.graded[0]
+        if found.violation <= VIOLATED and np.isfinite(objective):
             least = self.low.get(found.covers, np.inf)
-            if found.objective < least:
-                room = self._room(primal, found.objective, rng)
+            if objective < least:
+                room = self._room(primal, objective, rng)
                 if found.violation > EXACT:
-                    room += NUDGED * VIOLATED * max(1.0, abs(found.objective))
-                self.low[found.covers] = min(least, found.objective + room)
+                    room += NUDGED * VIOLATED * max(1.0, abs(objective))
+                self.low[found.covers] = min(least, objective + room)
 
     def _room(self, primal: Any, objective: float, rng: Rng) -> float:
         """Return how far off an objective may be, by those of points and targets next to these."""
-        grader = grader_of(self.problem)
-        values = [grader.objective(changed(primal, rounded, rng)) for _ in range(NUDGES)]
-        values += [objective_of(primal) for objective_of in self._beside]
+        own = net_of(self.problem)
+        values = [own(changed(primal, rounded, rng)) for _ in range(NUDGES)]
+        values += [near(primal) for near in self._beside]
         off = max([abs(value - objective) for value in values if np.isfinite(value)], default=0.0)
         return ROUNDING * abs(objective) + NUDGED * off + 1e-300
 
     @cached_property
     def _beside(self) -> list[Callable[[Any], float]]:
-        """What grades by targets, or other rows of numbers, that are one rounding away."""
+        """What values points by targets, or other rows of numbers, that are one rounding away."""
         rows = {
             field.name: getattr(self.problem, field.name)
             for field in fields(self.problem)
@@ -192,8 +193,28 @@ class Known:
         for _ in range(NUDGES):
             with suppress(ProblemError):
                 near = {name: rounded(a, rng) for name, a in rows.items()}
-                found.append(grader_of(replace(self.problem, **near)).objective)
+                found.append(net_of(replace(self.problem, **near)))
         return found
+
+
+def net_of(problem: Any) -> Callable[[Any], float]:
+    """Return what values points of a problem, less what every one of them pays.
+
+    Examples
+    --------
+    >>> from convexnn.forms import Location
+    >>> net_of(cx.GeometricMedian([[0.0], [1.0], [5.0]]))(Location(np.ones(1)))
+    5.0
+    """
+    grader = grader_of(problem)
+
+    def value(primal: Any) -> float:
+        if not isinstance(grader, HalvesGrader):
+            return grader.objective(primal)
+        grade = grader.grade(primal)
+        return grade.objective if grade.net is None else grade.net
+
+    return value
 
 
 def declared(seed: int, index: int, rng: Rng) -> tuple[str, Any]:

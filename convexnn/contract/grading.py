@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from convexnn.contract.certificate import Certificate
-from convexnn.contract.problem import Builder, Model, Problem
+from convexnn.contract.points import ShapeError, fitted, hollow, outline
+from convexnn.contract.problem import Builder, Deferred, Model, Problem
 
 if TYPE_CHECKING:
     from convexnn.contract.backend import Reporter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Known = TypeVar("Known")
 
 PLAIN = (bool, int, float, str, type(None))
+KNOWN = 100  # outlines of points that are remembered as those of points of the problem
 
 
 class Grade(NamedTuple):
@@ -215,8 +218,64 @@ class PlainGrader(Generic[Model]):
         return other
 
 
+class Fitting:
+    """Tells whether points are points of a problem: of the class and the shapes of its own.
+
+    What it has found is remembered by the outline of a point, so that a run asks once.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[set[object], set[object]] = set(), set()
+        self._own: tuple[Any, Any] | None = None
+
+    def learn(self, primal: Any, dual: Any) -> None:
+        """Hear the problem's own trivial points."""
+        self._known[0].add(outline(primal))
+        self._known[1].add(outline(dual))
+
+    def points(self, problem: Any, primal: Any, dual: Any) -> tuple[Any, Any]:
+        """Return the points with their numbers as floats, the trivial dual point for None.
+
+        In the place of a dual point of other shapes that is None.
+
+        Raises
+        ------
+        ProblemError
+            If one is no point of the problem.
+        """
+        if outline(primal) not in self._known[0]:
+            primal = self._point(problem, 0, primal)
+        if outline(dual) not in self._known[1]:
+            dual = self._point(problem, 1, dual)
+        return primal, dual
+
+    def _point(self, problem: Any, half: int, point: Any) -> Any:
+        if isinstance(problem, Deferred) and outline(point) == outline(problem.unwritten()[half]):
+            return point  # of an answer without time, which none is to go by
+        if half == 1 and point is None:
+            return problem.initial()[1]
+        if self._own is None:
+            own = problem.initial()
+            self._own = hollow(own[0]), hollow(own[1])
+        try:
+            found = fitted(("primal", "dual")[half], point, self._own[half])
+        except ShapeError:
+            if half == 0:
+                raise
+            return None
+        if len(self._known[half]) == KNOWN:
+            self._known[half].clear()
+        self._known[half].add(outline(found))
+        return found
+
+
 class Halves(Builder, Generic[Model]):
     """Base of the problems whose certificate falls into two halves."""
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """What tells its points from others."""
+        return Fitting()
 
     @abstractmethod
     def grade(self, primal: Any) -> Grade:
@@ -239,8 +298,29 @@ class Halves(Builder, Generic[Model]):
         return self.grade(primal).objective
 
     def certify(self, primal: Any, dual: Any) -> Certificate:
-        """Grade a primal and a dual point, whoever found them: see `grade` and `bound`."""
-        return self.grader().certify(primal, dual)
+        """Grade a primal and a dual point, whoever found them: see `grade` and `bound`.
+
+        Parameters
+        ----------
+        primal : NamedTuple
+            As ``initial()[0]``: of its class and its shapes.
+        dual : NamedTuple or None
+            As ``initial()[1]``; None is that one. Arrays of real numbers in other shapes prove
+            nothing: the bound is -inf.
+
+        Returns
+        -------
+        Certificate
+            A point with an entry that is NaN costs more than any, or proves nothing.
+
+        Raises
+        ------
+        ProblemError
+            If one is no point of the problem, by its class or what its arrays hold, or the primal
+            one by their shapes.
+        """
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # said by the figures
+            return self.grader().certify(primal, dual)
 
     def grader(self) -> Grader[Model]:
         """Return a grader for one run."""
@@ -264,7 +344,14 @@ class HalvesGrader(Generic[Model]):
         return self._grades.of(contents(primal), lambda: self._graded(primal))
 
     def certify(self, primal: Any, dual: Any) -> Certificate:
-        """Grade a primal and a dual point."""
+        """Grade a primal and a dual point; see `Halves.certify`."""
+        problem: Any = self.problem
+        primal, found = problem.fitting.points(problem, primal, dual)
+        if found is not None:
+            return self._certified(primal, found)
+        return self._certified(primal, problem.initial()[1]).without_bound()
+
+    def _certified(self, primal: Any, dual: Any) -> Certificate:
         grade = self.grade(primal)
         key = contents(dual), grade.scale
         return self._bounds.of(key, lambda: self._bounded(primal, dual, grade)).beside(grade)

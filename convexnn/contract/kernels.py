@@ -29,8 +29,9 @@ _listeners: list[Callable[[], None]] = []
 def kernel(**options: Any) -> Callable[[Function], Any]:
     """Compile a function with numba's `njit`, without the interpreter, and keep it on disk.
 
-    A kernel calls only kernels of its own module: what is kept does not know when a callee
-    elsewhere was edited.
+    A kernel may call kernels of other modules: what is kept knows them, and is compiled anew when
+    one of their files was edited. They are looked for by name, so a kernel calls them as it
+    imported them, not as attributes of a module.
 
     Parameters
     ----------
@@ -80,6 +81,29 @@ def _log_once(message: str) -> None:
     logger.info(message)
 
 
+def callees(function: Function) -> tuple[tuple[str, int, int], ...]:
+    """Return the files of other modules whose kernels a function calls, at whatever depth.
+
+    Each with when it was written, in nanoseconds, and its size.
+
+    Examples
+    --------
+    >>> callees(lambda x: x)
+    ()
+    """
+    own, seen, waiting = function.__code__.co_filename, {function}, [function]
+    while waiting:
+        caller = waiting.pop()
+        for name in caller.__code__.co_names:
+            callee = getattr(caller.__globals__.get(name), "py_func", None)
+            if callee is not None and callee not in seen:
+                seen.add(callee)
+                waiting.append(callee)
+    found = {(each.__module__, each.__code__.co_filename) for each in seen}
+    files = ((module, os.stat(path)) for module, path in sorted(found) if path != own)
+    return tuple((module, file.st_mtime_ns, file.st_size) for module, file in files)
+
+
 class Unkept(NullCache):  # type: ignore[misc]
     """No cache: every kernel is compiled in every process."""
 
@@ -89,7 +113,13 @@ class Unkept(NullCache):  # type: ignore[misc]
 
 
 class Kept(FunctionCache):  # type: ignore[misc]
-    """A cache of compiled code that stands back where its files cannot be read or written."""
+    """A cache of compiled code that stands back where its files cannot be read or written.
+
+    Numba knows when a kernel's own file was edited; this one also knows the files of its callees.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), callees(self._py_func))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return code that is kept; None, once it is said, where it has to be compiled."""

@@ -11,6 +11,7 @@ from convexnn.contract.certificate import Certificate, SolveError, Stage, Status
 from convexnn.contract.files import FileError, read_npz, to_json, write_npz
 from convexnn.contract.preparation import Preparation, for_raw_data
 from convexnn.contract.problem import Model
+from convexnn.contract.reading import read_for
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -200,10 +201,12 @@ def _graded(
 ) -> Solution[Any]:
     from convexnn.driver.store import dual_from, preparation_from, problem_from, record_from
 
-    problem = problem_from(arrays, meta["problem"])
     primal = record_from(arrays, meta["primal"])
-    dual = dual_from(arrays, meta["dual"], problem)
-    certificate = problem.certify(primal, dual)
+    with read_for(primal):
+        problem = problem_from(arrays, meta["problem"])
+        dual = dual_from(arrays, meta["dual"], problem)
+        certificate = problem.certify(primal, dual)
+        model = problem.build_model(primal)
     stored = Certificate(**meta["certificate"])
     told = [(name, getattr(certificate, name), getattr(stored, name)) for name in FIGURES]
     if certificate.net is not None and stored.net is not None:
@@ -220,7 +223,7 @@ def _graded(
     return Solution(
         status=status,
         certificate=certificate,
-        model=for_raw_data(problem.build_model(primal), done),
+        model=for_raw_data(model, done),
         primal=primal,
         dual=dual,
         history=tuple(Step(int(row[0]), *row[1:].tolist()) for row in arrays["history"]),

@@ -37,7 +37,7 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
-from convexnn.contract.grading import Grader, contents, grader_of
+from convexnn.contract.grading import Grader, Halves, contents, grader_of
 from convexnn.contract.interrupts import Request, as_interrupt, interruptible
 from convexnn.contract.predictor import Predictor
 from convexnn.contract.problem import (
@@ -205,7 +205,10 @@ def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[
     if not time_is_up():  # else no engine will run
         chosen.backend.prepare(form)
     grader = grader_of(problem)
-    grader.certify(*problem.initial())  # compiles its kernels
+    points = problem.initial()
+    if isinstance(problem, Halves):
+        problem.fitting.learn(*points)
+    grader.certify(*points)  # compiles its kernels
     grader.keep()
     spent = time.perf_counter() - begin
     return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)

@@ -24,6 +24,7 @@ from convexnn.functions.losses import Hinge, Logistic, Loss
 
 MARGIN_LOSSES: dict[str, Loss] = {"logistic": Logistic(), "hinge": Hinge()}
 PROBES = 2_000  # points at which a user's function is tried for convexity
+PIECES = 1_000_000  # whose distance to a smooth loss, the square of their length, is rounding
 NOISE = 1e-9  # share of the largest value by which a user's function may miss convexity
 
 
@@ -96,6 +97,11 @@ class PiecewiseLinear:
         -------
         PiecewiseLinear
 
+        Raises
+        ------
+        ProblemError
+            If there are more than a million pieces, or the window or the loss breaks its rule.
+
         Examples
         --------
         >>> PiecewiseLinear.tangents("logistic", 2, (-2.0, 2.0)).slopes.round(3)
@@ -103,7 +109,7 @@ class PiecewiseLinear:
         """
         a, b = interval("window", window)
         curve = as_curve(loss)
-        touch = a + (b - a) * (np.arange(positive_int("pieces", pieces)) + 0.5) / pieces
+        touch = a + (b - a) * (np.arange(piece_count(pieces)) + 0.5) / pieces
         slopes = curve.slope(touch)
         return cls(slopes, curve.value(touch) - slopes * touch)
 
@@ -138,6 +144,25 @@ class PiecewiseLinear:
         slopes, _, breaks = self._envelope
         slope: Array = slopes[np.searchsorted(breaks, t)]
         return slope
+
+
+def piece_count(pieces: int) -> int:
+    """Return a number of pieces, at least 1 and no more than can be told apart.
+
+    Raises
+    ------
+    ProblemError
+        If it is another.
+
+    Examples
+    --------
+    >>> piece_count(6)
+    6
+    """
+    count = positive_int("pieces", pieces)
+    if count > PIECES:
+        raise ProblemError(f"pieces must be <= {PIECES:,}, got {count:,}")
+    return count
 
 
 MarginLoss: TypeAlias = (

@@ -15,7 +15,7 @@ precision, as what matters of it may be far smaller than its rounding.
 from __future__ import annotations
 
 from functools import cached_property
-from math import fsum
+from math import frexp, fsum, ldexp
 from typing import NamedTuple
 
 import numpy as np
@@ -377,8 +377,10 @@ def magnitude(a: Array, axis: int | None = None) -> Array:
     >>> magnitude(np.array([3.0, -5.0]))
     array(8.)
     """
-    exponent = np.frexp(np.max(np.abs(a), axis=axis, initial=0.0))[1]
-    return np.asarray(np.ldexp(1.0, np.clip(exponent, -1000, 1000)))
+    top = np.max(np.abs(a), axis=axis, initial=0.0)
+    if axis is None:
+        return np.asarray(ldexp(1.0, min(max(frexp(top)[1], -1000), 1000)))
+    return np.asarray(np.ldexp(1.0, np.clip(np.frexp(top)[1], -1000, 1000)))
 
 
 def two_product(a: Array, b: Array) -> tuple[Array, Array]:

@@ -62,8 +62,7 @@ class Sights(HalvesGrader[Any]):
             return Bound(value, "all points")
         return Bound(value + tail.surely_paid, "all points", net=value)
 
-    def certify(self, primal: Location, dual: Sight | None) -> Certificate:
-        """Grade a point, and the unit vectors from a point to all others."""
+    def _certified(self, primal: Location, dual: Sight) -> Certificate:
         return self.bound(dual).beside(self.grade(primal))
 
     def keep(self, *, primal: bool = True, dual: bool = True) -> None:

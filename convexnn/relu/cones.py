@@ -31,12 +31,10 @@ import numpy as np
 from convexnn.contract.arrays import Array, IntArray, SignArray, readonly
 from convexnn.contract.clock import look
 from convexnn.contract.kernels import kernel
+from convexnn.relu.orthogonal_factor import REORDER, append, drop
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||
 WORK = 20_000_000  # entries of the data, once for each block, between two looks at the clock
-REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
-DEPENDENT = 1e-11  # a facet this close to the span of the active ones cannot join them
-SHORTENED = 0.01  # share of a squared length whose loss to rounding calls for a second pass
 NEARLY = 0.5  # share of the worst violation from which a facet is looked at again before the others
 
 
@@ -162,40 +160,6 @@ def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyp
     return out
 
 
-@kernel(fastmath=REORDER)
-def _append(column, Q, R, k):  # type: ignore[no-untyped-def]
-    """Orthogonalise a column against the first k of Q; False if it lies in their span."""
-    d = column.shape[0]
-    before = 0.0
-    for j in range(d):
-        before += column[j] * column[j]
-    if before == 0.0:
-        return False
-    for q in range(k):
-        R[q, k] = 0.0
-    after, longer = 0.0, before
-    while True:
-        for q in range(k):
-            t = 0.0
-            for j in range(d):
-                t += Q[q, j] * column[j]
-            R[q, k] += t
-            for j in range(d):
-                column[j] -= t * Q[q, j]
-        after = 0.0
-        for j in range(d):
-            after += column[j] * column[j]
-        if after >= SHORTENED * longer or longer < before:
-            break
-        longer = after
-    if after <= DEPENDENT * DEPENDENT * before:
-        return False
-    R[k, k] = np.sqrt(after)
-    for j in range(d):
-        Q[k, j] = column[j] / R[k, k]
-    return True
-
-
 @kernel()
 def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
     """Column i of the least-squares problem: facet i < n, or minus a unit vector."""
@@ -215,32 +179,11 @@ def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def
     kept = np.int64(0)
     for q in range(k):
         _load(X, sign, free[q], column)
-        if kept < X.shape[1] and _append(column, Q, R, kept):
+        if kept < X.shape[1] and append(column, Q, R, kept):
             free[kept] = free[q]
             val[kept] = val[q]
             kept += 1
     return kept
-
-
-@kernel(fastmath=REORDER)
-def _drop(first, k, Q, R):  # type: ignore[no-untyped-def]
-    """Take column `first` out of the factor of k + 1 columns, by Givens rotations."""
-    d = Q.shape[1]
-    for q in range(first, k):
-        for p in range(q + 2):
-            R[p, q] = R[p, q + 1]
-    for q in range(first, k):
-        size = np.hypot(R[q, q], R[q + 1, q])
-        c, s = R[q, q] / size, R[q + 1, q] / size
-        R[q, q] = size
-        for j in range(q + 1, k):
-            t = R[q, j]
-            R[q, j] = c * t + s * R[q + 1, j]
-            R[q + 1, j] = c * R[q + 1, j] - s * t
-        for j in range(d):
-            t = Q[q, j]
-            Q[q, j] = c * t + s * Q[q + 1, j]
-            Q[q + 1, j] = c * Q[q + 1, j] - s * t
 
 
 @kernel(fastmath=REORDER)
@@ -318,7 +261,7 @@ def _project(  # type: ignore[no-untyped-def]
             for q in range(blocking, k):
                 free[q] = free[q + 1]
                 val[q] = val[q + 1]
-            _drop(blocking, k, Q, R)
+            drop(blocking, k, Q, R)
         for j in range(d):
             r[j] = target[j]
         for q in range(k):
@@ -372,7 +315,7 @@ def _project(  # type: ignore[no-untyped-def]
         if entering < 0 or entering == entered:
             break
         _load(X, sign, entering, column)
-        if not _append(column, Q, R, k):
+        if not append(column, Q, R, k):
             break
         free[k] = entering
         val[k] = 0.0

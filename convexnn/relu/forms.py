@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import taken
+from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.clock import look
 from convexnn.contract.form import Engines, solved_by
+from convexnn.contract.points import ShapeError, floats, kept, record
 from convexnn.relu import preference
 from convexnn.relu.cones import Facets
 from convexnn.relu.products import adjoint, forward
@@ -49,6 +51,23 @@ class Neurons(NamedTuple):
     W: Array
     skip: Array
 
+    def fitted(self, name: str, like: Neurons) -> Neurons:
+        """Return neurons that can be graded; see `convexnn.contract.points`.
+
+        Their number is open where the other point has none, and is the same for each output.
+        """
+        found, d, outputs = {}, len(like.V), outputs_of(like.skip)
+        none = like.V.shape[1] + like.W.shape[1] == 0
+        for side in ("V", "W"):
+            count = None if none else getattr(like, side).shape[1]
+            found[side] = floats(f"{name}.{side}", getattr(self, side), (d, count))
+            if found[side].shape[1] % outputs:
+                raise ProblemError(
+                    f"{name}.{side} must have as many columns for each of {outputs} outputs, "
+                    f"got {found[side].shape[1]}"
+                )
+        return kept(self, {**found, "skip": floats(f"{name}.skip", self.skip, like.skip.shape)})
+
 
 class Dual(NamedTuple):
     """Dual point of a two-layer program.
@@ -81,6 +100,117 @@ class Dual(NamedTuple):
     kinks: Array | None = None
     covers: tuple[Cover | None, ...] = ()
     relaxed: Relaxed | None = None
+
+    def fitted(self, name: str, like: Dual) -> Dual:
+        """Return a point that can be graded; see `convexnn.contract.points`.
+
+        What only saves time may be of other blocks, and what proves more of other cones.
+        """
+        mu = floats(f"{name}.mu", self.mu, like.mu.shape)
+        parts: dict[str, Any] = {"mu": mu, "covers": checked_covers(f"{name}.covers", self.covers)}
+        if self.facets is not None:
+            parts["facets"] = checked_facets(f"{name}.facets", self.facets)
+        if self.matrix is not None:
+            parts["matrix"] = checked_matrix(f"{name}.matrix", self.matrix, len(mu))
+        if self.common is not None:
+            parts["common"] = floats(f"{name}.common", self.common, mu.shape)
+        if self.kinks is not None:
+            parts["kinks"] = floats(f"{name}.kinks", self.kinks, (len(mu), None))
+        if self.relaxed is not None:
+            parts["relaxed"] = checked_relaxed(f"{name}.relaxed", self.relaxed, mu)
+        return kept(self, parts)
+
+
+def checked_covers(name: str, covers: Any) -> tuple[Cover | None, ...]:
+    """Return covers whose trees a kernel can walk along.
+
+    Raises
+    ------
+    ProblemError
+        If one is none.
+
+    Examples
+    --------
+    >>> checked_covers("dual.covers", (None, None))
+    (None, None)
+    """
+    if type(covers) is not tuple:
+        raise ProblemError(f"{name} must be a tuple of Covers and None, got {shown(covers)}")
+    checked = tuple(
+        cover if cover is None else _checked_cover(f"{name}[{i}]", cover)
+        for i, cover in enumerate(covers)
+    )
+    return covers if all(a is b for a, b in zip(covers, checked, strict=True)) else checked
+
+
+def _checked_cover(name: str, cover: Any) -> Cover:
+    found: Cover = record(name, cover, "Cover", basis=(None, None))
+    tree = found.tree
+    if type(tree) is not np.ndarray or tree.dtype != np.uint16 or tree.ndim != 1:
+        raise ProblemError(f"{name}.tree must be a uint16 array of one axis, got {shown(tree)}")
+    if not isinstance(found.limit, (float, int)):
+        raise ProblemError(f"{name}.limit must be a float, got {shown(found.limit)}")
+    return found
+
+
+def checked_facets(name: str, facets: Any) -> Facets:
+    """Return facets whose rows are whole numbers, of blocks and dimensions that are open.
+
+    Raises
+    ------
+    ProblemError
+        If they are none.
+
+    Examples
+    --------
+    >>> checked_facets("dual.facets", Facets(np.array([[-1]]), np.array([[0.0]]))).value
+    array([[0.]])
+    """
+    if not isinstance(facets, Facets):
+        raise ProblemError(f"{name} must be Facets or None, got {shown(facets)}")
+    example = facets.example
+    if type(example) is not np.ndarray or example.dtype.kind not in "iu" or example.ndim != 2:
+        raise ProblemError(f"{name}.example must be an int array of two axes, got {shown(example)}")
+    return kept(facets, {"value": floats(f"{name}.value", facets.value, example.shape)})
+
+
+def checked_matrix(name: str, matrix: Any, n: int) -> BoolArray:
+    """Return patterns of n examples, at least one.
+
+    Raises
+    ------
+    ProblemError
+        If they are none.
+
+    Examples
+    --------
+    >>> checked_matrix("dual.matrix", np.array([[True], [False]]), 2).shape
+    (2, 1)
+    """
+    if type(matrix) is not np.ndarray or matrix.dtype != np.bool_:
+        raise ProblemError(f"{name} must be an array of bool or None, got {shown(matrix)}")
+    if matrix.ndim != 2 or len(matrix) != n or not matrix.size:
+        raise ShapeError(f"{name} must have shape ({n}, any), got {matrix.shape}")
+    return matrix
+
+
+def checked_relaxed(name: str, point: Any, mu: Array) -> Relaxed:
+    """Return a dual point of the relaxation beside multipliers `mu`.
+
+    Raises
+    ------
+    ProblemError
+        If it is none.
+
+    Examples
+    --------
+    >>> checked_relaxed("dual.relaxed", None, np.zeros(2))
+    Traceback (most recent call last):
+    convexnn.contract.checks.ProblemError: dual.relaxed must be a Relaxed or None, got None
+    """
+    sides = (2, None, None), (2, None)
+    found: Relaxed = record(name, point, "Relaxed", mu=mu.shape, B=sides[0], g=sides[1])
+    return found
 
 
 class GroupForm(NamedTuple):

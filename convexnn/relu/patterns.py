@@ -23,6 +23,7 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.memory import shortage
+from convexnn.contract.reading import borne_out
 from convexnn.relu.forms import Neurons
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ def sample_patterns(
         new = _unseen(matrix, seen)
         parts.append((matrix[:, new], generators[:, new]))
         drawn, since = drawn + batch, 0 if new else since + batch
+        borne_out("patterns", len(seen))
     matrix, generators = (np.hstack(part)[:, :count] for part in zip(*parts, strict=True))
     return Patterns(matrix, generators)
 

@@ -10,8 +10,9 @@ from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines, solved_by
 from convexnn.contract.kernels import kernel
+from convexnn.contract.points import floats, kept
 from convexnn.functions.norms import DUAL, NORMS, Norm
-from convexnn.relu.forms import NetworkForm, worst_prediction
+from convexnn.relu.forms import NetworkForm, checked_relaxed, worst_prediction
 from convexnn.relu.starts import check_neurons
 from convexnn.robust.ball_kernels import CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins
@@ -54,6 +55,16 @@ class RobustDual(NamedTuple):
     left: Array
     right: Array
     relaxed: Relaxed | None = None
+
+    def fitted(self, name: str, like: RobustDual) -> RobustDual:
+        """Return a point that can be graded; see `convexnn.contract.points`."""
+        parts: dict[str, Any] = {
+            side: floats(f"{name}.{side}", getattr(self, side), getattr(like, side).shape)
+            for side in ("mu", "common", "attack", "left", "right")
+        }
+        if self.relaxed is not None:
+            parts["relaxed"] = checked_relaxed(f"{name}.relaxed", self.relaxed, parts["mu"])
+        return kept(self, parts)
 
 
 class RobustForm(NamedTuple):

@@ -15,6 +15,7 @@ from convexnn.contract.fields import declaration
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.reading import borne_out
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.training import checked_intercept
@@ -85,6 +86,7 @@ class SampledReluTraining(GroupLasso):
     @cached_property
     def directions(self) -> Array:
         """The drawn unit vectors, (d, neurons)."""
+        borne_out("neurons", self.neurons)
         rng = np.random.default_rng(self.seed)
         draws = rng.standard_normal((self.data.shape[1], self.neurons))
         directions: Array = draws / np.linalg.norm(draws, axis=0)
@@ -98,6 +100,7 @@ class SampledReluTraining(GroupLasso):
 
     @cached_property
     def _group_form(self) -> GroupForm:
+        borne_out("neurons", self.neurons)
         features: Array = taken((len(self.X), self.neurons))
         step = max(1, ENTRIES // len(features))
         for first in range(0, self.neurons, step):

@@ -19,6 +19,7 @@ from convexnn.functions.curves import (
     as_curve,
     check_curve,
     interval,
+    piece_count,
 )
 from convexnn.problems.wasserstein.against_ball import AgainstBall
 from convexnn.wasserstein.transport import Transport
@@ -81,9 +82,9 @@ class WorstCaseMargins(AgainstBall):
         Ends ``a < b`` of the support, which holds every margin; None is the whole line. There the
         supremum is ``mean l(xi_i) + radius sup |l'|``, and it may not be attained.
     pieces : int, optional
-        Replace the loss by this many tangents, which lie below it: see `PiecewiseLinear.tangents`.
-        On the whole line they touch it on the margins' range, widened on each side by its own
-        length, or by 1 if that is less.
+        Replace the loss by this many tangents, at most a million, which lie below it: see
+        `PiecewiseLinear.tangents`. On the whole line they touch it on the margins' range, widened
+        on each side by its own length, or by 1 if that is less.
     group : int, optional
         Split the margins, in the order given, into groups of this size (the last may be smaller),
         each with the radius for itself, and average their values by size. Smaller than the ball.
@@ -125,9 +126,10 @@ class WorstCaseMargins(AgainstBall):
     def __post_init__(self) -> None:
         self._set("margins", in_range("margins", real_array("margins", self.margins, 1)))
         self._set("radius", non_negative("radius", self.radius))
-        for name in ("pieces", "group"):
-            if getattr(self, name) is not None:
-                self._set(name, positive_int(name, getattr(self, name)))
+        if self.pieces is not None:
+            self._set("pieces", piece_count(self.pieces))
+        if self.group is not None:
+            self._set("group", positive_int("group", self.group))
         given = as_curve(self.loss)
         points = self.margins
         if self.window is not None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 import convexnn as cx
 from convexnn.bench import check as module
 from convexnn.bench.check import Settings, Store, check, indices_of
-from convexnn.bench.instances import FAMILIES, family_of, instance
+from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
 from convexnn.commands.app import app
 from convexnn.contract.grading import Bound, Grade
 from convexnn.driver.compare import INTERRUPTED
@@ -177,6 +177,20 @@ def test_violation_within_the_tolerance_excuses_as_much(violation: float, silent
     pair = module.closest([one, two], 1e-5)
     assert pair is not None
     assert pair.silent == silent
+
+
+def test_answers_are_held_against_each_other_by_what_not_all_pay() -> None:
+    """A point at 1e12 pays so much that no other one is seen beside it."""
+    points = np.array([[0.0], [1.0], [3.0], [4.0], [1e12]])
+    made = Instance(0, "median", "", cx.GeometricMedian(points))
+    rows = module._rows(made, module.Settings())
+    assert all(row["net_objective"] < 1e3 < row["objective"] for row in rows)
+    assert not any(pair.silent for pair in [module.closest(rows, 1e-5)] if pair is not None)
+    high = [*rows, rows[0] | {"backend": "b", "net_bound": rows[0]["net_objective"] + 1e-3}]
+    pair = module.closest(high, 1e-5)
+    assert pair is not None
+    assert pair.silent
+    assert pair.high == "b"
 
 
 def test_violated_point_that_does_not_pass_claims_nothing() -> None:

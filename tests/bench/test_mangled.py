@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import convexnn as cx
 from convexnn.bench import mangled
 from convexnn.bench.instances import FAMILIES, instance
-from convexnn.bench.mangled import GOOD, WAYS, campaign, changed, declared, judged, rounded
+from convexnn.bench.mangled import GOOD, WAYS, Known, campaign, changed, declared, judged, rounded
 from convexnn.commands.app import app
 from convexnn.forms import Order, Slopes
 
@@ -84,3 +84,14 @@ def test_some_data_are_far_off_and_some_parameters_are_huge() -> None:
     texts = [declared(0, k, np.random.default_rng(k))[0] for k in range(200)]
     for word in ("shift=1e+09", "unit=1e-100", "unit=1e+100", "e+1", "e-1"):
         assert any(word in text for text in texts), word
+
+
+def test_points_are_judged_by_what_not_all_pay() -> None:
+    """A bound that is too high by less than the rounding of the whole sum is found."""
+    problem = cx.GeometricMedian(np.array([[0.0], [1.0], [3.0], [4.0], [1e14]]))
+    known = Known(problem, np.random.default_rng(0))
+    best = cx.solve(problem)
+    assert known.above(best.certificate) is None
+    assert best.certificate.net is not None
+    objective, bound = best.certificate.net
+    assert known.above(replace(best.certificate, net=(objective, bound + 1e-6))) is not None

@@ -25,12 +25,16 @@ PROBLEMS = [path.stem for path in SAVED if path.stem != "network"]
 class Counted(Halves[float]):
     """Minimise ``sum x^2``; of the dual point the largest entry is the bound."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
         self.grades: list[float] = []
         self.bounds: list[float] = []
 
     def to_cvxpy(self) -> Any:
         raise NotImplementedError
+
+    def initial(self) -> tuple[tuple[Array], tuple[Array]]:
+        return at(*[0.0] * self.size), at(0.0)
 
     def grade(self, primal: Any) -> Grade:
         self.grades.append(float(primal[0].sum()))
@@ -78,7 +82,7 @@ def test_the_best_halves_of_different_reports_are_not_computed_again() -> None:
 
 
 def test_a_pruned_point_is_graded_and_its_bound_is_known() -> None:
-    problem = Counted()
+    problem = Counted(size=2)
     watch = watched(problem)
     watch.report(1, at(2.0, 1e-12), at(1.0))
     primal, _, certificate = watch.finish()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,33 @@ def test_a_disk_that_fails_costs_no_answer(step: str, monkeypatch: pytest.Monkey
         results = found(2.0), found(2)
     assert results == (6.0, 6.0)
     assert len(told) == 1
+
+
+def test_code_is_compiled_anew_when_the_file_of_a_callee_is_edited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    head = "from convexnn.contract.kernels import kernel\n"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "callee_of_two.py").write_text(
+        f"{head}FACTOR = 3.0\n@kernel()\ndef scaled(x):\n    return FACTOR * x\n"
+    )
+    (tmp_path / "caller_of_one.py").write_text(
+        f"{head}from callee_of_two import scaled\n"
+        "@kernel()\ndef more(x):\n    return scaled(x) + 1.0\n"
+        "@kernel()\ndef most(x):\n    return more(x)\n"
+    )
+    found, compiled = [], []
+    for edit in (False, False, True):
+        if edit:
+            text = (tmp_path / "callee_of_two.py").read_text()
+            (tmp_path / "callee_of_two.py").write_text(text.replace("= 3.0", "= 10.0"))
+        for name in ("callee_of_two", "caller_of_one"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        most = importlib.import_module("caller_of_one").most
+        assert [name for name, *_ in kernels.callees(most.py_func)] == ["callee_of_two"]
+        found.append(most(2.0))
+        compiled.append(sum(most.stats.cache_misses.values()))
+    assert found == [7.0, 7.0, 21.0]
+    assert compiled == [1, 0, 1]

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.relu import pricing_bound as covering
+from convexnn.relu import cone_search, pricing_bound
 from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.pricing_bound import (
     Bracket,
@@ -274,9 +274,9 @@ def test_a_full_memory_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's constant is compiled in, so its Python twin is run."""
     X, mu = data("general", 25, 3, 13)
     best = bracket(X, mu)
-    monkeypatch.setattr(covering, "_search", covering._search.py_func)
+    monkeypatch.setattr(pricing_bound, "search", cone_search.search.py_func)
     for size in (1, 1_000):
-        monkeypatch.setattr(covering, "MEMORY", size)
+        monkeypatch.setattr(cone_search, "MEMORY", size)
         found = bracket(X, mu)
         assert found.nodes < best.nodes
         assert_bracket(found, X, mu, 0.0, False, best.value)
