@@ -89,7 +89,13 @@ def able(problem: Problem[object], names: Iterable[str]) -> Iterator[Backend]:
     ['admm']
     """
     found = registry()
-    return (found[name] for name in names if obstacle(found[name], problem) is None)
+    for name in names:
+        if name not in found:
+            raise BackendError(
+                f"a form of {type(problem).__name__} names an engine {name!r}, which does not exist"
+            )
+        if obstacle(found[name], problem) is None:
+            yield found[name]
 
 
 def preferred(problem: Problem[object]) -> Engines:

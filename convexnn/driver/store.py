@@ -17,7 +17,7 @@ from convexnn.contract.preparation import Preparation
 from convexnn.contract.problem import Renews
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
-from convexnn.functions.losses import Loss, as_loss
+from convexnn.functions.losses import KINDS, Loss
 from convexnn.functions.terms import SAVED, Term
 
 PREPARED = ("preparation.mean", "preparation.spread")
@@ -79,6 +79,11 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
                 f"a problem whose {f.name} holds callables cannot be saved: functions are no data"
             )
         elif isinstance(value, Loss):
+            if KINDS.get(value.name) is not type(value):
+                raise TypeError(
+                    f"a problem with the loss {type(value).__name__} cannot be saved: only "
+                    f"{', '.join(KINDS)} can"
+                )
             plain[f.name] = {"loss": value.name, **asdict(value)}  # type: ignore[call-overload]  # every loss is a dataclass
         else:
             plain[f.name] = value
@@ -100,7 +105,12 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
             values[name] = csr_array(parts, shape=value["sparse"])  # the problem checks it
         elif isinstance(value, dict):
             parameters = dict(value)
-            values[name] = type(as_loss(parameters.pop("loss")))(**parameters)
+            loss = parameters.pop("loss")
+            if loss not in KINDS:
+                raise FileError(
+                    f"its loss {loss!r} is not known: a newer convexnn may have written it"
+                )
+            values[name] = KINDS[loss](**parameters)
         else:
             values[name] = value
     for key, array in arrays.items():
@@ -165,8 +175,8 @@ def record_to(arrays: dict[str, Any], prefix: str, value: Any) -> Any:
     if type(value) is tuple:
         return [record_to(arrays, f"{prefix}.{i}", part) for i, part in enumerate(value)]
     kind = type(value).__name__
-    if kind not in dir(forms):
-        raise TypeError(f"a point that holds a {kind} cannot be saved")
+    if getattr(forms, kind, None) is not type(value):
+        raise TypeError(f"a point that holds a {kind} cannot be saved: convexnn.forms has no such")
     parts = {
         name: record_to(arrays, f"{prefix}.{name}", part) for name, part in value._asdict().items()
     }

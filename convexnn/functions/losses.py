@@ -722,6 +722,9 @@ class Softmax(Loss):
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
 COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
+KINDS: dict[str, type[Loss]] = {  # of all losses of this package, by their names
+    name: type(loss) for name, loss in (LOSSES | COUPLED).items()
+} | {kind.name: kind for kind in (Quantile, Absolute)}
 
 
 def as_loss(loss: str | Loss) -> Loss:

@@ -230,7 +230,10 @@ class Newton:
         low, high = form.loss.domain(form.y)
         self.low = np.broadcast_to(np.asarray(low, np.float64), n)
         self.high = np.broadcast_to(np.asarray(high, np.float64), n)
-        self.bounded = form.loss.dual_curvature is not None and bool(np.isfinite(self.low).all())
+        # the conjugate's curvature between two ends or none: of other losses the slope is taken
+        one_end = np.isfinite(self.low) != np.isfinite(self.high)
+        self.q = None if one_end.any() else form.loss.dual_curvature
+        self.bounded = self.q is not None and bool(np.isfinite(self.low).all())
 
     # The linear maps
 
@@ -275,7 +278,7 @@ class Newton:
         if self.bounded:
             width = self.high - self.low
             a = np.clip(a, self.low + 0.1 * width, self.high - 0.1 * width)
-            off = np.abs(self.form.loss.dual_curvature * a + form.y)  # type: ignore[operator]
+            off = np.abs(self.q * a + form.y)  # type: ignore[operator]
             above = below = np.maximum(2.0 * form.beta * size / width, 0.1 * off)
         facets = (*shape, len(self.G))
         return Iterate(
@@ -345,11 +348,10 @@ class Newton:
         if form.signs is not None:
             block -= self.lifted(x.lam)
             facet = x.r - self.facing(x.u)
-        q = form.loss.dual_curvature
-        if q is None:
+        if self.q is None:
             output = (x.a - form.loss.gradient(z, form.y)) * self.bend(x, z)
         else:
-            output = q * x.a + form.y - z
+            output = self.q * x.a + form.y - z
             if self.bounded:
                 output += x.above - x.below
         return Residuals(block, facet, output, form.span.T @ x.a if form.skip else np.zeros(0))
@@ -357,9 +359,9 @@ class Newton:
     def bend(self, x: Iterate, z: Array) -> Array:
         """Return the slope D of the output against a."""
         loss, y = self.form.loss, self.form.y
-        if loss.dual_curvature is None:
+        if self.q is None:
             return 1.0 / np.maximum(loss.hessian(z, y), FLAT)
-        D = np.full(len(x.a), loss.dual_curvature)
+        D = np.full(len(x.a), self.q)
         if self.bounded:
             D += x.above / (self.high - x.a) + x.below / (x.a - self.low)
         return D
@@ -415,7 +417,7 @@ class Newton:
         if self.bounded:
             reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
             reach += [_room(x.above, move.above), _room(x.below, move.below)]
-        if self.form.loss.dual_curvature is None:
+        if self.q is None:
             stride = STRIDE + GROWING * float(np.max(np.abs(self.output(x))))
             reach.append(stride / max(float(np.max(np.abs(self.output(move)))), 1e-300))
         return min(reach)

@@ -132,6 +132,12 @@ def test_a_form_that_says_nothing_goes_to_the_engines_that_read_it(
     assert (solution.status, solution.backend, solution.model) == (cx.Status.OPTIMAL, "jump", 3.0)
 
 
+def test_an_engine_that_does_not_exist_is_named() -> None:
+    problem = cx.GeometricMedian([[0.0], [1.0]])
+    with pytest.raises(cx.BackendError, match="a form of GeometricMedian names an engine 'nobody'"):
+        next(choice.able(problem, ("nobody", "newton")))
+
+
 def test_a_start_has_the_shapes_of_the_initial_point_where_the_form_says_nothing() -> None:
     ready = solve.compile(Nearest(3.0), Jump())
     assert ready.run(start=(Place(2.0), Place(0.0))).objective == 1.0

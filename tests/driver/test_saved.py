@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import convexnn as cx
+from convexnn.functions.losses import Absolute, Loss, Quantile
 
 SAVED = Path(__file__).parent / "saved"  # by an earlier version; never to be written anew
 FIGURES = {
@@ -96,6 +98,41 @@ def test_a_point_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a point that holds a Foreign cannot be saved"):
         solution.save(tmp_path / "s.npz")
     assert not (tmp_path / "s.npz").exists()
+
+
+class Prices(NamedTuple):
+    """A point of the name of another."""
+
+    s: float
+
+
+def test_a_point_of_the_name_of_another_is_not_saved(tmp_path: Path) -> None:
+    solution = cx.solve(cx.GeometricMedian([[0.0], [1.0], [5.0]]))
+    foreign = replace(solution, dual=Prices(1.0))
+    with pytest.raises(TypeError, match="a point that holds a Prices cannot be saved"):
+        foreign.save(tmp_path / "solution.npz")
+
+
+@pytest.mark.parametrize("loss", [Quantile(tau=0.3), Absolute()], ids=repr)
+def test_losses_without_a_name_in_problems_are_saved(loss: Loss, tmp_path: Path) -> None:
+    X = np.arange(12.0).reshape(6, 2) % 5.0
+    problem = cx.ReluTraining(X, X[:, 0], beta=0.1, patterns=3, loss=loss)
+    solution = cx.solve(problem, tol=1e-3)
+    solution.save(tmp_path / "solution.npz")
+    again = cx.load(tmp_path / "solution.npz")
+    assert again.problem.loss == loss
+    assert again.certificate == solution.certificate
+
+
+class Mine(Absolute):
+    """A user's own loss."""
+
+
+def test_a_loss_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    problem = cx.ReluTraining([[1.0], [2.0]], [1.0, 2.0], beta=0.1, patterns=2, loss=Mine())
+    solution = cx.solve(problem, tol=1e-3)
+    with pytest.raises(TypeError, match="a problem with the loss Mine cannot be saved"):
+        solution.save(tmp_path / "solution.npz")
 
 
 def test_a_network_of_an_earlier_version_loads() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, ClassVar
 
+import cvxpy as cp
 import numpy as np
 import pytest
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
+from convexnn.functions.losses import ScalarLoss
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.relu import ipm
 from convexnn.solvers.relu.ipm import Iterate, Newton, System, Targets, path
@@ -52,6 +55,44 @@ def assert_solved(problem: Any, tol: float = TOL) -> cx.Solution:
     assert solution.violation <= tol
     assert solution.history[-1].iteration <= STEPS
     return solution
+
+
+@dataclass(frozen=True)
+class SquaredHinge(ScalarLoss):
+    """``max(0, 1 - y z)^2 / 2``: its slopes are bounded on one side only."""
+
+    name: ClassVar[str] = "squared-hinge"
+    classification: ClassVar[bool] = True
+    curvature: ClassVar[float] = 1.0
+    dual_curvature: ClassVar[float | None] = 1.0
+    cones: ClassVar[frozenset[str]] = frozenset({"qp"})
+
+    def value(self, z: Array, y: Array) -> Array:
+        return 0.5 * np.square(np.maximum(0.0, 1.0 - y * z))
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        return -y * np.maximum(0.0, 1.0 - y * z)
+
+    def conjugate(self, s: Array, y: Array) -> Array:
+        return np.where(-y * s >= 0.0, y * s + 0.5 * np.square(s), np.inf)
+
+    def prox(self, v: Array, y: Array, step: float) -> Array:
+        m = y * v
+        return y * np.where(m < 1.0, (m + step) / (1.0 + step), m)
+
+    def domain(self, y: Array) -> tuple[Array | float, Array | float]:
+        return np.where(y > 0.0, -np.inf, 0.0), np.where(y > 0.0, 0.0, np.inf)
+
+    def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        return 0.5 * cp.sum_squares(cp.pos(1.0 - cp.multiply(y, z)))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_loss_whose_slopes_have_one_end(gated: bool) -> None:
+    X, y = data(24, 3, "hinge")
+    kind = cx.GatedReluTraining if gated else cx.ReluTraining
+    problem = kind(X, y, beta=0.3, patterns=8, loss=SquaredHinge())
+    assert assert_solved(problem).objective == pytest.approx(reference(problem), rel=AGREE)
 
 
 def reference(problem: Any) -> float:
