@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import file_path
+from convexnn.contract.checks import ProblemError, file_path, shown
 from convexnn.contract.optional import need
 
 if TYPE_CHECKING:
@@ -16,34 +16,20 @@ if TYPE_CHECKING:
 OPSET = 17
 
 
-def to_torch(network: TwoLayerNetwork) -> Any:
+def to_torch(network: TwoLayerNetwork, dtype: Any = None) -> Any:
     """Return a ``torch.nn.Module``; see `TwoLayerNetwork.to_torch`."""
     torch = need("torch", "torch")
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is None:
+        chosen = torch.float64
+    if not (isinstance(chosen, torch.dtype) and chosen.is_floating_point):
+        raise ProblemError(
+            "dtype must be one of torch's for real numbers, such as torch.float32, or its name, "
+            f"got {shown(dtype)}"
+        )
+    from convexnn.relu.torch_modules import written
 
-    class Module(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch comes at run time
-        def __init__(self) -> None:
-            super().__init__()
-            for name in ("U", "alpha", "bias", "skip", "gates", "gates_bias", "offsets"):
-                value = getattr(network, name)
-                tensor = None if value is None else torch.nn.Parameter(torch.tensor(value))
-                self.register_parameter(name, tensor)
-            self.leak, self.skip_bias = network.leak, network.skip_bias
-
-        def forward(self, x: Any) -> Any:
-            hidden = x @ self.U + self.bias
-            if self.gates is None:
-                hidden = torch.maximum(hidden, self.leak * hidden)
-            else:
-                offset = 0.0 if self.gates_bias is None else self.gates_bias
-                hidden = hidden * (x @ self.gates + offset >= 0.0)
-            output = hidden @ self.alpha
-            if self.skip is not None:
-                output = output + (x @ self.skip)[:, None]
-            if self.offsets is not None:
-                output = output + self.offsets
-            return output + self.skip_bias
-
-    return Module()
+    return written(network, chosen)
 
 
 def to_onnx(network: TwoLayerNetwork, path: str | PathLike[str]) -> None:

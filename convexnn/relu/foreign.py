@@ -33,6 +33,8 @@ class Layers(NamedTuple):
     offsets : array of shape (k,)
     leak : float
     classes : array or None
+    skip : array of shape (d,) or None
+        A free linear part, of one output.
     """
 
     U: Array
@@ -41,6 +43,7 @@ class Layers(NamedTuple):
     offsets: Array
     leak: float = 0.0
     classes: Any = None
+    skip: Array | None = None
 
 
 def of_sklearn(model: object) -> Layers:
@@ -67,7 +70,9 @@ def of_torch(module: object) -> Layers:
     given: Any = module
     if isinstance(module, type) or not (hasattr(module, "modules") and hasattr(module, "children")):
         raise ProblemError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    parts = [part for part in given.modules() if not list(part.children())]
+    free = _free_part(given)
+    inside = given if free is None else given.network
+    parts = [part for part in inside.modules() if not list(part.children())]
     kinds = [type(part).__name__ for part in parts]
     kept = [
         part
@@ -81,16 +86,28 @@ def of_torch(module: object) -> Layers:
 
     def plain(part: Any) -> tuple[Any, Any]:
         weight = part.weight.detach().cpu().double().numpy()
-        width = weight.shape[0]
-        return weight.T, np.zeros(width) if part.bias is None else part.bias.detach().cpu().numpy()
+        if part.bias is None:
+            return weight.T, np.zeros(len(weight))
+        return weight.T, part.bias.detach().cpu().double().numpy()
 
     (U, bias), (alpha, offsets) = plain(first), plain(last)
     leak = float(getattr(between, "negative_slope", 0.0))
-    layers = Layers(*_doubles(U, bias, alpha, offsets), leak=leak)
+    layers = Layers(*_doubles(U, bias, alpha, offsets), leak=leak, skip=free)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(module, torch.nn.Module):
         _same_outputs(torch, module, layers)
     return layers
+
+
+def _free_part(module: Any) -> Array | None:
+    """Return the weights of a linear layer ``skip`` beside a ``network``, as `to_torch` writes."""
+    layer: Any = getattr(module, "skip", None)
+    if len(list(module.children())) != 2 or not hasattr(module, "network"):
+        return None
+    if type(layer).__name__ != "Linear" or layer.bias is not None or layer.weight.shape[0] != 1:
+        return None
+    weight: Array = layer.weight.detach().cpu().double().numpy()[0]
+    return weight
 
 
 def _same_outputs(torch: Any, module: Any, layers: Layers) -> None:
@@ -98,6 +115,8 @@ def _same_outputs(torch: Any, module: Any, layers: Layers) -> None:
     x = np.random.default_rng(0).standard_normal((8, len(layers.U)))
     hidden = x @ layers.U + layers.bias
     expected = np.maximum(hidden, layers.leak * hidden) @ layers.alpha + layers.offsets
+    if layers.skip is not None:
+        expected = expected + (x @ layers.skip)[:, None]
     weight, training = next(module.parameters()), module.training
     module.eval()
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Self
 
+    import torch
     from numpy.typing import ArrayLike
     from torch import nn
 
@@ -203,7 +204,8 @@ class TwoLayerNetwork(Network):
         Parameters
         ----------
         module : torch.nn.Module
-            Dropout, Flatten and Identity are passed over; LeakyReLU gives `leak`.
+            Dropout, Flatten and Identity are passed over; LeakyReLU gives `leak`. What `to_torch`
+            makes of a network without gates is read as well, a free linear part included.
 
         Raises
         ------
@@ -259,6 +261,7 @@ class TwoLayerNetwork(Network):
             layers.alpha,
             layers.bias,
             leak=layers.leak,
+            skip=layers.skip,
             skip_bias=float(layers.offsets[0]) if one else 0.0,
             classes=layers.classes,
             offsets=None if one else layers.offsets,
@@ -271,17 +274,30 @@ class TwoLayerNetwork(Network):
         kind = "gated" if self.gates is not None else "ReLU"
         return f"TwoLayerNetwork({self.U.shape[0]} inputs, {len(self)} {kind} neurons)"
 
-    def to_torch(self) -> nn.Module:
-        """Return an equal ``torch.nn.Module`` in double precision (extra: torch).
+    def to_torch(self, *, dtype: torch.dtype | str | None = None) -> nn.Module:
+        """Return an equal ``torch.nn.Module`` of named parts (extra: torch).
+
+        ``Sequential(hidden=Linear, activation=ReLU or LeakyReLU, output=Linear)``; beside it, where
+        there is a free linear part, ``skip=Linear``. Of a gated network the parts are ``hidden``,
+        ``gates``, which are not trained, and ``output``. Its output is `decision_function`, in
+        columns; labels are left behind.
+
+        Parameters
+        ----------
+        dtype : torch.dtype or str, optional
+            Of its parameters; double precision by default.
 
         Raises
         ------
         ImportError
             Without PyTorch, naming the extra.
+        ProblemError
+            If dtype is none of torch's for real numbers.
         """
         from convexnn.relu.export import to_torch
 
-        return to_torch(self)
+        module: nn.Module = to_torch(self, dtype)
+        return module
 
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network's output as an ONNX graph in double precision (extra: onnx).
