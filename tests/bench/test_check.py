@@ -193,6 +193,21 @@ def test_answers_are_held_against_each_other_by_what_not_all_pay() -> None:
     assert pair.high == "b"
 
 
+@pytest.mark.parametrize(
+    ("seed", "index"),
+    [(16004, 919), (16005, 179), pytest.param(16004, 989, marks=pytest.mark.slow)],
+)
+def test_a_point_that_is_cheap_by_its_violation_is_asked_for_anew(seed: int, index: int) -> None:
+    made, settings = instance(seed, index), Settings(seed)
+    rows = module._rows(made, settings)
+    pair = module.closest(rows, settings.tol)
+    assert pair is None or not pair.silent
+    wrong = [row | {"bound": row["bound"] + 1e-3, "net_bound": row["bound"] + 1e-3} for row in rows]
+    pair = module.closest(module.settled(made, wrong, settings), settings.tol)
+    assert pair is not None
+    assert pair.silent
+
+
 def test_violated_point_that_does_not_pass_claims_nothing() -> None:
     row = {"index": 0, "family": "relu", "instance": "", "covers": "x", "status": "TIME_LIMIT"}
     one = row | {"backend": "a", "objective": 1.0, "bound": 0.9, "violation": 1e-6}
