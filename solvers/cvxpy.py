@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.clock import seconds_left
@@ -25,6 +27,7 @@ FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's
 ATTEMPTS = 4
 LONG = 3_000  # numbers in a program from which a solver may take seconds
+LOOK = 0.05  # seconds between two looks at the clock while another thread has its turn
 GRACE = 0.5  # seconds that a solver may take to notice its time limit
 SEMIDEFINITE = ("PSD", "SvecPSD")  # by the version of CVXPY
 SPOKEN = {
@@ -131,6 +134,27 @@ class Patience:
         return now - self.since > GRACE
 
 
+_turns: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()  # of programs
+_waiting = threading.Lock()
+
+
+@contextmanager
+def turn(problem: cp.Problem, reporter: Reporter) -> Iterator[bool]:
+    """Wait until no other thread runs a program, which holds one solution; True when it is ours.
+
+    False where the time was over before.
+    """
+    with _waiting:
+        lock = _turns.setdefault(problem, threading.RLock())
+    while not (ours := lock.acquire(timeout=LOOK)) and not reporter.expired():
+        pass
+    try:
+        yield ours
+    finally:
+        if ours:
+            lock.release()
+
+
 class CvxpySolver:
     """One of CVXPY's solvers. Its own tolerance is tightened until the certificate passes.
 
@@ -187,6 +211,12 @@ class CvxpySolver:
         self, form: CvxpyProgram, options: Options, reporter: Reporter, start: Any = None
     ) -> Raw:
         """Solve with sharper and sharper settings."""
+        with turn(form.problem, reporter) as begun:
+            if not begun:
+                return Raw(Outcome.TIME_LIMIT, "Another run of the same program took the time.")
+            return self._run(form, options, reporter)
+
+    def _run(self, form: CvxpyProgram, options: Options, reporter: Reporter) -> Raw:
         problem = form.problem
         iterations, ending = 0, ""
         with self._attempts(problem, options, reporter) as attempts:
@@ -272,11 +302,14 @@ class CvxpySolver:
         import cvxpy as cp
 
         own = max(0.1 * options.tol, FINEST)
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            settings = self._settings(own, options, reporter)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    problem.solve(solver=self.solver, **self._settings(own, options, reporter))
+                    # what another run has left in the program is no start of this one
+                    settings = {"warm_start": attempt > 0} | settings
+                    problem.solve(solver=self.solver, **settings)
             except cp.SolverError as error:
                 yield Attempt(own, error=str(error).splitlines()[0], broke=True)
                 return
