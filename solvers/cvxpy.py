@@ -252,8 +252,8 @@ class CvxpySolver:
         if form.feasible and status.startswith(("infeasible", "unbounded")):
             return Raw(
                 Outcome.FAILED,
-                f"{self.solver} reports {status}, though zero is feasible and the objective "
-                "is not negative: rescale the targets, or try another backend.",
+                f"{self.solver} reports {status}, though there is an optimum: rescale the data, "
+                "or try another backend.",
             )
         if status in ("infeasible", "unbounded"):
             return Raw(Outcome(status), f"{self.solver} reports {status}, to its own tolerance.")

@@ -22,7 +22,7 @@ class CvxpyProgram(NamedTuple):
     needs : frozenset of str
         What a solver must know: some of "qp", "soc", "exp", "sdp".
     feasible : bool
-        Whether zero is known to be feasible: then a solver that sees no such point has failed.
+        Whether it is known to have a finite optimum: then a solver that sees none has failed.
     """
 
     problem: cp.Problem

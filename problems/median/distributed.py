@@ -201,7 +201,7 @@ class DistributedMedian(Halves[LocalMedians]):
                 np.add.at(nu, head, -y)
             return Agents(np.asarray(X.value), 0, 0), Prices(nu)
 
-        return CvxpyProgram(problem, {"X": X}, points, self.needs())
+        return CvxpyProgram(problem, {"X": X}, points, self.needs(), True)
 
     def initial(self) -> tuple[Agents, Prices]:
         """Return each agent's own data, and the prices that their mean suggests."""

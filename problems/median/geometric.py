@@ -169,7 +169,7 @@ class GeometricMedian(Halves[Median]):
             offset = np.array(x.value, dtype=np.float64)
             return Location(offset), Sight(offset)
 
-        return CvxpyProgram(problem, {"x": x}, points_of, self.needs())
+        return CvxpyProgram(problem, {"x": x}, points_of, self.needs(), True)
 
     def initial(self) -> tuple[Location, Sight]:
         """Return the weighted mean."""

@@ -40,4 +40,4 @@ def by_weights(form: Any, needs: frozenset[str]) -> CvxpyProgram:
         weights = form.feasible(w.value)
         return Adversary(np.array([multiplier]), weights), Choice(weights)
 
-    return CvxpyProgram(problem, {"w": w}, points, needs)
+    return CvxpyProgram(problem, {"w": w}, points, needs, True)

@@ -41,4 +41,4 @@ def formula(form: WassersteinForm, needs: frozenset[str]) -> CvxpyProgram:
         return point, form.ball.integrated(derivative, guess, form.y, form.risk(point))
 
     variables = {"b": b, "c": c, "z": z, "lam": lam, **worst.variables}
-    return CvxpyProgram(problem, variables, points, needs)
+    return CvxpyProgram(problem, variables, points, needs, True)

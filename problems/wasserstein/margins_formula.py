@@ -59,4 +59,4 @@ def by_pieces(
         np.divide(np.column_stack(both), form.cost, out=p, where=form.cost > 0.0)
         return p
 
-    return CvxpyProgram(problem, {"s": s, "q": q}, points(form, ball, shares), frozenset())
+    return CvxpyProgram(problem, {"s": s, "q": q}, points(form, ball, shares), frozenset(), True)

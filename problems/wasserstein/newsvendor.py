@@ -172,7 +172,7 @@ class Newsvendor(Halves[Purchase]):
             share = np.divide(carried, excess, out=np.zeros(n), where=excess > 0.0)
             return Order(np.asarray(max(float(x.value), 0.0))), Shift(share)
 
-        return CvxpyProgram(problem, variables, points, self.needs())
+        return CvxpyProgram(problem, variables, points, self.needs(), True)
 
     def initial(self) -> tuple[Order, Shift]:
         """Return the order of the lower end, which every demand covers, and the demands seen."""

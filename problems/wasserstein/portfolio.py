@@ -146,7 +146,7 @@ class CvarPortfolio(Halves[Portfolio]):
             return Weights(found), Stress(weights, push)
 
         variables = {"x": x, "tau": tau, "excess": excess, "lam": lam, "share": share}
-        return CvxpyProgram(problem, variables, points, self.needs())
+        return CvxpyProgram(problem, variables, points, self.needs(), True)
 
     def initial(self) -> tuple[Weights, Stress]:
         """Return equal shares, exact for a large radius, and their stress."""

@@ -41,7 +41,7 @@ def by_shares(form: Transport, *, on_ray: bool = False) -> CvxpyProgram:
         p: Array = u.value * unit
         return along_ray(form, (p * form.cost).sum(axis=1)) if on_ray else p
 
-    return CvxpyProgram(problem, {"u": u}, points(form, ball, shares), frozenset())
+    return CvxpyProgram(problem, {"u": u}, points(form, ball, shares), frozenset(), True)
 
 
 def group_means(form: Transport) -> Any:

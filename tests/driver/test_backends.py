@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import convexnn as cx
+from convexnn.bench.instances import instance
 from convexnn.contract import backend as contract
+from convexnn.contract.problem import Builder
+from convexnn.contract.program import CvxpyProgram
 from convexnn.solvers.engine import engines
 
 X = np.random.default_rng(0).standard_normal((12, 2))
@@ -93,3 +97,23 @@ def test_a_backend_of_somebody_else_needs_no_words(monkeypatch: pytest.MonkeyPat
     cx.register(Plain())
     assert paragraphs(str(cx.backends()))["plain"] == "ready"
     assert "ReluTraining offers" in str(cx.backends(PROBLEM).reasons["plain"])
+
+
+def test_no_solver_has_the_word_on_whether_there_is_an_optimum() -> None:
+    """Every problem but those under equations has one, whatever a solver sees."""
+    saved = sorted((Path(__file__).parent / "saved").glob("*.npz"))
+    kinds = set()
+    for path in saved:
+        problem = cx.load(path).problem if path.stem != "network" else None
+        if not isinstance(problem, Builder) or CvxpyProgram not in problem.forms():
+            continue
+        if problem.withholds(CvxpyProgram) is None and not problem.to_cvxpy().feasible:
+            kinds.add(type(problem))
+    assert kinds == {cx.LinearlyConstrained, cx.NetworkLasso}
+
+
+def test_a_solver_that_sees_no_optimum_has_failed() -> None:
+    """OSQP calls this newsvendor infeasible, one of whose demands is 24,786 times the others."""
+    problem = instance(16006, 394).problem
+    found = cx.solve(problem, "cvxpy:osqp", tol=1e-5, time_limit=5.0)
+    assert found.status is not cx.Status.INFEASIBLE
