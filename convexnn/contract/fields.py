@@ -10,8 +10,9 @@ import numpy as np
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.brief import brief
-from convexnn.contract.checks import ProblemError, raw_labels, real_array
+from convexnn.contract.checks import ProblemError, real_array
 from convexnn.contract.features import Names, feature_names
+from convexnn.contract.labels import raw_labels
 
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.checks import (
-    ProblemError,
-    aligned,
-    choice,
-    non_negative,
-    raw_labels,
-    shown,
-)
+from convexnn.contract.checks import ProblemError, aligned, choice, non_negative, shown
 from convexnn.contract.features import examples
+from convexnn.contract.labels import raw_labels
 from convexnn.functions.norms import DUAL, NORMS
 from convexnn.relu.network import TwoLayerNetwork
 

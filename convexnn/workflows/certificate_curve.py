@@ -14,13 +14,13 @@ from convexnn.contract.checks import (
     axes,
     instance_of,
     non_negative,
-    raw_labels,
     real_array,
     several,
     shown,
     whole_number,
 )
 from convexnn.contract.interrupts import interruptible
+from convexnn.contract.labels import raw_labels
 from convexnn.contract.optional import need
 from convexnn.contract.problem import Scores
 from convexnn.driver.solution import Solution

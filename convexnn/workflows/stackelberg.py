@@ -15,7 +15,6 @@ from convexnn.contract.brief import in_brief, shortened
 from convexnn.contract.checks import (
     UNREADABLE,
     ProblemError,
-    labels,
     non_negative,
     positive_int,
     real_array,
@@ -24,6 +23,7 @@ from convexnn.contract.checks import (
     whole,
 )
 from convexnn.contract.interrupts import interruptible
+from convexnn.contract.labels import labels
 from convexnn.contract.optional import need
 from convexnn.driver.solve import solve
 from convexnn.functions.curves import MarginLoss, as_curve, interval

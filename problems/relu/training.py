@@ -12,26 +12,28 @@ from scipy.optimize import nnls
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import (
-    Labels,
     ProblemError,
     aligned,
     choice,
-    coded,
     flag,
     in_range,
     instance_of,
-    known_labels,
-    labels,
     positive,
-    raw_labels,
     real_array,
-    several_classes,
-    several_targets,
 )
 from convexnn.contract.clock import seconds_left
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Halves
+from convexnn.contract.labels import (
+    Labels,
+    coded,
+    known_labels,
+    labels,
+    raw_labels,
+    several_classes,
+    several_targets,
+)
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh

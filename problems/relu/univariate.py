@@ -11,21 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexnn.contract.arrays import Array, LabelArray, taken
-from convexnn.contract.checks import (
-    Labels,
-    ProblemError,
-    aligned,
-    choice,
-    in_range,
-    labels,
-    positive,
-    positive_int,
-    raw_labels,
-)
+from convexnn.contract.checks import ProblemError, aligned, choice, in_range, positive, positive_int
 from convexnn.contract.clock import look
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
+from convexnn.contract.labels import Labels, labels, raw_labels
 from convexnn.contract.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import Loss

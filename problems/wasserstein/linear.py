@@ -13,20 +13,16 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.checks import (
-    Labels,
     ProblemError,
     aligned,
     choice,
     flag,
     in_range,
     instance_of,
-    known_labels,
-    labels,
     non_negative,
     positive,
     positive_or_inf,
     probability,
-    raw_labels,
     real,
     real_array,
     shown,
@@ -34,6 +30,7 @@ from convexnn.contract.checks import (
 from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
+from convexnn.contract.labels import Labels, known_labels, labels, raw_labels
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import (
     Absolute,

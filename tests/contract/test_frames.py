@@ -11,7 +11,8 @@ import pytest
 from scipy.sparse import csr_array
 
 import convexnn as cx
-from convexnn.contract.checks import labels, real_array, several_targets
+from convexnn.contract.checks import real_array
+from convexnn.contract.labels import labels, several_targets
 from convexnn.terms import Box
 
 Series: Any = pd.Series
