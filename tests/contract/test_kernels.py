@@ -77,11 +77,14 @@ def test_code_is_not_kept_where_no_folder_takes_it(
 
 
 @pytest.mark.parametrize("step", ["_save_overload", "_load_overload"])
-def test_a_disk_that_fails_costs_no_answer(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_costs_no_answer(
+    step: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def fail(*given: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     kernels._say_once.cache_clear()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # nothing is kept from before
     monkeypatch.setattr(Kept, step, fail)
     found = kernel(fastmath=True)(thrice)
     with pytest.warns(UserWarning, match="No space left on device") as told:
