@@ -13,7 +13,8 @@ import numpy as np
 
 from convexnn.contract.arrays import readonly
 from convexnn.contract.brief import brief
-from convexnn.contract.checks import choice, positive, positive_int, seed_of
+from convexnn.contract.checks import choice, positive, positive_int, seconds, seed_of
+from convexnn.contract.clock import Clock
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.functions.norms import NORMS
 from convexnn.robust.ball_kernels import CODES, descend, edges
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from convexnn.robust.rectified import Rectified
 
 STEP = 0.25  # of the radius
+WORK = 1e8  # multiplications between two looks at the clock
 
 
 @brief
@@ -42,11 +44,14 @@ class Attack:
         The network's output there, times -1 for examples of the first class.
     success : array of bool, shape (n,)
         Which of the points get another label than their example has.
+    message : str
+        What the time was too short for; empty if for nothing.
     """
 
     points: Array
     margins: Array
     success: BoolArray
+    message: str = ""
 
 
 @as_interrupt()
@@ -62,6 +67,7 @@ def attack(
     restarts: int = 10,
     step: float | None = None,
     seed: int = 0,
+    time_limit: float | None = None,
 ) -> Attack:
     """Look for the smallest margin ``y f(x + u)`` over ``||u|| <= radius``, from above.
 
@@ -90,10 +96,13 @@ def attack(
         Length of a step in `norm`; a quarter of the radius by default.
     seed : int, default 0
         Of the random starts.
+    time_limit : float, optional
+        Seconds. Descents that have not begun by then are left out, but for the step of "fgsm".
 
     Returns
     -------
     Attack
+        The worst points found until then.
 
     Raises
     ------
@@ -116,6 +125,8 @@ def attack(
     choice("method", method, ("pgd", "fgsm"))
     steps, restarts = positive_int("steps", steps), positive_int("restarts", restarts)
     seed = seed_of(seed)
+    clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
+    said = ""
     length = STEP * radius if step is None else positive("step", step)
     form = rectified(network)
     form.allowance(data.X, radius)
@@ -124,13 +135,17 @@ def attack(
         search = Search(form, data.X, data.side, radius, norm)
         tried.append(inside(data.X, data.X + search.fgsm(), radius, norm))
         if method == "pgd":
-            found = search.pgd(length, steps, restarts, np.random.default_rng(seed))
+            found = search.pgd(length, steps, restarts, np.random.default_rng(seed), clock)
             tried.append(inside(data.X, data.X + found, radius, norm))
+            if search.cut:
+                descents = restarts * len(data.X)
+                said = f"The time ran out after {search.begun:,} of {descents:,} descents."
     margins = np.array([data.side * network.decision_function(points) for points in tried])
     worst = np.argmin(margins, axis=0)
     rows = np.arange(len(data.X))
     smallest = margins[worst, rows]
-    return Attack(np.array(tried)[worst, rows], smallest, ~correct(smallest, data.side))
+    lost = ~correct(smallest, data.side)
+    return Attack(np.array(tried)[worst, rows], smallest, lost, said)
 
 
 class Search:
@@ -144,6 +159,7 @@ class Search:
         self.linear = X @ form.s + form.c
         self.best = np.full(len(X), np.inf)
         self.shift = np.zeros_like(X)
+        self.begun, self.cut = 0, False  # descents, an example's each; whether time cut them off
 
     def fgsm(self) -> Array:
         """Return the shift of one step to the edge."""
@@ -153,23 +169,33 @@ class Search:
         edges(gradient, self.radius, CODES[self.norm], shift)
         return shift
 
-    def pgd(self, step: float, steps: int, restarts: int, rng: np.random.Generator) -> Array:
-        """Return the best shift of all descents."""
-        self.descend(self.fgsm(), step, steps)
+    def pgd(
+        self, step: float, steps: int, restarts: int, rng: np.random.Generator, clock: Clock
+    ) -> Array:
+        """Return the best shift of all descents that begin in time."""
+        self.descend(self.fgsm(), step, steps, clock)
         for _ in range(restarts - 1):
-            if np.all(self.best < self.done):
+            if np.all(self.best < self.done) or self.cut:
                 break
-            self.descend(_random(rng, self.shift.shape, self.radius, self.norm), step, steps)
+            start = _random(rng, self.shift.shape, self.radius, self.norm)
+            self.descend(start, step, steps, clock)
         return self.shift
 
-    def descend(self, start: Array, step: float, steps: int) -> Array:
-        """Return the best shift so far after a descent from `start`."""
-        form = self.form
-        descend(
-            *(self.center, self.linear, self.side, self.done, start),
-            *(form.W, self.columns, form.sign, form.s),
-            *(self.radius, step, steps, CODES[self.norm], self.best, self.shift),
-        )
+    def descend(self, start: Array, step: float, steps: int, clock: Clock | None = None) -> Array:
+        """Return the best shift so far after a descent from `start`, as far as there is time."""
+        form, n = self.form, len(start)
+        rows = max(1, int(WORK / (form.W.size * steps + 1)))
+        for first in range(0, n, rows):
+            if clock is not None and clock.expired():
+                self.cut = True
+                break
+            own = slice(first, first + rows)
+            descend(
+                *(self.center[own], self.linear[own], self.side[own], self.done[own], start[own]),
+                *(form.W, self.columns, form.sign, form.s),
+                *(self.radius, step, steps, CODES[self.norm], self.best[own], self.shift[own]),
+            )
+            self.begun += len(start[own])
         return self.shift
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.arrays import Array, FloatArray
+from convexnn.contract.certificate import Status
 from convexnn.contract.checks import (
     ProblemError,
     choice,
@@ -16,16 +17,21 @@ from convexnn.contract.checks import (
     in_range,
     positive,
     real_array,
+    seconds,
     whole_number,
 )
+from convexnn.contract.clock import Clock, timed_by
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.words import few
+from convexnn.median.forms import Location, MedianForm
 from convexnn.median.stacking import stack, unstack
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from convexnn.driver.solution import Solution
     from convexnn.median.stacking import Points
+    from convexnn.problems.median.geometric import GeometricMedian, Median
 
 CLOSE = 1e-8  # relative gap of the geometric median
 CLIPPINGS = 10  # rounds of centred clipping
@@ -40,6 +46,7 @@ def aggregate(
     per_component: bool = False,
     radius: float | None = None,
     invalid: str = "drop",
+    time_limit: float | None = None,
 ) -> Any:
     """Return one update ``x`` for the updates ``u_1 .. u_n`` of n clients.
 
@@ -76,11 +83,15 @@ def aggregate(
         What becomes of a client whose update holds NaN or inf: it is left out, with its weight and
         a warning that names it, or the update is refused. Of the others `faulty` may still send
         anything.
+    time_limit : float, optional
+        Seconds, of the geometric median, all arrays together; the others are closed forms.
 
     Returns
     -------
     array, or list or tuple of arrays
-        As each update is, in float32 if every update is, else in float64.
+        As each update is, in float32 if every update is, else in float64. Where the time was up
+        before the geometric median was found, the better of the best point so far and of the
+        coordinate median.
 
     Raises
     ------
@@ -90,7 +101,7 @@ def aggregate(
     Warns
     -----
     UserWarning
-        If clients are left out.
+        If clients are left out, or the time ran out; the latter says how near the point is.
 
     References
     ----------
@@ -120,9 +131,17 @@ def aggregate(
         if method != "centered-clipping":
             raise ProblemError(f"radius is of use to centered-clipping only, not to {method}")
         radius = positive("radius", radius)
+    if time_limit is not None:
+        if method != "geometric-median":
+            raise ProblemError(
+                f"time_limit is of use to geometric-median only, {method} is a closed form"
+            )
+        time_limit = seconds("time_limit", time_limit)
+    clock = Clock.started(time_limit)
 
     def merge(part: Array) -> Array:
-        return METHODS[method](part, w, f, radius)
+        with timed_by(clock):
+            return METHODS[method](part, w, f, radius)
 
     exact = rows.astype(np.float64, copy=False)
     if per_component and shapes is not None:
@@ -169,6 +188,26 @@ def _geometric_median(rows: Array, w: Array, f: int, radius: float | None) -> Ar
     if asked:  # an array cannot say that it is no median yet
         raise KeyboardInterrupt
     point: Array = solution.model.point
+    return _in_time(problem, solution, w) if solution.status is Status.TIME_LIMIT else point
+
+
+def _in_time(problem: GeometricMedian, solution: Solution[Median], w: Array) -> Array:
+    """Return the better of the best point in time and of the coordinate median, aloud.
+
+    The first point of all is the mean, which one client can move anywhere.
+    """
+    form = problem.canonical(MedianForm)
+    middle = _coordinate_median(np.asarray(problem.points, dtype=np.float64), w, 0, None)
+    other = problem.certify(Location(middle - form.centre), solution.dual)
+    found = solution.certificate
+    better = other.graded[0] < found.graded[0]
+    gap = (other if better else found).gap
+    warnings.warn(
+        f"the time ran out before the geometric median was found: the sum of distances is within "
+        f"{gap:.1e} of the least, relative to it",
+        stacklevel=4,
+    )
+    point: Array = middle if better else solution.model.point
     return point
 
 

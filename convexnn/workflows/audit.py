@@ -11,15 +11,23 @@ optimum only if it cuts off the dual optimum.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import ceil, log
+from math import ceil, log, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.brief import brief
-from convexnn.contract.checks import ProblemError, positive_int, probability, seed_of
+from convexnn.contract.checks import (
+    ProblemError,
+    positive_int,
+    probability,
+    seconds,
+    seed_of,
+)
+from convexnn.contract.clock import Clock, OutOfTime, look, timed_by
 from convexnn.contract.interrupts import as_interrupt
 from convexnn.driver.solution import Solution
 from convexnn.relu.forms import Dual, NetworkForm
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     Columns: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 BLOCK = 1 << 20  # entries of the n x block arrays of fresh patterns kept at a time: 8 MiB
+PRICED = 64  # patterns that are priced between two looks at the clock
 SHARPEST = 1e-9  # least relative excess over beta that counts as a violation
 ROUNDING = 1e-11  # relative allowance for the rounding of a projection
 
@@ -112,6 +121,8 @@ class Audit:
         The distinct violating ones with their generators, to be added to the program.
     scope : str
         The result in words.
+    message : str
+        What the time was too short for; empty if for nothing.
     solution : Solution
         The audited solution, the scope of its certificate replaced by `scope`. Saving does not
         keep the audit: a loaded solution has its problem's own scope.
@@ -126,16 +137,22 @@ class Audit:
     patterns: Patterns | None
     scope: str
     solution: Solution = field(repr=False)
+    message: str = ""
 
     @property
     def fraction(self) -> float:
-        """Return the share of the fresh patterns that violate."""
-        return self.violating / self.count
+        """Return the share of the fresh patterns that violate; NaN where there is none."""
+        return self.violating / self.count if self.count else nan
 
 
 @as_interrupt()
 def audit(
-    solution: Solution, *, count: int = 1000, confidence: float = 0.95, seed: int = 0
+    solution: Solution,
+    *,
+    count: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    time_limit: float | None = None,
 ) -> Audit:
     """Draw fresh random patterns and count those that would improve the optimum.
 
@@ -163,10 +180,14 @@ def audit(
     confidence : float, default 0.95
     seed : int, default 0
         The draws are independent of those of `sample_patterns`, whatever its seed.
+    time_limit : float, optional
+        Seconds.
 
     Returns
     -------
     Audit
+        Of the patterns that there was time for, the first of those drawn: `upper` is for as many,
+        as if they had been asked for.
 
     Raises
     ------
@@ -186,20 +207,28 @@ def audit(
     problem, form, dual = _audited(solution)
     count, seed = positive_int("count", count), seed_of(seed)
     confidence = probability("confidence", confidence)
+    clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
     point = _feasible(problem, form, dual, solution.objective)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     found: list[Patterns] = []
-    violating, worst = 0, 1.0
+    violating, worst, done = 0, 1.0, 0
     size = max(1, min(count, BLOCK // len(problem.data)))
-    for first in range(0, count, size):
-        generators = rng.standard_normal((problem.data.shape[1], min(size, count - first)))
-        fresh = Patterns(problem.data @ generators >= 0.0, generators)
-        bad, ratio = _price(problem, point, fresh.matrix)
-        violating += len(bad)
-        worst = max(worst, ratio)
-        if len(bad):
-            found.append(fresh.take(bad).distinct())
-    upper = _upper_limit(violating, count, confidence)
+    with suppress(OutOfTime), timed_by(clock):
+        for first in range(0, count, size):
+            look()
+            generators = rng.standard_normal((problem.data.shape[1], min(size, count - first)))
+            block = Patterns(problem.data @ generators >= 0.0, generators)
+            step = len(block) if clock.limit is None else PRICED
+            for begin in range(0, len(block), step):
+                look()
+                fresh = block.take(np.arange(begin, min(begin + step, len(block))))
+                bad, ratio = _price(problem, point, fresh.matrix)
+                violating, done = violating + len(bad), done + len(fresh)
+                worst = max(worst, ratio)
+                if len(bad):
+                    found.append(fresh.take(bad).distinct())
+    said = "" if done == count else f"The time ran out after {done:,} of {count:,} patterns."
+    count, upper = done, _upper_limit(violating, done, confidence)
     scope = (
         f"these patterns; of {count:,} fresh random patterns {violating:,} would improve the "
         f"optimum, at most {100.0 * upper:.2g} % of all with {100.0 * confidence:g} % confidence"
@@ -222,6 +251,7 @@ def audit(
         patterns,
         scope,
         replace(solution, certificate=certificate),
+        said,
     )
 
 

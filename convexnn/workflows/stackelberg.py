@@ -12,16 +12,19 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.brief import in_brief, shortened
+from convexnn.contract.certificate import Status
 from convexnn.contract.checks import (
     UNREADABLE,
     ProblemError,
     non_negative,
     positive_int,
     real_array,
+    seconds,
     shown,
     tolerance,
     whole,
 )
+from convexnn.contract.clock import Clock, OutOfTime, look, timed_by
 from convexnn.contract.interrupts import interruptible
 from convexnn.contract.labels import labels
 from convexnn.contract.optional import need
@@ -141,6 +144,7 @@ def stackelberg(
     loss: MarginLoss = "logistic",
     window: tuple[float, float] | None = None,
     tol: float = 1e-4,
+    time_limit: float | None = None,
 ) -> Game[Leader]:
     """Play ``min_f sup_Q E_Q l(m)`` over a Wasserstein ball around the leader's margins.
 
@@ -177,10 +181,13 @@ def stackelberg(
         The value has settled when a round changes it by no more, relative to ``max(1, |value|)``,
         or when the follower's weights are within it of those of the fit.
 
+    time_limit : float, optional
+        Seconds. No fit that the leader has begun is broken off, and the first round is played.
+
     Returns
     -------
     Game
-        Of the rounds that are over, if Ctrl-C ended it.
+        Of the rounds that are over, if Ctrl-C or the time ended it.
 
     Raises
     ------
@@ -218,6 +225,7 @@ def stackelberg(
     """
     radius, rounds = non_negative("radius", radius), positive_int("rounds", rounds)
     tol = tolerance("tol", tol)
+    clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
     as_curve(loss)
     follower = _Follower(radius, loss, None if window is None else interval("window", window))
     side = _Callable(leader, X) if _is_callable(leader) else _Estimator(leader, X, y)
@@ -233,8 +241,13 @@ def stackelberg(
             break
         weights = best.weights + step * away
         try:
-            latest = _Fit(weights, *side.fit(weights), step=step)
-            follower.judge([*fits, latest])
+            with timed_by(clock):
+                look()
+                latest = _Fit(weights, *side.fit(weights), step=step)
+                follower.judge([*fits, latest])
+        except OutOfTime:
+            ended = f"The time ran out after {len(fits)} of {rounds} rounds."
+            break
         except KeyboardInterrupt:  # this round is not over: the game is that of those before
             ended = f"Interrupted after {len(fits)} rounds."
             break
@@ -353,6 +366,8 @@ class _Follower:
                 solution = solve(problem, tol=ACCURACY)
                 if asked:
                     raise KeyboardInterrupt
+                if solution.status is Status.TIME_LIMIT:
+                    raise OutOfTime
                 answers.append(solution.raise_for_status().model)
         self.window = window  # all together, so that every answer is on the same one
         for fit, answer in zip(waiting, answers, strict=True):
