@@ -73,13 +73,7 @@ def keeps_label(
             return False
         if not chords.any():
             return None
-        t = center + W @ shift
-        lost = -np.maximum(t, 0.0) - np.where(chords, lines.low, 0.0) * t - lines.offset
-        j = int(np.argmax(np.where(chords, lost, -np.inf)))
-        rest = chords.copy()
-        rest[j] = False
-        for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
-            child = Lines(*(a.copy() for a in lines))
-            child.offset[j], child.low[j], child.high[j] = 0.0, low, high
+        children, rest = lines.branches(chords, center + W @ shift)
+        for child in children:
             heapq.heappush(heap, (max(above, bound), next(order), child, rest))
     return True

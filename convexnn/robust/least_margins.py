@@ -1,6 +1,6 @@
 """The least margins of a network over balls, as far as a branch and bound gets, sound in rounding.
 
-A descent gives a margin that is attained; the branches of `margin_branching` are searched for a
+A descent gives a margin that is attained; the branches of `branching` are searched for a
 lower one until what is left cannot be lower by more than a share, or the nodes are spent.
 """
 
@@ -135,12 +135,7 @@ def _branch(relaxed: Relaxation, i: int, attained: float, nodes: int, enough: fl
         if bound >= level or not chords.any():
             settled = min(settled, bound)
             continue
-        lost = -np.maximum(t, 0.0) - np.where(chords, lines.low, 0.0) * t - lines.offset
-        j = int(np.argmax(np.where(chords, lost, -np.inf)))
-        rest = chords.copy()
-        rest[j] = False
-        for low, high in ((-np.inf, -1.0), (0.0, np.inf)):
-            child = Lines(*(a.copy() for a in lines))
-            child.offset[j], child.low[j], child.high[j] = 0.0, low, high
+        children, rest = lines.branches(chords, t)
+        for child in children:
             heapq.heappush(heap, (bound, next(order), child, rest))
     return min(settled, heap[0][0] if heap else np.inf)

@@ -148,6 +148,27 @@ class Lines(NamedTuple):
         """Return those of the relaxation."""
         return cls(relaxed.offset[i], relaxed.low[i], relaxed.high[i])
 
+    def branches(self, chords: BoolArray, t: Array) -> tuple[list[Lines], BoolArray]:
+        """Return both branches at the neuron whose chord loses most, and the chords that are left.
+
+        Parameters
+        ----------
+        chords : array of bool, shape (m,)
+            Which lines are chords, one at least.
+        t : array of shape (m,)
+            Pre-activations where the chords are held against what they stand for.
+        """
+        lost = -np.maximum(t, 0.0) - np.where(chords, self.low, 0.0) * t - self.offset
+        j = int(np.argmax(np.where(chords, lost, -np.inf)))
+        rest = chords.copy()
+        rest[j] = False
+        found = []
+        for low, high in ((-np.inf, -1.0), (0.0, np.inf)):  # t >= 0, and t <= 0
+            child = Lines(*(a.copy() for a in self))
+            child.offset[j], child.low[j], child.high[j] = 0.0, low, high
+            found.append(child)
+        return found, rest
+
 
 def ascend(
     relaxed: Relaxation, i: int, lines: Lines, steps: int, level: float = 0.0
