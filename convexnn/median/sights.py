@@ -9,7 +9,8 @@ import numpy as np
 
 from convexnn.contract.certificate import Certificate
 from convexnn.contract.grading import Bound, Grade, Halves, HalvesGrader, Memo
-from convexnn.median.forms import LARGEST, Location, MedianForm, Sight, View, proof, view
+from convexnn.median.bound import proof
+from convexnn.median.forms import LARGEST, Location, MedianForm, Sight, View, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable

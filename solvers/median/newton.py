@@ -26,6 +26,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.memory import Size
+from convexnn.median.bound import proof
 from convexnn.median.forms import (
     NARROW,
     ROUNDING,
@@ -34,7 +35,6 @@ from convexnn.median.forms import (
     Sight,
     View,
     median_form,
-    proof,
     view,
 )
 from convexnn.median.sights import looking

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.median.forms import NARROW, Location, Sight, median_form, proof, view
+from convexnn.median.bound import proof
+from convexnn.median.forms import NARROW, Location, Sight, median_form, view
 
 TOL = 1e-9
 LEAST = 1e-12  # relative rounding of two sums of the same distances
@@ -323,10 +324,10 @@ def test_bound_is_the_dual_value_of_the_repaired_directions() -> None:
 COLD = """
 import numpy as np
 import convexnn as cx
-from convexnn.median import forms as median
+from convexnn.median import bound, forms
 points = np.random.default_rng(0).standard_normal({shape}).astype({kind!r})
 ready = cx.compile(cx.GeometricMedian(points, weights={weights}))
-kernels = (median._columns, median._rows, median._proof)
+kernels = (forms._columns, forms._rows, bound._proof)
 before = [len(kernel.signatures) for kernel in kernels]
 ready.run(tol=1e-9)
 assert [len(kernel.signatures) for kernel in kernels] == before, before
