@@ -350,8 +350,11 @@ def certified(X: Array, mu: Array, leak: float, at: Moments, sharp: float = np.i
 def on_sphere(Q: Array, q: Array) -> float:
     """Return an upper bound on ``max_{||u|| = 1} u'Q u + q'u``, tight up to rounding.
 
-    Any ``t`` above the eigenvalues of Q gives one, ``t + q'(t I - Q)^-1 q / 4``.
+    Any ``t`` above the eigenvalues of Q gives one, ``t + q'(t I - Q)^-1 q / 4``. It is ``inf``
+    where Q or q overflowed.
     """
+    if not (np.isfinite(Q).all() and np.isfinite(q).all()):
+        return np.inf
     values, vectors = np.linalg.eigh(Q)
     root = 0.5 * (vectors.T @ q)
     below, length = values[-1] - values, float(np.linalg.norm(q))

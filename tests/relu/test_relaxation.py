@@ -259,3 +259,10 @@ def test_slack_of_the_data_lowers_the_bound() -> None:
     bounds = [relaxed_bound(form, mu, slack=slack) for slack in (0.0, 1e-3, 0.1, 10.0)]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[0] > bounds[-1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_overflowed_bounds_nothing_on_the_sphere(value: float) -> None:
+    Q, q = np.eye(2), np.ones(2)
+    assert on_sphere(np.array([[value, 0.0], [0.0, 1.0]]), q) == np.inf
+    assert on_sphere(Q, np.array([1.0, value])) == np.inf
