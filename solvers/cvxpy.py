@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
-from convexnn.contract.clock import seconds_left
+from convexnn.contract.clock import OutOfTime, seconds_left
 from convexnn.contract.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
@@ -27,6 +27,9 @@ FINEST = 1e-13  # no solver is asked for more
 SHARPER = 1e-2  # factor between one attempt's own tolerance and the next's
 ATTEMPTS = 4
 LONG = 3_000  # numbers in a program from which a solver may take seconds
+WRITING = (
+    6e-7  # seconds that CVXPY takes for a number of a program, measured, and half as much more
+)
 LOOK = 0.05  # seconds between two looks at the clock while another thread has its turn
 GRACE = 0.5  # seconds that a solver may take to notice its time limit
 SEMIDEFINITE = ("PSD", "SvecPSD")  # by the version of CVXPY
@@ -193,11 +196,24 @@ class CvxpySolver:
     def prepare(self, form: CvxpyProgram) -> None:
         """Canonicalise; CVXPY keeps the result.
 
-        Under a time limit that is left to where the solver runs, if that can be left.
+        Under a time limit that is left to where the solver runs, if that can be left; if not, it is
+        not begun where it takes longer than there is time.
+
+        Raises
+        ------
+        OutOfTime
         """
         hush(self.solver)
-        if seconds_left() < inf and self._leaves(form.problem):
-            return
+        left = seconds_left()
+        if left < inf:
+            if self._leaves(form.problem):
+                return
+            takes = WRITING * float(form.problem.size_metrics.num_scalar_data)
+            if takes > left:
+                raise OutOfTime(
+                    f"To write the problem for {self.solver} takes some {takes:.0f} s, and "
+                    f"{left:.1f} s were left."
+                )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             form.problem.get_problem_data(self.solver)

@@ -228,8 +228,12 @@ def written(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
     begin = time.perf_counter()
     try:
         return compile(problem, backend)
-    except OutOfTime:
-        return Compiled(problem, Unreached(backend), None, time.perf_counter() - begin)
+    except OutOfTime as reason:
+        engine = Unreached(backend, *reason.args)
+        return Compiled(problem, engine, None, time.perf_counter() - begin)
+
+
+UNWRITTEN = "The time ran out before the problem was written."
 
 
 class Unreached:
@@ -237,8 +241,9 @@ class Unreached:
 
     capabilities = Capabilities(())
 
-    def __init__(self, backend: str | Backend) -> None:
+    def __init__(self, backend: str | Backend, reason: str = UNWRITTEN) -> None:
         self.name = backend if isinstance(backend, str) else backend.name
+        self.reason = reason
 
     def available(self) -> str | None:
         """Return None."""
@@ -253,7 +258,7 @@ class Unreached:
 
     def run(self, form: Any, options: Options, reporter: Reporter, start: Any = None) -> Raw:
         """Say that there was no time."""
-        return Raw(Outcome.TIME_LIMIT, "The time ran out before the problem was written.")
+        return Raw(Outcome.TIME_LIMIT, self.reason)
 
 
 @brief
@@ -382,8 +387,8 @@ class Compiled(Generic[Model]):
                         engine, raw = self._relieve(raw, asked, monitor)
             except CallbackRaised as raised:
                 raise raised.error from None
-            except OutOfTime:
-                raw = Raw(Outcome.TIME_LIMIT)
+            except OutOfTime as reason:
+                raw = Raw(Outcome.TIME_LIMIT, *reason.args)
             except KeyboardInterrupt:  # where signals were not ours to take, or the second of two
                 if interruption.urgent:
                     raise

@@ -130,6 +130,21 @@ def test_more_patterns_than_there_is_memory_for_are_refused() -> None:
         cx.solve(cx.ReluTraining(many, many[:, 0], beta=1.0, patterns=10**7))
 
 
+def test_a_program_that_takes_too_long_to_write_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = cx.WorstCaseMargins(np.linspace(-1.0, 1.0, 1_000), radius=0.3)
+    assert cx.solve(problem, "cvxpy:highs", time_limit=30.0).status is cx.Status.OPTIMAL
+    monkeypatch.setattr("convexnn.solvers.cvxpy.WRITING", 0.01)
+    begin = time.perf_counter()
+    late = cx.solve(problem, "cvxpy:highs", time_limit=30.0)
+    assert time.perf_counter() - begin < 10.0
+    assert late.status is cx.Status.TIME_LIMIT
+    assert "To write the problem for HIGHS takes some 70 s, and " in late.message
+    assert np.isfinite([late.objective, late.bound]).all()
+    assert cx.solve(problem, "cvxpy:highs").status is cx.Status.OPTIMAL
+
+
 def test_a_pruning_that_would_take_too_long_is_left_out() -> None:
     assert affordable(5_000, 5_000)
     with timed_by(Clock(10.0)):
