@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -476,13 +477,18 @@ def _remark(problem: Problem[object]) -> str:
     return problem.remark() if isinstance(problem, Builder | Remarks) else ""
 
 
-def limited(threads: int) -> AbstractContextManager[object]:
-    """Return a context in which the linear algebra libraries have so many threads."""
-    pools = _threadpools(len(sys.modules))
-    if all(pool.num_threads == threads for pool in pools.lib_controllers):
-        return nullcontext()  # to set them takes far longer than to ask
-    limited: AbstractContextManager[object] = pools.limit(limits=threads)
-    return limited
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Have the linear algebra libraries use so many threads within."""
+    pools = [(pool, pool.num_threads) for pool in _threadpools(len(sys.modules)).lib_controllers]
+    others = [(pool, count) for pool, count in pools if count != threads]
+    for pool, _ in others:
+        pool.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        for pool, count in others:
+            pool.set_num_threads(count)
 
 
 @lru_cache(maxsize=1)
