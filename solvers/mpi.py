@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds for the processes to come up
 GRACE = 10.0  # seconds for the processes to leave
+LOOK = 0.2  # seconds between two looks at the job and at the clock
+SILENCE = 1.0  # seconds without a word after which a job is left whose run is over
 
 
 @runtime_checkable
@@ -199,16 +201,21 @@ def _attend(
     own: dict[str, Any],
     reporter: Reporter,
 ) -> Raw:
-    line = _accept(job, door)
+    line = _accept(job, door, reporter)
     if line is None:
-        return _lost(job, log, own)
+        return _left(job) if reporter.expired() else _lost(job, log, own)
     with line:
+        silent = 0
         try:
             while True:
-                if not line.poll(0.5):
+                if not line.poll(LOOK):
                     if job.poll() is not None:
                         return _lost(job, log, own)
+                    silent += 1  # it may be compiling, or send no word to a process that waits
+                    if silent * LOOK >= SILENCE and reporter.expired():
+                        return _left(job)
                     continue
+                silent = 0
                 kind, *rest = line.recv()
                 if kind == "report":
                     line.send(reporter.report(*rest))
@@ -222,14 +229,21 @@ def _attend(
             return _lost(job, log, own)
 
 
-def _accept(job: subprocess.Popen[bytes], door: Listener) -> Connection | None:
-    """Wait for the first process to call; None if the job ends or does not come up."""
+def _left(job: subprocess.Popen[bytes]) -> Raw:
+    """Leave a job that does not hear that the run is over."""
+    os.killpg(job.pid, signal.SIGTERM)
+    return Raw(Outcome.TIME_LIMIT, "The MPI job was left before it had ended.")
+
+
+def _accept(job: subprocess.Popen[bytes], door: Listener, reporter: Reporter) -> Connection | None:
+    """Wait for the first process to call; None if the job ends, or the run does before."""
     until = time.monotonic() + PATIENCE
     with ThreadPoolExecutor(1) as waiting:
         call = waiting.submit(door.accept)  # which has no timeout
         try:
-            while not wait([call], 0.5).done and job.poll() is None and time.monotonic() < until:
-                pass
+            while not wait([call], LOOK).done and job.poll() is None:
+                if time.monotonic() >= until or reporter.expired():
+                    break
             return call.result() if call.done() else None
         finally:
             if not call.done():  # nobody calls any more: we do, for the thread to end

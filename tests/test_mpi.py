@@ -19,6 +19,7 @@ from jobs import library as library
 
 import convexnn as cx
 from convexnn.contract import processes
+from convexnn.contract.clock import Clock
 from convexnn.contract.processes import mpiexec
 from convexnn.functions.terms import (
     Ball,
@@ -175,9 +176,38 @@ def test_no_process_outlives_the_launcher(way: str) -> None:
 def test_a_job_that_ends_before_it_calls_is_not_waited_for(tmp_path: Path) -> None:
     job, before = subprocess.Popen([sys.executable, "-c", ""]), threading.active_count()
     with Listener(str(tmp_path / "socket"), "AF_UNIX", authkey=b"key") as door:
-        assert mpi._accept(job, door) is None
+        assert mpi._accept(job, door, Deadline(60.0)) is None
     assert job.poll() == 0
     assert threading.active_count() == before
+
+
+class Deadline:
+    """A reporter of a run that ends after so many seconds."""
+
+    def __init__(self, limit: float) -> None:
+        self.clock = Clock(limit)
+
+    def report(self, iteration: int, primal: Any, dual: Any) -> bool:
+        return self.expired()
+
+    def expired(self) -> bool:
+        return self.clock.expired()
+
+    def remaining(self) -> float | None:
+        return self.clock.remaining()
+
+
+def test_a_job_that_takes_long_to_come_up_is_left_when_the_run_is_over(tmp_path: Path) -> None:
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    job, begin = subprocess.Popen(sleeping, start_new_session=True), time.perf_counter()
+    own: dict[str, Any] = {"processes": 2, "checkpoint": None}
+    with Listener(str(tmp_path / "socket"), "AF_UNIX", authkey=b"key") as door:
+        raw = mpi._attend(job, door, tmp_path / "log", own, Deadline(0.3))
+    assert raw.outcome is cx.Outcome.TIME_LIMIT
+    assert "was left" in raw.message
+    mpi._end(job)
+    assert job.poll() is not None
+    assert time.perf_counter() - begin < 10.0
 
 
 def test_exception_in_one_process_ends_the_job() -> None:
