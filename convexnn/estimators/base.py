@@ -156,6 +156,7 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         if not isinstance(self.verbose, (int, np.integer)):
             raise ProblemError(f"verbose must be a whole number, got {shown(self.verbose)}")
         self._seed()
+        _only_numbers(X)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, **checks)
         return X, y, _check_sample_weight(sample_weight, X, dtype=np.float64)
 
@@ -217,6 +218,24 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.non_deterministic = False
         return tags
+
+
+def _only_numbers(X: Any) -> None:
+    """Raise `ValueError` where a column of a frame holds what is no number, naming it."""
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "select_dtypes")):
+        return
+    for k, (name, kind) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+        if getattr(kind, "kind", "O") not in "OSUTmM":
+            continue
+        try:
+            if getattr(kind, "kind", "O") in "mM":
+                raise TypeError
+            np.asarray(X.iloc[:, k], dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"column {name!r} of X holds what is no number ({kind}): leave it out or encode "
+                "it, for example by OneHotEncoder in a Pipeline"
+            ) from None
 
 
 def checked_alpha(alpha: Any) -> float:

@@ -49,13 +49,13 @@ class CertifiedClassifier(ClassifierMixin, Certified):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least two classes, got one class: "
-                f"{self.classes_[0]!r}"
+                f"{self.classes_[0].item()!r}"
             )
         rows = Rows.of(X, codes, self._counted(weights, y))
         missing = np.setdiff1d(np.arange(len(self.classes_)), rows.y)
         if len(missing):
             raise ValueError(
-                f"sample_weight leaves no row of the class {self.classes_[missing[0]]!r}"
+                f"sample_weight leaves no row of the class {self.classes_[missing[0]].item()!r}"
             )
         return rows
 

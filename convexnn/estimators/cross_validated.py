@@ -145,7 +145,12 @@ class CrossValidated(ReluEstimator):
     def _grid(self, rows: Rows) -> Array:
         """Return the alphas, decreasing; a number of them from where no neuron pays."""
         if not isinstance(self.alphas, (int, np.integer)) or isinstance(self.alphas, bool):
-            given = np.sort(np.atleast_1d(np.asarray(self.alphas, dtype=np.float64)))[::-1]
+            try:
+                given = np.sort(np.atleast_1d(np.asarray(self.alphas, dtype=np.float64)))[::-1]
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"alphas must be a number of them or numbers > 0, got {self.alphas!r}"
+                ) from None
             if given.ndim != 1 or not len(given) or not (given > 0.0).all():
                 raise ValueError(f"alphas must be numbers > 0, got {self.alphas!r}")
             if not np.isfinite(given).all():

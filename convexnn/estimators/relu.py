@@ -50,7 +50,7 @@ class ReluEstimator(Certified):
         Where networks of many alphas are asked for, patterns are those that local search finds
         at several of them.
         """
-        betas = [checked_alpha(alpha) * rows.total for alpha in alphas]
+        betas = [float(alpha) * rows.total for alpha in alphas]
         if self.patterns is not None or self.activation != "relu":
             count = GATES if self.patterns is None else positive_int("patterns", self.patterns)
             return self._drawn(rows, betas[0], count)
@@ -95,7 +95,7 @@ class ReluEstimator(Certified):
         raise NotImplementedError
 
     def _solved(self, rows: Rows, done: Preparation) -> None:
-        problem = self._problem(rows, np.array([self.alpha]))
+        problem = self._problem(rows, np.array([checked_alpha(self.alpha)]))
         self._keep(solve(problem, **self._run()), done)
         self.alpha_ = float(self.alpha)
 

@@ -43,11 +43,10 @@ class WassersteinEstimator(Certified):
                 raise ValueError(f"radius must be a number >= 0 or 'cv', got {self.radius!r}")
             return non_negative("radius", self.radius)
         least = int(np.min(np.unique(y, return_counts=True)[1])) if classes else len(y)
-        folds = min(FOLDS, least)
+        folds = min(FOLDS, least if classes else least // 2)  # R^2 takes two rows
         if folds < 2:
-            raise ValueError(
-                f"radius='cv' needs two rows{' of each class' if classes else ''}, got {least}"
-            )
+            needed = "two rows of each class" if classes else "four rows"
+            raise ValueError(f"radius='cv' needs {needed}, got {least}")
         cv = check_cv(folds, y, classifier=classes)
         given = {"sample_weight": weights} if np.ptp(weights) > 0.0 else None
         scores = [

@@ -157,11 +157,12 @@ def stackelberg(
     Parameters
     ----------
     leader : estimator or callable
-        With ``fit(X, y, sample_weight=)`` and ``decision_function``, or ``predict_proba``, whose
-        log-odds then are the decision; probabilities are held within [0.001, 0.999]. It is
-        copied, not fitted. Or a callable that fits by weights and returns margins, arrays (n,)
-        both, for anything else; if the last round was not the best it is called once more with
-        the best weights, so that its own state is the best round's.
+        With ``fit(X, y, sample_weight=)``, or a Pipeline whose last step has it, and
+        ``decision_function``, or ``predict_proba``, whose log-odds then are the decision;
+        probabilities are held within [0.001, 0.999]. It is copied, not fitted. Or a callable that
+        fits by weights and returns margins, arrays (n,) both, for anything else; if the last round
+        was not the best it is called once more with the best weights, so that its own state is the
+        best round's.
     X : array of shape (n, d)
         Handed on to the estimator; of a callable only its length matters.
     y : array of shape (n,)
@@ -391,7 +392,8 @@ class _Estimator:
 
     def __init__(self, leader: Any, X: Any, y: Any) -> None:
         name = type(leader).__name__
-        if "sample_weight" not in inspect.signature(leader.fit).parameters:
+        self.keyword = _keyword(leader)
+        if self.keyword is None:
             raise ProblemError(
                 f"leader must take sample_weight in fit, {name} does not: pass a callable that "
                 "fits by weights and returns margins"
@@ -411,7 +413,7 @@ class _Estimator:
     def fit(self, weights: Array) -> tuple[Any, Array]:
         """Return a fitted copy and its margins."""
         leader = _copy(self.unfitted)
-        leader.fit(self.X, self.y, sample_weight=weights)
+        leader.fit(self.X, self.y, **{str(self.keyword): weights})
         found = np.asarray(getattr(leader, self.decides)(self.X))
         if self.decides == "predict_proba":
             found = log_odds(found[:, 1])
@@ -420,6 +422,16 @@ class _Estimator:
     def settle(self, best: _Fit, last: _Fit) -> list[str]:
         """Do nothing: every fit is a copy of its own."""
         return []
+
+
+def _keyword(leader: Any) -> str | None:
+    """Return by what name the leader's fit takes weights, of a pipeline its last step's."""
+    steps = getattr(leader, "steps", None)
+    if isinstance(steps, list) and steps:
+        name, last = steps[-1]
+        inside = _keyword(last) if hasattr(last, "fit") else None
+        return None if inside is None else f"{name}__{inside}"
+    return "sample_weight" if "sample_weight" in inspect.signature(leader.fit).parameters else None
 
 
 class _Callable:

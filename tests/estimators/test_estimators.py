@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_moons
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.parallel import Parallel, delayed
 
 import convexnn as cx
+from convexnn.estimators.wasserstein import RADII
 
 FEW: dict[str, Any] = {"patterns": 8}
 ALL = {
@@ -206,3 +208,51 @@ def test_a_network_leads_the_game() -> None:
     game = cx.stackelberg(clone(ALL["gated"]), X, y, radius=0.1, rounds=3)
     assert np.isfinite(game.value)
     assert game.leader.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize(
+    "column",
+    [["u", "v"] * 10, pd.Categorical(["u", "v"] * 10), pd.Timestamp("2020-01-01"), [[1]] * 20],
+    ids=["text", "category", "date", "list"],
+)
+def test_a_column_that_holds_no_numbers_is_named(column: Any) -> None:
+    X = pd.DataFrame(np.random.default_rng(0).standard_normal((20, 2)), columns=["a", "b"])
+    y = X["a"] > 0.0
+    with pytest.raises(ValueError, match="column 'kind' of X holds what is no number"):
+        cx.ReluClassifier(activation="gated").fit(X.assign(kind=column), y)
+    digits = X.assign(kind="3")
+    assert cx.ReluClassifier(activation="gated").fit(digits, y).n_features_in_ == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda X, y: cx.ReluClassifier("x").fit(X, y), "alpha must be finite and > 0, got 'x'"),
+        (lambda X, y: cx.ReluClassifier(0).fit(X, y), "alpha must be finite and > 0, got 0"),
+        (lambda X, y: cx.ReluClassifierCV("many").fit(X, y), "alphas must be a number of them"),
+        (lambda X, y: cx.ReluClassifier().fit(X, y * 0.0), "got one class: 0.0"),
+        (lambda X, y: cx.WassersteinRegressor("cv").fit(X[:3], y[:3]), "needs four rows, got 3"),
+        (lambda X, y: cx.WassersteinClassifier("cv").fit(X[4:7], y[4:7]), "two rows of each class"),
+    ],
+)
+def test_what_breaks_a_rule_is_said_in_words(make: Any, rule: str) -> None:
+    X = np.arange(10.0)[:, None]
+    with pytest.raises(ValueError, match=rule):
+        make(X, (X[:, 0] > 5.0) * 1.0)
+
+
+def test_the_radius_of_few_numbers_is_chosen_by_folds_of_two_rows() -> None:
+    X = np.arange(7.0)[:, None]
+    assert cx.WassersteinRegressor("cv").fit(X, 2.0 * X[:, 0]).radius_ in RADII
+
+
+def test_a_pipeline_leads_with_the_weights_of_its_last_step() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 2)) * [1.0, 50.0]
+    y = np.where(X[:, 0] + 0.3 * rng.standard_normal(30) > 0.0, 1, -1)
+    leader = make_pipeline(StandardScaler(), cx.ReluClassifier(0.01, activation="gated"))
+    game = cx.stackelberg(leader, X, y, radius=0.2, rounds=2)
+    alone = cx.stackelberg(leader[-1], StandardScaler().fit_transform(X), y, radius=0.2, rounds=2)
+    assert game.value == pytest.approx(alone.value, rel=1e-6)
+    with pytest.raises(cx.ProblemError, match="must take sample_weight in fit, Pipeline does not"):
+        cx.stackelberg(make_pipeline(StandardScaler(), PCA()), X, y, radius=0.2)

@@ -224,7 +224,7 @@ def refused(match: str) -> Any:
     ("leader", "says"),
     [
         (KNeighborsClassifier(), "KNeighborsClassifier does not: pass a callable"),
-        (make_pipeline(StandardScaler(), LogisticRegression()), "Pipeline does not"),
+        (make_pipeline(StandardScaler(), KNeighborsClassifier()), "Pipeline does not"),
         ("tree", "leader must be an estimator with fit, or a callable"),
     ],
 )
