@@ -61,20 +61,32 @@ class CrossValidated(ReluEstimator):
         scorer = check_scoring(self._plain(), scoring=self.scoring)
         folds = check_cv(self.cv, y, classifier=not self._target())
         counts = self._counted(weights, y)
-        scores = []
+        scores: list[Array] = []
+        asked = folds.get_n_splits(X, y)
         for train, test in folds.split(X, y):
-            if self.time_limit is not None and left() == 1e-3:
+            time_left = left()
+            if time_left == 1e-3:
                 break
-            found = self._fold(X[train], y[train], weights[train], alphas, left())
+            # each has an equal share of the time, and so has the path on all rows
+            share = None if time_left is None else time_left / (asked - len(scores) + 1)
+            found = self._fold(X[train], y[train], weights[train], alphas, share)
             row = np.full(len(alphas), np.nan)
             kept = {"sample_weight": counts[test]} if np.ptp(counts) > 0.0 else {}
             for k, fitted in enumerate(found):
                 row[k] = scorer(fitted, X[test], y[test], **kept)
             scores.append(row)
         self.alphas_, self.scores_ = alphas, np.array(scores).reshape(-1, len(alphas)).T
-        best = self._best(folds.get_n_splits(X, y))
+        best = self._best(asked)
         self.path_ = self._along(self._problem(whole, alphas), alphas[: best + 1], whole, left())
         last = self.path_[-1]
+        if len(self.path_) <= best:
+            warnings.warn(
+                f"time_limit ended the path on all rows at alpha "
+                f"{float(last.problem.beta) / whole.total:.3g}, before the {alphas[best]:.3g} that "
+                "was chosen",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         if last.status not in (
             Status.OPTIMAL,
             Status.TIME_LIMIT,
@@ -87,16 +99,14 @@ class CrossValidated(ReluEstimator):
     def _best(self, asked: int) -> int:
         """Return the index of the alpha with the best mean score; of equal ones the largest.
 
-        The mean is over the folds that came to the last alpha, where none did over the one begun.
+        Of those that every fold begun came to.
         """
-        reached = np.isfinite(self.scores_)
-        done = reached.all(axis=0)
-        counted = self.scores_[:, done if done.any() else ~done]
-        tried = np.flatnonzero(np.isfinite(counted).all(axis=1) & (counted.shape[1] > 0))
-        if np.sum(done) < asked:
+        folds = self.scores_.shape[1]
+        tried = np.flatnonzero(np.isfinite(self.scores_).all(axis=1) & (folds > 0))
+        if folds < asked or len(tried) < len(self.alphas_):
             warnings.warn(
-                f"time_limit ended cross-validation after {np.sum(done)} of {asked} folds: alpha "
-                f"is chosen among the {len(tried)} that were tried"
+                f"time_limit ended cross-validation early: alpha is chosen among the {len(tried)} "
+                f"largest of {len(self.alphas_)}, by {folds} of {asked} folds"
                 if len(tried)
                 else "time_limit ended cross-validation before the first fold: the largest alpha "
                 "is taken",
@@ -105,7 +115,7 @@ class CrossValidated(ReluEstimator):
             )
         if not len(tried):
             return 0
-        return int(tried[np.argmax(counted[tried].mean(axis=1))])
+        return int(tried[np.argmax(self.scores_[tried].mean(axis=1))])
 
     def _fold(
         self, X: Array, y: Any, weights: Array, alphas: Array, time_limit: float | None
@@ -199,7 +209,8 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
     tol, random_state, verbose
         As in `ReluClassifier`.
     time_limit : float, optional
-        Seconds for all: the folds done until then choose, and a warning says so.
+        Seconds for all, shared by the folds and the path on all rows: of the alphas that all folds
+        came to one is chosen, and a warning says so.
 
     Attributes
     ----------

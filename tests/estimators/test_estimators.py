@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.parallel import Parallel, delayed
 
 import convexnn as cx
+from convexnn.estimators import cross_validated
 from convexnn.estimators.wasserstein import RADII
 
 FEW: dict[str, Any] = {"patterns": 8}
@@ -150,6 +151,22 @@ def test_time_that_runs_out_returns_what_there_is_and_says_so() -> None:
     assert found.predict(X).shape == (300,)
 
 
+def test_folds_and_the_path_on_all_rows_have_equal_shares_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, limits = cross_validated.path, []
+
+    def watched(*words: Any, **options: Any) -> Any:
+        limits.append(options["time_limit"])
+        return known(*words, **options)
+
+    monkeypatch.setattr(cross_validated, "path", watched)
+    X, y = moons()
+    cx.ReluClassifierCV(3, cv=3, activation="gated", time_limit=4e4, **FEW).fit(X, y)
+    assert limits[:3] == pytest.approx([1e4, 4e4 / 3, 2e4], rel=0.01)
+    assert limits[3] == pytest.approx(4e4, rel=0.01)
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("wrong", [-1.0, np.nan, "zero"])
 def test_wrong_weights_are_refused(name: str, wrong: Any) -> None:
@@ -227,7 +244,10 @@ def test_a_column_that_holds_no_numbers_is_named(column: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda X, y: cx.ReluClassifier("x").fit(X, y), "alpha must be finite and > 0, got 'x'"),
+        (
+            lambda X, y: cx.ReluClassifier(cast(Any, "x")).fit(X, y),
+            "alpha must be finite and > 0, got 'x'",
+        ),
         (lambda X, y: cx.ReluClassifier(0).fit(X, y), "alpha must be finite and > 0, got 0"),
         (lambda X, y: cx.ReluClassifierCV("many").fit(X, y), "alphas must be a number of them"),
         (lambda X, y: cx.ReluClassifier().fit(X, y * 0.0), "got one class: 0.0"),
