@@ -24,6 +24,9 @@ from convexnn.relu.forms import means as means
 from convexnn.relu.forms import outputs_of as outputs_of
 from convexnn.relu.forms import summed as summed
 from convexnn.relu.forms import worst_prediction as worst_prediction
+from convexnn.relu.lift import Lifted as Lifted
+from convexnn.relu.lift import LiftedCell as LiftedCell
+from convexnn.relu.lift import LiftedSide as LiftedSide
 from convexnn.relu.patterns import active_patterns as active_patterns
 from convexnn.relu.pricing_bound import Cover as Cover
 from convexnn.relu.relaxation import Relaxed as Relaxed

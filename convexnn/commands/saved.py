@@ -12,7 +12,7 @@ from typer import Argument, Exit, Option
 from convexnn.commands import options
 from convexnn.commands.report import Output, finite
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.files import to_json
+from convexnn.contract.files import to_json, write_npz
 from convexnn.contract.optional import need
 from convexnn.contract.preparation import Preparation
 from convexnn.datasets.columns import Columns
@@ -20,8 +20,15 @@ from convexnn.datasets.files import read
 from convexnn.datasets.reading import Reading
 from convexnn.datasets.table import complete
 from convexnn.driver.solution import Solution, load
+from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.forms import Dual
+from convexnn.workflows.proof import proof as proof_of
 
 Saved = Annotated[Path, Argument(help="a file that --save wrote", metavar="SOLUTION")]
+Proof = Annotated[
+    Path | None,
+    Option(help="write what docs/check_bound.py needs to check the bound to this file (.npz)"),
+]
 Into = Annotated[Path | None, Option(help="write the predictions to this file, else to the screen")]
 
 
@@ -89,13 +96,22 @@ def show(solution: Saved, json: options.Json = False) -> None:
     say(described(load(solution)), json)
 
 
-def certify(solution: Saved, json: options.Json = False) -> None:
+def certify(solution: Saved, *, json: options.Json = False, proof: Proof = None) -> None:
     """Grade a saved solution anew; exit with 1 unless it meets the tolerance it was solved to."""
+    out = Output(json, save=proof)
     found = load(solution)  # grades it, and refuses figures that are not its own
+    if proof is not None:
+        if not isinstance(found.problem, ReluTraining) or not isinstance(found.dual, Dual):
+            raise ProblemError(
+                "--proof is for ReluTraining over all patterns, "
+                f"{solution} holds a {type(found.problem).__name__}"
+            )
+        arrays = proof_of(found.problem, found.dual)
+        out.put(lambda path: write_npz(path, arrays), proof)
     tol = float(str(found.options["tol"]))
     holds = found.certificate.passes(tol)
     say({**graded(found), "tol": tol, "holds": holds}, json)
-    if not holds:
+    if not holds or out.astray:
         raise Exit(1)
 
 

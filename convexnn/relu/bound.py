@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from convexnn.relu.pricing_bound import ROUNDING, Cover, proved
 if TYPE_CHECKING:
     from convexnn.functions.losses import Loss
 
-Upper: TypeAlias = Callable[[Array, Cover | None], float]
+Upper: TypeAlias = Callable[[Array, Any], float]
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 TwoLayer = GroupForm | MajorantForm | NetworkForm
@@ -69,7 +69,7 @@ def lower_bound(
 def network_bound(
     form: NetworkForm,
     mu: Array,
-    covers: Sequence[Cover | None] = (),
+    covers: Sequence[Any] = (),
     *,
     slack: float = 0.0,
     free: FreePart | None = None,
@@ -84,6 +84,7 @@ def network_bound(
         Any guess.
     covers : sequence of Cover or None, default ()
         Proofs of what neurons are worth, one for each of the `sides`; of another number, none.
+        What else `upper` takes for a proof.
     slack : float, default 0.0
     free : FreePart, optional
         As in `lower_bound`.

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.functions.norms import Norm
+    from convexnn.relu.lift import Lifted
     from convexnn.relu.pricing_bound import Cover
     from convexnn.relu.relaxation import Relaxed
 
+MULTIPLIERS = ("weight", "equal")  # of a cell, that are floats
 ENTRIES = 1 << 22  # entries of the patterns that are written between two looks at the clock
 
 
@@ -91,6 +93,8 @@ class Dual(NamedTuple):
         that subtract from it, of one output after the other. None where there is no proof.
     relaxed : Relaxed or None
         Over all patterns: a dual point of the relaxation, whose bound may be the better one.
+    lifted : Lifted or None
+        Over all patterns: one of the lifted relaxation.
     """
 
     mu: Array
@@ -100,6 +104,7 @@ class Dual(NamedTuple):
     kinks: Array | None = None
     covers: tuple[Cover | None, ...] = ()
     relaxed: Relaxed | None = None
+    lifted: Lifted | None = None
 
     def fitted(self, name: str, like: Dual) -> Dual:
         """Return a point that can be graded; see `convexnn.contract.points`.
@@ -118,6 +123,8 @@ class Dual(NamedTuple):
             parts["kinks"] = floats(f"{name}.kinks", self.kinks, (len(mu), None))
         if self.relaxed is not None:
             parts["relaxed"] = checked_relaxed(f"{name}.relaxed", self.relaxed, mu)
+        if self.lifted is not None:
+            parts["lifted"] = checked_lifted(f"{name}.lifted", self.lifted, mu)
         return kept(self, parts)
 
 
@@ -140,7 +147,7 @@ def checked_covers(name: str, covers: Any) -> tuple[Cover | None, ...]:
         cover if cover is None else _checked_cover(f"{name}[{i}]", cover)
         for i, cover in enumerate(covers)
     )
-    return covers if all(a is b for a, b in zip(covers, checked, strict=True)) else checked
+    return same(covers, checked)
 
 
 def _checked_cover(name: str, cover: Any) -> Cover:
@@ -175,7 +182,7 @@ def checked_facets(name: str, facets: Any) -> Facets:
 
 
 def checked_matrix(name: str, matrix: Any, n: int) -> BoolArray:
-    """Return patterns of n examples, at least one.
+    """Return patterns of n examples, or of bags of as many rows each; at least one.
 
     Raises
     ------
@@ -189,8 +196,8 @@ def checked_matrix(name: str, matrix: Any, n: int) -> BoolArray:
     """
     if type(matrix) is not np.ndarray or matrix.dtype != np.bool_:
         raise ProblemError(f"{name} must be an array of bool or None, got {shown(matrix)}")
-    if matrix.ndim != 2 or len(matrix) != n or not matrix.size:
-        raise ShapeError(f"{name} must have shape ({n}, any), got {matrix.shape}")
+    if matrix.ndim != 2 or not matrix.size or len(matrix) % n:
+        raise ShapeError(f"{name} must have {n} rows, or as many for each, got {matrix.shape}")
     return matrix
 
 
@@ -211,6 +218,64 @@ def checked_relaxed(name: str, point: Any, mu: Array) -> Relaxed:
     sides = (2, None, None), (2, None)
     found: Relaxed = record(name, point, "Relaxed", mu=mu.shape, B=sides[0], g=sides[1])
     return found
+
+
+def checked_lifted(name: str, point: Any, mu: Array) -> Lifted:
+    """Return a dual point of the lifted relaxation beside multipliers `mu`.
+
+    Raises
+    ------
+    ProblemError
+        If it is none.
+
+    Examples
+    --------
+    >>> checked_lifted("dual.lifted", None, np.zeros(2))
+    Traceback (most recent call last):
+    convexnn.contract.checks.ProblemError: dual.lifted must be a Lifted or None, got None
+    """
+    found: Lifted = record(name, point, "Lifted", mu=mu.shape)
+    _whole_numbers(f"{name}.rows", found.rows)
+    if type(found.sides) is not tuple:
+        raise ProblemError(f"{name}.sides must be a tuple, got {shown(found.sides)}")
+    sides = tuple(_checked_side(f"{name}.sides[{s}]", side) for s, side in enumerate(found.sides))
+    return kept(found, {"sides": same(found.sides, sides)})
+
+
+def _checked_side(name: str, side: Any) -> Any:
+    if type(side).__name__ != "LiftedSide" or type(side.cells) is not tuple:
+        raise ProblemError(f"{name} must be a LiftedSide, got {shown(side)}")
+    _whole_numbers(f"{name}.tree", side.tree)
+    cells = tuple(_checked_cell(f"{name}.cells[{j}]", cell) for j, cell in enumerate(side.cells))
+    return kept(side, {"cells": same(side.cells, cells)})
+
+
+def _checked_cell(name: str, cell: Any) -> Any:
+    if type(cell).__name__ != "LiftedCell":
+        raise ProblemError(f"{name} must be a LiftedCell, got {shown(cell)}")
+    for side in ("first", "second"):
+        _whole_numbers(f"{name}.{side}", getattr(cell, side))
+    if not isinstance(cell.share, (float, int)):
+        raise ProblemError(f"{name}.share must be a float, got {shown(cell.share)}")
+    parts = {side: floats(f"{name}.{side}", getattr(cell, side), (None,)) for side in MULTIPLIERS}
+    return kept(cell, parts)
+
+
+def _whole_numbers(name: str, array: Any) -> None:
+    if type(array) is not np.ndarray or array.dtype.kind not in "iu" or array.ndim != 1:
+        raise ProblemError(f"{name} must be an int array of one axis, got {shown(array)}")
+
+
+def same(old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the old of two tuples of the same parts.
+
+    Examples
+    --------
+    >>> a = (1,)
+    >>> same(a, (1,)) is a
+    True
+    """
+    return old if all(a is b for a, b in zip(old, new, strict=True)) else new
 
 
 class GroupForm(NamedTuple):

@@ -9,6 +9,7 @@ from convexnn.contract.grading import Bound, Grade, Halves, HalvesGrader, Memo, 
 from convexnn.relu.bound import feasible, lower_bound, network_bound, proved_worth, sides
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.free_part import FreePart
+from convexnn.relu.lift import Lifted, lifted_bound
 from convexnn.relu.pricing_bound import Bracket, Cover, bracket
 from convexnn.relu.relaxation import Relaxed, relaxed, relaxed_bound
 
@@ -37,7 +38,7 @@ class Searches:
         self.form, self.slack = form, slack
         self.free = FreePart(form) if form.skip and free is None else free
         self._held: dict[bytes, Bracket] = {}
-        self._relaxed, self._found = Memo(), Memo()
+        self._relaxed, self._lifted, self._found = Memo(), Memo(), Memo()
 
     def search(self, mu: Array, nodes: int, seconds: float | None = None) -> tuple[Bracket, ...]:
         """Search for the neuron of largest worth at a dual point, for each of its `sides`.
@@ -101,6 +102,8 @@ class Searches:
         )
         if dual.relaxed is not None:
             value = max(value, self._of_relaxed(dual.relaxed))
+        if dual.lifted is not None:
+            value = max(value, self._of_lifted(dual.lifted))
         if dual.matrix is None:
             return Bound(value, "all patterns")
         said = partial(near_found, self._of_found(dual, dual.matrix), dual.matrix.shape[1])
@@ -110,6 +113,12 @@ class Searches:
         return self._relaxed.of(
             contents(point),
             lambda: relaxed_bound(self.form, point, slack=self.slack, free=self.free),
+        )
+
+    def _of_lifted(self, point: Lifted) -> float:
+        return self._lifted.of(
+            contents(point),
+            lambda: lifted_bound(self.form, point, slack=self.slack, free=self.free),
         )
 
     def _of_found(self, dual: Dual, matrix: BoolArray) -> float:

@@ -8,11 +8,12 @@ import numpy as np
 
 from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
+from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.form import Engines, solved_by
 from convexnn.contract.kernels import kernel
 from convexnn.contract.points import floats, kept
 from convexnn.functions.norms import DUAL, NORMS, Norm
-from convexnn.relu.forms import NetworkForm, checked_relaxed, worst_prediction
+from convexnn.relu.forms import Dual, NetworkForm, checked_relaxed, worst_prediction
 from convexnn.relu.starts import check_neurons
 from convexnn.robust.ball_kernels import CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins
@@ -47,6 +48,8 @@ class RobustDual(NamedTuple):
         Multipliers of ``r - a`` and of ``r + a`` in each slack; over all patterns m is 0.
     relaxed : Relaxed or None
         Over all patterns: a dual point of the relaxation on the attacked examples.
+    plain : Dual or None
+        Over all patterns: one of plain training on the attacked examples, and its proofs.
     """
 
     mu: Array
@@ -55,6 +58,7 @@ class RobustDual(NamedTuple):
     left: Array
     right: Array
     relaxed: Relaxed | None = None
+    plain: Dual | None = None
 
     def fitted(self, name: str, like: RobustDual) -> RobustDual:
         """Return a point that can be graded; see `convexnn.contract.points`."""
@@ -64,6 +68,10 @@ class RobustDual(NamedTuple):
         }
         if self.relaxed is not None:
             parts["relaxed"] = checked_relaxed(f"{name}.relaxed", self.relaxed, parts["mu"])
+        if self.plain is not None:
+            if not isinstance(self.plain, Dual):
+                raise ProblemError(f"{name}.plain must be a Dual or None, got {shown(self.plain)}")
+            parts["plain"] = self.plain.fitted(f"{name}.plain", Dual(parts["mu"]))
         return kept(self, parts)
 
 

@@ -356,7 +356,7 @@ class ConvReluTraining(Convolution):
 
     def initial(self) -> tuple[Neurons, Dual]:
         """Return the zero network and the loss's slope there."""
-        if self.matrix is not None:
+        if self.patterns is not None:
             return super().initial()
         form = self._network_form
         none = np.zeros((form.X.shape[1], 0))

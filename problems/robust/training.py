@@ -24,6 +24,7 @@ from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns, sample_patterns
 from convexnn.relu.relaxation import relaxed, relaxed_bound
+from convexnn.relu.search_bound import Searches
 from convexnn.robust.bound import robust_bound
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.robust.pattern_radii import Separation
@@ -320,7 +321,8 @@ class RobustReluTraining(Training):
 
         Over given patterns it is on the program's optimum. Over all patterns it is on the optimum
         of the network's own robust problem: plain training on examples attacked in any one way,
-        ``dual.attack``, cannot cost more. That is bounded in closed form and by ``dual.relaxed``.
+        ``dual.attack``, cannot cost more. That is bounded in closed form, by ``dual.relaxed``
+        and by ``dual.plain``.
 
         Parameters
         ----------
@@ -338,6 +340,8 @@ class RobustReluTraining(Training):
             value = network_bound(plain, dual.mu)
             if dual.relaxed is not None:
                 value = max(value, relaxed_bound(plain, dual.relaxed))
+            if dual.plain is not None:
+                value = max(value, Searches(plain).bound(dual.plain).value)
             return Bound(value, "all patterns")
         majorant = self.formulation == "majorant"
         scope = "the majorant over these patterns" if majorant else "these patterns"

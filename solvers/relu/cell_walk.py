@@ -6,7 +6,9 @@ in rounds (column generation): descend from the convex solution, whose neurons m
 their cells; price the dual point over all patterns; solve again on the patterns of the
 network and of the neurons worth more than beta. When none is found, an exact search over all
 patterns (`pricing_bound`) proves the bound or names the pattern that was missed, where the rank
-allows one; elsewhere a relaxation bounds what no search can exclude.
+allows one; elsewhere a relaxation bounds what no search can exclude, and a tighter one, lifted to
+the products of activations, closes in on the network in the time that is left: its dual point is
+priced, too, and its cells are split while there is time.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
+from convexnn.contract.clock import OutOfTime
 from convexnn.contract.grading import objective_of
 from convexnn.contract.memory import Size
 from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value, sides
@@ -28,6 +31,7 @@ from convexnn.relu.forms import (
     Neurons,
     outputs_of,
 )
+from convexnn.relu.lift import Lifted
 from convexnn.relu.patterns import active_patterns
 from convexnn.relu.pricing import price
 from convexnn.relu.pricing_bound import bracket, proved
@@ -35,6 +39,7 @@ from convexnn.relu.relaxation import Relaxed, improve
 from convexnn.relu.search_bound import searches_of
 from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
 from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
+from convexnn.solvers.relu.lift import Lifting
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
 from convexnn.solvers.schedule import First, iterate
 
@@ -60,6 +65,13 @@ RELAXED = 100_000_000  # n d^2 up to which a relaxation is solved
 PROVABLE = 12  # rank up to which all patterns are searched for a proof
 FIRST_NODES, GROWTH = 2_000, 4  # cones of that search at first, and how fast they grow
 HOPELESS = 1.5  # bound on the worth, over beta, that a few more cones will not bring down
+ROUNDED = 0.5  # share of the time that remains, where it is limited, for rounds before the lift
+UNLIMITED = 300  # lines in the data up to which it is made without a time limit
+SETTLED, DONE = 0.25, 0.05  # shares of what is open that it may still close, to split, to end
+WORTH = 0.02  # share of the open interval that a point must close to be shown
+WAITED = 60  # steps that show nothing after which it counts as settled
+PAUSE = 1.5  # times the last step that must be left for another one
+BRANCHED = 0.3  # share of the time that remains for a branch and bound before the lift
 MODEST_NODES, MOST_NODES = 40_000, 400_000  # cones in that case, and in any
 DEFAULTS = {
     "starts": STARTS,
@@ -67,6 +79,7 @@ DEFAULTS = {
     "pooled": POOLED,
     "probes": PROBES,
     "nodes": MOST_NODES,
+    "cells": None,
 }
 
 
@@ -119,10 +132,15 @@ def run(
         Random starts of each pricing.
     nodes : int, default 400_000
         Cones that a proof may bound, for each sign.
+    cells : int, optional
+        Into which the lifted relaxation may split the balls of neurons, 0 for no such relaxation;
+        if not given as many as the time limit allows, and none are split where there is none.
     """
+    if own["cells"] is not None and own["cells"] != 0:
+        positive_int("cells", own["cells"])
     for name in ("pooled", "probes", "nodes"):
         positive_int(name, own[name])
-    walk = Walk(form, options, reporter, own["probes"], own["nodes"])
+    walk = Walk(form, options, reporter, own["probes"], own["nodes"], lifted=own["cells"] != 0)
     try:
         return Raw(Outcome.FINISHED, walk.run(own, None if start is None else start[0]))
     except Ended:
@@ -158,7 +176,13 @@ class Walk:
     """The state of one run: what has been shown, and the best objective."""
 
     def __init__(
-        self, form: NetworkForm, options: Options, reporter: Reporter, probes: int, nodes: int
+        self,
+        form: NetworkForm,
+        options: Options,
+        reporter: Reporter,
+        probes: int,
+        nodes: int,
+        lifted: bool = True,
     ) -> None:
         self.form, self.options, self.reporter = form, options, reporter
         self.probes, self.nodes = probes, nodes
@@ -168,13 +192,17 @@ class Walk:
         self.whitening = whitening(form.X)
         self.shown = 0
         self.relaxed: Relaxed | None = None
+        self.lifted: Lifted | None = None
         self.best = self.worst = np.inf
+        self.limited = reporter.remaining() is not None
+        self.lifts = lifted and Lifting.suits(form, Lifting.MOST if self.limited else UNLIMITED)
 
     def show(self, network: Neurons, dual: Dual) -> None:
         """Report a network; raises `Ended` if the run is to end."""
         self.shown += 1
         self.best = min(self.best, self.objective(network))
-        if self.reporter.report(self.shown, network, dual._replace(relaxed=self.relaxed)):
+        known = dual._replace(relaxed=self.relaxed, lifted=self.lifted)
+        if self.reporter.report(self.shown, network, known):
             raise Ended
 
     def run(self, chosen: dict[str, Any], first: Neurons | None) -> str:
@@ -195,10 +223,20 @@ class Walk:
         network = networks[0]
         if form.X.shape[1] > EASY:
             self.relax(slope_dual(form, network), network)
-        limit, idle = self.options.max_iter or ROUNDS, 0
+        limit = self.options.max_iter or ROUNDS
+        message, turn = self.rounds(matrix, network, limit)
+        if self.lifts:
+            turn = self.lift(turn, chosen["cells"])
+        return message
+
+    def rounds(self, matrix: BoolArray, network: Neurons, limit: int) -> tuple[str, Turn]:
+        """Solve and price in rounds; returns why they ended, and the last one."""
+        form, idle = self.form, 0
         hard = form.X.shape[1] > CLOSED
         enough = max(self.options.tol, GAIN) if hard else 0.1 * self.options.tol
         cycling = not (hard and np.isfinite(form.loss.curvature))
+        early = Early(self.reporter, ROUNDED)
+        early.armed = self.lifts
         for _ in range(limit):
             before = self.best
             turn = self.turn(matrix, network)
@@ -207,7 +245,7 @@ class Walk:
             if settled and self.optimism(turn) <= 0.5 * self.options.tol:
                 missed = self.proof(turn)
                 if missed is None:
-                    return "No neuron worth more than beta was found over all patterns."
+                    return "No neuron worth more than beta was found over all patterns.", turn
                 violating.append(missed)
             gain = (before - self.best) / max(1.0, abs(self.best))
             idle = 0 if gain > enough else idle + 1
@@ -216,12 +254,62 @@ class Walk:
                 return (
                     f"Some neurons are worth up to {turn.worst:.6f} beta, but the rounds of "
                     "pricing no longer improve the network."
-                )
+                ), turn
+            if early.expired():
+                return "Half of the time is left to the bound over all patterns.", turn
             network = turn.network
             older = matrix[:, :KEPT] if cycling else matrix[:, :0]
             matrix = distinct(form, [active_patterns(form.X, network), *violating, older])
         self.proof(turn)
-        return f"The {limit} rounds of pricing ran out: raise max_iter."
+        return f"The {limit} rounds of pricing ran out: raise max_iter.", turn
+
+    def lift(self, turn: Turn, cells: int | None) -> Turn:
+        """Close in on the best objective by the lifted relaxation, as far as there is time.
+
+        Once it has settled, its dual point is priced: neurons that it finds, and the walk missed,
+        go into further rounds. Then its cells are split.
+        """
+        form = self.form
+        lifting = Lifting(form, turn.dual.mu, self.best)
+        shown, idle, asked = -np.inf, 0, form.separable
+        most = cells or (np.inf if self.limited else lifting.cells)
+        while True:
+            if self.reporter.expired():
+                raise Ended
+            begin = self.reporter.remaining()
+            if not lifting.step():
+                break
+            lifting.best, value = self.best, lifting.value()
+            settled = lifting.settled(SETTLED if lifting.cells < most else DONE) or idle == WAITED
+            idle += 1
+            if settled or value > shown + WORTH * (self.best - shown) or not form.separable:
+                shown, idle = max(shown, value), 0
+                self.lifted = lifting.point()
+                self.show(turn.network, turn.dual)
+            if settled and asked:
+                asked = False
+                turn = self.priced_again(turn, lifting.point().mu)
+            elif settled:
+                if lifting.cells >= most:
+                    break
+                lifting.split()
+            left = self.reporter.remaining()
+            if left is not None and begin is not None and left < PAUSE * (begin - left):
+                raise OutOfTime  # a step half-way is no use
+        self.lifted = lifting.point()
+        self.show(turn.network, turn.dual)
+        return turn
+
+    def priced_again(self, turn: Turn, mu: Array) -> Turn:
+        """Price another dual point, and go into rounds with what the walk has missed."""
+        live = alive(self.form, turn.network)
+        violating, worst = self.price(repaired(self.form, mu), live, THOROUGH * self.probes)
+        if violating.shape[1] == 0 or worst <= 1.0 + self.options.tol:
+            return turn
+        own = active_patterns(self.form.X, live)
+        before = self.best
+        following = self.turn(distinct(self.form, [own, violating]), turn.network)
+        return following if self.best < before else turn
 
     def relax(self, dual: Dual, network: Neurons) -> None:
         """Look for the dual point of the best relaxed bound, and show what it proves.
@@ -340,14 +428,16 @@ class Walk:
         if not provable(form):
             return None
         nodes = min(FIRST_NODES, self.nodes)
+        early = Early(self.reporter, BRANCHED)
+        early.armed = form.X.shape[1] > CLOSED and self.lifts
         while True:
-            searched = self.searches.search(turn.dual.mu, nodes, self.reporter.remaining())
+            searched = self.searches.search(turn.dual.mu, nodes, early.remaining())
             covers = tuple(side.cover for side in searched)
             self.show(turn.network, turn.dual._replace(covers=covers))
             missed = [form.X @ side.point >= 0.0 for side in searched if side.value > level]
             if missed:
                 return np.stack(missed, axis=1)
-            if all(side.nodes < nodes for side in searched):
+            if all(side.nodes < nodes for side in searched) or early.expired():
                 return None
             wide = max(side.upper for side in searched) > HOPELESS * form.beta
             if GROWTH * nodes > (min(MODEST_NODES, self.nodes) if wide else self.nodes):

@@ -3,7 +3,8 @@
 Networks trained on examples that are attacked as they learn are where it begins. A majorant whose
 slopes touch the best network's bound on its own worst case can only improve on it; beside them it
 has the slopes of the other networks, of random neurons and of the best network's own ones moved a
-little, so that it may take from those what helps. Its solution is where the next one touches.
+little, so that it may take from those what helps. Its solution is where the next one touches. Last
+comes the bound over all networks, by plain training on attacked examples.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustNetworkForm
 from convexnn.solvers.relu import lbfgs
+from convexnn.solvers.relu.cell_walk import Early
 from convexnn.solvers.relu.lbfgs import WIDTH, random_network
 from convexnn.solvers.relu.pattern_pool import alive
 from convexnn.solvers.robust import admm as robust
+from convexnn.solvers.robust import attacked_bound
 from convexnn.solvers.robust.local_search import adversarial, attacked_dual
 from convexnn.solvers.schedule import Best, Tuner, iterate
 
@@ -31,6 +34,7 @@ PAYS = 1e-4  # relative fall of the objective from which a round has paid
 NEAR = 0.3  # of a neuron's length: how far its copies are moved
 SMALL = 0.01  # of the largest neuron's length: those that may be left out
 FEW, WARM_WIDTH = 8, 6  # examples and neurons that kernels are compiled on
+ROUNDED = 0.6  # share of the time that remains, where it is limited, before the bound
 POOLED = 3  # local networks whose slopes join the first round
 PATIENCE = 2  # rounds that have not
 DEFAULTS = {"refreshes": 20, "steps": 600, "width": WIDTH, "searches": 6, "fresh": 10}
@@ -196,6 +200,14 @@ def run(
     """
     for name in own:
         positive_int(name, own[name])
+    bounded = attacked_bound.suits(form, reporter.remaining() is not None)
     rounds = Rounds(form, options, reporter, own, None if start is None else start[0])
+    early = Early(reporter, ROUNDED)
+    early.armed = bounded
+    rounds.reporter = early
     limit = rounds.searches + (options.max_iter or own["refreshes"])
-    return iterate(rounds.step, rounds.points, reporter, limit, due=lambda k: True)
+    raw = iterate(rounds.step, rounds.points, early, limit, due=lambda k: True)
+    if bounded and not reporter.expired():
+        last = attacked_dual(form, rounds.best, reporter.expired)
+        attacked_bound.prove(form, rounds.best, last.attack, reporter, options)
+    return raw

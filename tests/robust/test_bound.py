@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.datasets import make_moons
 
 import convexnn as cx
 
@@ -23,3 +26,16 @@ def test_multipliers_of_any_size_bound_from_below(norm: str, size: float, formul
     changed = {name: getattr(dual, name) * size for name in ("mu", "left", "right")}
     bound = problem.certify(solution.primal, dual._replace(**changed)).bound
     assert bound <= solution.objective * (1.0 + 1e-9)
+
+
+def test_bound_over_all_networks_is_near_by_training_on_attacked_examples(tmp_path: Path) -> None:
+    X, y = make_moons(24, noise=0.1, random_state=0)
+    problem = cx.RobustReluTraining(X, y, beta=0.2, radius=0.1, bias=True)
+    solution = cx.solve(problem, searches=2, width=15)
+    assert solution.dual.plain is not None
+    alone = solution.dual._replace(plain=None)
+    before = problem.certify(solution.primal, alone).bound
+    assert before < 0.5 * solution.objective < solution.bound <= solution.objective
+    file = tmp_path / "robust.npz"
+    solution.save(file)
+    assert cx.load(file).bound == solution.bound
