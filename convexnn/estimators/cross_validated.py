@@ -192,8 +192,13 @@ def first_alpha(problem: Any, rows: Rows) -> float:
 class ReluClassifierCV(CrossValidated, ReluClassifier):
     """A `ReluClassifier` whose alpha is chosen by cross-validation.
 
-    Each fold has patterns, scaling and a warm path along the alphas of its own: nothing of a
-    held-out row touches what it is scored by.
+    Of the alphas it takes the one with the largest mean over the folds of
+
+        score(argmin_f sum_i w_i l(f(x_i); y_i) / sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2))
+
+    on the fold, i over the rows outside it, and trains with that alpha on all rows. Each fold has
+    patterns, scaling and a warm path along the alphas of its own: nothing of a held-out row
+    touches what it is scored by.
 
     Parameters
     ----------
@@ -301,6 +306,9 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
 
 class ReluRegressorCV(CrossValidated, ReluRegressor):
     """A `ReluRegressor` whose alpha is chosen by cross-validation.
+
+    It takes the alpha with the largest mean score on held-out folds, as `ReluClassifierCV` does,
+    and trains with it on all rows.
 
     Parameters
     ----------
