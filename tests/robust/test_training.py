@@ -73,14 +73,14 @@ def interior_point(
     return problem, float(program.problem.value), *program.points()
 
 
-def vertices(ball: str, d: int) -> Array:
-    """Points of the unit ball, its corners among them where it has any."""
+def vertices(ball: str, d: int, count: int = 400) -> Array:
+    """Points of the unit ball, its corners among them where it has any; else so many."""
     rng = np.random.default_rng(1)
     if ball == "linf":
         return np.array(list(product((-1.0, 1.0), repeat=d)))
     if ball == "l1":
         return np.vstack([np.eye(d), -np.eye(d)])
-    inside = rng.standard_normal((400, d))
+    inside = rng.standard_normal((count, d))
     on_sphere: Array = inside / np.linalg.norm(inside, axis=1, keepdims=True)
     return on_sphere
 
@@ -320,7 +320,7 @@ def test_bound_of_a_dual_point_that_does_not_fit_is_minus_infinity() -> None:
 def test_bound_over_all_patterns_is_below_every_network(loss: str, ball: str) -> None:
     problem = declared(loss, ball, patterns=None)
     solution = cx.solve(problem, steps=100, searches=1, refreshes=3)
-    best = worst_case(problem, solution.model, vertices(ball, 3))
+    best = worst_case(problem, solution.model, vertices(ball, 3, 20_000))
     assert solution.certificate.scope == "all patterns"
     assert best <= solution.objective * (1.0 + 1e-9)
     assert solution.bound <= best
