@@ -76,7 +76,9 @@ def run_named(seconds: float) -> None:
         best = np.inf
         for at, objective, bound in closed(problem, seconds):
             best = min(best, objective)
-            table.add(instance=name, cpu_s=f"{at:.2f}", objective=best, bound=bound)
+            table.add(
+                instance=name, cpu_s=f"{at:.2f}", objective=f"{best:.6g}", bound=f"{bound:.6g}"
+            )
     table.show()
 
 

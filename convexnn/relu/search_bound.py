@@ -102,12 +102,16 @@ class Searches:
         )
         if dual.relaxed is not None:
             value = max(value, self._of_relaxed(dual.relaxed))
+        proof = ""
         if dual.lifted is not None:
-            value = max(value, self._of_lifted(dual.lifted))
+            lifted = self._of_lifted(dual.lifted)
+            if lifted > value:
+                value, cells = lifted, sum(len(side.cells) for side in dual.lifted.sides)
+                proof = f"; by the lifted relaxation over {cells} cells"
         if dual.matrix is None:
-            return Bound(value, "all patterns")
+            return Bound(value, "all patterns" + proof)
         said = partial(near_found, self._of_found(dual, dual.matrix), dual.matrix.shape[1])
-        return Bound(value, "all patterns", said)
+        return Bound(value, "all patterns" + proof, said)
 
     def _of_relaxed(self, point: Relaxed) -> float:
         return self._relaxed.of(

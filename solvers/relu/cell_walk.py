@@ -69,6 +69,7 @@ ROUNDED = 0.5  # share of the time that remains, where it is limited, for rounds
 UNLIMITED = 300  # lines in the data up to which it is made without a time limit
 SETTLED, DONE = 0.25, 0.05  # shares of what is open that it may still close, to split, to end
 WORTH = 0.02  # share of the open interval that a point must close to be shown
+FEWEST = 15  # steps from which a first bound is of use
 WAITED = 60  # steps that show nothing after which it counts as settled
 PAUSE = 1.5  # times the last step that must be left for another one
 BRANCHED = 0.3  # share of the time that remains for a branch and bound before the lift
@@ -271,7 +272,7 @@ class Walk:
         """
         form = self.form
         lifting = Lifting(form, turn.dual.mu, self.best)
-        shown, idle, asked = -np.inf, 0, form.separable
+        steps, shown, idle, asked = 0, 0.0, 0, form.separable
         most = cells or (np.inf if self.limited else lifting.cells)
         while True:
             if self.reporter.expired():
@@ -279,6 +280,7 @@ class Walk:
             begin = self.reporter.remaining()
             if not lifting.step():
                 break
+            steps += 1
             lifting.best, value = self.best, lifting.value()
             settled = lifting.settled(SETTLED if lifting.cells < most else DONE) or idle == WAITED
             idle += 1
@@ -294,7 +296,11 @@ class Walk:
                     break
                 lifting.split()
             left = self.reporter.remaining()
-            if left is not None and begin is not None and left < PAUSE * (begin - left):
+            if left is None or begin is None:
+                continue
+            if steps == 1 and left < FEWEST * (begin - left):
+                return turn  # too few steps for a bound of use
+            if left < PAUSE * (begin - left):
                 raise OutOfTime  # a step half-way is no use
         self.lifted = lifting.point()
         self.show(turn.network, turn.dual)

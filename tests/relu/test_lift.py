@@ -297,6 +297,7 @@ def test_cell_walk_closes_in_whatever_the_problem(name: str) -> None:
     without = solution.dual._replace(lifted=None)
     before = problem.certify(solution.primal, without)
     assert solution.bound <= solution.objective
+    assert "by the lifted relaxation over" in solution.certificate.scope
     closed = (solution.bound - before.bound) / (solution.objective - before.bound)
     assert closed > 0.3
 
