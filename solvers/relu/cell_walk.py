@@ -37,7 +37,7 @@ from convexnn.relu.pricing import price
 from convexnn.relu.pricing_bound import bracket, proved
 from convexnn.relu.relaxation import Relaxed, improve
 from convexnn.relu.search_bound import searches_of
-from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
+from convexnn.solvers.relu import admm, ipm, lbfgs, lift_interior, semismooth
 from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
 from convexnn.solvers.relu.lift import Lifting
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
@@ -87,6 +87,7 @@ DEFAULTS = {
 def warm_up(form: NetworkForm) -> None:
     """Compile the kernels of every part."""
     lbfgs.warm_up(form)
+    lift_interior.warm_up()
     single = form.over(np.ones((len(form.X), 1), np.bool_))
     (ipm if by_newton(single) else admm).warm_up(single)
     if outputs_of(form.y) > 1 and single.bag == 1:

@@ -20,7 +20,7 @@ from convexnn.contract.grading import objective_of
 from convexnn.contract.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustNetworkForm
-from convexnn.solvers.relu import lbfgs
+from convexnn.solvers.relu import cell_walk, lbfgs
 from convexnn.solvers.relu.cell_walk import Early
 from convexnn.solvers.relu.lbfgs import WIDTH, random_network
 from convexnn.solvers.relu.pattern_pool import alive
@@ -173,6 +173,7 @@ def warm_up(form: RobustNetworkForm) -> None:
     robust.warm_up(few.touching(network))
     few.objective(network)
     attacked_dual(few, network)
+    cell_walk.warm_up(few.plain())
 
 
 def memory(size: Size) -> dict[str, float]:
