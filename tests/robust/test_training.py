@@ -785,4 +785,4 @@ def test_a_solver_that_calls_training_infeasible_has_failed(formulation: str) ->
         solution = cx.solve(problem, "cvxpy:clarabel", tol=1e-3)
         assert solution.status is not cx.Status.INFEASIBLE
         if solution.status is cx.Status.FAILED:
-            assert "rescale the targets" in solution.message
+            assert "rescale the data" in solution.message
