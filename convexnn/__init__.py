@@ -6,6 +6,6 @@
 array([3.97])
 """
 
-from convexnn.contract.lazy import attach
+from convexnn.contract.system.lazy import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 
 
 def main() -> None:
     """Run the command line; errors of the user print as one line and exit with 2."""
     from convexnn.contract.backend import BackendError
     from convexnn.contract.checks import ProblemError
-    from convexnn.contract.interrupts import like_ctrl_c
+    from convexnn.contract.system.interrupts import like_ctrl_c
 
     like_ctrl_c()
     try:

@@ -5,6 +5,6 @@
 'convexnn.relu.forms'
 """
 
-from convexnn.contract.lazy import attach
+from convexnn.contract.system.lazy import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

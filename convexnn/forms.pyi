@@ -28,7 +28,7 @@ from convexnn.relu.lift import Lifted as Lifted
 from convexnn.relu.lift import LiftedCell as LiftedCell
 from convexnn.relu.lift import LiftedSide as LiftedSide
 from convexnn.relu.patterns import active_patterns as active_patterns
-from convexnn.relu.pricing_bound import Cover as Cover
+from convexnn.relu.pricing.pricing_bound import Cover as Cover
 from convexnn.relu.relaxation import Relaxed as Relaxed
 from convexnn.robust.forms import RobustDual as RobustDual
 from convexnn.robust.forms import RobustForm as RobustForm

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.files import FileError, read_npz, to_json, writable, write_npz
+from convexnn.contract.system.files import FileError, read_npz, to_json, writable, write_npz
 from convexnn.solvers.exchange import Exchange
 
 if TYPE_CHECKING:

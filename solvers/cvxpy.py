@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.clock import OutOfTime, seconds_left
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
 from convexnn.solvers.apart import POSSIBLE, apart

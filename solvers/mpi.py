@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
-from convexnn.contract.memory import Size
-from convexnn.contract.processes import mpiexec, rank
+from convexnn.contract.system.memory import Size
+from convexnn.contract.system.processes import mpiexec, rank
 from convexnn.functions.terms import SAVED
 from convexnn.solvers.engine import Method
 from convexnn.solvers.exchange import Exchange, Serial

@@ -15,8 +15,8 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.contract.optional import need
-from convexnn.contract.processes import mpiexec, rank, world
+from convexnn.contract.system.optional import need
+from convexnn.contract.system.processes import mpiexec, rank, world
 from convexnn.solvers.exchange import split, total
 
 if TYPE_CHECKING:

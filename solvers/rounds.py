@@ -14,7 +14,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.median.consensus import Agents
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.exchange import Exchange, Serial

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexnn.contract.processes import mpi_missing
+from convexnn.contract.system.processes import mpi_missing
 
 LIMIT = 120.0  # seconds for any job
 

@@ -18,9 +18,9 @@ from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
-from convexnn.contract import processes
+from convexnn.contract.system import processes
 from convexnn.contract.clock import Clock
-from convexnn.contract.processes import mpiexec
+from convexnn.contract.system.processes import mpiexec
 from convexnn.functions.terms import (
     Ball,
     Custom,
@@ -214,7 +214,7 @@ def test_exception_in_one_process_ends_the_job() -> None:
     program = mpiexec()
     assert program is not None
     code = ENDLESS.replace('"raise" in sys.argv', "rank() == 1").replace(
-        "import signal", "from convexnn.contract.processes import rank\nimport signal"
+        "import signal", "from convexnn.contract.system.processes import rank\nimport signal"
     )
     done = shell(program, *mpi.as_root(), "-n", "3", sys.executable, "-c", code)
     assert done.returncode != 0

@@ -17,8 +17,8 @@ from jobs import library as library
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.contract.files import read_npz
-from convexnn.contract.processes import mpiexec
+from convexnn.contract.system.files import read_npz
+from convexnn.contract.system.processes import mpiexec
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers import mpi
 from convexnn.solvers.exchange import Serial, cut

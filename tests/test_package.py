@@ -23,7 +23,7 @@ from convexnn.bench.instances import FAMILIES, instance
 from convexnn.contract import backend as backends
 from convexnn.contract.backend import Options, Reporter
 from convexnn.contract.form import Engines
-from convexnn.contract.lazy import homes
+from convexnn.contract.system.lazy import homes
 from convexnn.driver import choice
 from convexnn.driver import solve as solving
 

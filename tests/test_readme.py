@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from convexnn.bench.report.standing import standing
-from convexnn.contract.processes import mpiexec
+from convexnn.contract.system.processes import mpiexec
 from convexnn.solvers.mpi import as_root
 
 ROOT = Path(__file__).parents[1]

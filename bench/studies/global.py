@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.relu.forms import NetworkForm, Neurons
-from convexnn.relu.pricing import price
+from convexnn.relu.pricing.cell_pricing import price
 
 WIDTH = 50
 STARTS = 20  # of L-BFGS

@@ -31,7 +31,7 @@ from convexnn.bench import peers
 from convexnn.bench.processes import PeerError
 from convexnn.bench.translation import task
 from convexnn.contract.arrays import Array
-from convexnn.contract.processes import mpi_missing, mpiexec
+from convexnn.contract.system.processes import mpi_missing, mpiexec
 from convexnn.median.consensus import ConsensusForm
 from convexnn.median.forms import MedianForm, view
 from convexnn.solvers.exchange import Serial

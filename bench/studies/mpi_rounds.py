@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 
 import convexnn as cx
-from convexnn.contract.processes import rank
+from convexnn.contract.system.processes import rank
 from convexnn.median.consensus import ConsensusForm
 from convexnn.solvers.exchange import Serial
 from convexnn.solvers.median.admm import DEFAULTS, DecentralisedAdmm

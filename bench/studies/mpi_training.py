@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness import HERE, Size, Table, exact, gated, instance
 
 from convexnn.contract.backend import Options
-from convexnn.contract.processes import mpi_missing, mpiexec, rank
+from convexnn.contract.system.processes import mpi_missing, mpiexec, rank
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.exchange import Serial
 from convexnn.solvers.mpi import as_root

@@ -26,7 +26,7 @@ import numpy as np
 from convexnn.bench.instances import FAMILIES, Instance, family_of, instance
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import ProblemError, choice, positive, positive_int, seed_of
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.compare import EXACT, INTERRUPTED, compare, contrary, excess
 from convexnn.driver.solution import Solution

@@ -22,7 +22,7 @@ import numpy as np
 
 import convexnn as cx
 from convexnn.bench.instances import FAMILIES, instance
-from convexnn.contract.files import FileError
+from convexnn.contract.system.files import FileError
 
 SECONDS = 30.0  # in which a file of some kilobytes is to be read, on a busy machine
 ROOM = 2 << 30  # bytes that reading it may take beyond what the process had

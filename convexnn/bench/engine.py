@@ -21,7 +21,7 @@ from convexnn.bench.report.frame import OWN, absence, tidy, write
 from convexnn.bench.report.page import write_report
 from convexnn.contract.backend import BackendError, registry
 from convexnn.contract.checks import ProblemError, choice, positive, positive_int
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.driver.choice import backends as table_of
 from convexnn.driver.solve import versions
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import convexnn as cx
-from convexnn.contract.interrupts import SIGNALS, like_ctrl_c
+from convexnn.contract.system.interrupts import SIGNALS, like_ctrl_c
 
 SOON = 2.0  # seconds from the signal to the answer
 LONG = 120.0  # seconds after which a job is given up

@@ -9,7 +9,7 @@ import numpy as np
 from typer import Option
 
 from convexnn.contract.checks import ProblemError, choice
-from convexnn.contract.processes import rank
+from convexnn.contract.system.processes import rank
 from convexnn.datasets import Reading, Split
 from convexnn.datasets.files import read
 from convexnn.problems.median.distributed import DistributedMedian

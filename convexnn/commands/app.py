@@ -15,7 +15,7 @@ from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
 from convexnn.commands.report import terminal
 from convexnn.contract.checks import choice
-from convexnn.contract.files import to_json
+from convexnn.contract.system.files import to_json
 from convexnn.driver.choice import backends as list_backends
 
 FAMILIES = {

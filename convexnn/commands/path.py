@@ -14,7 +14,7 @@ from convexnn.commands.relu import CLASSES, NUMBERS, Loss, losses
 from convexnn.commands.report import Output, measured, remarked, save_figure, scorer, terminal
 from convexnn.commands.source import Source
 from convexnn.contract.checks import choice
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.datasets import NAMES, Split, split_at_random
 from convexnn.driver.tables import fitting
 from convexnn.problems.relu.gated import GatedReluTraining

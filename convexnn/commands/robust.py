@@ -14,7 +14,7 @@ from convexnn.commands import options
 from convexnn.commands.family import Family
 from convexnn.commands.report import remarked, save_figure
 from convexnn.commands.source import Source
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.words import few
 from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution

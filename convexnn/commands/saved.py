@@ -12,8 +12,8 @@ from typer import Argument, Exit, Option
 from convexnn.commands import options
 from convexnn.commands.report import Output, finite
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.files import to_json, write_npz
-from convexnn.contract.optional import need
+from convexnn.contract.system.files import to_json, write_npz
+from convexnn.contract.system.optional import need
 from convexnn.contract.preparation import Preparation
 from convexnn.datasets.columns import Columns
 from convexnn.datasets.files import read

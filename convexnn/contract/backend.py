@@ -11,7 +11,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from convexnn.contract.checks import shown
-from convexnn.contract.memory import Size, shortage
+from convexnn.contract.system.memory import Size, shortage
 
 if TYPE_CHECKING:
     from convexnn.contract.problem import Problem

@@ -65,7 +65,7 @@ class Predictor:
         ----------
         path : path
         """
-        from convexnn.contract.files import write_npz
+        from convexnn.contract.system.files import write_npz
 
         arrays, plain = {}, {}
         for f in fields(self):
@@ -95,7 +95,7 @@ class Predictor:
         FileError
             If the file is damaged or holds something else.
         """
-        from convexnn.contract.files import FileError, read_npz
+        from convexnn.contract.system.files import FileError, read_npz
 
         known: Any = {f.name for f in fields(cls) if f.metadata.get("saved", True)}
         arrays, plain = read_npz(path, cls.__name__, lambda meta: known)

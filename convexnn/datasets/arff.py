@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.datasets import cells
 from convexnn.datasets.raw import Raw
 from convexnn.datasets.reading import Reading

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.words import quoted
 from convexnn.datasets.reading import Reading
 

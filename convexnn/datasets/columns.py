@@ -9,7 +9,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.words import few, quoted
 from convexnn.datasets.cells import EXACT, as_numbers
 from convexnn.datasets.words import counted, joined, rows, shown

@@ -13,7 +13,7 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.words import few
 from convexnn.datasets.arff import read_arff
 from convexnn.datasets.cells import settled

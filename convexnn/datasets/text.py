@@ -17,7 +17,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.words import few, quoted
 from convexnn.datasets import cells
 from convexnn.datasets.raw import Raw

@@ -29,7 +29,7 @@ from convexnn.contract.checks import (
     shown,
     tolerance,
 )
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Model, Problem
 from convexnn.driver.choice import NAMED, choose, declared
 from convexnn.driver.choice import backends as list_backends

@@ -13,7 +13,7 @@ import numpy as np
 from convexnn.contract.certificate import Certificate, Step
 from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.grading import Grader, grader_of
-from convexnn.contract.interrupts import Request
+from convexnn.contract.system.interrupts import Request
 from convexnn.contract.problem import Deferred, Problem, Strict
 
 if sys.platform != "win32":

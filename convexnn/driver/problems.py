@@ -1,7 +1,7 @@
 """The problems among the public names."""
 
 import convexnn
-from convexnn.contract.lazy import homes
+from convexnn.contract.system.lazy import homes
 
 # By the name of each, the module in which it lives.
 PROBLEMS = {

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from convexnn.contract.certificate import Step
-from convexnn.contract.kernels import on_compiling
-from convexnn.contract.optional import need
+from convexnn.contract.system.kernels import on_compiling
+from convexnn.contract.system.optional import need
 from convexnn.driver.monitor import Callback
 
 BESIDE = 11  # columns of the spinner and the clock

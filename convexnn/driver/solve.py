@@ -39,7 +39,7 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, Halves, contents, grader_of
-from convexnn.contract.interrupts import Request, as_interrupt, interruptible
+from convexnn.contract.system.interrupts import Request, as_interrupt, interruptible
 from convexnn.contract.predictor import Predictor
 from convexnn.contract.problem import (
     Adopts,

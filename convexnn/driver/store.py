@@ -12,7 +12,7 @@ import numpy as np
 import convexnn
 from convexnn import forms
 from convexnn.contract.arrays import Sparse
-from convexnn.contract.files import FileError
+from convexnn.contract.system.files import FileError
 from convexnn.contract.preparation import Preparation
 from convexnn.contract.problem import Renews
 from convexnn.driver.problems import PROBLEMS

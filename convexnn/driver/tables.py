@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,5 @@
 """Estimators with the conventions of scikit-learn (extra: sklearn)."""
 
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 
 need("sklearn", "sklearn")  # before the modules here import it

@@ -23,7 +23,7 @@ from scipy.linalg import qr
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from convexnn.contract.arrays import Array, BoolArray
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 UNIT = 2.0**-53  # rounding of one operation
 SMALLEST = 2.0**-1074  # what an operation may lose beyond that

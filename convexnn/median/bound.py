@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.median.forms import BLOCK, CACHED, EQUAL, NARROW, ROUNDING
 
 if TYPE_CHECKING:

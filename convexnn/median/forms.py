@@ -13,7 +13,7 @@ import numpy as np
 
 from convexnn.contract.arrays import frozen
 from convexnn.contract.form import solved_by
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.median.remote import Tail
 
 if TYPE_CHECKING:

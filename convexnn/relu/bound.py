@@ -23,7 +23,7 @@ from convexnn.contract.arrays import Array
 from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.free_part import FreePart
-from convexnn.relu.pricing_bound import ROUNDING, Cover, proved
+from convexnn.relu.pricing.pricing_bound import ROUNDING, Cover, proved
 
 if TYPE_CHECKING:
     from convexnn.functions.losses import Loss

@@ -30,7 +30,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, IntArray, SignArray, readonly
 from convexnn.contract.clock import look
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.relu.orthogonal_factor import REORDER, append, drop
 
 ROUNDING = 2e-14  # a facet counts as violated beyond this share of ||x_i|| ||c||

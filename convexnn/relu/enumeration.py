@@ -17,8 +17,8 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError, in_range, real_array
 from convexnn.contract.clock import look
-from convexnn.contract.interrupts import as_interrupt
-from convexnn.contract.memory import shortage
+from convexnn.contract.system.interrupts import as_interrupt
+from convexnn.contract.system.memory import shortage
 from convexnn.relu.patterns import Patterns, cell_count, first_distinct
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convexnn.functions.losses import Loss
     from convexnn.functions.norms import Norm
     from convexnn.relu.lift import Lifted
-    from convexnn.relu.pricing_bound import Cover
+    from convexnn.relu.pricing.pricing_bound import Cover
     from convexnn.relu.relaxation import Relaxed
 
 MULTIPLIERS = ("weight", "equal")  # of a cell, that are floats

@@ -34,7 +34,7 @@ from scipy.linalg import solve_triangular
 
 from convexnn.contract.arrays import Array, IntArray
 from convexnn.relu.bound import network_bound
-from convexnn.relu.pricing_bound import closed_form
+from convexnn.relu.pricing.pricing_bound import closed_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

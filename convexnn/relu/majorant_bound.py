@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.relu.bound import Feasible, best_scale, feasible, limit, nothing
 from convexnn.relu.forms import Dual, MajorantForm
 from convexnn.relu.free_part import FreePart
-from convexnn.relu.pricing_bound import ROUNDING
+from convexnn.relu.pricing.pricing_bound import ROUNDING
 from convexnn.relu.products import adjoint
 
 if TYPE_CHECKING:

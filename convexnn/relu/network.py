@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from convexnn.contract.arrays import Array, LabelArray
     from convexnn.contract.preparation import Preparation
-    from convexnn.relu.foreign import Layers
+    from convexnn.relu.interchange.foreign import Layers
 
 
 @declaration
@@ -212,7 +212,7 @@ class TwoLayerNetwork(Network):
         ProblemError
             If it is anything else; the message says what was found.
         """
-        from convexnn.relu.foreign import of_torch
+        from convexnn.relu.interchange.foreign import of_torch
 
         return cls._of(of_torch(module))
 
@@ -230,7 +230,7 @@ class TwoLayerNetwork(Network):
         ProblemError
             If it is anything else; the message says what was found.
         """
-        from convexnn.relu.foreign import of_sklearn
+        from convexnn.relu.interchange.foreign import of_sklearn
 
         return cls._of(of_sklearn(model))
 
@@ -249,7 +249,7 @@ class TwoLayerNetwork(Network):
         ProblemError
             If it is no network of one hidden layer of ReLUs; the message says what was found.
         """
-        from convexnn.relu.foreign import of_onnx
+        from convexnn.relu.interchange.foreign import of_onnx
 
         return cls._of(of_onnx(path))
 
@@ -294,7 +294,7 @@ class TwoLayerNetwork(Network):
         ProblemError
             If dtype is none of torch's for real numbers.
         """
-        from convexnn.relu.export import to_torch
+        from convexnn.relu.interchange.export import to_torch
 
         module: nn.Module = to_torch(self, dtype)
         return module
@@ -311,6 +311,6 @@ class TwoLayerNetwork(Network):
         ImportError
             Without the onnx package, naming the extra.
         """
-        from convexnn.relu.export import to_onnx
+        from convexnn.relu.interchange.export import to_onnx
 
         to_onnx(self, path)

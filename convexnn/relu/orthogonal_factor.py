@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 REORDER = {"reassoc", "contract"}  # lets inner products use vector registers
 DEPENDENT = 1e-11  # a column this close to the span of the others cannot join them

@@ -22,7 +22,7 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted, declaration, default
-from convexnn.contract.memory import shortage
+from convexnn.contract.system.memory import shortage
 from convexnn.contract.reading import borne_out
 from convexnn.relu.forms import Neurons
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines
-from convexnn.contract.memory import Size, shortage
+from convexnn.contract.system.memory import Size, shortage
 from convexnn.contract.program import CvxpyProgram
 
 if TYPE_CHECKING:

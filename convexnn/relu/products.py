@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 # Entries of the n x P temporary kept at a time: within a core's L2, and of the adjoint small enough
 # for the products that BLAS does without packing.

@@ -37,7 +37,7 @@ from convexnn.functions.norms import L2
 from convexnn.relu.bound import feasible, limit, network_bound, repaired, scaled_value
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.free_part import FreePart
-from convexnn.relu.pricing_bound import ROUNDING, closed_form
+from convexnn.relu.pricing.pricing_bound import ROUNDING, closed_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

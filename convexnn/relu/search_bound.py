@@ -10,7 +10,7 @@ from convexnn.relu.bound import feasible, lower_bound, network_bound, proved_wor
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.lift import Lifted, lifted_bound
-from convexnn.relu.pricing_bound import Bracket, Cover, bracket
+from convexnn.relu.pricing.pricing_bound import Bracket, Cover, bracket
 from convexnn.relu.relaxation import Relaxed, relaxed, relaxed_bound
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from convexnn.contract.brief import shortened
 from convexnn.contract.checks import flag, seconds
 from convexnn.contract.clock import Clock
-from convexnn.contract.interrupts import as_interrupt
-from convexnn.contract.optional import need
+from convexnn.contract.system.interrupts import as_interrupt
+from convexnn.contract.system.optional import need
 from convexnn.robust.attacks import attack
 from convexnn.robust.branching import keeps_label
 from convexnn.robust.margin_bounds import interval_bound, linear_bound, relaxation

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.brief import shortened
 from convexnn.contract.checks import ProblemError, axes, non_negative, real_array, shown
-from convexnn.contract.interrupts import as_interrupt
-from convexnn.contract.optional import need
+from convexnn.contract.system.interrupts import as_interrupt
+from convexnn.contract.system.optional import need
 from convexnn.relu.network import TwoLayerNetwork
 from convexnn.robust.accuracy import Robustness, robustness
 

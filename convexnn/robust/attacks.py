@@ -15,7 +15,7 @@ from convexnn.contract.arrays import readonly
 from convexnn.contract.brief import brief
 from convexnn.contract.checks import choice, positive, positive_int, seconds, seed_of
 from convexnn.contract.clock import Clock
-from convexnn.contract.interrupts import as_interrupt
+from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.functions.norms import NORMS
 from convexnn.robust.ball_kernels import CODES, descend, edges
 from convexnn.robust.rectified import ball, classified, correct, inside, rectified

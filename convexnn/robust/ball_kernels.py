@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 CODES = {"linf": 0, "l2": 1, "l1": 2}
 REORDER = {"reassoc", "contract"}

@@ -21,7 +21,7 @@ import numpy as np
 
 from convexnn.functions.norms import DUAL, NORMS
 from convexnn.relu.majorant_bound import multipliers, scaled_value
-from convexnn.relu.pricing_bound import ROUNDING
+from convexnn.relu.pricing.pricing_bound import ROUNDING
 from convexnn.robust.forms import INSIDE, RobustDual, RobustForm
 
 if TYPE_CHECKING:

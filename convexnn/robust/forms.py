@@ -10,7 +10,7 @@ from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
 from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.form import Engines, solved_by
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.contract.points import floats, kept
 from convexnn.functions.norms import DUAL, NORMS, Norm
 from convexnn.relu.forms import Dual, NetworkForm, checked_relaxed, worst_prediction

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.contract.interrupts import as_interrupt
+from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.functions.norms import DUAL, L2
 from convexnn.robust.rectified import ball, columns, ranges, rectified
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.functions.null_space import UNIT, blocked_sums, sum_rounding
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from convexnn.contract.checks import (
     whole_number,
 )
 from convexnn.contract.clock import Clock, timed_by
-from convexnn.contract.interrupts import interruptible
+from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.words import few
 from convexnn.median.forms import Location, MedianForm
 from convexnn.median.stacking import stack, unstack

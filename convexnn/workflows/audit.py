@@ -28,7 +28,7 @@ from convexnn.contract.checks import (
     seed_of,
 )
 from convexnn.contract.clock import Clock, OutOfTime, look, timed_by
-from convexnn.contract.interrupts import as_interrupt
+from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.driver.solution import Solution
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.patterns import Patterns

@@ -19,9 +19,9 @@ from convexnn.contract.checks import (
     shown,
     whole_number,
 )
-from convexnn.contract.interrupts import interruptible
+from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.labels import raw_labels
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Scores
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve

@@ -8,7 +8,7 @@ import numpy as np
 
 from convexnn.contract.backend import Options
 from convexnn.contract.checks import ProblemError, positive_int, seed_of
-from convexnn.contract.interrupts import as_interrupt
+from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.driver.solve import limited
 from convexnn.problems.relu.convolution import ConvReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining

@@ -9,7 +9,7 @@ import numpy as np
 
 from convexnn.contract.brief import shortened
 from convexnn.contract.checks import axes
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Model
 from convexnn.driver.solution import Solution
 

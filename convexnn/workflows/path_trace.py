@@ -10,7 +10,7 @@ import numpy as np
 from convexnn.contract.backend import Backend
 from convexnn.contract.certificate import Status, Step
 from convexnn.contract.clock import OutOfTime, seconds_left
-from convexnn.contract.interrupts import interruptible
+from convexnn.contract.system.interrupts import interruptible
 from convexnn.driver.choice import able, automatic
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, compile

@@ -26,7 +26,7 @@ from convexnn.contract.arrays import Array, BoolArray
 from convexnn.relu.bound import balanced, correlations
 from convexnn.relu.cones import Facets, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, Neurons
-from convexnn.relu.pricing_bound import ROUNDING
+from convexnn.relu.pricing.pricing_bound import ROUNDING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

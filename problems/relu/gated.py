@@ -12,7 +12,7 @@ from convexnn.contract.arrays import Array, BoolArray, IndexArray
 from convexnn.contract.checks import ProblemError, choice
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS, Norm, Nuclear
 from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.listing import (

@@ -13,7 +13,7 @@ from convexnn.contract.checks import positive_int, seed_of
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration
 from convexnn.contract.grading import Bound, Grade
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.reading import borne_out
 from convexnn.problems.relu.formulas import group_lasso_formula

@@ -13,7 +13,7 @@ from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import L1
 from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.listing import checked_patterns, declared_scope, generators_of, shrunk

@@ -25,7 +25,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.median.bound import proof
 from convexnn.median.forms import (
     NARROW,

@@ -23,7 +23,7 @@ from scipy.linalg.lapack import dpotrs
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Squared
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.cholesky import factored

@@ -22,7 +22,7 @@ from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.clock import OutOfTime
 from convexnn.contract.grading import objective_of
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value, sides
 from convexnn.relu.forms import (
     Dual,
@@ -33,8 +33,8 @@ from convexnn.relu.forms import (
 )
 from convexnn.relu.lift import Lifted
 from convexnn.relu.patterns import active_patterns
-from convexnn.relu.pricing import price
-from convexnn.relu.pricing_bound import bracket, proved
+from convexnn.relu.pricing.cell_pricing import price
+from convexnn.relu.pricing.pricing_bound import bracket, proved
 from convexnn.relu.relaxation import Relaxed, improve
 from convexnn.relu.search_bound import searches_of
 from convexnn.solvers.relu import admm, ipm, lbfgs, lift_interior, semismooth

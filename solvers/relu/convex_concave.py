@@ -15,7 +15,7 @@ import numpy as np
 from convexnn.contract.arrays import BoolArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import flag, positive_int
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import NetworkForm, Neurons
 from convexnn.relu.patterns import active_patterns
 from convexnn.solvers.relu import lbfgs

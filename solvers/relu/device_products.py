@@ -14,7 +14,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import BackendError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.relu.block_prox import BlockProx
 

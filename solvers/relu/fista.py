@@ -20,7 +20,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.checkpoint import Checkpoint

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.functions.losses import Hinge, Huber, Logistic, Loss, Squared
 from convexnn.relu.forms import MajorantForm
 

@@ -27,7 +27,7 @@ from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks

@@ -20,7 +20,7 @@ import numpy as np
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.relu.adam import adam

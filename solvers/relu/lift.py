@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.memory import shortage
+from convexnn.contract.system.memory import shortage
 from convexnn.relu.bound import sides
 from convexnn.relu.forms import NetworkForm, outputs_of
 from convexnn.relu.lift import Lifted, LiftedSide, leading_rows, lines

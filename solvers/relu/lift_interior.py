@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
 
 from convexnn.contract.arrays import Array, BoolArray, IntArray, SignArray
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.relu.lift import LiftedCell, LiftedSide, combined, quadratic, substituted
 from convexnn.solvers.relu.lift_prices import STEP, Prices, ratio
 

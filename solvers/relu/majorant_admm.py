@@ -26,7 +26,7 @@ from scipy.linalg import cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, MajorantForm, Neurons
 from convexnn.solvers.cholesky import factored
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS

@@ -41,8 +41,8 @@ from scipy.linalg.blas import dsyrk
 from convexnn.contract.arrays import Array, readonly
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive
-from convexnn.contract.kernels import kernel
-from convexnn.contract.memory import Size
+from convexnn.contract.system.kernels import kernel
+from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Softmax
 from convexnn.relu.forms import GroupForm, Neurons
 from convexnn.solvers.relu.block_prox import BlockProx

@@ -23,7 +23,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
 from convexnn.solvers.penalties import checked

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, readonly
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.robust.ball_kernels import CODES
 from convexnn.robust.forms import RobustForm
 

@@ -29,7 +29,7 @@ from scipy.linalg.blas import dsymv, dsyrk
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.clock import look
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
 from convexnn.solvers.cholesky import factored

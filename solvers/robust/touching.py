@@ -17,7 +17,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.grading import objective_of
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustNetworkForm
 from convexnn.solvers.relu import cell_walk, lbfgs

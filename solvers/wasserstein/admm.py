@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.functions.losses import LipschitzLoss
 from convexnn.functions.norms import VectorNorm
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS

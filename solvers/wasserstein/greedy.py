@@ -16,7 +16,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, frozen
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.wasserstein.transport import Transport
 from convexnn.wasserstein.weight_balls import ROUNDING, Adversary, Choice
 

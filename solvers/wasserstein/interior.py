@@ -23,7 +23,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs  # SciPy's own callers take as long as all else
 
 from convexnn.contract.arrays import Array
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.solvers.scaling import Pair, Scaling
 
 SHRINK = 0.995  # share of the way to the boundary

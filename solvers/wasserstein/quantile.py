@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
-from convexnn.contract.memory import Size
+from convexnn.contract.system.memory import Size
 from convexnn.wasserstein.newsvendor import DemandForm, Order, Shift
 
 

@@ -10,7 +10,7 @@ import pytest
 import convexnn as cx
 from convexnn.bench.damage import DAMAGES, GOOD, Reader, campaign
 from convexnn.bench.instances import FAMILIES
-from convexnn.contract.files import FileError
+from convexnn.contract.system.files import FileError
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexnn.contract.cgroups import least_limit
+from convexnn.contract.system.cgroups import least_limit
 
 V2 = "29 23 0:26 {root} {mount} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "35 31 0:32 {root} {mount} rw,relatime - cgroup cgroup rw,memory"

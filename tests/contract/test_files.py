@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.contract.files import FileError
+from convexnn.contract.system.files import FileError
 
 KIND, WIDTH = "TwoLayerNetwork", 3
 

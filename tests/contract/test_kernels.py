@@ -13,8 +13,8 @@ from typing import Any
 import numba
 import pytest
 
-from convexnn.contract import kernels
-from convexnn.contract.kernels import Kept, kernel
+from convexnn.contract.system import kernels
+from convexnn.contract.system.kernels import Kept, kernel
 
 
 def thrice(x: float) -> float:
@@ -96,7 +96,7 @@ def test_a_disk_that_fails_costs_no_answer(
 def test_code_is_compiled_anew_when_the_file_of_a_callee_is_edited(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    head = "from convexnn.contract.kernels import kernel\n"
+    head = "from convexnn.contract.system.kernels import kernel\n"
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "callee_of_two.py").write_text(

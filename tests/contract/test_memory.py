@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.contract import memory
+from convexnn.contract.system import memory
 from convexnn.contract.backend import Estimates, Options, Reporter, common_form, home, registry
-from convexnn.contract.memory import GIB
+from convexnn.contract.system.memory import GIB
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import automatic
 from convexnn.relu.enumeration import about_cells

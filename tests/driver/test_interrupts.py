@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.contract.interrupts import interruptible
+from convexnn.contract.system.interrupts import interruptible
 from convexnn.solvers import cvxpy as door
 from convexnn.solvers.apart import apart
 

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 import convexnn as cx
-from convexnn.contract import kernels
+from convexnn.contract.system import kernels
 from convexnn.contract.certificate import Step
-from convexnn.contract.kernels import kernel, on_compiling
+from convexnn.contract.system.kernels import kernel, on_compiling
 from convexnn.driver import progress
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

@@ -110,7 +110,7 @@ def test_a_dtype_that_is_none_is_refused(dtype: Any) -> None:
 
 
 def test_a_missing_package_names_its_extra() -> None:
-    from convexnn.contract.optional import need
+    from convexnn.contract.system.optional import need
 
     with pytest.raises(ImportError, match=r"pip install 'convexnn\[torch\]'"):
         need("no_such_package_anywhere", "torch")

@@ -15,7 +15,7 @@ import convexnn as cx
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.forms import NetworkForm
-from convexnn.relu.pricing import Priced, ascend, price, walk
+from convexnn.relu.pricing.cell_pricing import Priced, ascend, price, walk
 
 often = settings(max_examples=60)
 

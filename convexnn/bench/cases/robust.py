@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.bench.cases import tables
 from convexnn.bench.cases.case import Case
 from convexnn.bench.cases.relu import SKLEARN, Data, teacher
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.problems.robust.training import RobustReluTraining
 
 BETA = 0.5

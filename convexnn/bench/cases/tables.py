@@ -12,7 +12,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 from convexnn.datasets import load_table, split_at_random
 
 FOLDER = "CONVEXNN_BENCH_DATA"

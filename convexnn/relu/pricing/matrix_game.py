@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 CUTS = 40  # cutting planes at most
 

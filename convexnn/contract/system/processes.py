@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from convexnn.contract.optional import comes_with
+from convexnn.contract.system.optional import comes_with
 
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # set by MPICH and by Open MPI
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IntArray
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 from convexnn.functions.norms import L2
 from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.forms import NetworkForm

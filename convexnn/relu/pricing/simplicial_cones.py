@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexnn.contract.kernels import kernel
+from convexnn.contract.system.kernels import kernel
 
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
 SHORTEST = 1e-12  # an edge of this length is not split

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, file_path, shown
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 
 if TYPE_CHECKING:
     from convexnn.relu.network import TwoLayerNetwork
@@ -27,7 +27,7 @@ def to_torch(network: TwoLayerNetwork, dtype: Any = None) -> Any:
             "dtype must be one of torch's for real numbers, such as torch.float32, or its name, "
             f"got {shown(dtype)}"
         )
-    from convexnn.relu.torch_modules import written
+    from convexnn.relu.interchange.torch_modules import written
 
     return written(network, chosen)
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, IndexArray
-from convexnn.contract.kernels import kernel
-from convexnn.relu.matrix_game import highest
+from convexnn.contract.system.kernels import kernel
+from convexnn.relu.pricing.matrix_game import highest
 from convexnn.relu.orthogonal_factor import append, drop
-from convexnn.relu.simplicial_cones import size_of
+from convexnn.relu.pricing.simplicial_cones import size_of
 
 SWEEPS = 2  # of coordinate descent, before the active set takes over
 

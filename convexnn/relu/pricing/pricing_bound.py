@@ -43,7 +43,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.functions.null_space import magnitude
-from convexnn.relu.cone_search import covered, search, tree_of
+from convexnn.relu.pricing.cone_search import covered, search, tree_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexnn.contract.checks import file_path
-from convexnn.contract.memory import GIB, memory_limit
+from convexnn.contract.system.memory import GIB, memory_limit
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from convexnn.contract.cgroups import memory_allowed
+from convexnn.contract.system.cgroups import memory_allowed
 from convexnn.contract.checks import seconds as positive_or_infinite
 
 GIB = 2.0**30

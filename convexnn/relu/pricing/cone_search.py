@@ -10,9 +10,9 @@ import heapq
 
 import numpy as np
 
-from convexnn.contract.kernels import kernel
-from convexnn.relu.cone_bound import bound_on, room_for, shortest
-from convexnn.relu.simplicial_cones import (
+from convexnn.contract.system.kernels import kernel
+from convexnn.relu.pricing.cone_bound import bound_on, room_for, shortest
+from convexnn.relu.pricing.simplicial_cones import (
     decide,
     edge_to_split,
     half,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, file_path
-from convexnn.contract.optional import need
+from convexnn.contract.system.optional import need
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array

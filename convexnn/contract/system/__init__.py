@@ -1,0 +1,1 @@
+"""What the package needs of the system: clock, memory, files, signals, compiled kernels."""
