@@ -12,9 +12,9 @@ from convexnn.contract.certificate import Stage as Stage
 from convexnn.contract.certificate import Status as Status
 from convexnn.contract.certificate import Step as Step
 from convexnn.contract.checks import ProblemError as ProblemError
+from convexnn.contract.problem import Problem as Problem
 from convexnn.contract.system.files import FileError as FileError
 from convexnn.contract.system.memory import memory_limit as memory_limit
-from convexnn.contract.problem import Problem as Problem
 from convexnn.contract.system.version import __version__ as __version__
 from convexnn.driver.choice import backends as backends
 from convexnn.driver.compare import Comparison as Comparison

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 from convexnn.contract.backend import Capabilities, Options, Outcome, Raw, Reporter
 from convexnn.contract.clock import OutOfTime, seconds_left
-from convexnn.contract.system.memory import Size
 from convexnn.contract.problem import Problem
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.solvers.apart import POSSIBLE, apart
 from convexnn.solvers.hush import hush
 

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from convexnn.contract.backend import Capabilities, Options, Raw, Reporter, common_form, home
-from convexnn.contract.system.memory import Size
 from convexnn.contract.problem import Problem
+from convexnn.contract.system.memory import Size
 from convexnn.contract.system.processes import mpi_missing
 
 LAUNCHER = "convexnn.solvers.mpi"  # what stands between an engine and several processes

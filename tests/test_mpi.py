@@ -18,8 +18,8 @@ from jobs import LIMIT, gone, killed, open_mpi, procs, shell, workers_of
 from jobs import library as library
 
 import convexnn as cx
-from convexnn.contract.system import processes
 from convexnn.contract.clock import Clock
+from convexnn.contract.system import processes
 from convexnn.contract.system.processes import mpiexec
 from convexnn.functions.terms import (
     Ball,

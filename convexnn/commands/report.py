@@ -15,10 +15,10 @@ from rich.console import Console
 from typer import Exit
 
 from convexnn.contract.checks import choice
-from convexnn.contract.system.files import writable
-from convexnn.contract.system.optional import need
 from convexnn.contract.preparation import Unscaled
 from convexnn.contract.problem import Remarks
+from convexnn.contract.system.files import writable
+from convexnn.contract.system.optional import need
 from convexnn.contract.system.processes import rank
 from convexnn.datasets import Split
 from convexnn.driver.compare import Comparison

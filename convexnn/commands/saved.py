@@ -12,9 +12,9 @@ from typer import Argument, Exit, Option
 from convexnn.commands import options
 from convexnn.commands.report import Output, finite
 from convexnn.contract.checks import ProblemError
+from convexnn.contract.preparation import Preparation
 from convexnn.contract.system.files import to_json, write_npz
 from convexnn.contract.system.optional import need
-from convexnn.contract.preparation import Preparation
 from convexnn.datasets.columns import Columns
 from convexnn.datasets.files import read
 from convexnn.datasets.reading import Reading

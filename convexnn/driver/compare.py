@@ -29,8 +29,8 @@ from convexnn.contract.checks import (
     shown,
     tolerance,
 )
-from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Model, Problem
+from convexnn.contract.system.optional import need
 from convexnn.driver.choice import NAMED, choose, declared
 from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution

@@ -13,8 +13,8 @@ import numpy as np
 from convexnn.contract.certificate import Certificate, Step
 from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.grading import Grader, grader_of
-from convexnn.contract.system.interrupts import Request
 from convexnn.contract.problem import Deferred, Problem, Strict
+from convexnn.contract.system.interrupts import Request
 
 if sys.platform != "win32":
     from resource import RUSAGE_CHILDREN, getrusage

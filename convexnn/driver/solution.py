@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
-from convexnn.contract.system.files import FileError, read_npz, to_json, write_npz
 from convexnn.contract.preparation import Preparation, for_raw_data
 from convexnn.contract.problem import Model
 from convexnn.contract.reading import read_for
+from convexnn.contract.system.files import FileError, read_npz, to_json, write_npz
 
 if TYPE_CHECKING:
     from os import PathLike

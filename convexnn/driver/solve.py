@@ -39,7 +39,6 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import Clock, OutOfTime, look, time_is_up, timed_by
 from convexnn.contract.form import Admits
 from convexnn.contract.grading import Grader, Halves, contents, grader_of
-from convexnn.contract.system.interrupts import Request, as_interrupt, interruptible
 from convexnn.contract.predictor import Predictor
 from convexnn.contract.problem import (
     Adopts,
@@ -51,6 +50,7 @@ from convexnn.contract.problem import (
     TakesModels,
 )
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.interrupts import Request, as_interrupt, interruptible
 from convexnn.driver.choice import Choice, able, choose
 from convexnn.driver.monitor import Callback, CallbackRaised, Monitor, trivial
 from convexnn.driver.solution import Solution

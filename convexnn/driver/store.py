@@ -12,9 +12,9 @@ import numpy as np
 import convexnn
 from convexnn import forms
 from convexnn.contract.arrays import Sparse
-from convexnn.contract.system.files import FileError
 from convexnn.contract.preparation import Preparation
 from convexnn.contract.problem import Renews
+from convexnn.contract.system.files import FileError
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import KINDS, Loss

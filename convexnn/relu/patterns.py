@@ -22,8 +22,8 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted, declaration, default
-from convexnn.contract.system.memory import shortage
 from convexnn.contract.reading import borne_out
+from convexnn.contract.system.memory import shortage
 from convexnn.relu.forms import Neurons
 
 if TYPE_CHECKING:

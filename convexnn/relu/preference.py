@@ -8,8 +8,8 @@ import numpy as np
 
 from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines
-from convexnn.contract.system.memory import Size, shortage
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size, shortage
 
 if TYPE_CHECKING:
     from convexnn.contract.problem import Problem

@@ -10,8 +10,8 @@ from convexnn.contract.arrays import readonly
 from convexnn.contract.backend import size_of
 from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.form import Engines, solved_by
-from convexnn.contract.system.kernels import kernel
 from convexnn.contract.points import floats, kept
+from convexnn.contract.system.kernels import kernel
 from convexnn.functions.norms import DUAL, NORMS, Norm
 from convexnn.relu.forms import Dual, NetworkForm, checked_relaxed, worst_prediction
 from convexnn.relu.starts import check_neurons

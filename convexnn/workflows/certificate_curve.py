@@ -19,10 +19,10 @@ from convexnn.contract.checks import (
     shown,
     whole_number,
 )
-from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.labels import raw_labels
-from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Scores
+from convexnn.contract.system.interrupts import interruptible
+from convexnn.contract.system.optional import need
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve
 from convexnn.problems.wasserstein.linear import WassersteinLinear

@@ -9,8 +9,8 @@ import numpy as np
 
 from convexnn.contract.brief import shortened
 from convexnn.contract.checks import axes
-from convexnn.contract.system.optional import need
 from convexnn.contract.problem import Model
+from convexnn.contract.system.optional import need
 from convexnn.driver.solution import Solution
 
 if TYPE_CHECKING:

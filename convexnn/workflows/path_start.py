@@ -8,8 +8,8 @@ import numpy as np
 
 from convexnn.contract.backend import Withholds
 from convexnn.contract.checks import ProblemError
-from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.contract.problem import Penalised
+from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.relu.forms import GroupForm, PooledForm
 from convexnn.workflows.screening import Critical, critical
 

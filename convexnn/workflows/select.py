@@ -23,9 +23,9 @@ from convexnn.contract.checks import (
     whole,
 )
 from convexnn.contract.clock import Clock, timed_by
+from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.system.optional import need
-from convexnn.contract.problem import Examples, Model, Problem, Scores
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve, written
 from convexnn.relu.patterns import Patterns

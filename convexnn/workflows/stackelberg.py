@@ -25,8 +25,8 @@ from convexnn.contract.checks import (
     whole,
 )
 from convexnn.contract.clock import Clock, OutOfTime, look, timed_by
-from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.labels import labels
+from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.system.optional import need
 from convexnn.driver.solve import solve
 from convexnn.functions.curves import MarginLoss, as_curve, interval

@@ -13,8 +13,8 @@ from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, real_array, shown, whole_number
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.median.forms import LARGEST, Location, MedianForm, Sight, median_form
 from convexnn.median.remote import middle_of
 from convexnn.median.sights import Sights

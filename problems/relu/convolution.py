@@ -12,8 +12,8 @@ from convexnn.contract.arrays import Array, BoolArray, frozen
 from convexnn.contract.checks import ProblemError, choice, in_range, positive_int
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS, Norm, Nuclear
 from convexnn.problems.relu.formulas import conic_formula, group_lasso_formula
 from convexnn.problems.relu.gated import shared_layers

@@ -13,9 +13,9 @@ from convexnn.contract.checks import positive_int, seed_of
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration
 from convexnn.contract.grading import Bound, Grade
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.reading import borne_out
+from convexnn.contract.system.memory import Size
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.training import checked_intercept

@@ -13,8 +13,8 @@ from convexnn.contract.checks import ProblemError, choice, flag, instance_of, no
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.problems.relu.formulas import majorant_formula
 from convexnn.problems.relu.training import VectorTraining, checked_intercept

@@ -17,8 +17,8 @@ from convexnn.contract.features import Names, column_names
 from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.labels import Labels, labels, raw_labels
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
 from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh

@@ -13,8 +13,8 @@ from convexnn.contract.arrays import BoolArray, frozen
 from convexnn.contract.checks import ProblemError, choice, non_negative, truths
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS
 from convexnn.problems.relu.listing import checked_patterns, shrunk
 from convexnn.problems.relu.training import Design, Training, make_design

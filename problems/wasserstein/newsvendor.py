@@ -21,8 +21,8 @@ from convexnn.contract.checks import (
 )
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.grading import Bound, Grade, Halves
-from convexnn.contract.system.memory import Size
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.memory import Size
 from convexnn.wasserstein.newsvendor import DemandForm, Order, Shift
 from convexnn.wasserstein.worst_case import Atoms, WorstCase
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import convexnn as cx
-from convexnn.contract.system import memory
 from convexnn.contract.backend import Estimates, Options, Reporter, common_form, home, registry
-from convexnn.contract.system.memory import GIB
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system import memory
+from convexnn.contract.system.memory import GIB
 from convexnn.driver.choice import automatic
 from convexnn.relu.enumeration import about_cells
 from convexnn.relu.forms import GroupForm, MajorantForm, NetworkForm

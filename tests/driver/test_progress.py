@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 import convexnn as cx
-from convexnn.contract.system import kernels
 from convexnn.contract.certificate import Step
+from convexnn.contract.system import kernels
 from convexnn.contract.system.kernels import kernel, on_compiling
 from convexnn.driver import progress
 

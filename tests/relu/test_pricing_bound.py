@@ -14,8 +14,8 @@ from scipy.optimize import linprog
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
-from convexnn.relu.pricing import cone_search, pricing_bound
 from convexnn.relu.cones import no_facets, project_blocks
+from convexnn.relu.pricing import cone_search, pricing_bound
 from convexnn.relu.pricing.pricing_bound import (
     Bracket,
     Cover,

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from convexnn.contract.system.cgroups import memory_allowed
 from convexnn.contract.checks import seconds as positive_or_infinite
+from convexnn.contract.system.cgroups import memory_allowed
 
 GIB = 2.0**30
 SHARE = 0.8  # of the memory there is, if no limit is set

@@ -14,8 +14,8 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, IndexArray
 from convexnn.contract.system.kernels import kernel
-from convexnn.relu.pricing.matrix_game import highest
 from convexnn.relu.orthogonal_factor import append, drop
+from convexnn.relu.pricing.matrix_game import highest
 from convexnn.relu.pricing.simplicial_cones import size_of
 
 SWEEPS = 2  # of coordinate descent, before the active set takes over
