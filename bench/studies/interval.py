@@ -25,7 +25,7 @@ from convexnn.contract.arrays import Array
 from convexnn.relu.forms import NetworkForm
 from convexnn.solvers.relu.lift import Lifting
 
-DRAWN = ("planted 200 x 10", "diabetes, 100 rows", "breast cancer")
+DRAWN = ("planted 100 x 10", "planted 200 x 10", "diabetes, 100 rows")
 
 
 def planted(n: int, d: int) -> tuple[Array, Array]:
