@@ -69,7 +69,7 @@ ROUNDED = 0.5  # share of the time that remains, where it is limited, for rounds
 UNLIMITED = 300  # lines in the data up to which it is made without a time limit
 SETTLED, DONE = 0.25, 0.05  # shares of what is open that it may still close, to split, to end
 WORTH = 0.02  # share of the open interval that a point must close to be shown
-FEWEST = 15  # steps from which a first bound is of use
+FEWEST = 60  # times an early step: when there is a first bound of use
 WAITED = 60  # steps that show nothing after which it counts as settled
 PAUSE = 1.5  # times the last step that must be left for another one
 BRANCHED = 0.3  # share of the time that remains for a branch and bound before the lift
@@ -299,7 +299,7 @@ class Walk:
             left = self.reporter.remaining()
             if left is None or begin is None:
                 continue
-            if steps == 1 and left < FEWEST * (begin - left):
+            if steps == 2 and left < FEWEST * (begin - left):
                 return turn  # too few steps for a bound of use
             if left < PAUSE * (begin - left):
                 raise OutOfTime  # a step half-way is no use
