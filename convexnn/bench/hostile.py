@@ -344,6 +344,7 @@ INNER = frozenset(
         "run",
         "size",
         "take",
+        "to_torch",  # without PyTorch it says that alone
         "transport",
         "value",
         "withholds",

@@ -198,6 +198,7 @@ def lifted_bound(
     --------
     >>> from convexnn.functions.losses import Squared
     >>> from convexnn.functions.norms import L2
+    >>> from convexnn.relu.forms import NetworkForm
     >>> form = NetworkForm(np.eye(2), np.ones(2), Squared(), L2(), 1.0, 0.0, False, None)
     >>> none = np.zeros(0, np.int32)
     >>> nothing = LiftedCell(none, none, np.zeros(0), -2.0 * np.ones(2), 1.0)

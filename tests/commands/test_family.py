@@ -97,7 +97,7 @@ def test_the_leader_is_no_answer_that_breaks_its_constraints() -> None:
 
 
 WORDS = [["solve", "relu"], ["solve", "robust"], ["solve", "wasserstein"], ["path"]]
-BINARY = WORDS[1:]
+BINARY = WORDS[1:3]
 
 
 def with_data(words: list[str], path: object) -> list[object]:
@@ -145,8 +145,9 @@ def test_no_class_is_left_out_unasked(words: list[str], wine: Path, text: Path, 
     assert len(problem.y) == 45
 
 
-def test_many_classes_are_a_softmax(wine: Path, asked: Any) -> None:
-    problem = asked("solve", "relu", "--data", wine).problem
+@pytest.mark.parametrize("words", [["solve", "relu"], ["path"]], ids=" ".join)
+def test_many_classes_are_a_softmax(words: list[str], wine: Path, asked: Any) -> None:
+    problem = asked(*with_data(words, wine)).problem
     assert problem.loss.name == "softmax"
     assert problem.outputs == 6
 
