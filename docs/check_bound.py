@@ -79,7 +79,7 @@ def bound(file: str) -> float:
     held = np.load(file)
     X, y, mu, rows, leak = held["X"], held["y"], held["mu"], held["rows"], float(held["leak"])
     length = np.linalg.norm(X[rows], axis=1)
-    unit = X[rows] / (length * (1.0 + 1e-14))[:, None]
+    unit = X[rows] / (length * (1.0 + 1e-12))[:, None]
     m = len(unit)
     products = X @ unit.T
     owner = np.argmax(np.abs(products), axis=1)

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 EPS = 2.0**-52
 MERGED = 1e-7  # unit rows nearer than this, up to sign, are one line
-SHORT = 1.0 - 2.0**-48  # length of what stands for a unit row: 1 - p_i is not negative
 MARGIN = 1e-9  # by which g is larger, relatively, than its Schur complement
 
 
@@ -163,13 +162,14 @@ def lines(X: Array, rows: IntArray) -> Lines:
     >>> lines(np.array([[2.0, 0.0], [-1.0, 0.0]]), np.array([0], np.int32)).size.round(6)
     array([ 2., -1.])
     """
-    length = np.linalg.norm(X[rows], axis=1)
-    unit = X[rows] * (SHORT / length)[:, None]
+    within = (16.0 + X.shape[1]) * EPS  # that a length may be off by for rounding, relatively
+    short = 1.0 - within  # so that no unit row is longer than 1, and 1 - p_i not negative
+    unit = X[rows] * (short / np.linalg.norm(X[rows], axis=1))[:, None]
     products = X @ unit.T
     owner = np.argmax(np.abs(products), axis=1)
-    size = products[np.arange(len(X)), owner] / (SHORT * SHORT)
-    off = np.linalg.norm(X - size[:, None] * unit[owner], axis=1) * (1.0 + 8.0 * EPS)
-    off += 8.0 * EPS * np.linalg.norm(X, axis=1)
+    size = products[np.arange(len(X)), owner] / (short * short)
+    off = np.linalg.norm(X - size[:, None] * unit[owner], axis=1) * (1.0 + within)
+    off += within * np.linalg.norm(X, axis=1)
     return Lines(unit, owner, size, off)
 
 
@@ -284,11 +284,9 @@ def cell_worth(unit: Array, c: Array, cell: LiftedCell, fixed: NDArray[np.int8])
         return np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         C, size = coefficients(m, c, cell)
-        H, most = (
-            substituted(quadratic(unit, C, -1.0), unit, fixed),
-            quadratic(np.abs(unit), size, 1.0),
-        )
-        most = substituted(most, np.abs(unit), fixed)
+        H = substituted(quadratic(unit, C, -1.0), unit, fixed)
+        lengths = np.abs(unit)
+        most = substituted(quadratic(lengths, size, 1.0), lengths, fixed)
     most[np.arange(1, d + 1), np.arange(1, d + 1)] += cell.share
     N = len(H)
     if not (np.isfinite(most).all() and np.max(most) < 1e150):
