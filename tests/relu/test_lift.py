@@ -21,6 +21,8 @@ from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.lift import (
     Lifted,
+    LiftedCell,
+    cell_worth,
     cells_of,
     leading_rows,
     lifted_bound,
@@ -238,6 +240,15 @@ def test_what_is_no_lifted_point_is_refused_by_name(change: dict[str, Any]) -> N
     point = stepped(problem.canonical(NetworkForm), 2)._replace(**change)
     with pytest.raises(cx.ProblemError, match=rf"dual\.lifted\.{next(iter(change))}"):
         problem.certify(problem.initial()[0], Dual(y, lifted=point))
+
+
+@pytest.mark.parametrize("weight", [-0.2, -0.5, -0.9])
+def test_a_negative_weight_takes_nothing_off_a_response(weight: float) -> None:
+    pair = np.array([1], np.int32), np.array([2], np.int32)
+    c, still = np.array([1.0, 1.0, 0.0, 0.0]), np.zeros(2, np.int8)
+    for share in np.linspace(0.4, 2.0, 17):
+        cell = LiftedCell(*pair, np.array([weight]), -np.ones(2), float(share))
+        assert cell_worth(np.eye(2), c, cell, still) >= np.sqrt(2.0)
 
 
 def test_trees_cover_the_ball() -> None:
