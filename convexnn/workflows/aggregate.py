@@ -25,6 +25,8 @@ from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.words import few
 from convexnn.median.forms import Location, MedianForm
 from convexnn.median.stacking import stack, unstack
+from convexnn.workflows import aggregation_rules as rules
+from convexnn.workflows.aggregation_rules import Asked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from convexnn.problems.median.geometric import GeometricMedian, Median
 
 CLOSE = 1e-8  # relative gap of the geometric median
-CLIPPINGS = 10  # rounds of centred clipping
 
 
 def aggregate(
@@ -43,26 +44,39 @@ def aggregate(
     method: str = "geometric-median",
     weights: ArrayLike | None = None,
     faulty: int = 0,
+    before: str | None = None,
     per_component: bool = False,
     radius: float | None = None,
     invalid: str = "drop",
     time_limit: float | None = None,
+    seed: int = 0,
 ) -> Any:
     """Return one update ``x`` for the updates ``u_1 .. u_n`` of n clients.
 
-    =================  ===========================================================================
-    method             x
-    =================  ===========================================================================
-    geometric-median   ``argmin_x sum_i w_i ||x - u_i||``, certified [1]
-    mean               ``sum_i w_i u_i / sum_i w_i``: one client can move it anywhere
-    coordinate-median  in each coordinate, the middle of ``argmin_x sum_i w_i |x - u_i|`` [2]
-    trimmed-mean       in each coordinate, the mean without the `faulty` least and greatest [2]
-    krum               the ``u_i`` of least ``s_i``, the sum of its ``n - faulty - 2`` least
-                       ``||u_i - u_j||^2``, j other than i [3]
-    multi-krum         the mean of the ``n - faulty`` of least ``s_i`` [3]
-    centered-clipping  ten times ``x += sum_i w_i min(1, radius / ||u_i - x||) (u_i - x) / sum_i
-                       w_i``, from the coordinate median [4]
-    =================  ===========================================================================
+    ==================  ==========================================================================
+    method              x
+    ==================  ==========================================================================
+    geometric-median    ``argmin_x sum_i w_i ||x - u_i||``, certified [1]
+    mean                ``sum_i w_i u_i / sum_i w_i``: one client can move it anywhere
+    coordinate-median   in each coordinate, the middle of ``argmin_x sum_i w_i |x - u_i|`` [2]
+    trimmed-mean        in each coordinate, the mean without the `faulty` least and greatest [2]
+    mean-around-median  in each coordinate, the mean of the ``n - faulty`` nearest the coordinate
+                        median [5]
+    krum                the ``u_i`` of least ``s_i``, the sum of its ``n - faulty - 2`` least
+                        ``||u_i - u_j||^2``, j other than i [3]
+    multi-krum          the mean of the ``n - faulty`` of least ``s_i`` [3]
+    mda                 the mean of the ``n - faulty`` whose largest ``||u_i - u_j||`` is least,
+                        found exactly [6]
+    norm-elimination    the mean of the ``n - faulty`` of least ``||u_i||`` [7]
+    centered-clipping   ten times ``x += sum_i w_i min(1, radius / ||u_i - x||) (u_i - x) / sum_i
+                        w_i``, from the coordinate median [4]
+    flag                ``Y Y' mean(u)``, Y of ceil((n + 1) / 2) orthonormal columns, at a local
+                        minimum of ``sum_i sqrt(1 - ||Y'u_i||^2 / ||u_i||^2) + sum_{i != j}
+                        sqrt(1 - ||Y'(u_i - u_j)||^2 / ||u_i - u_j||^2) / (n - 1)`` [8]
+    ==================  ==========================================================================
+
+    The flag weighs directions alike, whatever their lengths, but takes the mean of what lies along
+    them: one long update can move it as it can move the mean.
 
     Parameters
     ----------
@@ -71,10 +85,16 @@ def aggregate(
         ``__dlpack__`` or ``__array__``.
     method : str, default "geometric-median"
     weights : array of shape (n,), optional
-        All >= 0, not all 0; 1 each if left out. Krum has no use for them.
+        All >= 0, not all 0; 1 each if left out. Krum, the flag and `before` have no use for them;
+        a rule that leaves updates out weighs those it keeps.
     faulty : int, default 0
-        Clients that may send anything; of use to the trimmed mean, which needs ``n > 2 faulty``,
-        and to Krum, ``n > 2 faulty + 2``.
+        Clients that may send anything. Every rule needs ``n > 2 faulty``, Krum
+        ``n > 2 faulty + 2``, but the mean and the flag, which bear none; mda needs
+        ``faulty <= 30``, as its search grows by 1.47 with each.
+    before : {"nearest-neighbour-mixing", "bucketing"}, optional
+        What the rule is given instead of the updates: of each update the mean of the
+        ``n - faulty`` nearest to it [10]; or the means of pairs drawn at random, of which there
+        are ``ceil(n / 2)`` and as many faulty ones [9].
     per_component : bool, default False
         Aggregate each array of the updates for itself instead of all entries jointly.
     radius : float, optional
@@ -85,6 +105,9 @@ def aggregate(
         anything.
     time_limit : float, optional
         Seconds, of the geometric median, all arrays together; the others are closed forms.
+    seed : int, default 0
+        Of the pairs of bucketing. One that clients cannot know, another in each round, is what its
+        theory asks for.
 
     Returns
     -------
@@ -96,7 +119,8 @@ def aggregate(
     Raises
     ------
     ProblemError
-        If an argument breaks its rule, or no update is finite.
+        If an argument breaks its rule, there are more faulty clients than the rule can bear, which
+        the message names with its breaking point, or no update is finite.
 
     Warns
     -----
@@ -111,6 +135,16 @@ def aggregate(
     [3] Blanchard, El Mhamdi, Guerraoui & Stainer 2017, "Machine learning with adversaries:
     Byzantine tolerant gradient descent".
     [4] Karimireddy, He & Jaggi 2021, "Learning from history for Byzantine robust optimization".
+    [5] Xie, Koyejo & Gupta 2018, "Generalized Byzantine-tolerant SGD".
+    [6] El Mhamdi, Guerraoui & Rouault 2018, "The hidden vulnerability of distributed learning in
+    Byzantium".
+    [7] Gupta & Vaidya 2020, "Fault-tolerance in distributed optimization: the case of redundancy".
+    [8] Almasi, Mishra, Kacham, Chaudhari & Ravi 2024, "Flag aggregator: scalable distributed
+    training under failures and augmented losses using convex optimization".
+    [9] Karimireddy, He & Jaggi 2022, "Byzantine-robust learning on heterogeneous datasets via
+    bucketing".
+    [10] Allouah, Farhadkhani, Guerraoui, Gupta, Pinot & Stephan 2023, "Fixing by mixing: a recipe
+    for optimal Byzantine ML under heterogeneity".
 
     Examples
     --------
@@ -120,13 +154,15 @@ def aggregate(
     [array([[1., 1.]]), array([0.])]
     """
     choice("method", method, list(METHODS))
+    if before is not None:
+        choice("before", before, list(BEFORE))
     flag("per_component", per_component)
     choice("invalid", invalid, ("drop", "raise"))
     rows, shapes = stack("updates", updates, finite=invalid == "raise")
-    w = _weights(weights, len(rows), method)
+    w = _weights(weights, len(rows), method, before)
     rows, w = _finite(rows, w)
-    n = len(rows)
-    f = _faulty(faulty, n, method)
+    f = _faulty(faulty, len(rows), method, before)
+    seed = whole_number("seed", seed, 0)
     if radius is not None:
         if method != "centered-clipping":
             raise ProblemError(f"radius is of use to centered-clipping only, not to {method}")
@@ -140,8 +176,10 @@ def aggregate(
     clock = Clock.started(time_limit)
 
     def merge(part: Array) -> Array:
+        if before is not None:
+            part = BEFORE[before](part, f, seed)
         with timed_by(clock):
-            return METHODS[method](part, w, f, radius)
+            return METHODS[method](part, Asked(w[: len(part)], f, radius))
 
     exact = rows.astype(np.float64, copy=False)
     if per_component and shapes is not None:
@@ -175,29 +213,29 @@ def _finite(rows: FloatArray, w: Array) -> tuple[FloatArray, Array]:
     return rows[kept], w[kept]
 
 
-def _geometric_median(rows: Array, w: Array, f: int, radius: float | None) -> Array:
+def _geometric_median(rows: Array, asked: Asked) -> Array:
     from convexnn.driver.solve import compile
     from convexnn.problems.median.geometric import GeometricMedian
 
-    problem = GeometricMedian(rows, weights=w)
+    problem = GeometricMedian(rows, weights=asked.weights)
     ready = compile(problem)
-    with interruptible() as asked:
+    with interruptible() as interrupted:
         solution = ready.run(tol=CLOSE)
         if 0.0 < solution.objective < 1.0:  # the gap is relative to 1 there
             solution = ready.run(tol=CLOSE * solution.objective, start=solution)
-    if asked:  # an array cannot say that it is no median yet
+    if interrupted:  # an array cannot say that it is no median yet
         raise KeyboardInterrupt
     point: Array = solution.model.point
-    return _in_time(problem, solution, w) if solution.status is Status.TIME_LIMIT else point
+    return _in_time(problem, solution, asked) if solution.status is Status.TIME_LIMIT else point
 
 
-def _in_time(problem: GeometricMedian, solution: Solution[Median], w: Array) -> Array:
+def _in_time(problem: GeometricMedian, solution: Solution[Median], asked: Asked) -> Array:
     """Return the better of the best point in time and of the coordinate median, aloud.
 
     The first point of all is the mean, which one client can move anywhere.
     """
     form = problem.canonical(MedianForm)
-    middle = _coordinate_median(np.asarray(problem.points, dtype=np.float64), w, 0, None)
+    middle = rules.coordinate_median(np.asarray(problem.points, dtype=np.float64), asked)
     other = problem.certify(Location(middle - form.centre), solution.dual)
     found = solution.certificate
     better = other.graded[0] < found.graded[0]
@@ -211,82 +249,33 @@ def _in_time(problem: GeometricMedian, solution: Solution[Median], w: Array) -> 
     return point
 
 
-def _mean(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    mean: Array = (w / w.sum()) @ rows
-    return mean
-
-
-def _coordinate_median(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    order = np.argsort(rows, axis=0, kind="stable")
-    ascending = np.take_along_axis(rows, order, axis=0)
-    below = np.cumsum(w[order], axis=0)
-    half = 0.5 * below[-1]
-    first = np.argmax(below >= half * (1.0 - 1e-12), axis=0)  # equality up to rounding
-    second = np.argmax(below > half * (1.0 + 1e-12), axis=0)
-    columns = np.arange(rows.shape[1])
-    low, high = ascending[first, columns], ascending[second, columns]
-    middle: Array = low + 0.5 * (high - low)
-    return middle
-
-
-def _trimmed_mean(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    order = np.argsort(rows, axis=0, kind="stable")[f : len(rows) - f]
-    kept = np.take_along_axis(rows, order, axis=0)
-    if not (w[order].sum(axis=0) > 0.0).all():
-        raise ProblemError("weights must not all be 0 where the trimmed mean keeps updates")
-    mean: Array = np.average(kept, axis=0, weights=w[order])
-    return mean
-
-
-def _scores(rows: Array, f: int) -> Array:
-    n = len(rows)
-    square = np.array([np.einsum("ij,ij->i", Y, Y) for Y in (rows - row for row in rows)])
-    np.fill_diagonal(square, np.inf)
-    nearest: Array = np.sort(square, axis=1)[:, : n - f - 2].sum(axis=1)
-    return nearest
-
-
-def _krum(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    chosen: Array = rows[int(np.argmin(_scores(rows, f)))]
-    return chosen
-
-
-def _multi_krum(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    best = np.argsort(_scores(rows, f), kind="stable")[: len(rows) - f]
-    mean: Array = rows[best].mean(axis=0)
-    return mean
-
-
-@np.errstate(over="ignore")  # who is that far off has no share
-def _centered_clipping(rows: Array, w: Array, f: int, radius: float | None) -> Array:
-    x = _coordinate_median(rows, w, f, None)
-    if radius is None:
-        radius = float(np.median(np.linalg.norm(rows - x, axis=1)))
-    for _ in range(CLIPPINGS):
-        Y = rows - x
-        far = np.linalg.norm(Y, axis=1)
-        share = np.minimum(1.0, np.divide(radius, far, out=np.ones(len(far)), where=far > 0.0))
-        x = x + (w * share / w.sum()) @ Y
-    return x
-
-
-METHODS: dict[str, Callable[[Array, Array, int, float | None], Array]] = {
+METHODS: dict[str, Callable[[Array, Asked], Array]] = {
     "geometric-median": _geometric_median,
-    "mean": _mean,
-    "coordinate-median": _coordinate_median,
-    "trimmed-mean": _trimmed_mean,
-    "krum": _krum,
-    "multi-krum": _multi_krum,
-    "centered-clipping": _centered_clipping,
+    "mean": rules.mean,
+    "coordinate-median": rules.coordinate_median,
+    "trimmed-mean": rules.trimmed_mean,
+    "mean-around-median": rules.mean_around_median,
+    "krum": rules.krum,
+    "multi-krum": rules.multi_krum,
+    "mda": rules.minimum_diameter,
+    "norm-elimination": rules.norm_elimination,
+    "centered-clipping": rules.centered_clipping,
+    "flag": rules.flag,
 }
-NEEDS = {"trimmed-mean": 0, "krum": 2, "multi-krum": 2}  # clients beyond twice the faulty ones
+BEFORE = {
+    "nearest-neighbour-mixing": rules.nearest_neighbour_mixing,
+    "bucketing": rules.bucketing,
+}
+MOVED = ("mean", "flag")  # which bear no faulty client at all, however many are announced
+NEEDS = {"krum": 2, "multi-krum": 2}  # clients beyond twice the faulty ones and one more
+EQUALS = ("krum", "multi-krum", "flag")  # which know no weights
 
 
-def _weights(given: Any, n: int, method: str) -> Array:
+def _weights(given: Any, n: int, method: str, before: str | None) -> Array:
     if given is None:
         return np.ones(n)
-    if method in ("krum", "multi-krum"):
-        raise ProblemError(f"weights are of no use to {method}; leave them out")
+    if method in EQUALS or before is not None:
+        raise ProblemError(f"weights are of no use to {before or method}; leave them out")
     weights = in_range("weights", real_array("weights", given, 1))
     if len(weights) != n:
         raise ProblemError(f"weights must have one entry per update ({n}), got {len(weights)}")
@@ -295,9 +284,24 @@ def _weights(given: Any, n: int, method: str) -> Array:
     return weights
 
 
-def _faulty(value: Any, n: int, method: str) -> int:
+def _faulty(value: Any, n: int, method: str, before: str | None) -> int:
+    """Return the number of faulty clients, which the rule can bear among these."""
     given = whole_number("faulty", value, 0)
-    if method in NEEDS and not n > 2 * given + NEEDS[method]:
-        rule = "n > 2 faulty + 2" if NEEDS[method] else "n > 2 faulty"
-        raise ProblemError(f"faulty must be such that {rule} for {method}, got {given} of {n}")
+    if before == "nearest-neighbour-mixing":
+        _borne(given, n, before, 0)
+    if method not in MOVED:
+        said, left = method, n
+        if before == "bucketing":
+            left = -(-n // rules.BUCKET)
+            said = f"{method} after bucketing, which leaves {left} of {n} updates"
+        _borne(given, left, said, NEEDS.get(method, 0))
     return given
+
+
+def _borne(given: int, n: int, said: str, need: int) -> None:
+    if n > 2 * given + need:
+        return
+    rule = f"n > 2 faulty + {need}" if need else "n > 2 faulty"
+    most = (n - need - 1) // 2
+    bears = f"it bears {most} at most" if most >= 0 else "it bears none of so few"
+    raise ProblemError(f"faulty must be such that {rule} for {said}, got {given} of {n}: {bears}")
