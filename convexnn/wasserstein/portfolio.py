@@ -49,6 +49,8 @@ class PortfolioForm(NamedTuple):
         Of x: the dual of the ground norm.
     radius, level, aversion : float
         eps, alpha and a.
+    largest : array of shape (d,)
+        Of each asset, the size of its return that is furthest from 0.
     """
 
     returns: Array
@@ -56,6 +58,7 @@ class PortfolioForm(NamedTuple):
     radius: float
     level: float
     aversion: float
+    largest: Array
 
     @property
     def price(self) -> float:
@@ -98,4 +101,6 @@ class PortfolioForm(NamedTuple):
         gains, sizes = blocked_sums(self.returns, each, each)
         entries = self.price * push - gains
         slack = 2.0 * sum_rounding(n) * sizes + ROUNDING * (self.price + np.abs(gains))
+        # weights that keep to their limits exactly have mass elsewhere: where returns may be huge
+        slack += self.aversion * 3.0 * sum_rounding(n) * self.largest
         return float(np.min(entries - slack)) - n * SMALLEST

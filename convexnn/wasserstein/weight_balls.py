@@ -22,7 +22,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
 from convexnn.contract.system.kernels import kernel
-from convexnn.functions.null_space import UNIT, blocked_sums, sum_rounding
+from convexnn.functions.null_space import SMALLEST, UNIT, blocked_sums, sum_rounding
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -439,7 +439,8 @@ def expected(w: Array, losses: Array) -> float:
     gained = float(sums[0]) / total
     value = centre + gained
     rounding = sum_rounding(len(w)) * (float(sizes[0]) / total + float(sizes[1]))
-    return value - 2.0 * rounding - DOUBT * abs(gained) - UNIT * (abs(value) + abs(centre))
+    slack = 2.0 * rounding + DOUBT * abs(gained) + UNIT * (abs(value) + abs(centre))
+    return value - slack - 2.0 * (len(w) + 4) * SMALLEST
 
 
 def mixed(w: Array, share: float) -> Array:

@@ -112,8 +112,10 @@ class CvarPortfolio(Halves[Portfolio]):
     @cached_property
     def form(self) -> PortfolioForm:
         """The canonical form."""
+        returns = self.returns
+        largest = np.maximum(returns.max(axis=0), -returns.min(axis=0))
         return PortfolioForm(
-            self.returns, DUAL[self.norm], self.radius, self.level, self.risk_aversion
+            returns, DUAL[self.norm], self.radius, self.level, self.risk_aversion, largest
         )
 
     def needs(self) -> frozenset[str]:
