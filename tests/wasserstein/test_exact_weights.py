@@ -35,7 +35,8 @@ def decimal(x: Fraction) -> Decimal:
 
 
 def mean(values: Row) -> Fraction:
-    return sum(values, ZERO) / len(values)
+    total: Fraction = sum(values, ZERO)
+    return total / len(values)
 
 
 def softmax(losses: Row, lam: Fraction) -> Fraction:
@@ -62,7 +63,7 @@ def least(value: Callable[[Fraction], Fraction], guess: float) -> Fraction:
 
 def optimum(problem: cx.DivergenceReweighting, multiplier: float) -> Fraction:
     """Return the supremum over the ball, from above; the multiplier is near the best."""
-    losses = fractions(problem.losses)
+    losses: Row = fractions(problem.losses)
     top, ends = max(losses), losses
     if problem.penalty is not None:
         return softmax(losses, Fraction(problem.penalty))
