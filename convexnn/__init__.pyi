@@ -60,7 +60,7 @@ from convexnn.relu.enumeration import enumerate_patterns as enumerate_patterns
 from convexnn.relu.narrow import NarrowNetwork as NarrowNetwork
 from convexnn.relu.network import TwoLayerNetwork as TwoLayerNetwork
 from convexnn.relu.patterns import Patterns as Patterns
-from convexnn.relu.patterns import sample_patterns as sample_patterns
+from convexnn.relu.sampling import sample_patterns as sample_patterns
 from convexnn.robust.accuracy import Robustness as Robustness
 from convexnn.robust.accuracy import robustness as robustness
 from convexnn.robust.accuracy_curve import RobustnessCurve as RobustnessCurve

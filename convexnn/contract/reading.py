@@ -18,12 +18,15 @@ from convexnn.contract.checks import ProblemError
 
 PARTS = 100_000  # that any file may have, as not each of those drawn is kept
 
+DRAWING = 2  # rule by which patterns are drawn today; files without one are of the first
+
 _most: ContextVar[int | None] = ContextVar("parts", default=None)
+_drawing: ContextVar[int] = ContextVar("drawing", default=DRAWING)
 
 
 @contextmanager
-def read_for(point: Any) -> Iterator[None]:
-    """Have `borne_out` answer for a point within.
+def read_for(point: Any, drawing: int = DRAWING) -> Iterator[None]:
+    """Have `borne_out` answer for a point within, and `drawn_by` for the file that it is of.
 
     Examples
     --------
@@ -32,11 +35,23 @@ def read_for(point: Any) -> Iterator[None]:
     Traceback (most recent call last):
     convexnn.contract.checks.ProblemError: patterns must be at most 100,000 beside a point of 3...
     """
-    before = _most.set(_entries(point))
+    before, rule = _most.set(_entries(point)), _drawing.set(drawing)
     try:
         yield
     finally:
         _most.reset(before)
+        _drawing.reset(rule)
+
+
+def drawn_by() -> int:
+    """Return the rule by which patterns are drawn: of a file that is read, the one it was made by.
+
+    Examples
+    --------
+    >>> drawn_by() == DRAWING
+    True
+    """
+    return _drawing.get()
 
 
 def borne_out(name: str, count: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
 from convexnn.contract.preparation import Preparation, for_raw_data
 from convexnn.contract.problem import Model
-from convexnn.contract.reading import read_for
+from convexnn.contract.reading import DRAWING, read_for
 from convexnn.contract.system.files import FileError, read_npz, to_json, write_npz
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None
     meta = {
         "kind": "Solution",
         "problem": problem_to(arrays, solution.problem),
+        "drawing": DRAWING,
         "primal": record_to(arrays, "primal", solution.primal),
         "dual": record_to(arrays, "dual", solution.dual),
         "status": solution.status.name,
@@ -202,7 +203,7 @@ def _graded(
     from convexnn.driver.store import dual_from, preparation_from, problem_from, record_from
 
     primal = record_from(arrays, meta["primal"])
-    with read_for(primal):
+    with read_for(primal, int(meta.get("drawing", 1))):
         problem = problem_from(arrays, meta["problem"])
         dual = dual_from(arrays, meta["dual"], problem)
         certificate = problem.certify(primal, dual)

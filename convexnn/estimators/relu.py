@@ -13,7 +13,8 @@ from convexnn.estimators.base import Certified, Rows, checked_alpha
 from convexnn.estimators.classifier import CertifiedClassifier
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
-from convexnn.relu.patterns import Patterns, sample_patterns
+from convexnn.relu.patterns import Patterns
+from convexnn.relu.sampling import sample_patterns
 from convexnn.workflows.local_patterns import local_patterns
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class ReluEstimator(Certified):
     def _drawn(self, rows: Rows, beta: float, count: int) -> Any:
         """Return the convex program over so many random patterns."""
         data = self._declared(rows, beta, 1).data
-        return self._declared(rows, beta, sample_patterns(data, count, seed=self._seed()))
+        drawn = sample_patterns(data, count, seed=self._seed(), active=True)
+        return self._declared(rows, beta, drawn)
 
     def _declared(self, rows: Rows, beta: float, patterns: Patterns | int) -> Any:
         """Return the convex program over patterns."""

@@ -47,11 +47,6 @@ def active_patterns(X: Array, neurons: Neurons) -> BoolArray:
     return matrix[:, first_distinct(matrix)]
 
 
-DRAWS_PER_PATTERN = 50  # sampling gives up after this many draws per pattern asked for
-FEW = 2_000  # patterns asked for up to which it gives up, or refuses, for no other reason
-DRAWING = 4.0  # bytes an entry of the patterns takes while they are drawn, measured
-
-
 @declaration
 class Patterns:
     """A set of distinct activation patterns, one a column.
@@ -171,103 +166,6 @@ def first_distinct(matrix: BoolArray) -> np.ndarray[tuple[int], np.dtype[np.intp
     return first
 
 
-def sample_patterns(
-    X: ArrayLike,
-    count: int,
-    *,
-    seed: int = 0,
-    radius: float = 0.0,
-    norm: str = "linf",
-    columns: ArrayLike | None = None,
-) -> Patterns:
-    """Draw distinct patterns ``1[X h >= 0]`` with Gaussian generators ``h``.
-
-    Random patterns suit the papers' setting and cross-checks. For a good network prefer
-    those of local search (``patterns=None``): the best network over a random sample can be
-    several times worse.
-
-    Parameters
-    ----------
-    X : array of shape (n, d)
-        Examples; append a column of ones for a problem with ``bias=True``, or leave it out:
-        then the generators have no offset.
-    count : int
-        How many distinct patterns to draw; fewer come back where fewer are found. Drawing ends
-        after 50 draws for each, and of more than 2,000 also where 100,000 draws bring no new one.
-    seed : int, default 0
-    radius : float, default 0.0
-        With a positive radius every other draw takes the pattern of perturbed examples,
-        ``1[(X + R) h >= 0]``, each row of ``R`` on the sphere of this radius.
-    norm : {"linf", "l2", "l1"}, default "linf"
-        Norm of the perturbations.
-    columns : array of bool, shape (d,), optional
-        Those that are perturbed, all by default.
-
-    Returns
-    -------
-    Patterns
-
-    Raises
-    ------
-    ProblemError
-        If `X` is not a finite matrix, a parameter is out of range, or the memory limit has no
-        room for the patterns.
-
-    Examples
-    --------
-    >>> import convexnn as cx
-    >>> X = np.random.default_rng(0).standard_normal((20, 3))
-    >>> cx.sample_patterns(X, 10)
-    Patterns(20 examples, 10 patterns)
-    """
-    X = in_range("X", real_array("X", X, 2))
-    count = positive_int("count", count)
-    radius = non_negative("radius", radius)
-    choice("norm", norm, ("linf", "l2", "l1"))
-    moved = np.ones(X.shape[1], np.bool_)
-    if columns is not None:
-        moved = truths("columns", columns, X.shape[1], "column of X")
-    rng = np.random.default_rng(seed_of(seed))
-    n, d = X.shape
-    there = cell_count(n, min(n, d)) if radius == 0.0 else 2**n
-    most = min(count, there)
-    needed = (DRAWING * n + 8.0 * d) * most
-    lack = shortage({f"{most:,} patterns of {n:,} examples": needed}) if most > FEW else None
-    if lack is not None:
-        raise ProblemError(f"count must leave room for the patterns: to draw {count:,} {lack}")
-    batch = min(max(count, 16), 4096)
-    patience = DRAWS_PER_PATTERN * (count if count <= FEW else FEW)
-    seen: set[bytes] = set()
-    parts: list[tuple[BoolArray, Array]] = []
-    drawn = since = 0  # since the last new pattern
-    while len(seen) < most and drawn < DRAWS_PER_PATTERN * count and since < patience:
-        look()
-        generators = rng.standard_normal((X.shape[1], batch))
-        matrix = X @ generators >= 0.0
-        if radius > 0.0 and moved.any():
-            for p in range(0, batch, 2):
-                look()
-                noise = radius * _sphere(rng, (len(X), int(moved.sum())), norm)
-                matrix[:, p] = X @ generators[:, p] + noise @ generators[moved, p] >= 0.0
-        new = _unseen(matrix, seen)
-        parts.append((matrix[:, new], generators[:, new]))
-        drawn, since = drawn + batch, 0 if new else since + batch
-        borne_out("patterns", len(seen))
-    matrix, generators = (np.hstack(part)[:, :count] for part in zip(*parts, strict=True))
-    return Patterns(matrix, generators)
-
-
-def _unseen(matrix: BoolArray, seen: set[bytes]) -> list[int]:
-    """Return the columns that are not among those seen, each once, and note them there."""
-    packed, new = np.ascontiguousarray(np.packbits(matrix, axis=0).T), []
-    for j, row in enumerate(packed):
-        key = row.tobytes()
-        if key not in seen:
-            seen.add(key)
-            new.append(j)
-    return new
-
-
 def cell_count(n: int, rank: int) -> int:
     """Return ``2 sum_{k<rank} C(n-1, k)``, the cells of n hyperplanes in general position.
 
@@ -277,15 +175,3 @@ def cell_count(n: int, rank: int) -> int:
     6
     """
     return 2 * sum(comb(n - 1, k) for k in range(rank)) if n > 0 else 1
-
-
-def _sphere(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> Array:
-    if norm == "linf":
-        return rng.choice([-1.0, 1.0], size=shape)
-    g = rng.standard_normal(shape)
-    if norm == "l2":
-        round_: Array = g / np.linalg.norm(g, axis=1, keepdims=True)
-        return round_
-    e = rng.exponential(size=shape)
-    flat: Array = np.sign(g) * e / e.sum(axis=1, keepdims=True)
-    return flat

@@ -96,7 +96,9 @@ class Convolution(VectorTraining):
 
     def remark(self) -> str:
         """Say why there are fewer patterns than were asked for or given."""
-        return shrunk(self.patterns, None if self.patterns is None else self.gates.matrix)
+        return shrunk(
+            self.patterns, None if self.patterns is None else self.gates.matrix, self.data
+        )
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound.

@@ -141,7 +141,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
 
     def remark(self) -> str:
         """Say why there are fewer patterns than were asked for or given."""
-        return shrunk(self.patterns, self.matrix)
+        return shrunk(self.patterns, self.matrix, self.data)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""

@@ -13,7 +13,8 @@ from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted
 from convexnn.relu.cones import least_distance
 from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
-from convexnn.relu.patterns import Patterns, sample_patterns
+from convexnn.relu.patterns import Patterns
+from convexnn.relu.sampling import exhaustible, sample_patterns
 
 # None or "all" for all patterns, a count to draw, patterns or the matrix of some.
 Declared: TypeAlias = Patterns | ArrayLike | None
@@ -42,7 +43,7 @@ def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
     if patterns is None and listable(data, LISTED):
         patterns = enumerate_patterns(data)
     elif patterns is None or isinstance(patterns, int):
-        patterns = sample_patterns(data, patterns or SAMPLED)
+        patterns = sample_patterns(data, patterns or SAMPLED, active=True)
     else:
         patterns = patterns.distinct()
     look()
@@ -50,13 +51,26 @@ def listed(patterns: int | Patterns | None, data: Array) -> Patterns:
     return patterns.take(active) if 0 < len(active) < len(patterns) else patterns
 
 
-def shrunk(patterns: int | Patterns | None, matrix: BoolArray | None) -> str:
+def shrunk(
+    patterns: int | Patterns | None, matrix: BoolArray | None, data: Array, still: bool = True
+) -> str:
     """Say why a program has fewer patterns than were asked for or given; nothing if it has all.
+
+    Parameters
+    ----------
+    patterns : int, Patterns or None
+        As declared.
+    matrix : array of bool or None
+        Those of the program.
+    data : array of shape (n, d)
+        What they were drawn from.
+    still : bool, default True
+        Whether they are of the data as they are, not of perturbed ones.
 
     Examples
     --------
     >>> given = Patterns([[1, 1, 0], [0, 0, 0]])
-    >>> print(shrunk(given, given.matrix[:, :1]))
+    >>> print(shrunk(given, given.matrix[:, :1], np.eye(2)))
     The program has 1 of the 3 patterns given: 1 repeated, 1 active on no example.
     """
     if patterns is None or matrix is None:
@@ -65,10 +79,10 @@ def shrunk(patterns: int | Patterns | None, matrix: BoolArray | None) -> str:
     if used >= asked:
         return ""
     if isinstance(patterns, int):
-        return (
-            f"The program has {used} of the {asked} patterns asked for: of those drawn each counts "
-            "once, and one that is active on no example does not count."
-        )
+        said = f"The program has {used} of the {asked} patterns asked for: "
+        if still and exhaustible(data):
+            return f"{said}the data have no more."
+        return f"{said}no further draw brought another one."
     distinct = len(patterns.distinct())
     return (
         f"The program has {used} of the {asked} patterns given: {asked - distinct} repeated, "

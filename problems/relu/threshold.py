@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from functools import cached_property
 from math import comb
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,15 +30,15 @@ from convexnn.relu.enumeration import (
 )
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.network import TwoLayerNetwork
-from convexnn.relu.patterns import Patterns, cell_count, sample_patterns
+from convexnn.relu.patterns import Patterns, cell_count
+from convexnn.relu.sampling import sample_patterns
+from convexnn.relu.whitening import Whitened, whitened
 
 if TYPE_CHECKING:
     from convexnn.functions.norms import Norm
     from convexnn.problems.relu.listing import PatternsField
 
 GRADING = 17.0  # bytes an entry of the patterns takes when a network is graded, measured
-NOISE = 1e-14  # singular values this small, as shares of the largest, are rounding
-THIN = 1e-8  # those below this are too small for patterns to be listed along them
 SAME = 1e-15  # unit examples nearer than this, up to sign, are one but for rounding
 
 
@@ -115,7 +115,7 @@ class ThresholdTraining(GroupLasso):
             still = np.zeros((self.data.shape[1], 1))  # h = 0 activates all examples
             given = self._listed[0].joined(Patterns.generated(self.data, still))
         elif isinstance(given, int):
-            given = sample_patterns(self.data, given)
+            given = sample_patterns(self.data, given, active=True)
         distinct: Patterns = given.distinct()
         active = np.flatnonzero(distinct.matrix.any(axis=0))
         if len(active) == 0:
@@ -161,7 +161,7 @@ class ThresholdTraining(GroupLasso):
 
     def remark(self) -> str:
         """Say why there are fewer patterns than were asked for or given."""
-        return shrunk(self.patterns, self.matrix)
+        return shrunk(self.patterns, self.matrix, self.data)
 
     def size(self, form: type) -> Size:
         """Return the shapes of either form; a count of patterns is an upper bound."""
@@ -223,57 +223,6 @@ class ThresholdTraining(GroupLasso):
             classes=self.labels.classes,
             feature_names=self.feature_names,
         )
-
-
-class Whitened(NamedTuple):
-    """Data with the same patterns as the given ones, and columns of unit length at right angles.
-
-    Attributes
-    ----------
-    rows : array of shape (n, r)
-    back : array of shape (d, r)
-        ``back @ h`` has the pattern on the given data that ``h`` has on `rows`.
-    complete : bool
-        Whether all patterns of the given data are those of `rows`, which lack thin directions.
-    """
-
-    rows: Array
-    back: Array
-    complete: bool
-
-
-def whitened(X: Array, bias: bool) -> Whitened:
-    """Return the data, with a column of ones if there is a bias, for which cells are wide.
-
-    No pattern sees an invertible map of the data, while what is too near to be told apart does.
-
-    Examples
-    --------
-    >>> far = 1e9 + np.arange(4.0)[:, None]
-    >>> white = whitened(far, True)
-    >>> white.rows.shape, white.complete
-    ((4, 2), True)
-    >>> np.allclose(far @ white.back[:1] + white.back[1], white.rows, atol=1e-6)
-    True
-    """
-    centre = np.mean(X, axis=0) if bias else np.zeros(X.shape[1])
-    moved = X - centre
-    scale = np.max(np.abs(moved), axis=0)
-    scale[scale == 0.0] = 1.0
-    moved = moved / scale
-    if bias:
-        moved = np.hstack([moved, np.ones((len(X), 1))])
-    _, size, turn = np.linalg.svd(moved, full_matrices=False)
-    share = size / size[0]
-    kept = share > THIN
-    back = turn[kept].T / size[kept]
-    rows = moved @ back
-    complete = bool(np.all(kept | (share <= NOISE)))
-    d = X.shape[1]
-    inner = back[:d] / scale[:, None]
-    return Whitened(
-        rows, np.vstack([inner, back[d:] - centre @ inner] if bias else [inner]), complete
-    )
 
 
 def distinct_directions(X: Array, bias: bool) -> int:

@@ -24,7 +24,7 @@ from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neur
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.network import TwoLayerNetwork
-from convexnn.relu.patterns import sample_patterns
+from convexnn.relu.sampling import sample_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +178,7 @@ class ReluTraining(VectorTraining):
                 return None
             patterns = enumerate_patterns(self.data)
         elif isinstance(patterns, int):
-            patterns = sample_patterns(self.data, patterns)
+            patterns = sample_patterns(self.data, patterns, active=self.leak == 0.0)
         else:
             patterns = patterns.distinct()
         look()
@@ -190,7 +190,7 @@ class ReluTraining(VectorTraining):
 
     def remark(self) -> str:
         """Say why there are fewer patterns than were asked for or given."""
-        return shrunk(self.patterns, self.matrix)
+        return shrunk(self.patterns, self.matrix, self.data)
 
     def forms(self) -> tuple[type, ...]:
         """Return the program over listed patterns, and the network's own if all are meant."""

@@ -22,7 +22,8 @@ from convexnn.problems.relu.two_layer import FORMULATIONS
 from convexnn.problems.robust.formula import robust_formula
 from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
-from convexnn.relu.patterns import Patterns, sample_patterns
+from convexnn.relu.patterns import Patterns
+from convexnn.relu.sampling import sample_patterns
 from convexnn.relu.relaxation import relaxed, relaxed_bound
 from convexnn.relu.search_bound import Searches
 from convexnn.robust.bound import robust_bound
@@ -198,6 +199,7 @@ class RobustReluTraining(Training):
             radius=self.radius,
             norm=self.norm,
             columns=self._moved,
+            active=True,
         )
 
     @cached_property
@@ -216,7 +218,7 @@ class RobustReluTraining(Training):
     def remark(self) -> str:
         """Say why there are fewer patterns, and so where none has a network in its robust cone."""
         if self.formulation == "majorant" or self.radius == 0.0 or self.given is None:
-            return shrunk(self.patterns, self.matrix)
+            return shrunk(self.patterns, self.matrix, self.data, self.radius == 0.0)
         if self.matrix is None:
             return ""
         used, asked = self.matrix.shape[1], len(self.given)

@@ -22,7 +22,8 @@ from convexnn.relu.enumeration import (
     enumerate_patterns,
     hyperplanes,
 )
-from convexnn.relu.patterns import Patterns, cell_count, first_distinct, sample_patterns
+from convexnn.relu.patterns import Patterns, cell_count, first_distinct
+from convexnn.relu.sampling import sample_patterns
 
 often = settings(max_examples=120)
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "planar"]
