@@ -11,19 +11,10 @@ from convexnn.contract.arrays import frozen
 from convexnn.contract.checks import (
     UNREADABLE,
     ProblemError,
-    choice,
-    in_range,
-    non_negative,
-    positive_int,
     real_array,
-    seed_of,
-    truths,
     whole,
 )
-from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted, declaration, default
-from convexnn.contract.reading import borne_out
-from convexnn.contract.system.memory import shortage
 from convexnn.relu.forms import Neurons
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from convexnn.contract.backend import size_of
 from convexnn.contract.form import Engines
 from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.system.memory import Size, shortage
+from convexnn.relu.units import badly_scaled
 
 if TYPE_CHECKING:
     from convexnn.contract.problem import Problem
@@ -23,6 +24,7 @@ SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few n
 FAINT = 50.0  # the same, times n, below which fista's steps without cones cost more than a factor
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
+CHEAP = 3e9  # multiplications of a step of interior point that still pay
 OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
 
@@ -69,6 +71,7 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     hinge loss, cones, n <= 2,500       ipm              first-order methods crawl at kinks
     hinge loss, others                  admm             fista would have to smooth the loss
     examples 100 x as long, n <= 1,000  ipm              the others crawl where one outweighs all
+    columns badly scaled, cheap steps   ipm              it needs few more, others far more
     cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
     cones, many in use, n <= 1,000      ipm              first-order methods crawl
     cones, others, n <= 4,000           admm             one n x n factor
@@ -95,6 +98,9 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
     n = size.n
     if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
         return "ipm", "admm", "fista"
+    listed = shortage({"its form": size.own}) is None
+    if listed and _cheap(size) and badly_scaled(problem.canonical(kind).X):
+        return "ipm", "admm", "fista"
     if not size.smooth:
         pays = (size.cones or size.d == 1) and n <= NEWTON_ROWS
         return ("ipm", "admm", "fista") if pays else ("admm", "fista")
@@ -104,7 +110,6 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
     if several and not size.cones:
         return first_order
     others = ("ipm", *first_order) if n <= CROWDED_ROWS else first_order
-    listed = shortage({"its form": size.own}) is None
     if several and listed and not problem.canonical(kind).separable:
         return ("semismooth", *first_order) if factored else first_order
     if listed and n <= CROWDED_ROWS and _outlying(problem.canonical(kind)):
@@ -122,6 +127,12 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
         paying = size.d <= SMALL_BLOCK or (several and factored)
         return ("semismooth", *others) if paying else first_order
     return others
+
+
+def _cheap(size: Size) -> bool:
+    """Tell whether a step of interior point is cheap, and can be made at all."""
+    side = min(size.n, size.d * size.patterns)
+    return size.outputs * size.n * size.d * size.patterns * side <= CHEAP
 
 
 def _outlying(form: GroupForm) -> bool:

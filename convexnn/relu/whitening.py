@@ -74,7 +74,7 @@ def straightened(X: Array) -> Whitened:
     >>> white.rows.shape, bool(np.allclose(white.rows.T @ white.rows, np.eye(2)))
     ((4, 2), True)
     """
-    level = np.flatnonzero((X == X[0]).all(axis=0) & (X[0] != 0.0))
+    level = np.flatnonzero((X[0] == X).all(axis=0) & (X[0] != 0.0))
     if len(level) == 0:
         return whitened(X, False)
     j = level[0]

@@ -23,8 +23,8 @@ from convexnn.problems.robust.formula import robust_formula
 from convexnn.relu.bound import network_bound
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns
-from convexnn.relu.sampling import sample_patterns
 from convexnn.relu.relaxation import relaxed, relaxed_bound
+from convexnn.relu.sampling import sample_patterns
 from convexnn.relu.search_bound import Searches
 from convexnn.robust.bound import robust_bound
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm

@@ -11,6 +11,10 @@ F is n x dP (or twice that) and never built: with ``FF' = c (X X') * (S S')`` th
 is one n x n factor (or, for few unknowns, one dP x dP factor) and two masked products. The
 prox is the exact projection on the pattern's cone, shortened (cones.py), so that ``v`` is
 feasible and sparse at every step and its certificate is that of a feasible network.
+
+Where columns are badly scaled the iterates are in other coordinates (coordinates.py), in which the
+norm is stretched. Then norm and cone have no prox together: u has a copy v for either, each with a
+multiplier, and what is reported is the copy in the cones, but for blocks that the norm puts out.
 """
 
 from __future__ import annotations
@@ -31,6 +35,12 @@ from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
+from convexnn.solvers.relu.coordinates import (
+    ConeProjection,
+    Coordinates,
+    StretchedProx,
+    coordinates,
+)
 from convexnn.solvers.residuals import Move, ratio, size
 from convexnn.solvers.schedule import Tuner, iterate
 
@@ -66,7 +76,8 @@ def run(
     """
     checked(own)
     state = State.begin(form, own["rho"], own["sigma"], start)
-    linear = LinearSolve(form, state.rho / state.sigma)
+    form = state.form
+    linear = LinearSolve(form, state.weight / state.sigma)
     costly = state.direct and len(form.y) > COSTLY_ROWS
     free = own["rho"] is None and own["sigma"] is None
     tuner = Tuner(free, tolerated=3.0 if costly else 1.2)
@@ -81,10 +92,11 @@ def run(
 
 @dataclass
 class State:
-    """Iterates and penalties of one run."""
+    """Iterates and penalties of one run; of `v` and `lam` there is one for each copy of blocks."""
 
     form: GroupForm
-    prox: BlockProx
+    frame: Coordinates | None
+    proxes: tuple[BlockProx | StretchedProx, ...]
     direct: bool
     rho: float
     sigma: float
@@ -99,16 +111,24 @@ class State:
     @classmethod
     def begin(cls, form: GroupForm, rho: float | None, sigma: float | None, start: Any) -> State:
         """Start from zero or from a primal (and dual) point."""
+        frame = coordinates(form)
+        proxes: tuple[BlockProx | StretchedProx, ...] = (BlockProx(form),)
+        if frame is not None:
+            form = frame.form
+            proxes = (StretchedProx(frame),)
+            if form.signs is not None:
+                proxes += (ConeProjection(form),)
         d = form.X.shape[1]
         direct = isinstance(form.loss, Squared)
         curvature = form.loss.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
         scale = form.column_square()
         rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
-        v = np.zeros((form.blocks, d))
+        v = np.zeros((len(proxes), form.blocks, d))
         state = cls(
             form,
-            BlockProx(form),
+            frame,
+            proxes,
             direct,
             rho,
             sigma,
@@ -120,32 +140,51 @@ class State:
             np.zeros_like(form.y),
         )
         if start is not None:
-            primal, dual = start
-            state.v, state.skip = form.rows(primal), primal.skip.copy()
-            state.z = form.predict(state.v) + form.free(state.skip)
+            primal, dual = start if frame is None else frame.start(start)
+            state.v[:], state.skip = form.rows(primal), primal.skip.copy()
+            state.z = form.predict(state.v[0]) + form.free(state.skip)
             mu = -form.loss.gradient(state.z, form.y) if dual is None else dual.mu
-            state.lam = form.correlate(mu) / rho
+            state.lam[:] = form.correlate(mu) / state.weight
             state.zeta, state.mu = -mu / sigma, mu
             if dual is not None:
-                state.prox.start(dual, 1.0 / rho)
+                proxes[-1].start(dual, 1.0 / rho)
         return state
+
+    @property
+    def weight(self) -> float:
+        """Return the penalty of the blocks' distance from the mean of their copies."""
+        return self.rho * len(self.proxes)
+
+    def prox(self, rows: Array) -> Array:
+        """Return the prox of each copy."""
+        if len(self.proxes) == 1:
+            return self.proxes[0](rows[0], 1.0 / self.rho)[None]
+        return np.stack(
+            [prox(part, 1.0 / self.rho) for prox, part in zip(self.proxes, rows, strict=True)]
+        )
 
     def points(self) -> tuple[Any, Any]:
         """Return the feasible primal and the dual point at hand."""
-        neurons = self.form.neurons(self.v, self.skip.copy())
-        return neurons, self.prox.dual(self.mu, 1.0 / self.rho)
+        rows = self.v[-1]
+        if len(self.proxes) > 1:
+            rows = rows * self.v[0].any(axis=1, keepdims=True)
+        neurons = self.form.neurons(rows, self.skip.copy())
+        if self.frame is not None:
+            neurons = self.frame.point(neurons)
+        return neurons, self.proxes[-1].dual(self.mu, 1.0 / self.rho)
 
 
 def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> None:
     """Advance the iterates by one step, in place, and keep its residuals."""
-    rho, sigma = state.rho, state.sigma
+    rho, sigma = state.weight, state.sigma
     base = state.v - state.lam
+    base = base[0] if len(base) == 1 else base.mean(axis=0)
     target = form.y if state.direct else state.z - state.zeta
     q, state.skip = linear.solve(form.predict(base) - target)
     u = base - form.correlate(q)
     fit = target + (rho / sigma) * q
     shifted = relax * u + (1.0 - relax) * state.v + state.lam
-    v = state.prox(shifted, 1.0 / rho)
+    v = state.prox(shifted)
     lam = shifted - v
     primal = ratio(size(u - v), max(size(u), size(v)))
     dual = ratio(size(v - state.v), size(lam))
@@ -226,10 +265,11 @@ def balance(state: State, linear: LinearSolve, tuner: Tuner, k: int) -> None:
         return
     state.rho *= factor
     state.lam /= factor
-    if state.prox.facets is not None:
-        state.prox.facets.value[...] /= factor
+    last = state.proxes[-1]
+    if isinstance(last, BlockProx) and last.facets is not None:
+        last.facets.value[...] /= factor
     if state.direct:
-        linear.refactor(state.rho / state.sigma)
+        linear.refactor(state.weight / state.sigma)
     else:
         state.sigma *= factor
         state.zeta /= factor

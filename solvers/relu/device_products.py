@@ -17,6 +17,7 @@ from convexnn.contract.backend import BackendError
 from convexnn.contract.system.optional import need
 from convexnn.relu.forms import GroupForm
 from convexnn.solvers.relu.block_prox import BlockProx
+from convexnn.solvers.relu.coordinates import StretchedProx
 
 PRECISIONS = ("float64", "float32")
 LIBRARIES = ("numpy", "torch")
@@ -71,7 +72,7 @@ class Host:
 
     growth = 1.1
 
-    def __init__(self, form: GroupForm, prox: BlockProx, single: bool) -> None:
+    def __init__(self, form: GroupForm, prox: BlockProx | StretchedProx, single: bool) -> None:
         self.single, self._prox = single, prox
         self._type: type[np.floating[Any]] = np.float32 if single else np.float64
         rounded: dict[str, Any] = {
@@ -141,7 +142,9 @@ class Device:
 
     growth = 1.5  # a certificate costs many iterations of a fast device
 
-    def __init__(self, form: GroupForm, prox: BlockProx, library: Library, single: bool) -> None:
+    def __init__(
+        self, form: GroupForm, prox: BlockProx | StretchedProx, library: Library, single: bool
+    ) -> None:
         self.single, self._form, self._prox, self._library = single, form, prox, library
         self._type = np.float32 if single else np.float64
         self._X, self._slopes = self._sent(form.X), self._sent(form.slopes)
@@ -204,7 +207,7 @@ class Device:
 
 
 def workplace(
-    form: GroupForm, prox: BlockProx, dtype: Any, array: Any, device: Any
+    form: GroupForm, prox: BlockProx | StretchedProx, dtype: Any, array: Any, device: Any
 ) -> Callable[[str], Products]:
     """Return what makes the products in a given precision, after checking an engine's options.
 

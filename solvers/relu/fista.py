@@ -6,6 +6,9 @@ is O(nP), no matrix is factored. A loss with kinks is replaced by its Moreau env
 dual centre that follows the iterates: the proximal point method on the dual (Rockafellar
 1976), which is exact at any width of the envelope.
 
+Without cones the iterates are in other coordinates where columns are badly scaled
+(coordinates.py): the prox is that of a stretched norm.
+
 The products may run in single precision or on a device (`device_products`). Single
 precision lasts until its rounding hides the steps; the rest is done in double.
 """
@@ -22,12 +25,13 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.system.memory import Size
 from convexnn.relu.cones import Facets
-from convexnn.relu.forms import Dual, GroupForm
+from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.checkpoint import Checkpoint
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.exchange import Exchange, Serial
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
+from convexnn.solvers.relu.coordinates import StretchedProx, coordinates
 from convexnn.solvers.relu.device_products import Products, workplace
 from convexnn.solvers.schedule import Spaced, common, iterate
 
@@ -75,9 +79,14 @@ def run(
     device : str, optional
         Of torch: "cpu", "cuda" (the default), "cuda:1", ...
     """
-    prox = BlockProx(form)
+    frame = coordinates(form) if form.signs is None and own["array"] == "numpy" else None
+    if frame is None:
+        prox: BlockProx | StretchedProx = BlockProx(form)
+    else:
+        form, prox, start = frame.form, StretchedProx(frame), frame.start(start)
     place = workplace(form, prox, **own)
-    return accelerate(form, place, prox, own["dtype"], options, reporter, start, ALONE)
+    back = None if frame is None else frame.point
+    return accelerate(form, place, prox, own["dtype"], options, reporter, start, ALONE, back=back)
 
 
 class Warm(Protocol):
@@ -107,6 +116,7 @@ def accelerate(
     start: Any,
     talk: Exchange,
     saved: Saved | None = None,
+    back: Callable[[Neurons], Neurons] | None = None,
 ) -> Raw:
     """Iterate until the reporter of the first process is satisfied.
 
@@ -124,6 +134,8 @@ def accelerate(
     talk : Exchange
         Between the processes that do the same.
     saved : Saved, optional
+    back : callable, optional
+        From a primal point in the coordinates of the form to one of the problem's.
 
     Returns
     -------
@@ -131,7 +143,12 @@ def accelerate(
     """
     run = Acceleration(form, place, warm, dtype, start, talk, saved)
     limit, heard = options.max_iter or MAX_ITER, common(reporter, talk)
-    raw = iterate(run.step, run.points, heard, limit, due=run.due, after=run.after, done=run.done)
+
+    def points() -> tuple[Neurons, Dual]:
+        primal, dual = run.points()
+        return (primal if back is None else back(primal)), dual
+
+    raw = iterate(run.step, points, heard, limit, due=run.due, after=run.after, done=run.done)
     return raw._replace(message=raw.message or run.told())
 
 

@@ -42,6 +42,8 @@ REFINED = 5  # times a solution of the example system is improved, at most
 ROUNDING = 1e-14
 FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
 STRIDE, GROWING = 3.0, 0.2  # change of an output for which a loss is near its quadratic model
+BENT = 0.5  # error of its slope's linear model after a step, as a share of the largest slope
+SHORTER = 0.7  # the step that is tried next
 APART = 1e8  # weight, relative to the rest of its block, from which a facet is factored apart
 FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may be kept
 
@@ -64,7 +66,7 @@ def warm_up(form: GroupForm) -> None:
 def memory(size: Size) -> dict[str, float]:
     """Return ``16 m^2`` for the matrix, m = n or dP, and what its rows and the facets take."""
     n, unknowns = size.n, size.d * size.patterns
-    side = unknowns if 2 * unknowns <= n else n
+    side = min(n, unknowns)
     parts = {
         f"its {side:,} x {side:,} matrix": 16.0 * side**2,
         "the rows behind its matrix": 16.0 * n * unknowns,
@@ -418,9 +420,28 @@ class Newton:
             reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
             reach += [_room(x.above, move.above), _room(x.below, move.below)]
         if self.q is None:
-            stride = STRIDE + GROWING * float(np.max(np.abs(self.output(x))))
-            reach.append(stride / max(float(np.max(np.abs(self.output(move)))), 1e-300))
+            z, dz = self.output(x), self.output(move)
+            stride = STRIDE + GROWING * float(np.max(np.abs(z)))
+            reach.append(stride / max(float(np.max(np.abs(dz))), 1e-300))
+            return self._trusted(z, dz, min(reach))
         return min(reach)
+
+    def _trusted(self, z: Array, dz: Array, reach: float) -> float:
+        """Return a step, no longer, after which the loss's slope is near its linear model.
+
+        Where a loss is flat the model sees no end to it, and an example that fits well would be
+        moved to where it fits badly.
+        """
+        loss, y = self.form.loss, self.form.y
+        slope, bend = loss.gradient(z, y), loss.hessian(z, y) * dz
+        most = BENT * float(np.max(np.abs(slope)))
+        reach = min(reach, 1.0 / 0.9)
+        while reach > STALLED:
+            error = loss.gradient(z + reach * dz, y) - slope - reach * bend
+            if np.max(np.abs(error)) <= most:
+                break
+            reach *= SHORTER
+        return reach
 
 
 def _room(at: Array, move: Array) -> float:
@@ -486,15 +507,22 @@ class System:
         """Factor ``D + A A'``, ``A A' = F B^-1 F'``, or ``I + A' D^-1 A`` if it is smaller."""
         newton = self.newton
         n, d = newton.form.X.shape
-        half = (invert_blocks(self.blocks) @ self.roots).reshape(newton.h, -1, d, d)
+        self.halves = invert_blocks(self.blocks) @ self.roots
+        half = self.halves.reshape(newton.h, -1, d, d)
+        self.few = len(half[0]) * d <= n
+        self.turn: Array | None = None
         if newton.h == 2:
-            half = np.linalg.qr(np.concatenate([half[0], half[1]], axis=1), mode="r")
+            both = np.concatenate([half[0], half[1]], axis=1)
+            if self.few:
+                self.turn, half = np.linalg.qr(both)
+            else:
+                half = np.linalg.qr(both, mode="r")
         A = half.reshape(-1, d, d) @ newton.form.X.T
         A *= newton.masks[:, None, :]
         self.A = A.reshape(-1, n)
-        self.few = 2 * len(self.A) <= n
         if self.few:
-            matrix = (self.A / self.D) @ self.A.T
+            self.scaled = self.A / self.D
+            matrix = dsyrk(1.0, np.asfortranarray(self.A / np.sqrt(self.D)), lower=1)
             matrix.flat[:: len(matrix) + 1] += 1.0
         else:
             matrix = dsyrk(1.0, self.A.T, lower=1)
@@ -505,10 +533,42 @@ class System:
         if not self.few:
             result: Array = cho_solve(self.factor, b, check_finite=False)
             return result
-        scaled = b / self.D
-        inner = cho_solve(self.factor, self.A @ scaled, check_finite=False)
-        rest: Array = scaled - (inner @ self.A) / self.D
+        inner = cho_solve(self.factor, self.scaled @ b, check_finite=False)
+        rest: Array = b / self.D - inner @ self.scaled
         return rest
+
+    def pair(self, load: Array, rest: Array) -> tuple[Array, Array]:
+        """Return the ``du`` and ``da`` with ``B du + F'da = load`` and ``D da - F du = rest``.
+
+        Where the blocks have no more weights than there are examples, du is solved for first:
+        from da, what the data determine of it would be a small difference of large numbers. With
+        ``B_b^-1 = M_b'M_b`` and ``M F' = Q A`` it is ``du = M'w`` of
+
+            (I + Q A D^-1 A'Q') w = M load - Q A D^-1 rest.
+        """
+        newton = self.newton
+        if not self.few:
+            da = self.solve(rest + newton.predict(self.over_blocks(load)))
+            return self.over_blocks(load - newton.correlate(da)), da
+        m, d = len(self.halves), load.shape[-1]
+        pushed = np.einsum("bij,bj->bi", self.halves, load.reshape(m, d))
+        if self.turn is None:
+            along, across = pushed.ravel(), np.zeros_like(pushed)
+        else:
+            stacked = pushed * newton.side.repeat(m // 2, axis=1).reshape(m, 1)
+            stacked = np.concatenate(np.split(stacked, 2), axis=1)
+            turned = np.einsum("pij,pi->pj", self.turn, stacked)
+            along = turned.ravel()
+            across = stacked - np.einsum("pij,pj->pi", self.turn, turned)
+        inner = cho_solve(self.factor, along - self.scaled @ rest, check_finite=False)
+        da = rest / self.D + inner @ self.scaled
+        w = inner.reshape(-1, d)
+        if self.turn is not None:
+            w = across + np.einsum("pij,pj->pi", self.turn, w)
+            w = np.concatenate(np.split(w, 2, axis=1))
+            w = w * newton.side.repeat(m // 2, axis=1).reshape(m, 1)
+        du = np.einsum("bji,bj->bi", self.halves, w)
+        return du.reshape(load.shape), da
 
     def solve(self, b: Array) -> Array:
         """Return the x with ``(D + F B^-1 F') x = b``, refined while that helps."""
@@ -545,12 +605,11 @@ class System:
         rest = -lacking.output
         if newton.bounded:
             rest = rest - targets.above / (newton.high - x.a) + targets.below / (x.a - newton.low)
-        da = self.solve(rest + newton.predict(self.over_blocks(load)))
+        du, da = self.pair(load, rest)
         ds = np.zeros_like(x.s)
         if form.skip:
             ds = -self.schur @ (lacking.free + form.span.T @ da)
-            da = da + self.inverse_X @ ds
-        du = self.over_blocks(load - newton.correlate(da))
+            du, da = self.pair(load, rest + form.span @ ds)
         dt = W.head(cone.head, newton.grouped(du))
         dc = lacking.block + newton.correlate(da)
         dr, dlam = x.r, x.lam

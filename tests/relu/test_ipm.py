@@ -273,7 +273,7 @@ def test_every_iterate_keeps_its_products_positive(penalty: str) -> None:
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_dual_system_of_few_unknowns_gives_the_same_answer(loss: str, penalty: str) -> None:
-    """Both sides of ``2 d P <= n``, which pick the factor of n or of d P unknowns."""
+    """Both sides of ``d P <= n``, which pick the factor of n or of d P unknowns."""
     few = assert_solved(relu(60, 2, loss, patterns=3, penalty=penalty, beta=0.5))
     form = few.problem.canonical(GroupForm)
     newton = Newton(form)
@@ -287,11 +287,26 @@ def test_the_dual_system_of_few_unknowns_gives_the_same_answer(loss: str, penalt
         [newton.predict(small.over_blocks(newton.correlate(e))) for e in np.eye(60)]
     )
     np.testing.assert_allclose(found, np.linalg.solve(dense, b), atol=1e-9 * np.abs(found).max())
-    large = relu(20, 2, loss, patterns=6, penalty=penalty).canonical(GroupForm)
+    assert_pairs(newton, small)
+    large = relu(20, 2, loss, patterns=12, penalty=penalty).canonical(GroupForm)
     other = Newton(large)
     begin = other.begin()
     z = other.output(begin)
-    assert not System(other, begin, z, other.residuals(begin, z)).few
+    wide = System(other, begin, z, other.residuals(begin, z))
+    assert not wide.few
+    assert_pairs(other, wide)
+
+
+def assert_pairs(newton: Newton, system: System) -> None:
+    """Check the steps of blocks and outputs against the two equations that they solve."""
+    rng = np.random.default_rng(1)
+    load = rng.standard_normal(system.x.u.shape)
+    rest = rng.standard_normal(len(system.D))
+    du, da = system.pair(load, rest)
+    expected = system.over_blocks(load - newton.correlate(da))
+    np.testing.assert_allclose(du, expected, atol=1e-9 * np.abs(expected).max())
+    lacking = system.D * da - newton.predict(du) - rest
+    np.testing.assert_allclose(lacking, 0.0, atol=1e-8 * np.abs(du).max())
 
 
 @pytest.mark.parametrize("loss", ["squared", "hinge"])

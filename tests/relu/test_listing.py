@@ -50,12 +50,12 @@ def test_as_many_patterns_as_are_asked_for_in_any_units() -> None:
     data = np.column_stack([ages, pays, 1e9 + pays])
     for kind in (cx.ReluTraining, cx.GatedReluTraining, cx.ThresholdTraining):
         problem = kind(data, ages, beta=1.0, patterns=50, bias=True)
-        assert problem.matrix.shape[1] == 50
-        assert problem.matrix.any(axis=0).all()
+        matrix = np.asarray(problem.matrix)
+        assert matrix.shape[1] == 50
+        assert matrix.any(axis=0).all()
         assert problem.remark() == ""
-    apart = np.where(problem.matrix, 1.0, -1.0)
-    shares = np.abs(apart.mean(axis=0))
-    assert np.median(shares) < 0.9  # most of the patterns divide the examples
+        shares = np.abs(np.where(matrix, 1.0, -1.0).mean(axis=0))
+        assert np.median(shares) < 0.9  # most of the patterns divide the examples
 
 
 def test_a_sample_of_few_cells_holds_them_all() -> None:
