@@ -292,21 +292,63 @@ def corrected(form: WassersteinForm, slopes: Slopes, target: float = 1.0) -> Slo
         give = ball.give(slopes, form.y)
         if not give.any():
             return slopes
-        gram = (X * ball.counted(give)[:, None]).T @ X / n
-        gram[np.diag_indices_from(gram)] += 1e-14 * np.trace(gram) + 1e-300
         try:
-            factor = cho_factor(gram)
+            pulls = _Pulls(X, give, ball.counted(give) / n)
             if grows and length > 0.0:
-                change = _cheapest(form, factor, u, length, max(length - room, 0.0))
-            step = give * (X @ cho_solve(factor, change))
+                change = _cheapest(form, pulls, u, length, max(length - room, 0.0))
+            step = pulls.step(change)
         except np.linalg.LinAlgError:
             return slopes
         slopes = ball.fitted(ball.moved(slopes, step), form.y)
     return slopes
 
 
+class _Pulls:
+    """How slopes that may give so much change ``(u, T)``: least squares with a touch of a ridge.
+
+    The normal equations are of as many unknowns as there are columns, or rows, whichever is less.
+
+    Parameters
+    ----------
+    X : array of shape (n, k)
+    give : array of shape (n,)
+        How far each slope may move.
+    share : array of shape (n,)
+        The same, times what a slope counts in the mean.
+    """
+
+    def __init__(self, X: Array, give: Array, share: Array) -> None:
+        n, k = X.shape
+        self.X, self.give, self.root = X, give, np.sqrt(share)
+        self.wide = k > n
+        rows = X * self.root[:, None]
+        gram = rows @ rows.T if self.wide else rows.T @ rows
+        self.ridge = 1e-14 * float(np.trace(gram)) + 1e-300
+        gram[np.diag_indices_from(gram)] += self.ridge
+        self.factor = cho_factor(gram)
+
+    def _back(self, change: Array) -> Array:
+        """Return what the rows make of a change of ``(u, T)``, where they are less."""
+        back: Array = cho_solve(self.factor, self.root * (self.X @ change))
+        return back
+
+    def step(self, change: Array) -> Array:
+        """Return the cheapest step of the slopes that brings a change."""
+        if not self.wide:
+            return self.give * (self.X @ cho_solve(self.factor, change))
+        some = self.root > 0.0
+        back = self._back(change)
+        return np.divide(self.give * back, self.root, out=np.zeros_like(back), where=some)
+
+    def cost(self, change: Array) -> Array:
+        """Return the gradient of half of what a change costs."""
+        if not self.wide:
+            return np.asarray(cho_solve(self.factor, change))
+        return (change - (self.root * self._back(change)) @ self.X) / self.ridge
+
+
 def _cheapest(
-    form: WassersteinForm, factor: tuple[Array, bool], u: Array, length: float, excess: float
+    form: WassersteinForm, pulls: _Pulls, u: Array, length: float, excess: float
 ) -> Array:
     """Return the least change of ``(u, T)`` that closes the excess by shortening u along itself."""
     d = form.X.shape[1]
@@ -315,7 +357,7 @@ def _cheapest(
     shorter[-1], higher[-1] = -length, excess
     if form.intercept:
         higher[d] = -u[d]
-    weighted = cho_solve(factor, shorter)
+    weighted = pulls.cost(shorter)
     share = -float(weighted @ higher) / float(weighted @ shorter)
     result: Array = higher + share * shorter
     return result

@@ -4,8 +4,8 @@
     s.t.  z = X b + c,  lam_i = lam,  (b, lam) = (b', lam') with ||b'||_* <= lam', lam' >= floor
 
 Splitting (Boyd et al. 2011, section 3): the linear solve in (b, c) is one cached factor of the
-Gram matrix, that in lam a scalar; the prox of the pair ``phi`` is a closed form or a scalar root
-in each of its regions, and the norm's epigraph has an exact projection.
+smaller Gram matrix, that in lam a scalar; the prox of the pair ``phi`` is a closed form or a scalar
+root in each of its regions, and the norm's epigraph has an exact projection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
@@ -24,6 +23,7 @@ from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
 from convexnn.solvers.residuals import size
 from convexnn.solvers.schedule import Tuner, iterate
+from convexnn.solvers.wasserstein.ridge import Ridge
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm
 from convexnn.wasserstein.order_one import Empirical, LabelFlips, LogisticFlips, Regularised
 
@@ -192,8 +192,8 @@ class Splitting:
         self.form, self.relax = form, own["relax"]
         self.X = np.column_stack([form.X, np.ones(n)]) if form.intercept else form.X
         k = self.X.shape[1]
-        self.gram = self.X.T @ self.X
-        trace = float(np.trace(self.gram))
+        self.ridge = Ridge(self.X, d)
+        trace = self.ridge.trace
         ball = form.ball
         self.loss, self.price, self.floor = ball.loss, ball.price, ball.floor
         self.held, self.flips = ball.radius > 0.0, ball.flips
@@ -218,11 +218,7 @@ class Splitting:
         self._factorise()
 
     def _factorise(self) -> None:
-        k, d = len(self.gram), len(self.b)
-        H = self.rho * self.gram
-        H.flat[: d * (k + 1) : k + 1] += self.sigma if self.held else 0.0
-        H.flat[:: k + 1] += 1e-13 * float(np.trace(H)) / k
-        self.factor = cho_factor(H, overwrite_a=True, check_finite=False)
+        self.ridge.factor(self.rho, self.sigma if self.held else 0.0)
 
     def step(self, k: int) -> None:
         """Make one step, in place."""
@@ -231,7 +227,7 @@ class Splitting:
         right = rho * (self.X.T @ (self.z - self.zeta))
         if self.held:
             right[:d] += sigma * (self.b - self.beta)
-        self.w = w = cho_solve(self.factor, right, check_finite=False)
+        self.w = w = self.ridge.solve(right)
         self.fit = self.X @ w
         if self.held:
             top = sigma * (self.level - self.gamma) - self.price

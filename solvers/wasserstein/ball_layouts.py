@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import Array
-from convexnn.solvers.wasserstein.interior import PiecewiseInterior, Samples, nothing
+from convexnn.solvers.wasserstein.interior import PiecewiseInterior
 from convexnn.solvers.wasserstein.norm_layouts import NORMS, Cones, Rows, bound_square
+from convexnn.solvers.wasserstein.program import Entries, Samples, nothing
 from convexnn.wasserstein.distribution_ball import DistributionBall
 from convexnn.wasserstein.forms import Slopes, WassersteinForm
 from convexnn.wasserstein.order_inf import ShiftedMargins, StretchedResiduals
@@ -54,8 +55,16 @@ class BallLayout:
         """Return the place of a variable, -1 if there is none of that name."""
         return self.Z.shape[1] + self.names.index(name) if name in self.names else -1
 
+    def far(self) -> float:
+        """Return where the multiplier begins."""
+        return self.norm.far(self.form.X.shape, self.form.ball.radius)
+
     def bound(self, rows: Rows, cones: Cones, cost: Array, start: Array) -> None:
         """Append what bounds the length, strict at the start, and its cost."""
+
+    def entries(self) -> Entries | None:
+        """Return how the norm's rows bound the entries of b one by one, None if they do not."""
+        return None
 
     def samples(self, cost: Array) -> Samples:
         """Return how the losses see the variables; add what they have of linear to the cost."""
@@ -103,10 +112,14 @@ class Priced(BallLayout):
         """Append ``||b|| <= lam`` and ``lam >= floor``."""
         lam, ball = self.index("lam"), self.form.ball
         cost[lam] = ball.price
-        start[lam] = max(1.0, 2.0 * ball.floor)
+        start[lam] = max(self.far(), 2.0 * ball.floor)
         self.norm.bound(self.form.X.shape[1], lam, rows, cones, start)
         if ball.floor > 0.0:
-            rows.append(({lam: -1.0}, -ball.floor))
+            rows.add([[lam]], -1.0, -ball.floor)
+
+    def entries(self) -> Entries | None:
+        """Return the norm's, within the multiplier."""
+        return self.norm.entries(self.form.X.shape[1], self.index("lam"))
 
 
 class Flipping(Priced):
@@ -165,11 +178,15 @@ class Lifted(BallLayout):
         """Append ``||b||^2 <= 4 lam v``."""
         d, lam, v, t = self.form.X.shape[1], *map(self.index, ("lam", "v", "t"))
         cost[lam] = self.form.ball.radius
-        start[lam] = start[v] = 1.0
+        start[lam] = start[v] = self.far()
         bound_square(list(range(d)) if self.norm.euclidean else [t], lam, v, cones, len(start))
         if not self.norm.euclidean:
-            start[t] = 0.5
+            start[t] = 0.5 * start[lam]
             self.norm.bound(d, t, rows, cones, start)
+
+    def entries(self) -> Entries | None:
+        """Return the norm's, within the length."""
+        return self.norm.entries(self.form.X.shape[1], self.index("t"))
 
     def samples(self, cost: Array) -> Samples:
         """Return the lower margins."""
@@ -177,7 +194,10 @@ class Lifted(BallLayout):
 
 
 class Rooted(Priced):
-    """Squared residuals of order 2: a QR factorisation makes them a cone of d + 2 entries."""
+    """Squared residuals of order 2: a cone of n + 2 entries.
+
+    Where there are fewer columns, a QR factorisation makes it one of d + 2.
+    """
 
     names = ("lam", "root")
     warm: ClassVar[bool] = False
@@ -185,9 +205,13 @@ class Rooted(Priced):
     def __init__(self, form: WassersteinForm, Z: Array) -> None:
         super().__init__(form, Z)
         self.scale = np.sqrt(form.ball.counted(np.ones(len(Z))))
-        y = self.scale * form.y
-        self.basis, self.R = np.linalg.qr(self.scale[:, None] * Z)
-        self.inside = self.basis.T @ y
+        self.R, self.inside = self.scale[:, None] * Z, self.scale * form.y
+        self.left, self.rest = 0.0, np.zeros(len(Z))
+        self.basis: Array | None = None
+        if len(Z) <= Z.shape[1]:
+            return
+        self.basis, self.R = np.linalg.qr(self.R)
+        y, self.inside = self.inside, self.basis.T @ self.inside
         rest = y - self.basis @ self.inside
         rest -= self.basis @ (self.basis.T @ rest)
         self.left = float(np.linalg.norm(rest))  # which no model reaches
@@ -213,7 +237,8 @@ class Rooted(Priced):
     def slopes(self, core: PiecewiseInterior) -> Slopes:
         """Return the dual point of an iterate."""
         tail = core.duals[0].tail[0] / core.duals[0].head[0]
-        own = -np.sqrt(len(self.Z)) * (self.basis @ tail[:-1] + self.rest * tail[-1])
+        fit = tail[:-1] if self.basis is None else self.basis @ tail[:-1]
+        own = -np.sqrt(len(self.Z)) * (fit + self.rest * tail[-1])
         return Slopes(own / self.scale, np.zeros(len(self.Z)))
 
 

@@ -9,7 +9,7 @@ where ``u1, u2`` are affine in the prediction ``z = Z w`` and in one more variab
     capped   phi = sup { p u1 + q u2 - quad (p + q)^2 / 2 : p, q >= 0, p + q <= cap }   the others
 
 Every sample keeps its own multipliers; eliminating them leaves one system of the size of w, whose
-matrix is a weighted Gram matrix of the data plus what the small cones add: O(n d^2) a step. Steps
+matrix is a weighted Gram matrix of the data plus what the small cones add (see `systems`). Steps
 are Mehrotra's predictor and corrector (Nocedal & Wright 2006, section 14.2), with Nesterov-Todd
 scaling of the cones.
 """
@@ -17,90 +17,19 @@ scaling of the cones.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs  # SciPy's own callers take as long as all else
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.system.kernels import kernel
 from convexnn.solvers.scaling import Pair, Scaling
+from convexnn.solvers.wasserstein.program import Program, Samples
+from convexnn.solvers.wasserstein.wide import system
 
 SHRINK = 0.995  # share of the way to the boundary
 ROOM = 0.1  # how far inside a warm start begins, relative to a cold one
 FRESH = 8  # steps after which the arguments are computed anew, not updated
-RIDGE = 1e-14  # relative to the diagonal
-
-
-class Samples(NamedTuple):
-    """How the losses see the variables.
-
-    Attributes
-    ----------
-    Z : array of shape (n, k)
-        ``z = Z w[:k]``.
-    lam : int
-        Index of the variable beside the prediction, -1 if there is none.
-    a1, c1, a2, c2 : arrays of shape (n,)
-        ``u = a z + b lam + c``.
-    b1, b2 : float
-    smooth, pair : bool
-        Whether ``phi`` is smooth in ``u1``; whether there is a ``u2``.
-    cap, quad : float
-    weights : array of shape (n,) or None
-        n times the share of each sample, of mean 1; None where all have the same.
-    """
-
-    Z: Array
-    lam: int
-    a1: Array
-    b1: float
-    c1: Array
-    a2: Array
-    b2: float
-    c2: Array
-    smooth: bool
-    pair: bool
-    cap: float
-    quad: float
-    weights: Array | None = None
-
-
-def nothing(k: int) -> Samples:
-    """Return no samples at all, of k variables."""
-    none = np.zeros(0)
-    return Samples(
-        np.zeros((0, k)), -1, none, 0.0, none, none, 0.0, none, False, False, np.inf, 1.0
-    )
-
-
-class Program(NamedTuple):
-    """The whole program.
-
-    Attributes
-    ----------
-    samples : Samples
-    cost : array of shape (D,)
-    G : array or sparse array of shape (m, D)
-    h : array of shape (m,)
-    cones : tuple of (matrix (k, D), offset (k,))
-        First the head, then the tail.
-    start : array of shape (D,)
-        Strictly inside ``G w <= h`` and the cones; on the equality.
-    equal : array of shape (D,) or None
-        ``equal'w`` keeps the value that it has at the start.
-    warm : tuple of arrays (p, q), or None
-        The samples' multipliers near an optimum of a nearby program, if the start is one, too.
-    """
-
-    samples: Samples
-    cost: Array
-    G: Any
-    h: Array
-    cones: tuple[tuple[Array, Array], ...]
-    start: Array
-    equal: Array | None = None
-    warm: tuple[Array, Array] | None = None
 
 
 class SampleState(NamedTuple):
@@ -148,8 +77,9 @@ def _curvature(
     D: Array,
     rho: Array,
 ) -> None:
-    """Fill the 2 x 2 curvatures D (3, n) and the drives rho (2, n): dP = D (du + rho).
+    """Fill the 2 x 2 curvatures D and the drives rho (2, n): dP = D (du + rho).
 
+    The rows of D (4, n) are the entries and, as these may cancel in it, the determinant.
     ``out`` holds the predictor's changes, zeros before: its products are the second-order terms.
     """
     for i in range(len(u1)):
@@ -165,6 +95,7 @@ def _curvature(
             if pair:
                 D[2, i] = 1.0 / (zq[i] / q[i] + zroom[i] / room[i])
                 rho[1, i] = u2[i] + (mu - out[1, i] * out[5, i]) / q[i] - top
+            D[3, i] = D[0, i] * D[2, i]
             continue
         both = p[i] + (q[i] if pair else 0.0)
         stiff = quad + (zroom[i] / room[i] if capped else 0.0)
@@ -177,10 +108,12 @@ def _curvature(
             D[0, i] = (y + stiff) / det
             D[1, i] = -stiff / det
             D[2, i] = (x + stiff) / det
+            D[3, i] = 1.0 / det
         else:
             D[0, i] = 1.0 / (x + stiff)
             D[1, i] = 0.0
             D[2, i] = 0.0
+            D[3, i] = 0.0
             rho[1, i] = 0.0
 
 
@@ -261,7 +194,7 @@ class PiecewiseInterior:
         self.u1, self.u2 = self._values()
         self.room = 1.0 if program.warm is None else ROOM
         self.taken, self.residual = 0, 1.0 + float(np.max(np.abs(program.cost)))
-        self.squares = [np.outer(M[0], M[0]) - M[1:].T @ M[1:] for M, _ in program.cones]
+        self.system = system(program, self.share)
         self.x = self._samples_at_start()
         self.bounded = len(program.h) > 0
         self.slack = program.h - program.G @ self.w if self.bounded else program.h
@@ -347,11 +280,10 @@ class PiecewiseInterior:
     def step(self) -> tuple[float, float]:
         """Take one predictor-corrector step; return its length and the residual that is left."""
         program, s, x, n = self.program, self.s, self.x, self.n
-        D, rho, out = np.empty((3, len(s.Z))), np.empty((2, len(s.Z))), np.zeros((8, len(s.Z)))
+        D, rho, out = np.empty((4, len(s.Z))), np.empty((2, len(s.Z))), np.zeros((8, len(s.Z)))
         self._curve(0.0, out, D, rho)
         scalings = [Scaling(a, b) for a, b in zip(self.heads, self.duals, strict=True)]
-        H = self._matrix(D, scalings)
-        factor = _factored(H)
+        self.system.factor(D, self.y / self.slack, scalings)
         residual = program.cost.copy()
         if self.bounded:
             residual += program.G.T @ self.y
@@ -364,7 +296,7 @@ class PiecewiseInterior:
 
         # predictor
         _, ds, dy, cones, reach, _, _ = self._direction(
-            factor, D, rho, residual, scalings, 0.0, out, 0.0, nothing
+            D, rho, residual, scalings, 0.0, out, 0.0, nothing
         )
         after = self._sample_products(out, reach)
         after += float((self.slack + reach * ds) @ (self.y + reach * dy))
@@ -383,7 +315,7 @@ class PiecewiseInterior:
             _product(W.divide(da), W.times(db)) for W, (da, db) in zip(scalings, cones, strict=True)
         ]
         dw, ds, dy, cones, reach, du1, du2 = self._direction(
-            factor, D, rho, residual, scalings, target, out, ds * dy, second
+            D, rho, residual, scalings, target, out, ds * dy, second
         )
         step = min(1.0, SHRINK * reach)
         self.w = self.w + step * dw
@@ -414,42 +346,8 @@ class PiecewiseInterior:
             self.u1, self.u2, *self.x, s.smooth, s.pair, self.capped, s.quad, mu, out, D, rho
         )
 
-    def _matrix(self, D: Array, scalings: list[Scaling]) -> Array:
-        program, s = self.program, self.s
-        k = s.Z.shape[1]
-        H = np.zeros((len(self.w), len(self.w)))
-        weight = np.square(s.a1) * D[0]
-        if s.pair:
-            weight += 2.0 * s.a1 * s.a2 * D[1] + np.square(s.a2) * D[2]
-        rows = s.Z * np.sqrt(np.maximum(weight, 0.0) * self.share)[:, None]
-        H[:k, :k] = rows.T @ rows
-        if s.lam >= 0 and (s.b1 != 0.0 or s.b2 != 0.0):
-            cross = s.a1 * D[0] * s.b1
-            sums = D @ self.share
-            own = sums[0] * s.b1**2
-            if s.pair:
-                cross = cross + s.a1 * D[1] * s.b2 + s.a2 * D[1] * s.b1
-                cross = cross + s.a2 * D[2] * s.b2
-                own += 2.0 * s.b1 * s.b2 * sums[1] + s.b2**2 * sums[2]
-            column = (cross * self.share) @ s.Z
-            H[:k, s.lam] += column
-            H[s.lam, :k] += column
-            H[s.lam, s.lam] += own
-        if self.bounded:
-            weights = (self.y / self.slack)[:, None]
-            if isinstance(program.G, np.ndarray):
-                H += program.G.T @ (weights * program.G)
-            else:
-                H += (program.G.T @ program.G.multiply(weights)).toarray()
-        for (M, _), W, J in zip(program.cones, scalings, self.squares, strict=True):
-            # W^-2 = (2 v v' - J) / eta^2 with v = (w0, -w1)
-            v = W.w0[0] * M[0] - W.w1[0] @ M[1:]
-            H += (2.0 * np.outer(v, v) - J) / W.eta[0] ** 2
-        return H
-
     def _direction(
         self,
-        factor: Array,
         D: Array,
         rho: Array,
         residual: Array,
@@ -481,10 +379,10 @@ class PiecewiseInterior:
             rights.append(right)
             back = W.divide(right)
             rhs += M[0] * back.head[0] + M[1:].T @ back.tail[0]
-        dw, _ = dpotrs(factor, rhs)
+        dw = self.system.solve(rhs)
         self.turn = 0.0  # change of the equality's multiplier
         if program.equal is not None:
-            column, _ = dpotrs(factor, program.equal)
+            column = self.system.solve(program.equal)
             self.turn = float(program.equal @ dw) / float(program.equal @ column)
             dw -= self.turn * column
         du1, du2 = self._arguments(dw)
@@ -506,20 +404,6 @@ class PiecewiseInterior:
             cones.append((da, db))
             reach = min(reach, _reach_cone(a, da), _reach_cone(b, db))
         return dw, ds, dy, cones, reach, du1, du2
-
-
-def _factored(H: Array) -> Array:
-    """Return the upper Cholesky factor with the least ridge that lets it through."""
-    diagonal = np.einsum("ii->i", H)  # a view
-    own = np.where(diagonal > 0.0, diagonal, 1.0)  # a column of zeros stays where it is
-    ridge = RIDGE
-    for _ in range(8):
-        diagonal += ridge * own
-        factor, info = dpotrf(H, clean=0)
-        if info == 0:
-            return np.asarray(factor)
-        ridge *= 30.0
-    raise np.linalg.LinAlgError("the Newton system is singular to rounding")
 
 
 def _split(v: Array) -> tuple[Array, Array]:

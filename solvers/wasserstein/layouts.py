@@ -12,8 +12,9 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.solvers.wasserstein.ball_layouts import LAYOUTS, BallLayout
-from convexnn.solvers.wasserstein.interior import ROOM, PiecewiseInterior, Program, Samples, nothing
-from convexnn.solvers.wasserstein.norm_layouts import NORMS, Cones, Rows, matrix
+from convexnn.solvers.wasserstein.interior import ROOM, PiecewiseInterior
+from convexnn.solvers.wasserstein.norm_layouts import NORMS, Cones, Rows
+from convexnn.solvers.wasserstein.program import Program, Samples, nothing
 from convexnn.wasserstein.forms import Linear, Slopes, WassersteinForm
 from convexnn.wasserstein.portfolio import PortfolioForm, Stress, Weights
 
@@ -48,11 +49,11 @@ def portfolio(form: PortfolioForm) -> PortfolioPlan:
     start[:d] = 1.0 / d
     start[d] = -float(np.mean(form.returns @ start[:d]))
     start[d + 1] = 2.0
-    rows: Rows = []
+    rows = Rows()
     cones: Cones = []
     norm.bound(d, d + 1, rows, cones, start)
     start[d + 2 :] = 1.5 / d  # above x, below lam
-    rows += [({j: -1.0}, 0.0) for j in range(d)]
+    rows.add(np.arange(d)[:, None], -1.0)
     equal = np.zeros(D)
     equal[:d] = 1.0
     samples = nothing(d + 1)
@@ -63,7 +64,7 @@ def portfolio(form: PortfolioForm) -> PortfolioPlan:
         samples = Samples(
             Z, -1, np.full(n, -1.0), 0.0, np.zeros(n), none, 0.0, none, False, False, cap, 0.0
         )  # fmt: skip
-    G, h = matrix(rows, D)
+    G, h = rows.matrix(D)
     return PortfolioPlan(form, Program(samples, cost, G, h, tuple(cones), start, equal))
 
 
@@ -91,18 +92,18 @@ def linear(form: WassersteinForm, near: tuple[Linear, Slopes | None] | None = No
     ball = LAYOUTS[type(form.ball)](form, Z)
     D = ball.size()
     cost, start = np.zeros(D), np.zeros(D)
-    rows: Rows = []
+    rows = Rows()
     cones: Cones = []
     ball.bound(rows, cones, cost, start)
     samples = ball.samples(cost)
     if len(samples.Z):
         samples = samples._replace(weights=form.ball.weights)
-    G, h = matrix(rows, D)
+    G, h = rows.matrix(D)
     warm = None
     if near is not None and near[1] is not None and ball.warm:
         _begin_near(form, ball, start, near[0])
         warm = ball.multipliers(near[1])
-    program = Program(samples, cost, G, h, tuple(cones), start, warm=warm)
+    program = Program(samples, cost, G, h, tuple(cones), start, warm=warm, entries=ball.entries())
     return LinearPlan(form, program, ball)
 
 

@@ -1,7 +1,8 @@
 """Newton's method for linear decisions: a primal-dual interior point.
 
-O(n d^2) a step, some twenty steps. Of the files beside this one `layouts` lays a form out,
-`interior` takes the steps and `steps` goes along them. Smooth risks are first tried as they stand,
+O(n d min(n, d)) a step, some twenty steps. Of the files beside this one `layouts` lays a form out
+as a `program`, `interior` takes the steps, whose `systems` are dense or `wide`, and `steps` goes
+along them. Smooth risks are first tried as they stand,
 in `smooth`.
 """
 

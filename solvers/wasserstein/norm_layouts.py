@@ -7,19 +7,54 @@ the direction in which ``b`` is pushed. A further norm is a class here and a lin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, IndexArray
 from convexnn.functions.norms import L1, L2, Linf, VectorNorm
 from convexnn.solvers.wasserstein.interior import PiecewiseInterior
+from convexnn.solvers.wasserstein.program import Entries
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 DENSE = 40_000  # entries up to which a dense matrix of inequalities is the faster one
+NEAREST, FARTHEST = 10.0, 300.0  # where a sum of sizes may begin
 
-Rows = list[tuple[dict[int, float], float]]  # left sides by variable, right sides
 Cones = list[tuple[Array, Array]]
+
+
+class Rows:
+    """Inequalities ``G w <= h``, gathered in blocks of rows with as many entries each."""
+
+    def __init__(self) -> None:
+        self._columns: list[IndexArray] = []
+        self._values: list[Array] = []
+        self._right: list[Array] = []
+
+    def add(self, columns: ArrayLike, values: ArrayLike, right: float = 0.0) -> None:
+        """Append rows, (m, q) entries at the columns given, all of the same right side."""
+        at = np.asarray(columns, dtype=np.intp)
+        self._columns.append(at)
+        self._values.append(np.broadcast_to(np.asarray(values, dtype=np.float64), at.shape))
+        self._right.append(np.full(len(at), right))
+
+    def matrix(self, D: int) -> tuple[Any, Array]:
+        """Return G, dense where it is small, and h; in the order in which rows were added."""
+        ends = np.concatenate([np.zeros(0), *(np.full(*at.shape) for at in self._columns)])
+        G: Any = sparse.csr_array(
+            (
+                np.concatenate([np.zeros(0), *(part.ravel() for part in self._values)]),
+                np.concatenate([np.zeros(0, dtype=np.intp), *(at.ravel() for at in self._columns)]),
+                np.concatenate([[0], np.cumsum(ends, dtype=np.intp)]),
+            ),
+            shape=(len(ends), D),
+        )
+        if len(ends) * D <= DENSE:
+            G = G.toarray()
+        return G, np.concatenate([np.zeros(0), *self._right])
 
 
 class NormLayout(ABC):
@@ -36,6 +71,14 @@ class NormLayout(ABC):
     def more(self, d: int) -> int:
         """Return how many variables the norm adds, the last ones."""
         return 0
+
+    def entries(self, d: int, within: int) -> Entries | None:
+        """Return how the rows bound the entries one by one, None if they do not."""
+        return None
+
+    def far(self, shape: tuple[int, ...], price: float) -> float:
+        """Return where lam begins for data of a shape, at a price: a start of even products."""
+        return 1.0
 
     @abstractmethod
     def bound(self, d: int, lam: int, rows: Rows, cones: Cones, start: Array) -> None:
@@ -74,9 +117,11 @@ class Box(NormLayout):
 
     def bound(self, d: int, lam: int, rows: Rows, cones: Cones, start: Array) -> None:
         """Append ``-lam <= b <= lam``."""
-        for j in range(d):
-            rows.append(({j: 1.0, lam: -1.0}, 0.0))
-            rows.append(({j: -1.0, lam: -1.0}, 0.0))
+        _between(np.full(d, lam), rows)
+
+    def entries(self, d: int, within: int) -> Entries:
+        """Return that lam is the size of all."""
+        return Entries(d, within, False)
 
 
 class Sum(NormLayout):
@@ -86,14 +131,21 @@ class Sum(NormLayout):
         """Return d: the sizes."""
         return d
 
+    def far(self, shape: tuple[int, ...], price: float) -> float:
+        """Return a lam whose price is that of all sizes at the products of n samples."""
+        n, d = shape
+        return min(max(NEAREST, 0.5 * d / (n * price)), FARTHEST)
+
     def bound(self, d: int, lam: int, rows: Rows, cones: Cones, start: Array) -> None:
         """Append ``-size <= b <= size`` and ``sum(size) <= lam``."""
-        first = len(start) - d
-        for j in range(d):
-            rows.append(({j: 1.0, first + j: -1.0}, 0.0))
-            rows.append(({j: -1.0, first + j: -1.0}, 0.0))
-        rows.append(({lam: -1.0} | {first + j: 1.0 for j in range(d)}, 0.0))
-        start[first:] = 0.5 * start[lam] / d
+        sizes = np.arange(len(start) - d, len(start))
+        _between(sizes, rows)
+        rows.add(np.append(sizes, lam)[None, :], np.append(np.ones(d), -1.0)[None, :])
+        start[sizes] = 0.5 * start[lam] / d
+
+    def entries(self, d: int, within: int) -> Entries:
+        """Return that each has a size of its own."""
+        return Entries(d, within, True)
 
     def near(self, b: Array, length: float, lam: float, start: Array) -> None:
         """Move the start to ``b``, and share out what is left of lam."""
@@ -117,12 +169,7 @@ def bound_square(tail: list[int], lam: int, v: int, cones: Cones, D: int) -> Non
     cones.append((M, np.zeros(len(M))))
 
 
-def matrix(rows: Rows, D: int) -> tuple[Any, Array]:
-    """Return ``G w <= h`` of rows given entry by entry."""
-    at = [i for i, (row, _) in enumerate(rows) for _ in row]
-    column = [j for row, _ in rows for j in row]
-    value = [v for row, _ in rows for v in row.values()]
-    G: Any = sparse.csr_array((value, (at, column)), shape=(len(rows), D))
-    if len(rows) * D <= DENSE:
-        G = G.toarray()
-    return G, np.array([right for _, right in rows], dtype=np.float64)
+def _between(sizes: IndexArray, rows: Rows) -> None:
+    """Append ``b_j <= w_s`` and ``-b_j <= w_s``, s the j-th of these variables, for every j."""
+    columns = np.column_stack([np.arange(len(sizes)), sizes])
+    rows.add(np.repeat(columns, 2, axis=0), np.tile([[1.0, -1.0], [-1.0, -1.0]], (len(sizes), 1)))

@@ -8,7 +8,8 @@ import numpy as np
 
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.solvers.schedule import NOT_FINITE, iterate
-from convexnn.solvers.wasserstein.interior import PiecewiseInterior, Program
+from convexnn.solvers.wasserstein.interior import PiecewiseInterior
+from convexnn.solvers.wasserstein.program import Program
 
 MAX_ITER = 200
 NEAR = 5.0  # times the tolerance: own gap from which every step is certified
