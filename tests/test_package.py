@@ -342,6 +342,17 @@ def test_the_next_engine_of_auto_goes_on_where_the_first_proves_nothing(doubtful
     assert solution.objective == cx.solve(small(), "admm").objective
 
 
+def test_a_third_engine_goes_on_where_the_second_proves_nothing_either(
+    doubtful: Boastful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubted = Engines(("boastful", "boastful", "admm", "fista"))
+    monkeypatch.setattr(choice, "preferred", lambda problem: doubted)
+    solution = cx.solve(small())
+    assert doubtful.runs == 2
+    assert (solution.status, solution.backend) == (cx.Status.OPTIMAL, "admm")
+    assert solution.message.count("ended without proof") == 2
+
+
 def test_the_next_engine_counts_on_from_the_iterations_of_the_first(
     doubtful: Boastful, monkeypatch: pytest.MonkeyPatch
 ) -> None:

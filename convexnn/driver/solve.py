@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 import numpy as np
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 # A solution, a primal point, or a primal and a dual point: each a record of the problem's family.
 Start: TypeAlias = "Solution[object] | tuple[object, ...] | Predictor"
 
+RELIEFS = 2  # engines that go on, one after the other, where each ends without proof
 # Outcomes after which another engine may go on.
 UNPROVEN = (Outcome.FINISHED, Outcome.MAX_ITER, Outcome.FAILED)
 # What an outcome says of an answer that is not proved; of the others, that it is inaccurate.
@@ -96,7 +98,7 @@ def solve(
     problem : Problem
     backend : str or Backend, default "auto"
         A name from ``backends(problem).names``; "auto" chooses by problem and size. Where its
-        choice ends without proof, the next one goes on in the time that is left, and the message
+        choice ends without proof, the next two go on in the time that is left, and the message
         says so; not if `max_iter` or options of an engine are given, nor in searches over all
         patterns.
     tol : float, default 1e-6
@@ -279,7 +281,7 @@ class Compiled(Generic[Model]):
         Grade the problem's trivial answer before the engine runs.
     relief : tuple of str, default ()
         Names of the backends that may go on where this one ends without proof: the first that
-        can take the problem does.
+        can take the problem does, and where that one ends so too, the next.
     grader : Grader, optional
         Knows the trivial answer alone; each run begins with a copy of it.
     error : Exception, optional
@@ -439,19 +441,24 @@ class Compiled(Generic[Model]):
         except self.survives as error:
             return Raw(Outcome.FAILED, f"{type(error).__name__}: {error}")
 
-    def _relieve(self, first: Raw, asked: Options, monitor: Monitor) -> tuple[Backend, Raw]:
-        """Let another engine go on, from its own start; return it and how both ended."""
-        engine = next(able(self.problem, self.relief), None)
-        if engine is None:
-            return self.backend, first
-        kind = common_form(engine, self.problem)
-        assert kind is not None
-        form: object = self.problem.canonical(kind)
-        engine.prepare(form)
-        monitor.go_on()
-        raw = self._attempt(engine, form, asked, monitor, None)
-        said = f"{self.backend.name} ended without proof ({first.outcome}); {engine.name} went on."
-        return engine, raw._replace(message=joined(first.message, said, raw.message))
+    def _relieve(self, raw: Raw, asked: Options, monitor: Monitor) -> tuple[Backend, Raw]:
+        """Let other engines go on, each from its own start; return the last and how all ended."""
+        engine = self.backend
+        for following in islice(able(self.problem, self.relief), RELIEFS):
+            if monitor.over() or raw.outcome not in UNPROVEN:
+                break
+            kind = common_form(following, self.problem)
+            assert kind is not None
+            form: object = self.problem.canonical(kind)
+            following.prepare(form)
+            monitor.go_on()
+            said = f"{engine.name} ended without proof ({raw.outcome}); {following.name} went on."
+            ended = self._attempt(following, form, asked, monitor, None)
+            engine, raw = (
+                following,
+                ended._replace(message=joined(raw.message, said, ended.message)),
+            )
+        return engine, raw
 
 
 def joined(*parts: str) -> str:

@@ -41,6 +41,8 @@ GRADING = 17.0  # bytes an entry of the features takes while they are listed, me
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
+NEARLY = 1e-9  # share of the objective that coefficients may cost which are left out
+LOST = 1e-14  # beta as a share of that of a constant network, below which rounding hides it
 TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
 
@@ -219,6 +221,18 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         listed: Array = known.matrix()[self._distinct[1]] * known.scale**known.degree
         return listed
 
+    def remark(self) -> str:
+        """Say that the penalty is lost beside the loss, where it is: in small units of x."""
+        mu = self.initial()[1].mu
+        least = self.dictionary.largest(self._sums(mu - np.mean(mu)))
+        share = self._weight / least if least > 0.0 else 1.0
+        if share >= LOST:
+            return ""
+        return (
+            f"beta is about {share:.0e} of what makes the network constant: beside the loss the "
+            "penalty is all but lost in rounding. Measure x in larger units, or raise beta."
+        )
+
     def size(self, form: type) -> Size:
         """Return the shapes of a form: a dense dictionary, or what the formula has of entries."""
         n, count = len(self.x), len(self.dictionary)
@@ -280,9 +294,13 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
 
         def points() -> tuple[Neurons, Dual]:
-            mu = fit.dual_value
-            c = known.settled(known.coefficients(v.value, m.value), self._sums(mu))
-            return self._neurons(c, float(np.mean(v.value[inverse]))), Dual(mu)
+            mu, mean = fit.dual_value, float(np.mean(v.value[inverse]))
+            every = known.coefficients(v.value, m.value)
+            few = self._neurons(known.settled(every, self._sums(mu)), mean)
+            whole = self._neurons(every, mean)
+            # where the weight is lost beside the loss, so are the multipliers
+            worse = self.objective(few) > (1.0 + NEARLY) * self.objective(whole)
+            return (whole if worse else few), Dual(mu)
 
         variables = {"v": v, "z": z} | ({"m": m} if steep else {})
         return CvxpyProgram(problem, variables, points, self.needs(), True)

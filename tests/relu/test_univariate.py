@@ -622,3 +622,16 @@ def test_a_network_takes_points_on_the_line_only() -> None:
         model.predict(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="NarrowNetwork"):
         cx.NarrowNetwork.load(__file__)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e9])
+def test_dates_are_fitted_in_any_units(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    days = np.sort(rng.uniform(0.0, 365.0, 60))
+    y = np.sin(days / 60.0) + 0.1 * rng.standard_normal(60)
+    dates = (1.6e9 + 86_400.0 * days) * unit
+    problem = cx.UnivariateReluTraining(dates, y, beta=0.01)
+    solution = cx.solve(problem)
+    assert solution.status is cx.Status.OPTIMAL, solution.message
+    assert np.max(np.abs(solution.model.predict(dates) - y)) < 1e-2  # the penalty is slight
+    assert ("larger units" in solution.message) == (unit == 1e9)
