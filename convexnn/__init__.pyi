@@ -53,6 +53,9 @@ from convexnn.problems.wasserstein.linear import (
 )
 from convexnn.problems.wasserstein.linear import WassersteinRegression as WassersteinRegression
 from convexnn.problems.wasserstein.margins import WorstCaseMargins as WorstCaseMargins
+from convexnn.problems.wasserstein.network import (
+    WassersteinReluTraining as WassersteinReluTraining,
+)
 from convexnn.problems.wasserstein.newsvendor import Newsvendor as Newsvendor
 from convexnn.problems.wasserstein.portfolio import CvarPortfolio as CvarPortfolio
 from convexnn.relu.convolution import ConvNetwork as ConvNetwork
@@ -68,6 +71,7 @@ from convexnn.robust.accuracy_curve import robustness_curve as robustness_curve
 from convexnn.robust.attacks import Attack as Attack
 from convexnn.robust.attacks import attack as attack
 from convexnn.robust.lipschitz import lipschitz as lipschitz
+from convexnn.robust.worst_distribution import NetworkWorstCase as NetworkWorstCase
 from convexnn.wasserstein.linear_model import LinearModel as LinearModel
 from convexnn.wasserstein.worst_case import Atoms as Atoms
 from convexnn.wasserstein.worst_case import Reweighting as Reweighting
@@ -84,6 +88,8 @@ from convexnn.workflows.local_patterns import local_patterns as local_patterns
 from convexnn.workflows.path import path as path
 from convexnn.workflows.path_result import Path as Path
 from convexnn.workflows.path_start import beta_max as beta_max
+from convexnn.workflows.radius import Radius as Radius
+from convexnn.workflows.radius import radius as radius
 from convexnn.workflows.select import Selection as Selection
 from convexnn.workflows.select import select as select
 from convexnn.workflows.stackelberg import Game as Game

@@ -124,6 +124,10 @@ CASES = [
     Case("conv-gated", "logistic", "l1", outputs=3),
     Case("conv-gated", "softmax", "nuclear", bias=True, outputs=3),
     *(
+        Case("ball", loss, penalty, bias=loss == "huber")
+        for loss, penalty in (("huber", "l1"), ("logistic", "linf"))
+    ),
+    *(
         Case("robust", loss, bias=ball == "l2", formulation=formulation, ball=ball)
         for loss in ("squared", "logistic", "hinge")
         for ball in ("linf", "l2", "l1")
@@ -182,6 +186,10 @@ def problem(case: Case) -> Any:
     if case.kind == "robust":
         common |= {"radius": RADIUS, "norm": case.ball, "formulation": case.formulation}
         return cx.RobustReluTraining(X, y, patterns=2 * P, **common)
+    if case.kind == "ball":
+        dual = {"l2": "l2", "l1": "linf", "linf": "l1"}[case.penalty]
+        common["radius"] = common.pop("beta") / N
+        return cx.WassersteinReluTraining(X, y, patterns=P, norm=dual, **common)
     common |= {"penalty": case.penalty, "leak": case.leak, "skip": case.skip}
     return cx.ReluTraining(X, y, patterns=P, formulation=case.formulation, **common)
 
@@ -276,6 +284,8 @@ def network_by_hand(case: Case, model: Any) -> float:
     first = np.vstack([model.U, model.bias])
     if case.penalty == "l1":
         size = float(np.sum(np.sum(np.abs(first), axis=0) ** 2))
+    elif case.penalty == "linf":
+        size = float(np.sum(np.max(np.abs(first), axis=0) ** 2))
     else:
         size = float(np.sum(first**2))
     return loss_by_hand(case.loss, z, y) + 0.5 * BETA * (size + float(np.sum(model.alpha**2)))
@@ -358,12 +368,15 @@ def test_no_bound_exceeds_any_objective(case: Case) -> None:
 @pytest.mark.parametrize("case", EACH)
 def test_a_problem_is_offered_to_the_solvers_of_its_cone_class(case: Case) -> None:
     offered = set(names(case))
-    linear_penalty = case.kind in ("sampled", "narrow", "threshold") or case.penalty == "l1"
+    linear_penalty = case.kind in ("sampled", "narrow", "threshold") or case.penalty in (
+        "l1",
+        "linf",
+    )
     quadratic = linear_penalty and case.loss not in ("logistic", "softmax")
     assert {"admm", "cvxpy:clarabel", "cvxpy:scs"} <= offered
     assert "fista" in offered or case.formulation == "majorant" or case.ball
     pooled = case.kind.startswith("conv")
-    apart = "fista" in offered and not case.coupled and not pooled
+    apart = "fista" in offered and not case.coupled and not pooled and case.penalty != "linf"
     assert ("ipm" in offered) == (apart or bool(case.ball))
     assert ("cvxpy:osqp" in offered) == quadratic
     assert ("cvxpy:highs" in offered) == quadratic

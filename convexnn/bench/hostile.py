@@ -215,7 +215,7 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(
         (
             *("max_iter", "threads", "filter_size", "stride", "neurons", "layers", "pieces"),
-            *("group", "steps", "restarts", "count", "repeats", "starts", "width"),
+            *("group", "steps", "restarts", "count", "repeats", "starts", "width", "draws"),
             *("pooled", "limit", "folds", "n", "rounds", "length", "outputs"),
         ),
         "count",
@@ -224,7 +224,7 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(
         (
             *("norm", "multiclass", "formulation", "ball", "activation", "method", "kind"),
-            "invalid",
+            *("invalid", "before", "rule", "errors", "bound"),
         ),
         "choice",
     ),
@@ -330,8 +330,17 @@ class Call(NamedTuple):
 MADE = frozenset(
     {"Atoms", "Attack", "Audit", "Backend", "Capabilities", "Certificate", "CertificateCurve"}
     | {"Comparison", "Compiled", "Game", "Outcome", "Path", "Problem", "Raw", "Reweighting"}
-    | {"Robustness", "RobustnessCurve", "Selection", "Solution", "Stage", "Status", "Step"}
-    | {"WorstCase"}
+    | {
+        "Radius",
+        "Robustness",
+        "RobustnessCurve",
+        "Selection",
+        "Solution",
+        "Stage",
+        "Status",
+        "Step",
+    }
+    | {"NetworkWorstCase", "WorstCase"}
 )
 # Methods that engines, the driver and the models' makers call with points, forms and their like.
 INNER = frozenset(
@@ -368,6 +377,8 @@ def calls() -> tuple[Call, ...]:
     training = data | {"patterns": two_patterns}
     plain = cx.ReluTraining(**training)
     linear = cx.WassersteinClassification(X, signs, radius=0.1)
+    twice = np.vstack([X, -X])
+    many = cx.WassersteinClassification(twice, np.append(signs, -signs), radius=0.1)
     network = cx.TwoLayerNetwork(np.eye(2), np.ones((2, 1)), np.zeros(2), classes=[-1, 1])
     solved = cx.solve(plain, "admm", tol=1e-3)
     solved_linear = cx.solve(linear, tol=1e-3)
@@ -410,6 +421,12 @@ def calls() -> tuple[Call, ...]:
             cx.WassersteinRegression,
             {"X": X, "y": real, "radius": 0.1},
             {"intercept": "flag"},
+        ),
+        Call(
+            "WassersteinReluTraining",
+            cx.WassersteinReluTraining,
+            {"X": X, "y": real, "radius": 0.1, "patterns": two_patterns},
+            {"radius": "positive"},
         ),
         Call(
             "WorstCaseMargins",
@@ -460,6 +477,13 @@ def calls() -> tuple[Call, ...]:
         Call("backends", cx.backends, {"problem": plain}),
         Call("path", cx.path, {"problem": plain, "count": 2, "ratio": 0.5} | search),
         Call("select", cx.select, {"problem": linear, "folds": 2, "tol": 0.1, "radius": [0.1]}),
+        Call(
+            "radius",
+            cx.radius,
+            {"problem": many, "rule": "holdout", "radii": [1.0, 5.0], "tol": 0.1}
+            | {"bound": "hoeffding", "largest": 0.1, "folds": 2},
+            {"radii": "radii", "largest": "positive"},
+        ),
         Call("beta_max", cx.beta_max, {"problem": plain}),
         Call("certify", cx.certify, {"problem": plain, "model": solved.model}),
         Call("audit", cx.audit, {"solution": solved, "count": 5}),

@@ -90,7 +90,8 @@ def _more(rng: Rng, problem: Any) -> dict[str, Any]:
             whole = _flag(rng)
             drawn = rng.integers(1, 4, n) if whole else 10.0 ** rng.uniform(-2.0, 2.0, n)
             chosen["weights"] = drawn.astype(np.float64)
-    if isinstance(problem, FREE) and problem.loss.separable and _flag(rng, 0.3):
+    free = isinstance(problem, FREE) and not isinstance(problem, cx.WassersteinReluTraining)
+    if free and problem.loss.separable and _flag(rng, 0.3):
         chosen["intercept"] = True
     return chosen
 
@@ -259,6 +260,16 @@ def _ball(rng: Rng) -> dict[str, Any]:
         "norm": _pick(rng, ("l2", "l1", "linf")),
         "intercept": _flag(rng, 0.7),
     }
+
+
+def _wasserstein_network(rng: Rng) -> tuple[str, Any]:
+    twist, X, y, chosen = _training(rng, ("absolute", "huber", "logistic", "hinge"))
+    chosen |= {
+        "radius": chosen.pop("beta") / len(X),
+        "norm": _pick(rng, ("l2", "l1", "linf")),
+        "patterns": int(rng.integers(1, 9)),
+    }
+    return _text(twist, X.shape, chosen), cx.WassersteinReluTraining(X, y, **chosen)
 
 
 def _wasserstein_classification(rng: Rng) -> tuple[str, Any]:
@@ -473,6 +484,7 @@ FAMILIES: dict[str, Callable[[Rng], tuple[str, Any]]] = {
     "narrow": _narrow,
     "threshold": _threshold,
     "robust": _robust,
+    "wasserstein-network": _wasserstein_network,
     "wasserstein-classification": _wasserstein_classification,
     "wasserstein-regression": _wasserstein_regression,
     "margins": _margins,

@@ -225,6 +225,8 @@ def declared(seed: int, index: int, rng: Rng) -> tuple[str, Any]:
         shift, unit = rng.choice(SHIFTS), rng.choice(UNITS)
         for field in fields(made.problem):
             value = getattr(made.problem, field.name)
+            if not field.init:  # what follows from others
+                continue
             if _real(value):
                 changes[field.name] = (value + shift) * unit
             elif isinstance(value, float) and np.isfinite(value) and value > 0.0:

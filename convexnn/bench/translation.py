@@ -106,8 +106,9 @@ def _refuses_training(name: str, kind: str, problem: Training) -> str | None:
         return f"has no {loss} loss"
     if name == "scipy-lbfgs" and loss not in SMOOTH:
         return f"needs a smooth loss, not {loss}"
-    if name != "raw-cvxpy" and getattr(problem, "penalty", "l2") == "l1":
-        return "has no l1 penalty of neurons"
+    penalty = getattr(problem, "penalty", "l2")
+    if penalty != "l2" and (name != "raw-cvxpy" or penalty == "linf"):
+        return f"has no {penalty} penalty of neurons"
     if name == "scnn" and any(getattr(problem, key, 0) for key in ("leak", "skip")):
         return "has no leak and no linear part"
     if kind == "robust-network" and getattr(problem, "norm", "") == "l1":

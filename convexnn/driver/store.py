@@ -60,6 +60,8 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
         raise TypeError(f"only dataclass problems can be saved, got {type(problem).__name__}")
     plain: dict[str, Any] = {}
     for f in fields(problem):
+        if not f.init:
+            continue
         value = getattr(problem, f.name)
         if isinstance(value, np.ndarray):
             arrays[f"problem.{f.name}"] = value

@@ -720,11 +720,13 @@ class Softmax(Loss):
         return above - cp.sum(cp.multiply(_each(weights, y) * y, z))
 
 
-LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber())}
+LOSSES: dict[str, Loss] = {
+    loss.name: loss for loss in (Squared(), Logistic(), Hinge(), Huber(), Absolute())
+}
 COUPLED: dict[str, Loss] = {"softmax": Softmax()}  # those that need several outputs
 KINDS: dict[str, type[Loss]] = {  # of all losses of this package, by their names
     name: type(loss) for name, loss in (LOSSES | COUPLED).items()
-} | {kind.name: kind for kind in (Quantile, Absolute)}
+} | {Quantile.name: Quantile}
 
 
 def as_loss(loss: str | Loss) -> Loss:

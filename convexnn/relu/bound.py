@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.functions.norms import Linf
+from convexnn.relu.boxes import Boxes
 from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.free_part import FreePart
@@ -231,9 +233,13 @@ def correlations(
     if form.signs is None:
         exact: Array = (form.norm.dual(rows) + reach) * (1.0 + ROUNDING)
         return exact
-    facets = no_facets(m, d)
-    if guess is not None and guess.example.shape == (m, d) and guess.value.shape == (m, d):
+    boxes = Boxes(form.X, form.signs) if isinstance(form.norm, Linf) else None
+    facets = no_facets(m, d) if boxes is None else boxes.start(m)
+    shape = facets.example.shape
+    if guess is not None and guess.example.shape == shape and guess.value.shape == shape:
         facets = Facets(guess.example.astype(np.int32), guess.value.astype(np.float64))
+    if boxes is not None:  # the data of such a norm are not reduced: there is no slack
+        return (boxes.dual(rows, level, facets) + reach) * (1.0 + ROUNDING)
     rotates = form.norm.rotates
     project_blocks(
         form.X,

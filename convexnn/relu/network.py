@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, real
+from convexnn.contract.checks import ProblemError, function, real
 from convexnn.contract.features import Names, examples
 from convexnn.contract.fields import (
     Converted,
@@ -21,7 +23,7 @@ from convexnn.contract.fields import (
 from convexnn.contract.predictor import Predictor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from os import PathLike
     from typing import Self
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, LabelArray
     from convexnn.contract.preparation import Preparation
     from convexnn.relu.interchange.foreign import Layers
+    from convexnn.robust.worst_distribution import NetworkWorstCase
 
 
 @declaration
@@ -65,6 +68,8 @@ class TwoLayerNetwork(Network):
         Names of the d inputs; a frame must have columns of these names, in this order.
     offsets : array of shape (k,) or None
         A constant of each output, beside `skip_bias`.
+    adversary : callable or None
+        Returns the worst distribution; it is saved with a solution, not with the model alone.
 
     Raises
     ------
@@ -90,12 +95,17 @@ class TwoLayerNetwork(Network):
     classes: Converted[ArrayLike | None, LabelArray | None] = default(None)
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
     offsets: Converted[ArrayLike | None, Array | None] = default(None)
+    adversary: Callable[[], NetworkWorstCase] | None = field(
+        default=None, repr=False, metadata={"saved": False}
+    )
 
     def __post_init__(self) -> None:
         keep_arrays(self, U=2, alpha=2, bias=1, skip=1, gates=2, gates_bias=1, offsets=1)
         for name in ("leak", "skip_bias"):
             object.__setattr__(self, name, real(name, getattr(self, name)))
         keep_labels(self, "classes")
+        if self.adversary is not None:
+            function("adversary", self.adversary)
         kind = type(self).__name__
         if len(self.alpha) != self.U.shape[1] or not self.alpha.shape[1]:
             raise ProblemError(
@@ -123,6 +133,16 @@ class TwoLayerNetwork(Network):
             raise ProblemError(f"{kind}.leak must be 0 with gates, got {self.leak}")
         labelled(kind, self.classes, k)
         keep_names(self, d)
+
+    @cached_property
+    def worst_case(self) -> NetworkWorstCase:
+        """The worst case within the ball that the network was trained against, from both sides."""
+        if self.adversary is None:
+            raise ProblemError(
+                "this network was not trained against a ball of distributions, or was saved "
+                "without it: Solution.save keeps it"
+            )
+        return self.adversary()
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the network's output on each row of `X`.
@@ -161,7 +181,8 @@ class TwoLayerNetwork(Network):
     def unscaled(self, done: Preparation) -> TwoLayerNetwork:
         """Return the network of raw data whose standardised ones this one takes.
 
-        Its `U` is in the units of the raw columns, its output in those of the raw target.
+        Its `U` is in the units of the raw columns, its output in those of the raw target. Its
+        `worst_case` stays in the standardised coordinates, where the ball is.
         """
 
         def layer(W: Array, b: Array | float) -> tuple[Array, Any]:
@@ -195,6 +216,7 @@ class TwoLayerNetwork(Network):
             classes=self.classes,
             feature_names=done.features or self.feature_names,
             offsets=offsets,
+            adversary=self.adversary,
         )
 
     @classmethod

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
+BRIEF = 5_000  # entries of the patterns up to which a formula goes to Clarabel for its last digits
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
@@ -80,6 +81,8 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     the same, tiny beta, n <= 4,000     admm             fista needs thousands of steps
     softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
     several separable, few in use       semismooth       the same, for blocks of any size
+    neurons in the linf norm            admm             the engines of cones know l2 and l1
+    the same, kinks, n P <= 5,000       cvxpy:clarabel   first-order methods crawl at kinks
     gates, several, n <= 4,000          admm             one factor serves them all
     larger                              fista            no factor, memory O(nP)
     ==================================  ===============  ====================================
@@ -91,6 +94,10 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     formula = size_of(problem, CvxpyProgram)
     if formula is not None and THINNER * formula.weights <= size.weights:
         return Engines(("cvxpy:clarabel", "ipm", "admm", "fista"))
+    if getattr(problem, "penalty", "") == "linf":
+        first_order = ("admm", "fista") if size.smooth else ("fista", "admm")
+        few = not size.smooth and size.n * size.patterns <= BRIEF
+        return Engines(("cvxpy:clarabel", *first_order) if few else first_order)
     return Engines(_by_size(problem, kind, size))
 
 

@@ -272,6 +272,8 @@ def _audited(solution: Solution) -> tuple[ReluTraining, GroupForm, Dual]:
         raise ProblemError(f"solution must be of a ReluTraining, got {type(problem).__name__}")
     if problem.formulation != "cones" and problem.patterns is not None:
         raise ProblemError("solution must be of a program with cones, got formulation='majorant'")
+    if problem.penalty == "linf":
+        raise ProblemError("solution must not be of neurons in the linf norm: they are not priced")
     if problem.outputs > 1:
         raise ProblemError(f"solution must be of one output, got {problem.outputs}")
     if not isinstance(dual, Dual) or dual.mu.shape != (len(problem.X),):

@@ -25,7 +25,7 @@ from convexnn.contract.problem import Model, Penalised
 from convexnn.driver.choice import named
 from convexnn.driver.solve import limited
 from convexnn.workflows.path_result import Path, Validation
-from convexnn.workflows.path_start import beta_max
+from convexnn.workflows.path_start import beta_max, penalised
 from convexnn.workflows.path_trace import LATE, Trace, Watch, trace
 from convexnn.workflows.select import part_of, split, weights_of
 
@@ -112,8 +112,7 @@ def path(
     >>> len(found[0].model), len(found[-1].model) > 2
     (0, True)
     """
-    if isinstance(problem, type) or not isinstance(problem, Penalised):
-        raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+    penalised(problem)
     seed, tol, threads = seed_of(seed), tolerance("tol", tol), positive_int("threads", threads)
     flag("screen", screen)
     named(backend)

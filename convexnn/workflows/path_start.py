@@ -91,6 +91,8 @@ def penalised(problem: object) -> None:
     """
     if isinstance(problem, type) or not isinstance(problem, Penalised):
         raise ProblemError(f"problem must have a beta, got a {type(problem).__name__}")
+    if getattr(problem, "penalty", "") == "linf":
+        raise ProblemError("problem must not have neurons in the linf norm: no path is known")
 
 
 def listed_form(problem: Any) -> GroupForm | None:

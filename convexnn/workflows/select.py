@@ -182,7 +182,7 @@ def _grid(problem: Any, grid: dict[str, Any]) -> list[dict[str, float]]:
         )
     if not grid:
         raise ProblemError("the grid must name at least one parameter, as in radius=[0.01, 0.1]")
-    known = [f.name for f in fields(problem) if f.name not in ("X", "y")]
+    known = [f.name for f in fields(problem) if f.init and f.name not in ("X", "y")]
     for name, values in grid.items():
         if name not in known:
             raise ProblemError(f"grid must name fields of the problem ({', '.join(known)}): {name}")

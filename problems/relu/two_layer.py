@@ -131,6 +131,7 @@ class ReluTraining(VectorTraining):
         GroupForm: "_group_form",
         MajorantForm: "_majorant_form",
     }
+    PENALTIES: ClassVar[tuple[str, ...]] = ("l2", "l1")
     _: KW_ONLY
     patterns: PatternsField = default(None)
     penalty: str = "l2"
@@ -140,7 +141,7 @@ class ReluTraining(VectorTraining):
     intercept: bool = False
 
     def __post_init__(self) -> None:
-        choice("penalty", self.penalty, ("l2", "l1"))
+        choice("penalty", self.penalty, self.PENALTIES)
         choice("formulation", self.formulation, FORMULATIONS)
         super().__post_init__()
         leak = non_negative("leak", self.leak)

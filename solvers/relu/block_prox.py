@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.functions.norms import Linf
+from convexnn.relu.boxes import Boxes
 from convexnn.relu.cones import Facets, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm
 
@@ -23,12 +25,18 @@ class BlockProx:
         self.form = form
         conic = form.signs is not None
         self.facets = no_facets(form.blocks, form.X.shape[1]) if conic else None
+        self.boxes: Boxes | None = None
+        if form.signs is not None and isinstance(form.norm, Linf):
+            self.boxes = Boxes(form.X, form.signs)
+            self.facets, self.largest = self.boxes.start(form.blocks), np.zeros(form.blocks)
 
     def __call__(self, rows: Array, step: float) -> Array:
         """Return the prox of each row."""
         form, weight = self.form, step * self.form.beta
         if self.facets is None or form.signs is None:
             return form.norm.prox(rows, weight)
+        if self.boxes is not None:
+            return self.boxes.prox(rows, weight, self.facets, self.largest)
         if not form.norm.rotates:
             return project_blocks(form.X, form.signs, rows, self.facets, tau=weight)
         cone = project_blocks(form.X, form.signs, rows, self.facets, zero_below=weight)

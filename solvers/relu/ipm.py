@@ -28,6 +28,7 @@ from scipy.linalg.blas import dsyrk
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.system.memory import Size
+from convexnn.functions.norms import Linf
 from convexnn.relu.cones import Facets
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
@@ -49,7 +50,9 @@ FEATURES = 30_000_000  # entries of the n x d(d+1)/2 matrix of products that may
 
 
 def refusal(form: GroupForm) -> str | None:
-    """Return None for every form that is a program for each output by itself."""
+    """Return None for every form that is a program for each output by itself, in l2 or l1."""
+    if isinstance(form.norm, Linf):
+        return "it is for neurons in the l2 and the l1 norm, not in linf"
     return None if form.separable else "its loss or its norm couples the outputs"
 
 

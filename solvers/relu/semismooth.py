@@ -44,6 +44,7 @@ from convexnn.contract.checks import positive
 from convexnn.contract.system.kernels import kernel
 from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Softmax
+from convexnn.functions.norms import Linf
 from convexnn.relu.forms import GroupForm, Neurons
 from convexnn.solvers.relu.block_prox import BlockProx
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
@@ -78,6 +79,8 @@ def refusal(form: GroupForm) -> str | None:
     """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
     if not np.isfinite(form.loss.curvature):
         return f"the {form.loss.name} loss has kinks"
+    if isinstance(form.norm, Linf):
+        return "it is for neurons in the l2 and the l1 norm, not in linf"
     if not form.norm.separable:
         return f"the {form.norm.name} norm couples the outputs"
     if not (form.loss.separable or isinstance(form.loss.plain, Softmax)):

@@ -14,7 +14,11 @@ import convexnn as cx
 
 rng = np.random.default_rng(0)
 X, LABELS = rng.standard_normal((9, 2)), np.array(["no", "yes"])
-TWO = {"U": rng.standard_normal((2, 4)), "alpha": rng.standard_normal((4, 1)), "bias": np.ones(4)}
+TWO: dict[str, Any] = {
+    "U": rng.standard_normal((2, 4)),
+    "alpha": rng.standard_normal((4, 1)),
+    "bias": np.ones(4),
+}
 THREE = rng.standard_normal((3, 3, 3, 1))
 MODELS: dict[str, tuple[Any, Any]] = {
     "relu": (

@@ -60,6 +60,12 @@ FIGURES = {
         0.5188115658994943,
         0.5188115359175625,
     ),
+    "wasserstein_network": (
+        "WassersteinReluTraining",
+        "OPTIMAL",
+        7.273528833018501,
+        7.273309324065752,
+    ),
     "wasserstein_regression": (
         "WassersteinRegression",
         "OPTIMAL",
