@@ -179,6 +179,18 @@ class Renews(Protocol):
 
 
 @runtime_checkable
+class Drawn(Protocol):
+    """A problem that draws more parts than its points have room for."""
+
+    def marks(self, primal: Any) -> Array | None:
+        """Return what a file is to have of the parts drawn, None if none were.
+
+        See `convexnn.contract.reading`.
+        """
+        ...
+
+
+@runtime_checkable
 class Deferred(Protocol):
     """A problem whose initial point is not always an answer.
 

@@ -2,7 +2,8 @@
 
 A file of kilobytes may say that its problem has ten million patterns. They would be drawn before
 anything tells that its point has ten: so what draws asks, while a file is read, whether the point
-can have so many parts.
+can have so many parts. Where few of those drawn are kept, the file has a mark of each, which nobody
+knows who has not drawn them: what is drawn must have these marks.
 """
 
 from __future__ import annotations
@@ -10,23 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError
 
 PARTS = 100_000  # that any file may have, as not each of those drawn is kept
 
 DRAWING = 2  # rule by which patterns are drawn today; files without one are of the first
 
-_most: ContextVar[int | None] = ContextVar("parts", default=None)
-_drawing: ContextVar[int] = ContextVar("drawing", default=DRAWING)
+
+class _Evidence(NamedTuple):
+    entries: int
+    drawing: int
+    marks: Array | None
+
+
+_held: ContextVar[_Evidence | None] = ContextVar("evidence", default=None)
 
 
 @contextmanager
-def read_for(point: Any, drawing: int = DRAWING) -> Iterator[None]:
-    """Have `borne_out` answer for a point within, and `drawn_by` for the file that it is of.
+def read_for(point: Any, drawing: int = DRAWING, marks: Array | None = None) -> Iterator[None]:
+    """Have `borne_out` and `drawn_by` answer for a point within, and the file that it is of.
+
+    Parameters
+    ----------
+    point : tuple
+    drawing : int
+        Rule by which its patterns were drawn.
+    marks : array of uint8, shape (k,), optional
+        Of those that were drawn, by `marked`.
 
     Examples
     --------
@@ -35,12 +51,11 @@ def read_for(point: Any, drawing: int = DRAWING) -> Iterator[None]:
     Traceback (most recent call last):
     convexnn.contract.checks.ProblemError: patterns must be at most 100,000 beside a point of 3...
     """
-    before, rule = _most.set(_entries(point)), _drawing.set(drawing)
+    before = _held.set(_Evidence(entries(point), drawing, marks))
     try:
         yield
     finally:
-        _most.reset(before)
-        _drawing.reset(rule)
+        _held.reset(before)
 
 
 def drawn_by() -> int:
@@ -51,11 +66,20 @@ def drawn_by() -> int:
     >>> drawn_by() == DRAWING
     True
     """
-    return _drawing.get()
+    held = _held.get()
+    return DRAWING if held is None else held.drawing
 
 
-def borne_out(name: str, count: int) -> None:
+def borne_out(name: str, count: int, last: BoolArray | None = None) -> None:
     """Check that a point that is read can have so many parts; without one it can.
+
+    Parameters
+    ----------
+    name : str
+        Of the field.
+    count : int
+    last : array of bool, shape (n, k), optional
+        The last k of them, where files may have marks.
 
     Raises
     ------
@@ -65,15 +89,42 @@ def borne_out(name: str, count: int) -> None:
     --------
     >>> borne_out("patterns", 10**7)
     """
-    entries = _most.get()
-    if entries is not None and count > max(PARTS, entries):
-        raise ProblemError(
-            f"{name} must be at most {max(PARTS, entries):,} beside a point of {entries:,} numbers"
-        )
+    held = _held.get()
+    if held is None or count <= max(PARTS, held.entries):
+        return
+    if held.marks is not None and last is not None:
+        first = count - last.shape[1]
+        if first < len(held.marks):
+            theirs = held.marks[first:count]
+            if np.array_equal(theirs, marked(last)[: len(theirs)]):
+                return
+            raise ProblemError(f"{name} that are drawn must have the marks that the file has")
+    raise ProblemError(
+        f"{name} must be at most {max(PARTS, held.entries):,} beside a point of "
+        f"{held.entries:,} numbers"
+    )
 
 
-def _entries(point: Any) -> int:
-    """Return the numbers of the largest array of a point."""
+def marked(parts: BoolArray) -> Array:
+    """Return a byte for each column: how many of its entries are true, but for multiples of 256.
+
+    Examples
+    --------
+    >>> marked(np.ones((258, 2), np.bool_))
+    array([2, 2], dtype=uint8)
+    """
+    marks: Array = parts.sum(axis=0, dtype=np.uint8)
+    return marks
+
+
+def entries(point: Any) -> int:
+    """Return the numbers of the largest array of a point.
+
+    Examples
+    --------
+    >>> entries((np.zeros((2, 3)), None))
+    6
+    """
     if isinstance(point, np.ndarray):
         return int(point.size)
-    return max(map(_entries, point), default=0) if isinstance(point, tuple) else 0
+    return max(map(entries, point), default=0) if isinstance(point, tuple) else 0

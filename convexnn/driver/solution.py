@@ -9,8 +9,8 @@ import numpy as np
 
 from convexnn.contract.certificate import Certificate, SolveError, Stage, Status, Step
 from convexnn.contract.preparation import Preparation, for_raw_data
-from convexnn.contract.problem import Model
-from convexnn.contract.reading import DRAWING, read_for
+from convexnn.contract.problem import Drawn, Model
+from convexnn.contract.reading import DRAWING, PARTS, entries, read_for
 from convexnn.contract.system.files import FileError, read_npz, to_json, write_npz
 
 if TYPE_CHECKING:
@@ -181,6 +181,10 @@ def save_solution(solution: Solution[object], path: str | PathLike[str]) -> None
         "versions": solution.versions,
         "preparation": preparation_to(arrays, solution.preparation),
     }
+    problem: Any = solution.problem
+    marks = problem.marks(solution.primal) if isinstance(problem, Drawn) else None
+    if marks is not None and len(marks) > max(PARTS, entries(solution.primal)):
+        arrays["drawn"] = marks
     write_npz(path, {**arrays, "meta": np.array(to_json(meta))})
 
 
@@ -203,7 +207,7 @@ def _graded(
     from convexnn.driver.store import dual_from, preparation_from, problem_from, record_from
 
     primal = record_from(arrays, meta["primal"])
-    with read_for(primal, int(meta.get("drawing", 1))):
+    with read_for(primal, int(meta.get("drawing", 1)), arrays.get("drawn")):
         problem = problem_from(arrays, meta["problem"])
         dual = dual_from(arrays, meta["dual"], problem)
         certificate = problem.certify(primal, dual)

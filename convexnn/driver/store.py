@@ -26,7 +26,8 @@ SPARSE = ("data", "indices", "indptr")
 
 def members(meta: dict[str, Any]) -> set[str]:
     """Return the arrays that a saved solution may have, by what its JSON entry says."""
-    known = {"history", "stages", *PREPARED, *_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
+    known = {"history", "stages", "drawn", *PREPARED}
+    known |= {*_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
     for f in fields(_kind(meta["problem"])):
         known |= {f"problem.{f.name}{part}" for part in ("", ".matrix", ".generators")}
         known |= {f"sparse.{f.name}.{part}" for part in SPARSE}

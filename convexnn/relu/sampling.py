@@ -188,7 +188,7 @@ class Draws:
                     shift = noise @ generators[self.moved, p]
                     matrix[:, p] = X @ generators[:, p] + shift >= 0.0
             drawn, since = drawn + batch, 0 if self._join(matrix, generators) else since + batch
-            borne_out("patterns", self.kept)
+            borne_out("patterns", self.kept, self.parts[-1][0])
 
     def listed(self) -> None:
         """Add the patterns of all cells in random order."""

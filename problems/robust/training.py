@@ -14,6 +14,7 @@ from convexnn.contract.checks import ProblemError, choice, non_negative, truths
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.reading import marked
 from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS
 from convexnn.problems.relu.listing import checked_patterns, shrunk
@@ -201,6 +202,12 @@ class RobustReluTraining(Training):
             columns=self._moved,
             active=True,
         )
+
+    def marks(self, primal: Neurons) -> Array | None:
+        """Return the marks of the patterns drawn, of which the program may have few."""
+        if not isinstance(self.patterns, int) or not primal.V.size or self.given is None:
+            return None
+        return marked(self.given.matrix)
 
     @cached_property
     def matrix(self) -> BoolArray | None:
