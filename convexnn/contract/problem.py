@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from convexnn.contract.arrays import Array
     from convexnn.contract.certificate import Certificate
     from convexnn.driver.solution import Solution
 

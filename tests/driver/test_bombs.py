@@ -99,19 +99,20 @@ def test_many_patterns_of_which_few_have_a_robust_cone_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file has a mark of each pattern drawn; one whose marks are others is refused early."""
-    monkeypatch.setattr("convexnn.contract.reading.PARTS", 100)
-    monkeypatch.setattr("convexnn.driver.solution.PARTS", 100)
+    monkeypatch.setattr("convexnn.contract.reading.PARTS", 300)
+    monkeypatch.setattr("convexnn.driver.solution.PARTS", 300)
     few: dict[str, Any] = {"patterns": 400, "radius": 0.3, "norm": "l2", "formulation": "cones"}
     robust = cx.RobustReluTraining(X[:20, :5], Y[:20], beta=1.0, **few)
     path = kept(robust, tmp_path / "s.npz")
     again = cx.load(path)
     assert len(again.problem.given) == 400 > 10 * again.primal.V.shape[1]
     assert np.array_equal(again.problem.matrix, robust.matrix)
-    with pytest.raises(cx.FileError, match="patterns must be at most"):
-        cx.load(changed(path, patterns=10**7))
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
-    arrays["drawn"] = np.zeros(10**6, np.uint8)
-    np.savez_compressed(path, **arrays)
-    with pytest.raises(cx.FileError, match="patterns that are drawn must have the marks"):
-        cx.load(changed(path, patterns=10**7))
+    for marks, why in (
+        (arrays["drawn"][:0], "must be at most 300 beside a point of"),
+        (np.zeros(10**6, np.uint8), "that are drawn must have the marks that the file has"),
+    ):
+        np.savez_compressed(path, **(arrays | {"drawn": marks}))
+        with pytest.raises(cx.FileError, match=f"patterns {why}"):
+            cx.load(changed(path, patterns=10**7))

@@ -135,7 +135,7 @@ def test_a_program_that_takes_too_long_to_write_is_not_begun(
 ) -> None:
     problem = cx.WorstCaseMargins(np.linspace(-1.0, 1.0, 1_000), radius=0.3)
     assert cx.solve(problem, "cvxpy:highs", time_limit=30.0).status is cx.Status.OPTIMAL
-    monkeypatch.setattr("convexnn.solvers.cvxpy.WRITING", 0.01)
+    monkeypatch.setattr("convexnn.solvers.cvxpy.NUMBER", 0.01)
     begin = time.perf_counter()
     late = cx.solve(problem, "cvxpy:highs", time_limit=30.0)
     assert time.perf_counter() - begin < 10.0
