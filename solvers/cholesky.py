@@ -12,7 +12,7 @@ from scipy.linalg.blas import dtrsm
 from convexnn.contract.arrays import Array
 from convexnn.contract.clock import look, seconds_left
 
-WHOLE = 4_096  # rows up to which a matrix is factored at once, as any is without a limit
+WHOLE = 3_000  # rows up to which a matrix is factored at once, as any is without a limit
 PANEL = 256  # columns that are factored between two looks at the clock
 
 

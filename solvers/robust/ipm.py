@@ -40,7 +40,8 @@ Index: TypeAlias = NDArray[np.intp]
 
 MAX_ITER = 200
 PATIENCE = 10  # steps in a row that do not lower a gap that is small
-WORK = 10_000_000_000  # products that are summed between two looks at the clock
+WORK = 2_000_000_000  # products that are summed between two looks at the clock
+GATHERED = 10_000_000  # entries that are put into place between them
 TINY = 1e-9  # gap from which rounding may rule
 EXHAUSTED = 1e-15  # own gap below which rounding rules
 STALLED = 1e-8  # a step this short leads nowhere
@@ -384,15 +385,14 @@ class Interior:
         n, d, m, form = self.n, self.d, self.m, self.form
         H = np.zeros((m, d + 1, m, d + 1))
         every = np.arange(m)
-        i, j = np.triu_indices(len(self.moved))
-        gram = self.pairs @ self.of_spread[:, i, j]
-        look()
-        blocks = gram[self.pair_of[:, :, None, None], self.entry_of]
-        look()
-        blocks = blocks[np.ix_(self.which, self.which)]
-        look()
-        blocks *= np.multiply.outer(form.signs, form.signs)[:, :, None, None]
-        H[np.ix_(every, self.moved, every, self.moved)] = blocks.transpose(0, 2, 1, 3)
+        gram, k = self._gram(), len(self.moved)
+        step = max(1, GATHERED // max(1, m * k * k))
+        for some in (every[first : first + step] for first in range(0, m, step)):
+            look()
+            which = self.pair_of[np.ix_(self.which[some], self.which)]
+            blocks = gram[which[:, :, None, None], self.entry_of]
+            blocks *= np.multiply.outer(form.signs[some], form.signs)[:, :, None, None]
+            H[np.ix_(some, self.moved, every, self.moved)] = blocks.transpose(0, 2, 1, 3)
         own = np.zeros((m, d + 1, d + 1))
         own[:, :d, :d] = self.of_norm
         touched = self.of_reach + (
@@ -408,6 +408,7 @@ class Interior:
             self._add(own, slice(0, m), self.facets.weight, self.turned, np.arange(n))
         H[every, :, every, :] += own
         self.springs = [self._springs(side) for side in self.sides]
+        look()
         rows = np.vstack(self._whitened())
         count = m * (d + 1)
         matrix = H.reshape(count, count).T  # symmetric so far; BLAS wants columns first
@@ -430,6 +431,17 @@ class Interior:
                 ridge *= HARDER
         raise np.linalg.LinAlgError("the Newton system is singular to rounding")
 
+    def _gram(self) -> Array:
+        """Return for each pair of slopes the sum of their products by the spread's weights."""
+        i, j = np.triu_indices(len(self.moved))
+        weights = self.of_spread[:, i, j]
+        step = max(1, WORK // max(1, weights.size))
+        parts = []
+        for first in range(0, len(self.pairs), step):
+            look()
+            parts.append(self.pairs[first : first + step] @ weights)
+        return parts[0] if len(parts) == 1 else np.vstack(parts)
+
     def _add(self, own: Array, blocks: slice, stiff: Array, turned: Array, rows: Index) -> None:
         """Add ``stiff ((2 S - 1) r - a)^2`` to the diagonal blocks."""
         d = self.d
@@ -447,6 +459,7 @@ class Interior:
 
     def _springs(self, side: Side) -> Array:
         """Return the change of a side's last line by neurons and reach alone, (rows, m (d + 1))."""
+        look()
         d, rows = self.d, side.rows
         along = side.o * side.X
         along[:, self.moved] -= self.spread.cross[rows] / self.spread.head[rows, None]
