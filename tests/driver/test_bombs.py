@@ -106,7 +106,10 @@ def test_many_patterns_of_which_few_have_a_robust_cone_are_read(
     path = kept(robust, tmp_path / "s.npz")
     again = cx.load(path)
     assert len(again.problem.given) == 400 > 10 * again.primal.V.shape[1]
-    assert np.array_equal(again.problem.matrix, robust.matrix)
+    kept_of = again.problem.matrix
+    assert kept_of is not None
+    assert robust.matrix is not None
+    assert np.array_equal(kept_of, robust.matrix)
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     for marks, why in (
