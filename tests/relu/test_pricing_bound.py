@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from scipy.optimize import linprog
 import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.relu.cones import no_facets, project_blocks
-from convexnn.relu.pricing import cone_search, pricing_bound
+from convexnn.relu.pricing import cone_search
 from convexnn.relu.pricing.pricing_bound import (
     Bracket,
     Cover,
@@ -274,12 +275,26 @@ def test_a_full_memory_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's constant is compiled in, so its Python twin is run."""
     X, mu = data("general", 25, 3, 13)
     best = bracket(X, mu)
-    monkeypatch.setattr(pricing_bound, "search", cone_search.search.py_func)
+    monkeypatch.setattr(cone_search, "_search", cone_search._search.py_func)
     for size in (1, 1_000):
         monkeypatch.setattr(cone_search, "MEMORY", size)
         found = bracket(X, mu)
         assert found.nodes < best.nodes
         assert_bracket(found, X, mu, 0.0, False, best.value)
+
+
+@each_norm
+def test_little_room_changes_nothing(l1: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, mu = data("general", 40, 4, 3)
+    found = bracket(X, mu, l1=l1, nodes=400)
+    assert found.cover is not None
+    whole: list[Any] = [*found[:4], *found.cover, proved(X, mu, found.cover, l1=l1)]
+    for name, least in (("CONES", 1), ("POOL", 0), ("DEPTH", 1), ("BRANCHES", 1)):
+        monkeypatch.setattr(cone_search, name, least)
+    found = bracket(X, mu, l1=l1, nodes=400)
+    assert found.cover is not None
+    again: list[Any] = [*found[:4], *found.cover, proved(X, mu, found.cover, l1=l1)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1"])

@@ -8,7 +8,7 @@ multipliers of the facets; in the l1 norm it is the value of a matrix game.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from convexnn.contract.arrays import Array, IndexArray
 from convexnn.contract.system.kernels import kernel
 from convexnn.relu.orthogonal_factor import append, drop
 from convexnn.relu.pricing.matrix_game import highest
-from convexnn.relu.pricing.simplicial_cones import size_of
+from convexnn.relu.pricing.vectors import add, fill, length, product
 
 SWEEPS = 2  # of coordinate descent, before the active set takes over
 
@@ -56,25 +56,20 @@ class Room(NamedTuple):
     R: Array
 
 
-@kernel()
-def room_for(n, r):  # type: ignore[no-untyped-def]
-    """Return room that is not filled in."""
+def room_for(n: int, r: int) -> Room:
+    """Return room that is not filled in.
+
+    Examples
+    --------
+    >>> room_for(5, 2).G.shape
+    (7, 2)
+    """
     k = n + r
-    return Room(
-        np.empty(r),
-        np.empty(r),
-        np.empty((n, r)),
-        np.empty((k, r)),
-        np.empty(k),
-        np.empty(k),
-        np.empty(k),
-        np.empty(r),
-        np.empty(r),
-        np.empty(r),
-        np.empty(r, np.int64),
-        np.empty((r, r)),
-        np.empty((r, r)),
-    )
+    vectors = [np.empty(size) for size in (r, r, k, k, k, r, r, r)]
+    c, lam, square, z, caps, v, column, step = vectors
+    T, G, basis, R = (np.empty((size, r)) for size in (n, k, r, r))
+    free = np.empty(r, np.int64)
+    return Room(c, lam, T, G, square, z, caps, v, column, step, free, basis, R)
 
 
 @kernel(inline="always")
@@ -85,20 +80,15 @@ def _swept(room, m):  # type: ignore[no-untyped-def]
     r = v.shape[0]
     for _ in range(SWEEPS):
         for i in range(m):
-            t = 0.0
-            for j in range(r):
-                t += G[i, j] * v[j]
-            new = min(max(z[i] + t / square[i], 0.0), caps[i])
+            new = min(max(z[i] + product(G, i, v) / square[i], 0.0), caps[i])
             t = new - z[i]
             if t != 0.0:
                 z[i] = new
-                for j in range(r):
-                    v[j] -= t * G[i, j]
+                add(-t, G, i, v)
     k = np.int64(0)
     for i in range(m):
         if 0.0 < z[i] < caps[i] and k < r:
-            for j in range(r):
-                column[j] = G[i, j]
+            fill(column, G[i])
             if append(column, basis, R, k):
                 free[k] = i
                 k += 1
@@ -110,17 +100,14 @@ def _freed(room, k):  # type: ignore[no-untyped-def]
     """Minimise over the k free columns; return how many are left, the others at their bounds."""
     G, z, caps, v = room.G, room.z, room.caps, room.v
     step, free, basis, R = room.step, room.free, room.basis, room.R
-    r = v.shape[0]
     while k > 0:
         for q in range(k - 1, -1, -1):
-            t = 0.0
-            for j in range(r):
-                t += basis[q, j] * v[j]
+            t = product(basis, q, v)
             for p in range(q + 1, k):
                 t -= R[q, p] * step[p]
             step[q] = t / R[q, q]
         fraction = 1.0
-        blocking = -1
+        blocking: Any = np.int64(-1)
         for q in range(k):
             i = free[q]
             if step[q] < 0.0 and z[i] + step[q] < 0.0:
@@ -138,9 +125,7 @@ def _freed(room, k):  # type: ignore[no-untyped-def]
             z[i] = min(max(t + fraction * step[q], 0.0), caps[i])
             if q == blocking:
                 z[i] = 0.0 if step[q] < 0.0 else caps[i]
-            t = z[i] - t
-            for j in range(r):
-                v[j] -= t * G[i, j]
+            add(t - z[i], G, i, v)
         if blocking < 0:
             break
         k -= 1
@@ -154,11 +139,9 @@ def _freed(room, k):  # type: ignore[no-untyped-def]
 def _entering(room, m, worst):  # type: ignore[no-untyped-def]
     """Return the column that shortens v most for its length, by more than `worst`; -1 if none."""
     G, square, z, caps, v = room.G, room.square, room.z, room.caps, room.v
-    found = -1
+    found: Any = np.int64(-1)
     for i in range(m):
-        t = 0.0
-        for j in range(v.shape[0]):
-            t += G[i, j] * v[j]
+        t = product(G, i, v)
         if (t > 0.0 and z[i] < caps[i]) or (t < 0.0 and z[i] > 0.0):
             t = abs(t)
             if t * t > worst * worst * square[i]:
@@ -167,7 +150,7 @@ def _entering(room, m, worst):  # type: ignore[no-untyped-def]
     return found
 
 
-@kernel()
+@kernel(inner=True)
 def shortest(room, m, stop):  # type: ignore[no-untyped-def]
     """Shorten ``v = a - sum_j z_j G_j`` over ``0 <= z_j <= caps_j``, j < m, in place.
 
@@ -175,64 +158,26 @@ def shortest(room, m, stop):  # type: ignore[no-untyped-def]
     """
     G, v, column, free, basis, R = room.G, room.v, room.column, room.free, room.basis, room.R
     r = v.shape[0]
-    scale = size_of(v, False)
+    scale = length(v)
     k = _swept(room, m)
     for _ in range(10 * r + 20):
         k = _freed(room, k)
         size = 0.0
-        for j in range(r):
-            size += v[j] * v[j]
+        for t in v:
+            size += t * t
         if k == r or size <= stop * stop or size <= 1e-30 * scale * scale:
             break
         entering = _entering(room, m, 1e-14 * scale)
         if entering < 0:
             break
-        for j in range(r):
-            column[j] = G[entering, j]
+        fill(column, G[entering])
         if not append(column, basis, R, k):
             break
         free[k] = entering
         k += 1
 
 
-@kernel(inline="always")
-def _euclidean(H, Q, negatives, stop, room):  # type: ignore[no-untyped-def]
-    """Bound a cone in the l2 norm; z and lam become the multipliers and the maximiser."""
-    c, lam, G, square, z, caps = room.c, room.lam, room.G, room.square, room.z, room.caps
-    v, column, r = room.v, room.column, room.c.shape[0]
-    for j in range(r):
-        v[j] = 0.0
-    for k in range(r):
-        square[negatives + k] = 0.0
-        z[negatives + k] = 0.0
-        caps[negatives + k] = np.inf
-        for j in range(r):
-            v[j] += c[k] * H[k, j]
-            G[negatives + k, j] = -H[k, j]
-            square[negatives + k] += H[k, j] * H[k, j]
-    for i in range(negatives):
-        for j in range(r):
-            v[j] -= z[i] * G[i, j]
-    shortest(room, negatives + r, stop)
-    for j in range(r):
-        column[j] = v[j]
-    for i in range(negatives):
-        for j in range(r):
-            column[j] += z[i] * G[i, j]
-    short = 0.0  # rounding may leave Q'v short of what it has to cover
-    for k in range(r):
-        t = c[k]
-        lam[k] = 0.0
-        for j in range(r):
-            t -= Q[k, j] * column[j]
-            lam[k] += H[k, j] * v[j]
-        short = max(short, t)
-        lam[k] = max(lam[k], 0.0)
-    # in one orthant: sum lam <= ||Q lam||_1 <= sqrt(r) ||Q lam||
-    return size_of(v, False) + np.sqrt(float(r)) * short
-
-
-@kernel(inline="always")
+@kernel(inner=True)
 def bound_on(cone, Y, positive, lengths, l1, index, kept, left, T, start, stop, room):  # type: ignore[no-untyped-def]
     """Bound the objective on a cone; lam and z of the room become maximiser and multipliers.
 
@@ -240,6 +185,8 @@ def bound_on(cone, Y, positive, lengths, l1, index, kept, left, T, start, stop, 
     ----------
     cone : array of shape (2 r + 1, r) or more
         See `simplicial_cones`.
+    l1 : bool or None
+        Whether the norm is l1; None where it is not, so that no kernel of the other is compiled.
     index, kept : arrays of int
         Row ``kept[p]`` of T and entry ``kept[p]`` of `index`, p < left, are an undecided example.
     T : array
@@ -250,13 +197,19 @@ def bound_on(cone, Y, positive, lengths, l1, index, kept, left, T, start, stop, 
         A bound of at most this need be no better.
     """
     r = Y.shape[1]
-    Q, H, b, c = cone[:r], cone[r : 2 * r], cone[2 * r], room.c
-    own_T, G, square, z, caps = room.T, room.G, room.square, room.z, room.caps
+    Q, H, b, c, lam = cone[:r], cone[r : 2 * r], cone[2 * r], room.c, room.lam
+    v, column, own_T, G, square, z, caps = (
+        room.v,
+        room.column,
+        room.T,
+        room.G,
+        room.square,
+        room.z,
+        room.caps,
+    )
     for k in range(r):
-        c[k] = 0.0
-        for j in range(r):
-            c[k] += Q[k, j] * b[j]
-    negatives = 0
+        c[k] = product(Q, k, b)
+    negatives = np.int64(0)
     for p in range(left):
         i = kept[p]
         e = index[i]
@@ -264,13 +217,33 @@ def bound_on(cone, Y, positive, lengths, l1, index, kept, left, T, start, stop, 
             for k in range(r):
                 c[k] += max(T[i, k], 0.0)
             continue
-        for k in range(r):
-            own_T[negatives, k] = T[i, k]
-            G[negatives, k] = Y[e, k]
+        fill(own_T[negatives], T[i])
+        fill(G[negatives], Y[e])
         square[negatives] = lengths[e] * lengths[e]
         z[negatives] = start[i]
         caps[negatives] = 1.0
         negatives += 1
-    if l1:
-        return highest(own_T, negatives, c, stop, room.lam)
-    return _euclidean(H, Q, negatives, stop, room)
+    if l1 is not None:
+        return highest(own_T, negatives, c, stop, lam)
+    for j in range(r):
+        v[j] = 0.0
+    for k in range(r):
+        i = negatives + k
+        z[i] = 0.0
+        caps[i] = np.inf
+        add(c[k], H, k, v)
+        for j in range(r):
+            G[i, j] = -H[k, j]
+        square[i] = product(H, k, H[k])
+    for i in range(negatives):
+        add(-z[i], G, i, v)
+    shortest(room, negatives + r, stop)
+    fill(column, v)
+    for i in range(negatives):
+        add(z[i], G, i, column)
+    short = 0.0  # rounding may leave Q'v short of what it has to cover
+    for k in range(r):
+        short = max(short, c[k] - product(Q, k, column))
+        lam[k] = max(product(H, k, v), 0.0)
+    # in one orthant: sum lam <= ||Q lam||_1 <= sqrt(r) ||Q lam||
+    return length(v) + np.sqrt(float(r)) * short

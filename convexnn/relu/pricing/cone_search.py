@@ -2,14 +2,17 @@
 
 The sphere is covered by the orthants; the cone of the largest bound is split in two until that
 bound is near the best value found. `pricing_bound` says what is bounded, and how.
+
+Kernels take all their room from outside: one that needs more says so, is given it, and goes on.
 """
 
 from __future__ import annotations
 
-import heapq
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.arrays import Array, BoolArray, IndexArray, IntArray
 from convexnn.contract.system.kernels import kernel
 from convexnn.relu.pricing.cone_bound import bound_on, room_for, shortest
 from convexnn.relu.pricing.simplicial_cones import (
@@ -18,233 +21,378 @@ from convexnn.relu.pricing.simplicial_cones import (
     half,
     middle,
     orthant,
-    size_of,
     values,
     values_at_half,
 )
+from convexnn.relu.pricing.vectors import add, fill, fill_rows, length, product, size_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ASCENTS = 20  # steps of local search from a good neuron, in the l2 norm
 MEMORY = 1 << 28  # bytes the open cones may fill
+CONES, POOL = 256, 1 << 13  # open ones, and their examples, for which there is room at first
+GROWTH = 3  # of the room for examples, times those that are kept
+DEPTH = 64  # the same of cones on the way down a tree
+BRANCHES = 32  # times the examples for which there is room at first on the way down
+FULL, OVER, UNCOVERED = 0, 1, 2  # how a search ends: it needs room, is over, without a bound
+COUNT, MADE, HEAPED, VACANT, USED, END, HELD = range(7)  # what the state of a search counts
 
 
-@kernel()
-def _lengths(Y):  # type: ignore[no-untyped-def]
-    lengths = np.empty(Y.shape[0])
-    for i in range(Y.shape[0]):
-        lengths[i] = size_of(Y[i], False)
-    return lengths
+class Open(NamedTuple):
+    """The cones that a search has open, each in a slot, and what it has found.
+
+    Attributes
+    ----------
+    cones : array of shape (m, 2 r + 2, r)
+        Each with its maximiser.
+    bounds : array of shape (m,)
+    names, begins, sizes : arrays of int, shape (m,)
+        The order in which it was bounded, from 1, and which part of the pool is its own.
+    heap, vacant : arrays of int, shape (m,)
+        The slots in use, the largest bound first, and those that were.
+    examples : array of int32, shape (l,)
+        The pool: undecided examples.
+    z : array of shape (l,)
+        Their multipliers to start from.
+    splits : array of int32, shape (s, 3)
+        The cone by its name, and the edge, in the order in which they were split.
+    point : array of shape (r,)
+        The best neuron.
+    best : array of shape (2,)
+        The largest bound of the cones that are closed, and the largest value.
+    state : array of int, shape (7,)
+        Cones bounded, splits made, slots in the heap, vacant, ever used, the end of what is used of
+        the pool, and bytes held.
+    """
+
+    cones: Array
+    bounds: Array
+    names: IndexArray
+    begins: IndexArray
+    sizes: IndexArray
+    heap: IndexArray
+    vacant: IndexArray
+    examples: IntArray
+    z: Array
+    splits: IntArray
+    point: Array
+    best: Array
+    state: IndexArray
 
 
-@kernel()
-def _copied(source, target):  # type: ignore[no-untyped-def]
-    """Copy the first arrays, or rows, of an array to the beginning of a longer one."""
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            target[i, j] = source[i, j]
+class Work(NamedTuple):
+    """What one split is worked out on.
+
+    Attributes
+    ----------
+    cone : array of shape (2 r + 2, r)
+    whole, T : arrays of shape (n, r)
+        Products with the generators of the cone that is split, and of a half.
+    kept : array of int, shape (n,)
+    u, v : arrays of shape (r,)
+    """
+
+    cone: Array
+    whole: Array
+    T: Array
+    kept: IndexArray
+    u: Array
+    v: Array
 
 
-@kernel()
+def _work(n: int, r: int) -> Work:
+    cone, whole, T = np.empty((2 * r + 2, r)), np.empty((n, r)), np.empty((n, r))
+    return Work(cone, whole, T, np.empty(n, np.int64), np.empty(r), np.empty(r))
+
+
+def _opened(n: int, r: int) -> Open:
+    """Return room for a search; the first slot holds all examples, for the orthants."""
+    names, begins, sizes, heap, vacant = (np.zeros(CONES, np.int64) for _ in range(5))
+    sizes[0] = n
+    examples, z = np.empty(POOL + 4 * n, np.int32), np.empty(POOL + 4 * n)
+    examples[:n], z[:n] = np.arange(n), 0.5
+    state = np.array([0, 0, 0, 0, 1, n, 0])
+    cones, splits = np.empty((CONES, 2 * r + 2, r)), np.empty((CONES, 3), np.int32)
+    own = (cones, np.empty(CONES), names, begins, sizes, heap, vacant)
+    return Open(*own, examples, z, splits, np.zeros(r), np.zeros(2), state)
+
+
+def _roomier(held: Open, n: int) -> Open:
+    """Return the same with more room where it was scarce, the pool without gaps."""
+    state = held.state
+    if held.state[MADE] == len(held.splits):
+        held = held._replace(splits=np.concatenate([held.splits, np.empty_like(held.splits)]))
+    if len(held.heap) - state[USED] + state[VACANT] < 2:
+        names = ("cones", "bounds", "names", "begins", "sizes", "heap", "vacant")
+        parts = {name: getattr(held, name) for name in names}
+        held = held._replace(
+            **{name: np.concatenate([part, np.empty_like(part)]) for name, part in parts.items()}
+        )
+    if state[END] + 2 * n > len(held.examples):
+        slots = held.heap[: state[HEAPED]]
+        if state[COUNT] < 1 << len(held.point):
+            slots = np.append(slots, 0)  # the orthants' own
+        sizes = held.sizes[slots]
+        total = int(sizes.sum())
+        begins = np.cumsum(sizes) - sizes
+        rows = np.repeat(held.begins[slots] - begins, sizes) + np.arange(total)
+        size = GROWTH * (total + 2 * n)
+        examples, z = np.empty(size, np.int32), np.empty(size)
+        examples[:total], z[:total] = held.examples[rows], held.z[rows]
+        held.begins[slots] = begins
+        state[END] = total
+        held = held._replace(examples=examples, z=z)
+    return held
+
+
+def search(
+    Y: Array,
+    positive: BoolArray,
+    base: Array,
+    allowance: float,
+    l1: bool,
+    target: float,
+    rel_tol: float,
+    nodes: int,
+    late: BoolArray,
+) -> tuple[float, Array, int, IntArray]:
+    """Bound cones best first; return an upper bound, the best neuron and the splits in order.
+
+    The splits name the cone by the order in which it was bounded, from 1, and the edge.
+
+    Examples
+    --------
+    >>> terms = np.eye(2), np.array([True, True]), np.zeros(2), 0.0
+    >>> upper, point, count, splits = search(*terms, False, 0.0, 1e-9, 9, np.array([False]))
+    >>> round(upper, 6), point.round(6), count, len(splits)
+    (1.414214, array([0.707107, 0.707107]), 4, 0)
+    """
+    n, r = len(Y), len(base)
+    held, room, ascent, work = _opened(n, r), room_for(n, r), room_for(n, r), _work(n, r)
+    lengths = np.sqrt(np.sum(np.square(Y), axis=1))
+    norm = True if l1 else None
+    terms = Y, positive, lengths, base, float(allowance), norm
+    while True:
+        end = _search(*terms, target, rel_tol, nodes, late, held, room, ascent, work)
+        if end != FULL:
+            break
+        held = _roomier(held, n)
+    count, made, heaped = (int(held.state[k]) for k in (COUNT, MADE, HEAPED))
+    if end == UNCOVERED:
+        return np.inf, held.point, count, held.splits[:0]
+    top = held.bounds[held.heap[0]] if heaped else -np.inf
+    return max(float(held.best[0]), float(top)), held.point, count, held.splits[:made]
+
+
+@kernel(inner=True)
 def _ascend(Y, positive, lengths, base, u, value, room):  # type: ignore[no-untyped-def]
     """Improve u, in the l2 norm, by the convex-concave procedure; return its value."""
-    n, r = Y.shape
     v, z, G, square, caps = room.v, room.z, room.G, room.square, room.caps
-    for i in range(n):
+    for i in range(Y.shape[0]):
         caps[i] = 1.0
     for _ in range(ASCENTS):
         m = np.int64(0)
-        for j in range(r):
-            v[j] = base[j]
-        for i in range(n):
-            t = 0.0
-            for j in range(r):
-                t += Y[i, j] * u[j]
+        fill(v, base)
+        for i in range(Y.shape[0]):
+            t = product(Y, i, u)
             if not positive[i]:
                 z[m] = 0.0 if t < 0.0 else 1.0
                 square[m] = lengths[i] * lengths[i]
-                for j in range(r):
-                    G[m, j] = Y[i, j]
-                    v[j] -= z[m] * Y[i, j]
+                fill(G[m], Y[i])
+                add(-z[m], Y, i, v)
                 m += 1
             elif t > 0.0:
-                for j in range(r):
-                    v[j] += Y[i, j]
+                add(1.0, Y, i, v)
         shortest(room, m, 0.0)
-        size = size_of(v, False)
+        size = length(v)
         if not size > 0.0:
             break
         reached = 0.0
-        for j in range(r):
+        for j in range(v.shape[0]):
             v[j] /= size
             reached += base[j] * v[j]
-        for i in range(n):
-            t = 0.0
-            for j in range(r):
-                t += Y[i, j] * v[j]
+        for i in range(Y.shape[0]):
+            t = product(Y, i, v)
             if t > 0.0:
                 reached += t if positive[i] else -t
         if not reached > value:
             break
         value = reached
-        for j in range(r):
-            u[j] = v[j]
+        fill(u, v)
     return value
 
 
-@kernel(inline="always")
+@kernel(inner=True)
 def _attained(Y, positive, l1, cone, index, kept, left, lam, u):  # type: ignore[no-untyped-def]
     """Fill in the neuron where a cone's bound is attained, of unit norm; return its value.
 
     lam is divided by its sum.
     """
     r = Y.shape[1]
-    total = size_of(lam, True)
+    total = 0.0
+    for k in range(r):
+        total += lam[k]
+        u[k] = 0.0
     for k in range(r):
         lam[k] = lam[k] / total if total > 0.0 else 1.0 / r
-    for j in range(r):
-        u[j] = 0.0
-        for k in range(r):
-            u[j] += lam[k] * cone[k, j]
+        add(lam[k], cone, k, u)
     total = size_of(u, l1)
-    reached = 0.0
     for j in range(r):
         u[j] /= total
-        reached += cone[2 * r, j] * u[j]
+    reached = product(cone, 2 * r, u)
     for p in range(left):
         e = index[kept[p]]
-        t = 0.0
-        for j in range(r):
-            t += Y[e, j] * u[j]
+        t = product(Y, e, u)
         if t > 0.0:
             reached += t if positive[e] else -t
     return reached
 
 
-@kernel(inline="always")
-def _undecided(positive, index, kept, left, z):  # type: ignore[no-untyped-def]
-    """Return which examples a cone leaves undecided, and their multipliers."""
-    own = np.empty(left, np.int32)
-    found = np.zeros(left)
-    negatives = 0
-    for p in range(left):
-        own[p] = index[kept[p]]
-        if not positive[own[p]]:
-            found[p] = z[negatives]
-            negatives += 1
-    return own, found
+@kernel(inner=True)
+def _before(bounds, names, a, b):  # type: ignore[no-untyped-def]
+    """Tell whether slot a comes before slot b: by its bound, then by its name."""
+    return bounds[a] > bounds[b] or (bounds[a] == bounds[b] and names[a] < names[b])
+
+
+@kernel(inner=True)
+def _push(heap, size, bounds, names, slot):  # type: ignore[no-untyped-def]
+    """Put a slot into a heap of so many."""
+    while size > 0 and _before(bounds, names, slot, heap[(size - 1) // 2]):
+        heap[size] = heap[(size - 1) // 2]
+        size = (size - 1) // 2
+    heap[size] = slot
+
+
+@kernel(inner=True)
+def _pop(heap, size, bounds, names):  # type: ignore[no-untyped-def]
+    """Take the first slot out of a heap of one more than so many."""
+    first, slot = heap[0], heap[size]
+    at, child = np.int64(0), np.int64(1)
+    while child < size:
+        if child + 1 < size and _before(bounds, names, heap[child + 1], heap[child]):
+            child += 1
+        if not _before(bounds, names, heap[child], slot):
+            break
+        heap[at] = heap[child]
+        at, child = child, 2 * child + 1
+    heap[at] = slot
+    return first
 
 
 @kernel(nogil=True)
-def search(Y, positive, base, allowance, l1, target, rel_tol, nodes, late):  # type: ignore[no-untyped-def]
-    """Bound cones best first; return an upper bound, the best neuron and the splits in order.
-
-    The splits name the cone by the order in which it was bounded, from 1, and the edge.
-    """
-    n, r = Y.shape[0], base.shape[0]
-    lengths = _lengths(Y)
-    cones = np.empty((256, 2 * r + 2, r))  # each with its maximiser
-    # per stored cone, with the multipliers to start from
-    undecided = [np.arange(n).astype(np.int32)]
-    multipliers = [np.full(n, 0.5)]
-    heap = [(-np.inf, 0, 0)]
-    vacant = [0]
-    heap.pop()
-    vacant.pop()
-    closed, value, point = 0.0, 0.0, np.zeros(r)
-    count = held = made = 0
-    splits = np.empty((256, 3), np.int32)
-    room, ascent = room_for(n, r), room_for(n, r)
-    cone = np.empty((2 * r + 2, r))
-    Q, H, b, lam = cone[:r], cone[r : 2 * r], cone[2 * r], cone[2 * r + 1]
-    at, multiplied = room.lam, room.z
-    parent_T, T, kept = np.empty((n, r)), np.empty((n, r)), np.empty(n, np.int64)
-    u, v = np.empty(r), np.empty(r)
-    orthants = 1 << r
-    while count < orthants or len(heap) > 0:
-        slot = parent_name = 0
+def _search(  # type: ignore[no-untyped-def]
+    Y,
+    positive,
+    lengths,
+    base,
+    allowance,
+    l1,
+    target,
+    rel_tol,
+    nodes,
+    late,
+    held,
+    room,
+    up,
+    work,
+):
+    """Search until the end, or until there is no room for another split."""
+    n, r = Y.shape
+    cones, bounds, names, begins, sizes, heap, vacant, pool, multipliers = held[:9]
+    splits, point, best, state = held[9:]
+    cone, whole, T, kept, u, v = work
+    b, lam, z = cone[2 * r], cone[2 * r + 1], room.z
+    row = 16 * (r * r + r)
+    while state[COUNT] < 1 << r or state[HEAPED] > 0:
+        if (
+            state[MADE] == splits.shape[0]
+            or heap.shape[0] - state[USED] + state[VACANT] < 2
+            or state[END] + 2 * n > pool.shape[0]
+        ):
+            return FULL
+        slot, first, second = np.int64(0), np.int64(-1), np.int64(-1)
         parent, share = np.inf, 0.5
-        first, second = -1, -1
-        if count >= orthants:
-            parent = -heap[0][0]
-            upper = max(parent, closed)
-            if upper <= target or upper - value <= rel_tol * upper + allowance:
+        splitting = state[COUNT] >= 1 << r
+        if splitting:
+            slot = heap[0]
+            parent = bounds[slot]
+            upper = max(parent, best[0])
+            if upper <= target or upper - best[1] <= rel_tol * upper + allowance:
                 break
-            if count + 2 > nodes or held > MEMORY or late[0]:
+            if state[COUNT] + 2 > nodes or state[HELD] > MEMORY or late[0]:
                 break
-            _, parent_name, slot = heapq.heappop(heap)
-        elif held > MEMORY or late[0]:
-            return np.inf, point, count, splits[:0]
-        index, start = undecided[slot], multipliers[slot]
-        if count >= orthants:
-            held -= 16 * (r * r + r) + 12 * index.shape[0]
-            values(Y, index, cones[slot], parent_T)
-            first, second = edge_to_split(cones[slot], parent_T, index, positive)
+            state[HEAPED] -= 1
+            _pop(heap, state[HEAPED], bounds, names)
+        elif state[HELD] > MEMORY or late[0]:
+            return UNCOVERED
+        begin, end = begins[slot], begins[slot] + sizes[slot]
+        index, start, around = pool[begin:end], multipliers[begin:end], cones[slot]
+        if splitting:
+            state[HELD] -= row + 12 * index.shape[0]
+            values(Y, index, around, whole)
+            first, second = edge_to_split(around, whole, index, positive)
             if first < 0:
-                closed = max(closed, parent)
-                vacant.append(slot)
+                best[0] = max(best[0], parent)
+                vacant[state[VACANT]] = slot
+                state[VACANT] += 1
                 continue
-            if made >= splits.shape[0]:
-                longer = np.empty((2 * made, 3), np.int32)
-                _copied(splits, longer)
-                splits = longer
-            splits[made, 0] = parent_name
-            splits[made, 1] = first
-            splits[made, 2] = second
-            made += 1
-            share = middle(cones[slot], first, second, l1, u)
-        for child in range(1 if count < orthants else 2):
-            if first < 0:
-                orthant(count, base, Q, H, b)
-                for i in range(n):
-                    for k in range(r):
-                        T[i, k] = Y[i, k] * Q[k, k]
-            else:
+            splits[state[MADE], 0] = names[slot]
+            splits[state[MADE], 1] = first
+            splits[state[MADE], 2] = second
+            state[MADE] += 1
+            share = middle(around, first, second, l1, u)
+        for child in range(2 if splitting else 1):
+            if splitting:
                 gone, stays = (first, second) if child == 0 else (second, first)
-                half(cones[slot], gone, stays, u, share, Q, H, b)
-                values_at_half(Y, index, u, gone, parent_T, T)
-            count += 1
+                half(around, gone, stays, u, share, cone)
+                values_at_half(Y, index, u, gone, whole, T)
+            else:
+                orthant(state[COUNT], base, cone)
+                values(Y, index, cone, T)
+            state[COUNT] += 1
             left = decide(Y, positive, lengths, index, T, b, kept)
             bound = bound_on(
                 cone, Y, positive, lengths, l1, index, kept, left, T, start, target, room
             )
             bound = max(bound if bound < parent else parent, 0.0)
             if bound <= target:
-                closed = max(closed, bound)
+                best[0] = max(best[0], bound)
                 continue
-            for k in range(r):
-                lam[k] = at[k]
+            fill(lam, room.lam)
             reached = _attained(Y, positive, l1, cone, index, kept, left, lam, v)
-            if not l1 and (reached > value or count & (count - 1) == 0):
-                reached = _ascend(Y, positive, lengths, base, v, reached, ascent)
-            if reached > value:
-                value = reached
-                for j in range(r):
-                    point[j] = v[j]
-            if bound - value <= rel_tol * bound + allowance:
-                closed = max(closed, bound)
+            if l1 is None and (reached > best[1] or state[COUNT] & (state[COUNT] - 1) == 0):
+                reached = _ascend(Y, positive, lengths, base, v, reached, up)
+            if reached > best[1]:
+                best[1] = reached
+                fill(point, v)
+            if bound - best[1] <= rel_tol * bound + allowance:
+                best[0] = max(best[0], bound)
                 continue
-            own, again = _undecided(positive, index, kept, left, multiplied)
-            if len(vacant) > 0:
-                place = vacant.pop()
+            if state[VACANT] > 0:
+                state[VACANT] -= 1
+                place = vacant[state[VACANT]]
             else:
-                place = len(undecided)
-                undecided.append(own)
-                multipliers.append(again)
-                if place >= cones.shape[0]:
-                    more = np.empty((2 * place, 2 * r + 2, r))
-                    for q in range(place):
-                        _copied(cones[q], more[q])
-                    cones = more
-            _copied(cone, cones[place])
-            undecided[place] = own
-            multipliers[place] = again
-            held += 16 * (r * r + r) + 12 * left
-            heapq.heappush(heap, (-bound, count, place))
-        if first >= 0:
-            vacant.append(slot)
-    upper = closed
-    if len(heap) > 0:
-        upper = max(upper, -heap[0][0])
-    return upper, point, count, splits[:made]
+                place = state[USED]
+                state[USED] += 1
+            fill_rows(cones[place], cone)
+            bounds[place], names[place] = bound, state[COUNT]
+            begins[place], sizes[place] = state[END], left
+            negatives = np.int64(0)
+            for p in range(left):
+                e = index[kept[p]]
+                pool[state[END] + p], multipliers[state[END] + p] = e, 0.0
+                if not positive[e]:
+                    multipliers[state[END] + p] = z[negatives]
+                    negatives += 1
+            state[END] += left
+            _push(heap, state[HEAPED], bounds, names, place)
+            state[HEAPED] += 1
+            state[HELD] += row + 12 * left
+        if splitting:
+            vacant[state[VACANT]] = slot
+            state[VACANT] += 1
+    return OVER
 
 
 @kernel()
@@ -274,52 +422,78 @@ def tree_of(splits, r):  # type: ignore[no-untyped-def]
     return out
 
 
-@kernel()
-def covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def]
+def covered(
+    Y: Array, positive: BoolArray, base: Array, l1: bool, limit: float, tree: NDArray[np.uint16]
+) -> float:
     """Return the largest bound of a tree's leaves, inf if they do not cover the sphere.
 
     Those of at most `limit` are not bounded any better than that. A leaf is bounded by itself,
     from the multipliers that its middle suggests.
+
+    Examples
+    --------
+    >>> terms = np.eye(2), np.array([True, True]), np.zeros(2)
+    >>> round(covered(*terms, False, 0.0, np.zeros(4, np.uint16)), 6)
+    1.414214
+    >>> covered(*terms, False, 0.0, np.zeros(3, np.uint16))
+    inf
     """
-    n, r = Y.shape[0], base.shape[0]
-    lengths = _lengths(Y)
-    cones = np.empty((64, 2 * r + 1, r))  # of the way down
-    begins = np.zeros(65, np.int64)  # where each one's undecided examples are in the pool
-    pool = np.empty(4 * n, np.int32)
-    whole, every = np.arange(n).astype(np.int32), np.arange(n)
-    room, cone = room_for(n, r), np.empty((2 * r + 1, r))
-    T, half_T = np.empty((n, r)), np.empty((n, r))
-    kept, start, u = np.empty(n, np.int64), np.empty(n), np.empty(r)
+    n, r = len(Y), len(base)
+    room, work = room_for(n, r), _work(n, r)
+    lengths = np.sqrt(np.sum(np.square(Y), axis=1))
+    terms = Y, positive, lengths, base, True if l1 else None
+    every, own, start = np.arange(n, dtype=np.int32), np.empty(n, np.int32), np.empty(n)
+    levels, branches = DEPTH, BRANCHES
+    while True:
+        cones, begins = np.empty((levels, 2 * r + 2, r)), np.zeros(levels + 1, np.int64)
+        pool = np.empty(branches * n + 1, np.int32)
+        found = cones, begins, pool, every, own, start, room, work
+        largest = _covered(*terms, limit, tree, *found)
+        if largest >= 0.0:
+            return float(largest)
+        levels, branches = 2 * levels, 2 * branches  # again, with more room on the way down
+
+
+@kernel()
+def _covered(  # type: ignore[no-untyped-def]
+    Y, positive, lengths, base, l1, limit, tree, cones, begins, pool, every, own, start, room, work
+):
+    """Bound the leaves; return -1 if the cones or examples on the way down want more room."""
+    r = Y.shape[1]
+    cone, whole, T, kept, u, _ = work
     largest = 0.0
-    at = 0
+    at = np.int64(0)
     for root in range(1 << r):
-        orthant(root, base, cones[0, :r], cones[0, r : 2 * r], cones[0, 2 * r])
-        values(Y, whole, cones[0], T)
-        left = decide(Y, positive, lengths, whole, T, cones[0, 2 * r], kept)
+        orthant(root, base, cone)
+        values(Y, every, cone, whole)
+        left = decide(Y, positive, lengths, every, whole, cone[2 * r], kept)
+        fill_rows(cones[0], cone)
         for p in range(left):
             pool[p] = kept[p]
         begins[1] = left
-        top = 1
+        top = np.int64(1)
         while top > 0:
             top -= 1
             if at == tree.shape[0]:
                 return np.inf
             code = np.int64(tree[at]) - 1
             at += 1
-            index = pool[begins[top] : begins[top + 1]].copy()
-            count = index.shape[0]
-            _copied(cones[top], cone)
-            values(Y, index, cone, T)
+            begin = begins[top]
+            index = own[: begins[top + 1] - begin]
+            for p in range(index.shape[0]):
+                index[p] = pool[begin + p]
+            fill_rows(cone, cones[top])
+            values(Y, index, cone, whole)
             if code < 0:
-                for i in range(count):
-                    if positive[index[i]]:
-                        continue
+                for i in range(index.shape[0]):
+                    kept[i] = i
                     t = 0.0
                     for k in range(r):
-                        t += T[i, k]
+                        t += whole[i, k]
                     start[i] = 1.0 if t > 0.0 else 0.0
+                left = index.shape[0]
                 bound = bound_on(
-                    cone, Y, positive, lengths, l1, index, every, count, T, start, limit, room
+                    cone, Y, positive, lengths, l1, index, kept, left, whole, start, limit, room
                 )
                 if not bound < np.inf:
                     return np.inf
@@ -329,26 +503,14 @@ def covered(Y, positive, base, l1, limit, tree):  # type: ignore[no-untyped-def]
             if first >= r or first == second:
                 return np.inf
             share = middle(cone, first, second, l1, u)
-            if top + 2 > cones.shape[0]:
-                more = np.empty((2 * top, 2 * r + 1, r))
-                for q in range(top):
-                    _copied(cones[q], more[q])
-                cones = more
-                later = np.zeros(2 * top + 1, np.int64)
-                for q in range(top + 1):
-                    later[q] = begins[q]
-                begins = later
-            if begins[top] + 2 * count > pool.shape[0]:
-                longer = np.empty(2 * (pool.shape[0] + count), np.int32)
-                for p in range(pool.shape[0]):
-                    longer[p] = pool[p]
-                pool = longer
-            for child in (1, 0):  # the first half is the next to be looked at
-                gone, stays = (first, second) if child == 0 else (second, first)
-                Q, H, b = cones[top, :r], cones[top, r : 2 * r], cones[top, 2 * r]
-                half(cone, gone, stays, u, share, Q, H, b)
-                values_at_half(Y, index, u, gone, T, half_T)
-                left = decide(Y, positive, lengths, index, half_T, b, kept)
+            if top + 2 > cones.shape[0] or begin + 2 * index.shape[0] > pool.shape[0]:
+                return -1.0
+            for child in range(2):  # the first half is the next to be looked at
+                gone, stays = (first, second) if child == 1 else (second, first)
+                below = cones[top]
+                half(cone, gone, stays, u, share, below)
+                values_at_half(Y, index, u, gone, whole, T)
+                left = decide(Y, positive, lengths, index, T, below[2 * r], kept)
                 for p in range(left):
                     pool[begins[top] + p] = index[kept[p]]
                 begins[top + 1] = begins[top] + left

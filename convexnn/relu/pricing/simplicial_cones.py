@@ -7,36 +7,27 @@ objective on it: ``b'u`` and what the undecided examples add.
 
 from __future__ import annotations
 
-import numpy as np
-
 from convexnn.contract.system.kernels import kernel
+from convexnn.relu.pricing.vectors import add, fill, product, size_of
 
 DECIDED = 1e-15  # a generator this close to a hyperplane, relative to ||y_i||, is on it
 SHORTEST = 1e-12  # an edge of this length is not split
 
 
-@kernel()
-def size_of(u, l1):  # type: ignore[no-untyped-def]
-    """Return the norm of a vector, l1 or l2."""
-    t = 0.0
-    for j in range(u.shape[0]):
-        t += abs(u[j]) if l1 else u[j] * u[j]
-    return t if l1 else np.sqrt(t)
+@kernel(inner=True)
+def orthant(which, base, out):  # type: ignore[no-untyped-def]
+    """Fill in an orthant."""
+    r = base.shape[0]
+    for k in range(r):
+        for j in range(r):
+            out[k, j] = 0.0
+            out[r + k, j] = 0.0
+        out[k, k] = -1.0 if (which >> k) & 1 else 1.0
+        out[r + k, k] = out[k, k]
+    fill(out[2 * r], base)
 
 
-@kernel()
-def orthant(which, base, Q, H, b):  # type: ignore[no-untyped-def]
-    """Fill in the generators, facet normals and linear part of an orthant."""
-    for k in range(b.shape[0]):
-        for j in range(b.shape[0]):
-            Q[k, j] = 0.0
-            H[k, j] = 0.0
-        Q[k, k] = -1.0 if (which >> k) & 1 else 1.0
-        H[k, k] = Q[k, k]
-        b[k] = base[k]
-
-
-@kernel()
+@kernel(inner=True)
 def middle(cone, first, second, l1, u):  # type: ignore[no-untyped-def]
     """Fill in the middle of an edge, and return what scales it to length 1."""
     for j in range(u.shape[0]):
@@ -47,46 +38,36 @@ def middle(cone, first, second, l1, u):  # type: ignore[no-untyped-def]
     return share
 
 
-@kernel(inline="always")
-def half(cone, gone, stays, u, share, Q, H, b):  # type: ignore[no-untyped-def]
+@kernel(inner=True)
+def half(cone, gone, stays, u, share, out):  # type: ignore[no-untyped-def]
     """Fill in the half of a cone where the middle u of an edge takes the place of one end."""
     r = u.shape[0]
-    for k in range(r):
-        for j in range(r):
-            Q[k, j] = cone[k, j]
-            H[k, j] = cone[r + k, j]
-        b[k] = cone[2 * r, k]
+    for k in range(2 * r + 1):
+        fill(out[k], cone[k])
+    fill(out[gone], u)
+    add(-1.0, out, r + gone, out[r + stays])
     for j in range(r):
-        Q[gone, j] = u[j]
-        H[stays, j] -= H[gone, j]
-        H[gone, j] /= share
+        out[r + gone, j] /= share
 
 
-@kernel(inline="always")
+@kernel(inner=True)
 def values(Y, index, cone, T):  # type: ignore[no-untyped-def]
     """Fill in the products of some rows with a cone's generators."""
-    r = Y.shape[1]
     for i in range(index.shape[0]):
-        for k in range(r):
-            t = 0.0
-            for j in range(r):
-                t += Y[index[i], j] * cone[k, j]
-            T[i, k] = t
+        y = Y[index[i]]
+        for k in range(Y.shape[1]):
+            T[i, k] = product(cone, k, y)
 
 
-@kernel(inline="always")
+@kernel(inner=True)
 def values_at_half(Y, index, u, gone, whole, T):  # type: ignore[no-untyped-def]
     """Fill in the same for half of a cone, from those of the whole."""
-    r = Y.shape[1]
     for i in range(index.shape[0]):
-        t = 0.0
-        for j in range(r):
-            t += Y[index[i], j] * u[j]
-        for k in range(r):
-            T[i, k] = t if k == gone else whole[i, k]
+        fill(T[i], whole[i])
+        T[i, gone] = product(Y, index[i], u)
 
 
-@kernel(inline="always")
+@kernel(inner=True)
 def decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped-def]
     """Move the decided examples that are active into b; return how many others there are."""
     r = T.shape[1]
@@ -100,16 +81,14 @@ def decide(Y, positive, lengths, index, T, b, kept):  # type: ignore[no-untyped-
             high = max(high, T[i, k])
         edge = DECIDED * lengths[e]
         if low >= -edge:
-            sign = 1.0 if positive[e] else -1.0
-            for j in range(r):
-                b[j] += sign * Y[e, j]
+            add(1.0 if positive[e] else -1.0, Y, e, b)
         elif high > edge:
             kept[count] = i
             count += 1
     return count
 
 
-@kernel()
+@kernel(inner=True)
 def edge_to_split(cone, T, index, positive):  # type: ignore[no-untyped-def]
     """Choose the edge whose middle lowers the majorant most at lam; the longest if none does.
 
