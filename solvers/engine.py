@@ -8,6 +8,7 @@ one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from math import inf
@@ -16,10 +17,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from convexnn.contract.backend import Capabilities, Options, Raw, Reporter, common_form, home
+from convexnn.contract.clock import Clock, OutOfTime, seconds_left, timed_by
 from convexnn.contract.problem import Problem
 from convexnn.contract.system.memory import Size
 from convexnn.contract.system.processes import mpi_missing
 
+WARMED = 0.5  # share of the time, where it is limited, for compiling before a run
 LAUNCHER = "convexnn.solvers.mpi"  # what stands between an engine and several processes
 
 
@@ -120,8 +123,12 @@ class Engine:
         return None if refusal is None else refusal(problem.canonical(form))
 
     def prepare(self, form: Any) -> None:
-        """Compile the kernels."""
-        self.method(type(form)).warm_up(form)
+        """Compile the kernels, those that half of the time is enough for; the run does the others.
+
+        So a run whose time compiling takes has shown what needs few of them.
+        """
+        with suppress(OutOfTime), timed_by(Clock.started(WARMED * seconds_left())):
+            self.method(type(form)).warm_up(form)
 
     def memory(self, size: Size) -> dict[str, float] | None:
         """Return what the form's module estimates, None if it does not."""

@@ -224,7 +224,10 @@ class Monitor:
                 self._primal, self._dual = trivial(self.problem, late=True)
             primal, dual = self._primal, self._dual
             certificate = self.grader.certify(primal, dual)
-        pruned = self.grader.prune(primal)
+        try:
+            pruned = self.grader.prune(primal)
+        except OutOfTime:  # a kernel of it is not compiled yet
+            pruned = primal
         with timed_by(Clock()):
             lighter = certificate if _same(primal, pruned) else self.grader.certify(pruned, dual)
         value = certificate.graded[0]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from convexnn.contract.certificate import Step
-from convexnn.contract.system.kernels import on_compiling
+from convexnn.contract.system.compiling import on_compiling
 from convexnn.contract.system.optional import need
 from convexnn.driver.monitor import Callback
 

@@ -36,7 +36,8 @@ class Solution(Generic[Model]):
     history : tuple of Step
     timings : dict of str to float
         Wall seconds of "compile", "solve" and "certify"; "cpu" is the processor time of "solve",
-        ended child processes included. "certify" is part of neither.
+        ended child processes included. "certify" is part of neither. "kernels" is the part of all
+        of them in which kernels were compiled, 0 once their code is kept.
     backend, message : str
     problem : Problem
     options, versions : dict

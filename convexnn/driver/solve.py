@@ -51,6 +51,7 @@ from convexnn.contract.problem import (
     TakesModels,
 )
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.system.compiling import compiled_s
 from convexnn.contract.system.interrupts import Request, as_interrupt, interruptible
 from convexnn.driver.choice import Choice, able, choose
 from convexnn.driver.monitor import Callback, CallbackRaised, Monitor, trivial
@@ -73,6 +74,7 @@ ENDS = {
     Outcome.UNBOUNDED: Status.UNBOUNDED,
     Outcome.TIME_LIMIT: Status.TIME_LIMIT,
 }
+TOLD = 0.5  # seconds of compiling that the message of a run without time left tells
 BREAKDOWNS = (ArithmeticError, np.linalg.LinAlgError, MemoryError)
 VERSIONS = ("convexnn", "numpy", "scipy", "numba", "cvxpy")
 
@@ -107,7 +109,8 @@ def solve(
         The engine's own default if None.
     time_limit : float, optional
         Seconds from the call, the writing of the problem included; the best certified point so far
-        is returned when they are over. Of ``Compiled.run`` they are from that call.
+        is returned when they are over. Of ``Compiled.run`` they are from that call. Kernels that
+        are compiled, the first time they are met, take part of them: ``timings["kernels"]``.
     start : Solution, primal point or model, optional
         Where to start: of this problem, or of one that differs in beta, y or loss only; a network
         or linear model for the examples as they are in X.
@@ -202,6 +205,7 @@ def compile(problem: Problem[Model], backend: str | Backend = "auto") -> Compile
 
 def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[Model]:
     """Return a problem written and an engine compiled; `begin` is when that was asked for."""
+    compiled = compiled_s()
     form: object = problem.canonical(chosen.form)
     if isinstance(problem, Deferred):
         look()  # without time its answer is another one
@@ -213,8 +217,13 @@ def prepared(problem: Problem[Model], chosen: Choice, begin: float) -> Compiled[
         problem.fitting.learn(*points)
     grader.certify(*points)  # compiles its kernels
     grader.keep()
-    spent = time.perf_counter() - begin
-    return Compiled(problem, chosen.backend, form, spent, relief=chosen.relief, grader=grader)
+    spent, inside = time.perf_counter() - begin, compiled_s() - compiled
+    return Compiled(
+        *(problem, chosen.backend, form, spent),
+        relief=chosen.relief,
+        grader=grader,
+        kernels_s=inside,
+    )
 
 
 def written(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
@@ -228,12 +237,13 @@ def written(problem: Problem[Model], backend: str | Backend) -> Compiled[Model]:
     ...     written(problem, "admm").run().message
     'The time ran out before the problem was written.'
     """
-    begin = time.perf_counter()
+    begin, compiled = time.perf_counter(), compiled_s()
     try:
         return compile(problem, backend)
     except OutOfTime as reason:
         engine = Unreached(backend, *reason.args)
-        return Compiled(problem, engine, None, time.perf_counter() - begin)
+        spent, inside = time.perf_counter() - begin, compiled_s() - compiled
+        return Compiled(problem, engine, None, spent, kernels_s=inside)
 
 
 UNWRITTEN = "The time ran out before the problem was written."
@@ -286,6 +296,8 @@ class Compiled(Generic[Model]):
         Knows the trivial answer alone; each run begins with a copy of it.
     error : Exception, optional
         What the backend raised when it was prepared: it is raised where it should run.
+    kernels_s : float, default 0.0
+        Seconds of `compile_s` in which kernels were compiled.
     """
 
     problem: Problem[Model]
@@ -297,6 +309,7 @@ class Compiled(Generic[Model]):
     relief: tuple[str, ...] = ()
     grader: Grader[Model] | None = None
     error: Exception | None = None
+    kernels_s: float = 0.0
 
     def run(
         self,
@@ -371,6 +384,7 @@ class Compiled(Generic[Model]):
         clock: Clock,
     ) -> Solution[Model]:
         reached = not isinstance(self.backend, Unreached)
+        compiled = compiled_s()
         points = _start_points(self.problem, self.form, start) if reached else None
         grader = grader_of(self.problem) if self.grader is None else self.grader.again()
         monitor = Monitor(self.problem, tol, time_limit, callback, grader, interruption, clock)
@@ -404,8 +418,11 @@ class Compiled(Generic[Model]):
             primal, dual, certificate = monitor.finish()
         passes = certificate.passes(tol)
         said = interruption.said if interruption and not passes else ""
+        status, kernels_s = _status(passes, monitor, raw), self.kernels_s + compiled_s() - compiled
+        if status is Status.TIME_LIMIT and kernels_s >= TOLD:
+            said = joined(said, f"Compiling kernels, once, took {kernels_s:.1f} s of the time.")
         return Solution(
-            status=_status(passes, monitor, raw),
+            status=status,
             certificate=certificate,
             model=grader.build_model(primal),
             primal=primal,
@@ -416,6 +433,7 @@ class Compiled(Generic[Model]):
                 "solve": solve_s,
                 "cpu": cpu_s,
                 "certify": monitor.certify_s,
+                "kernels": kernels_s,
             },
             backend=engine.name,
             message=joined(said, raw.message, _remark(self.problem) if reached else ""),

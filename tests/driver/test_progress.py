@@ -16,8 +16,9 @@ from rich.console import Console
 
 import convexnn as cx
 from convexnn.contract.certificate import Step
-from convexnn.contract.system import kernels
-from convexnn.contract.system.kernels import kernel, on_compiling
+from convexnn.contract.system import compiling
+from convexnn.contract.system.compiling import on_compiling
+from convexnn.contract.system.kernels import kernel
 from convexnn.driver import progress
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -99,7 +100,7 @@ def test_compiling_is_said_where_code_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    kernels._log_once.cache_clear()
+    compiling._log_once.cache_clear()
     said: list[str] = []
     with caplog.at_level(logging.INFO, "convexnn"), on_compiling(lambda: said.append("once")):
         assert fresh()(1.5) == 3.0

@@ -6,10 +6,11 @@ folder; where that fails, or the disk is full, it is kept for this process alone
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +19,32 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache, NullCache
+
+from convexnn.contract.system.compiling import about_to_compile, count_compiling
 
 Function = Callable[..., Any]
 
-logger = logging.getLogger("convexnn")
-_listeners: list[Callable[[], None]] = []
+
+class Inner:
+    """A kernel that only kernels call, which is less to compile; from Python it runs uncompiled.
+
+    Parameters
+    ----------
+    compiled : numba.core.dispatcher.Dispatcher
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled, self.py_func = compiled, compiled.py_func
+        self._numba_type_ = compiled._numba_type_  # as which kernels see it
+
+    def __call__(self, *given: Any) -> Any:
+        """Run the function itself."""
+        return self.py_func(*given)
 
 
-def kernel(**options: Any) -> Callable[[Function], Any]:
+def kernel(*, inner: bool = False, **options: Any) -> Callable[[Function], Any]:
     """Compile a function with numba's `njit`, without the interpreter, and keep it on disk.
 
     A kernel may call kernels of other modules: what is kept knows them, and is compiled anew when
@@ -35,6 +53,8 @@ def kernel(**options: Any) -> Callable[[Function], Any]:
 
     Parameters
     ----------
+    inner : bool, default False
+        Whether only other kernels call it.
     **options
         Of `numba.njit`, such as ``fastmath``.
 
@@ -48,37 +68,35 @@ def kernel(**options: Any) -> Callable[[Function], Any]:
     """
 
     def mark(function: Function) -> Any:
+        options.update(no_cfunc_wrapper=True, no_cpython_wrapper=inner)  # what calls it otherwise
         compiled: Any = numba.njit(**options)(function)
         if hasattr(compiled, "enable_caching") and Path(function.__code__.co_filename).is_file():
             compiled._cache = _kept(function)  # as enable_caching does; this one may fail
-        return compiled
+        return Inner(compiled) if inner else compiled
 
     return mark
 
 
-@contextmanager
-def on_compiling(listener: Callable[[], None]) -> Iterator[None]:
-    """Call a function, within the block, whenever a kernel is about to be compiled.
+class _Stopwatch(event.Listener):  # type: ignore[misc]
+    """Counts the seconds of compilation, those of kernels inside others once."""
 
-    That is where its code is not kept from before. The log says it as well, once a process, to
-    those who listen to INFO of "convexnn".
-    """
-    _listeners.append(listener)
-    try:
-        yield
-    finally:
-        _listeners.remove(listener)
+    def __init__(self) -> None:
+        self.own = threading.local()
+
+    def on_start(self, event: Any) -> None:
+        """Begin with the outermost kernel."""
+        self.own.depth = getattr(self.own, "depth", 0) + 1
+        if self.own.depth == 1:
+            self.own.begin = time.perf_counter()
+
+    def on_end(self, event: Any) -> None:
+        """End with the outermost kernel."""
+        self.own.depth -= 1
+        if self.own.depth == 0:
+            count_compiling(time.perf_counter() - self.own.begin)
 
 
-def _compiling() -> None:
-    _log_once("compiling, once: the code is kept for the next time")
-    for listener in _listeners:
-        listener()
-
-
-@cache
-def _log_once(message: str) -> None:
-    logger.info(message)
+event.register("numba:compile", _Stopwatch())
 
 
 def callees(function: Function) -> tuple[tuple[str, int, int], ...]:
@@ -109,7 +127,7 @@ class Unkept(NullCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> None:
         """Say that a kernel is about to be compiled."""
-        _compiling()
+        about_to_compile()
 
 
 class Kept(FunctionCache):  # type: ignore[misc]
@@ -125,7 +143,7 @@ class Kept(FunctionCache):  # type: ignore[misc]
         """Return code that is kept; None, once it is said, where it has to be compiled."""
         found = super().load_overload(sig, target_context)
         if found is None:
-            _compiling()
+            about_to_compile()
         return found
 
     @contextmanager
