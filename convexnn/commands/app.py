@@ -13,6 +13,7 @@ from convexnn.commands import bench as sweeps
 from convexnn.commands import bench_check, median, options, path, relu, robust, saved, wasserstein
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
+from convexnn.commands import warm_up as warming
 from convexnn.commands.report import terminal
 from convexnn.contract.checks import choice
 from convexnn.contract.system.files import to_json
@@ -69,6 +70,7 @@ app.command("path")(commands_of.typed(path.path, "", options.reading))
 app.command("predict")(commands_of.typed(saved.predict, "", saved.written))
 app.command("show")(saved.show)
 app.command("certify")(saved.certify)
+app.command("warm-up")(warming.warm_up)
 
 Version = Annotated[
     bool, Option("--version", is_eager=True, callback=say_version, help="print the version")

@@ -12,8 +12,12 @@ from typing import Any
 
 import numba
 import pytest
+from engines import Admm
 
+import convexnn as cx
+from convexnn.contract.clock import Clock, OutOfTime, timed_by
 from convexnn.contract.system import kernels
+from convexnn.contract.system.compiling import compiled_s
 from convexnn.contract.system.kernels import Kept, kernel
 
 
@@ -121,3 +125,51 @@ def test_code_is_compiled_anew_when_the_file_of_a_callee_is_edited(
         compiled.append(sum(most.stats.cache_misses.values()))
     assert found == [7.0, 7.0, 21.0]
     assert compiled == [1, 0, 1]
+
+
+def test_no_kernel_is_compiled_once_the_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    found = kernel(error_model="numpy")(thrice)
+    with timed_by(Clock(0.0)), pytest.raises(OutOfTime, match="while kernels were compiled"):
+        found(2.0)
+    before = compiled_s()
+    assert found(2.0) == 6.0
+    spent = compiled_s() - before
+    assert spent > 0.0
+    with timed_by(Clock(0.0)):
+        assert found(2.0) == 6.0
+    assert compiled_s() - before == spent
+
+
+def test_an_inner_kernel_is_for_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    inside = kernel(inner=True)(thrice)
+
+    def outside(x: float) -> Any:
+        return inside(x) + 1.0
+
+    assert kernel()(outside)(2.0) == 7.0
+    assert inside(2.0) == 6.0
+    assert inside.compiled.signatures
+
+
+class Compiles(Admm):
+    """An engine that compiles a kernel and has no time left then."""
+
+    def run(self, form: Any, options: Any, reporter: Any, start: Any = None) -> cx.Raw:
+        kernel(fastmath=True)(thrice)(2.0)
+        return cx.Raw(cx.Outcome.TIME_LIMIT)
+
+
+def test_a_run_tells_what_compiling_took(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    problem = cx.GatedReluTraining([[1.0], [2.0]], [1.0, 3.0], beta=0.1, patterns=2)
+    ready = cx.compile(problem, Compiles())
+    ready.run()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("convexnn.driver.solve.TOLD", 1e-6)
+    first, second = ready.run(), ready.run()
+    assert first.timings["kernels"] - ready.kernels_s > 0.0
+    assert second.timings["kernels"] == ready.kernels_s
+    assert "Compiling kernels, once, took " in first.message

@@ -26,6 +26,8 @@ from convexnn.contract.system.compiling import about_to_compile, count_compiling
 
 Function = Callable[..., Any]
 
+_faults: list[str] = []
+
 
 class Inner:
     """A kernel that only kernels call, which is less to compile; from Python it runs uncompiled.
@@ -192,6 +194,31 @@ def _private(folder: Path) -> bool:
     return True
 
 
+def faults() -> tuple[str, ...]:
+    """Return why compiled code is not kept where it should be, as it was said; nothing if it is.
+
+    Examples
+    --------
+    >>> all(isinstance(fault, str) for fault in faults())
+    True
+    """
+    return tuple(_faults)
+
+
+def folder() -> Path:
+    """Return where the code of this module's neighbours is kept.
+
+    Examples
+    --------
+    >>> folder().is_absolute()
+    True
+    """
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR)
+    return Path(_kept(folder).cache_path)
+
+
 @cache
 def _say_once(message: str) -> None:
+    _faults.append(message)
     warnings.warn(message, stacklevel=3)
