@@ -91,7 +91,7 @@ def _more(rng: Rng, problem: Any) -> dict[str, Any]:
             drawn = rng.integers(1, 4, n) if whole else 10.0 ** rng.uniform(-2.0, 2.0, n)
             chosen["weights"] = drawn.astype(np.float64)
     free = isinstance(problem, FREE) and not isinstance(problem, cx.WassersteinReluTraining)
-    if free and problem.loss.separable and _flag(rng, 0.3):
+    if free and _flag(rng, 0.3):
         chosen["intercept"] = True
     return chosen
 

@@ -67,17 +67,16 @@ class ReluEstimator(Certified):
     def _declared(self, rows: Rows, beta: float, patterns: Patterns | int) -> Any:
         """Return the convex program over patterns."""
         kind = ACTIVATIONS[choice("activation", self.activation, tuple(ACTIVATIONS))]
-        loss = self._loss()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
             return kind(
                 rows.X,
                 rows.y,
                 beta=beta,
-                **loss,
+                **self._loss(),
                 penalty=self.penalty,
                 bias=self.fit_intercept,
-                intercept=self.fit_intercept and loss["loss"] != "softmax",
+                intercept=self.fit_intercept,
                 weights=rows.counts(),
                 patterns=patterns,
             )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, IndexArray
 
 SIMPLEX = 1e-12  # by which rounding may leave the simplex
+ROUNDING = 2.0**-50  # of a probability that is written as a multiplier
 
 
 class Loss(ABC):
@@ -96,6 +97,13 @@ class Loss(ABC):
     @abstractmethod
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``l*(s_i; y_i) = sup_z s_i z - l(z; y_i)``, ``inf`` outside its domain."""
+
+    def ceiling(self, s: Array, spread: Array, y: Array) -> Array:
+        """Return at least the conjugate of every point within `spread`, ``inf`` if none is known.
+
+        Only asked of losses that couple outputs: others are at most what they are at the ends.
+        """
+        return np.full_like(s, np.inf)
 
     @abstractmethod
     def prox(self, v: Array, y: Array, step: float) -> Array:
@@ -667,6 +675,16 @@ class Softmax(Loss):
         p = s + y
         inside = (p >= -SIMPLEX).all(axis=-1) & (np.abs(p.sum(axis=-1) - 1.0) <= SIMPLEX)
         return np.where(inside, _xlogx(np.maximum(p, 0.0)).sum(axis=-1), np.inf)
+
+    def ceiling(self, s: Array, spread: Array, y: Array) -> Array:
+        """Return the largest ``p log p`` of each class, ``p`` being within `spread` of ``s + y``.
+
+        Their sum is at least the conjugate of every point of the simplex that near.
+        """
+        p, off = s + y, spread + ROUNDING
+        ends = (np.clip(p + side, 0.0, 1.0) for side in (-off, off))
+        result: Array = np.maximum(*map(_xlogx, ends))
+        return result
 
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return ``v + step (y - p)`` for the ``p = softmax`` of the result itself.

@@ -98,6 +98,12 @@ class Weighted(Loss):
         value = self.each.conjugate(s / self._along(s), y)
         return self._along(value) * value
 
+    def ceiling(self, s: Array, spread: Array, y: Array) -> Array:
+        """Return ``w`` times that of ``s / w`` and ``spread / w``."""
+        along = self._along(s)
+        value = self.each.ceiling(s / along, spread / along, y)
+        return self._along(value) * value
+
     def prox(self, v: Array, y: Array, step: float) -> Array:
         """Return the prox of ``l`` for the step ``w step``."""
         return self.each.prox_each(v, y, self._along(v) * step)

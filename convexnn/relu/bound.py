@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from convexnn.contract.arrays import Array
+from convexnn.functions.losses import Softmax
 from convexnn.functions.norms import Linf
 from convexnn.relu.boxes import Boxes
+from convexnn.relu.class_counts import Counts
 from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.free_part import FreePart
@@ -262,6 +264,13 @@ def scaled_value(loss: Loss, found: Feasible, limit: float) -> float:
     the smaller of its values there.
     """
     mu, spread, y, blur = found
+    if spread.any() and not loss.separable:
+
+        def among(t: float) -> float:
+            terms = loss.ceiling(-t * mu, t * spread, y)
+            return -float(np.sum(terms)) - ROUNDING * float(np.sum(np.abs(terms)))
+
+        return best_scale(among, min(limit, 1.0))  # from there to the targets themselves
     ends = (mu - spread, mu + spread) if spread.any() else (mu,)
     low, high = loss.domain(y)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -304,6 +313,8 @@ def balanced(form: TwoLayer, mu: Array) -> Array:
     Of several outputs, for each by itself. A semismooth Newton method on ``lambda -> X' clip(mu - X
     lambda)``. Where it does not settle the answer is 0, which always qualifies.
     """
+    if isinstance(form.loss.plain, Softmax):
+        return Counts(form.y, form.loss.weights).even(mu)
     if mu.ndim > 1:
         each = zip(form.y.T, mu.T, strict=True)
         return np.column_stack([balanced(form._replace(y=y), column) for y, column in each])

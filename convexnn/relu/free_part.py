@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convexnn.functions.losses import Softmax
 from convexnn.functions.null_space import Near, NullSpace, exact_products
+from convexnn.relu.class_counts import Counts
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
@@ -38,6 +40,9 @@ class FreePart:
     def __init__(self, form: GroupForm | MajorantForm | NetworkForm) -> None:
         self.loss: Loss = form.loss
         self.space = NullSpace(form.span)
+        # of a loss that couples outputs the free part is a constant in each
+        softmax = isinstance(form.loss.plain, Softmax)
+        self.counts = Counts(form.y, form.loss.weights) if softmax else None
         self.target, self.blur = form.y, np.zeros_like(form.y)
         if form.loss.residual:
             columns = [_rest(form.span, y) for y in np.atleast_2d(form.y.T)]
@@ -52,6 +57,8 @@ class FreePart:
 
         `mu` is in the domain that the conjugate has for ``-mu``.
         """
+        if self.counts is not None:
+            return self.counts.near(mu)
         low, high = (np.broadcast_to(side, mu.shape) for side in self.loss.domain(self.target))
         if mu.ndim == 1:
             return self.space.near(mu, -high, -low)

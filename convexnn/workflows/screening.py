@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray
+from convexnn.functions.losses import Softmax
 from convexnn.relu.bound import balanced, correlations
+from convexnn.relu.class_counts import Counts
 from convexnn.relu.cones import Facets, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.pricing.pricing_bound import ROUNDING
@@ -101,10 +103,14 @@ def critical(form: GroupForm, slack: float = 0.0) -> Critical:
 
 
 def free_fit(form: GroupForm) -> Array:
-    """Return ``argmin_s loss(X s, y)`` by Newton's method, for separable losses without kinks.
+    """Return ``argmin_s loss(X s, y)`` by Newton's method, for losses without kinks.
 
-    Where the loss has no minimum the slope at the answer vanishes.
+    Where the loss has no minimum the slope at the answer vanishes. Of softmax s are constants, the
+    logarithms of what share of the examples each class has.
     """
+    if isinstance(form.loss.plain, Softmax):
+        constants = np.log(np.maximum(Counts(form.y, form.loss.weights).share, VANISHING))
+        return np.asarray(constants - constants.mean())[None]
     if form.outputs > 1:
         return np.column_stack([free_fit(part) for part in form.single()])
     X, y, loss = form.span, form.y, form.loss

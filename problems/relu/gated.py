@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IndexArray
-from convexnn.contract.checks import ProblemError, choice
+from convexnn.contract.checks import ProblemError, choice, flag
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.system.memory import Size
@@ -23,7 +23,7 @@ from convexnn.problems.relu.listing import (
     scope_of,
     shrunk,
 )
-from convexnn.problems.relu.training import VectorTraining, checked_intercept
+from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.cones import least_distance
 from convexnn.relu.forms import Dual, GroupForm, Neurons, cone_arrays, summed
@@ -111,7 +111,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, ("l2", "l1", "nuclear"))
         super().__post_init__()
-        self._set("intercept", checked_intercept(self.intercept, self.loss))
+        self._set("intercept", flag("intercept", self.intercept))
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
 
     @property

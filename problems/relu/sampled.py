@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.arrays import Array, taken
-from convexnn.contract.checks import positive_int, seed_of
+from convexnn.contract.checks import flag, positive_int, seed_of
 from convexnn.contract.clock import look
 from convexnn.contract.fields import declaration
 from convexnn.contract.grading import Bound, Grade
@@ -18,7 +18,6 @@ from convexnn.contract.reading import borne_out
 from convexnn.contract.system.memory import Size
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.group_lasso import GroupLasso
-from convexnn.problems.relu.training import checked_intercept
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 
@@ -72,7 +71,7 @@ class SampledReluTraining(GroupLasso):
         super().__post_init__()
         self._set("neurons", positive_int("neurons", self.neurons))
         self._set("seed", seed_of(self.seed))
-        self._set("intercept", checked_intercept(self.intercept, self.loss))
+        self._set("intercept", flag("intercept", self.intercept))
 
     @property
     def _constant(self) -> bool:

@@ -331,19 +331,6 @@ def checked_loss(loss: str | Loss, vector: bool) -> Loss:
     return found
 
 
-def checked_intercept(intercept: bool, loss: Loss) -> bool:
-    """Return whether each output has a free constant.
-
-    Raises
-    ------
-    ProblemError
-        If it is no truth value, or the loss couples the outputs.
-    """
-    if flag("intercept", intercept) and not loss.separable:
-        raise ProblemError(f"intercept must be False for loss {loss.name!r}, got True")
-    return bool(intercept)
-
-
 def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
     """Return targets, or the user's own labels, read-only.
 

@@ -17,7 +17,7 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.problems.relu.formulas import majorant_formula
-from convexnn.problems.relu.training import VectorTraining, checked_intercept
+from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
 from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
@@ -92,7 +92,7 @@ class ReluTraining(VectorTraining):
     skip : bool, default False
         Add a free, unpenalised linear part ``s'x``.
     intercept : bool, default False
-        Add a free, unpenalised constant to each output, but for "softmax".
+        Add a free, unpenalised constant to each output.
     formulation : {"cones", "majorant"}, default "cones"
         Which of the two programs. Over given patterns the certificate of the majorant is on the
         majorant itself: its objective is the majorant's value, which the network's own
@@ -149,7 +149,7 @@ class ReluTraining(VectorTraining):
             raise ProblemError(f"leak must be < 1, got {leak!r}")
         self._set("leak", leak)
         self._set("skip", flag("skip", self.skip))
-        self._set("intercept", checked_intercept(self.intercept, self.loss))
+        self._set("intercept", flag("intercept", self.intercept))
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
         for name, value, simple in (
             ("skip", self.skip, False),

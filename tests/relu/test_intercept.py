@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Context, Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "gated huber": (cx.GatedReluTraining, TARGETS, {"loss": "huber"}),
     "gated several": (cx.GatedReluTraining, SEVERAL, {"penalty": "l1"}),
     "gated nuclear": (cx.GatedReluTraining, SEVERAL, {"penalty": "nuclear"}),
+    "relu softmax": (cx.ReluTraining, CLASSES, {"loss": "softmax"}),
+    "gated softmax": (cx.GatedReluTraining, CLASSES, {"loss": "softmax", "penalty": "nuclear"}),
     "sampled squared": (cx.SampledReluTraining, TARGETS, {"neurons": 9}),
     "sampled logistic": (cx.SampledReluTraining, LABELS, {"neurons": 9, "loss": "logistic"}),
 }
@@ -71,10 +74,12 @@ def by_hand(case: str, model: Any) -> float:
     z = hidden @ model.alpha + model.skip_bias
     z = z if model.offsets is None else z + model.offsets
     z = z if model.skip is None else z + (X @ model.skip)[:, None]
-    y = np.where(y[:, None] == np.arange(3), 1, -1) if case == "relu classes" else y
+    y = np.where(y[:, None] == np.arange(3), 1, -1) if y is CLASSES else y
     r = y.reshape(N, -1) - z
     margin = y.reshape(N, -1) * z
+    classes = np.log(np.exp(z).sum(axis=1)) - z[np.arange(N), CLASSES % z.shape[1]]
     loss = {
+        "softmax": classes,
         "squared": 0.5 * r**2,
         "huber": np.where(np.abs(r) <= 1.0, 0.5 * r**2, np.abs(r) - 0.5),
         "logistic": np.logaddexp(0.0, -margin),
@@ -137,7 +142,10 @@ def test_a_linear_part_over_a_column_of_ones_has_the_constant_already() -> None:
 
 @pytest.mark.parametrize(
     "case",
-    ["relu squared", "relu logistic bias", "relu several", "gated nuclear", "sampled logistic"],
+    [
+        *("relu squared", "relu logistic bias", "relu several", "relu softmax"),
+        *("gated nuclear", "sampled logistic"),
+    ],
 )
 def test_whole_weights_are_repeated_rows_beside_a_constant(case: str) -> None:
     kind, y, own = CASES[case]
@@ -158,7 +166,13 @@ def test_whole_weights_are_repeated_rows_beside_a_constant(case: str) -> None:
 
 @pytest.mark.parametrize(
     ("y", "own"),
-    [(TARGETS, {}), (LABELS, {"loss": "logistic"}), (SEVERAL, {}), (TARGETS, {"skip": True})],
+    [
+        (TARGETS, {}),
+        (LABELS, {"loss": "logistic"}),
+        (SEVERAL, {}),
+        (TARGETS, {"skip": True}),
+        (CLASSES, {"loss": "softmax"}),
+    ],
 )
 def test_over_all_patterns_the_search_has_the_constant_too(y: Array, own: dict[str, Any]) -> None:
     everything = cx.ReluTraining(X, y, beta=0.5, intercept=True, **own)
@@ -217,10 +231,42 @@ def test_offsets_of_several_outputs_are_saved_and_used(tmp_path: Path) -> None:
         replace(model, offsets=np.ones(3))
 
 
+def test_a_path_of_classes_starts_at_their_shares() -> None:
+    y = np.repeat([0, 1, 2], [2, 3, 7])
+    classes = cx.ReluTraining(X, y, beta=1.0, loss="softmax", intercept=True, patterns=PATTERNS)
+    top = cx.beta_max(classes)
+    alone = cx.solve(replace(classes, beta=1.001 * top), tol=1e-8).model
+    assert len(alone) == 0
+    assert alone.offsets == pytest.approx(np.log([2, 3, 7]) - np.mean(np.log([2, 3, 7])), abs=1e-3)
+    assert len(cx.solve(replace(classes, beta=0.98 * top), tol=1e-8).model) > 0
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(1.0, 13.0)])
+def test_no_multipliers_prove_more_than_constants_pay(weights: Array | None) -> None:
+    """Above `beta_max` the optimum is an entropy, ``sum_c n_c log(n / n_c)``, here exactly."""
+    y = np.repeat([0, 1, 2], [1, 4, 7])
+    counts = [Decimal(int(part)) for part in np.bincount(y, weights)]
+    context = Context(prec=50)
+    best = sum(n * context.ln(sum(counts) / n) for n in counts)
+    problem = cx.ReluTraining(
+        X, y, beta=1e3, loss="softmax", intercept=True, patterns=PATTERNS, weights=weights
+    )
+    solution = cx.solve(problem, tol=1e-9)
+    assert 0 <= best - Decimal(solution.bound) <= Decimal("1e-9")
+    rng = np.random.default_rng(0)
+    for size in 10.0 ** rng.uniform(-17.0, 3.0, 100):
+        mu = solution.dual.mu * rng.choice([1.0, 1e-300, 1e300])
+        mu = mu + size * rng.standard_normal(mu.shape)
+        bound = problem.certify(solution.primal, solution.dual._replace(mu=mu)).bound
+        assert Decimal(bound) <= best
+        assert bound >= 0.0
+    each = np.ones(N) if weights is None else weights
+    unsure = solution.dual._replace(mu=each[:, None] * (np.eye(3)[y] - 1.0 / 3.0))
+    assert problem.certify(solution.primal, unsure).bound <= best < each.sum() * np.log(3.0)
+
+
 @pytest.mark.parametrize("kind", [cx.ReluTraining, cx.GatedReluTraining])
-def test_a_loss_that_couples_the_outputs_has_no_constant(kind: Any) -> None:
-    with pytest.raises(cx.ProblemError, match="intercept must be False for loss 'softmax'"):
-        kind(X, CLASSES, beta=0.3, loss="softmax", intercept=True)
+def test_an_intercept_is_asked_for_by_true_or_false(kind: Any) -> None:
     with pytest.raises(cx.ProblemError, match="intercept must be True or False"):
         kind(X, TARGETS, beta=0.3, intercept="yes")
 

@@ -1,0 +1,108 @@
+"""Class probabilities beside free constants: each class has as much in all as the targets give it.
+
+A constant in each output costs nothing, so that the multipliers ``mu = w (y - p)`` of a loss over
+probabilities p sum to 0 over the examples. With ``P = w p`` that is a table of given sums:
+
+    sum_c P_ic = w_i,     sum_i P_ic = n_c = sum_i w_i y_ic,     P >= 0.
+
+No table of floats has these sums, but near one that almost has them lies one that does: what its
+rows and columns lack, ``rho`` and ``r`` with the same total T, is made up for by
+
+    rho_i q_c + r_c v_i - T v_i q_c,     q = n / W,  v = w / W,  W = sum w.
+
+That leaves every entry >= 0 where the table is mixed with a little of ``w q'``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convexnn.functions.null_space import UNIT, Near, exact_sums
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array
+
+TURNS = 200  # of scaling rows and columns, at most
+SETTLED = 1e-15  # of what columns lack, relative to all
+MIXED = 12  # times that more is mixed in, at most
+LARGER = 1.0 + 1e-12  # for the rounding of what is added
+
+
+class Counts:
+    """The tables with the sums of the targets.
+
+    Parameters
+    ----------
+    y : array of shape (n, k)
+        A one in each row, else zeros.
+    weights : array of shape (n,) or None
+
+    Examples
+    --------
+    >>> counts = Counts(np.eye(2)[[0, 1, 1]], None)
+    >>> found = counts.near(counts.even(np.array([[0.9, -0.9], [-0.2, 0.2], [-0.6, 0.6]])))
+    >>> bool(np.abs(found.point.sum(axis=0)).max() < 1e-15), bool(found.spread.max() < 1e-14)
+    (True, True)
+    """
+
+    def __init__(self, y: Array, weights: Array | None) -> None:
+        self.weights = np.ones(len(y)) if weights is None else weights
+        self.target = self.weights[:, None] * y
+        self.counts = self.target.sum(axis=0)
+        self.share = self.counts / self.counts.sum()
+        self.mass = self.weights / self.counts.sum()
+
+    def even(self, mu: Array) -> Array:
+        """Return multipliers near `mu` that sum to 0 but for rounding.
+
+        Rows and columns are scaled in turn (Sinkhorn 1967), as the best constants do.
+        """
+        table = np.where(self.counts > 0.0, np.maximum(self.target - mu, 0.0), 0.0)
+        total = float(self.counts.sum())
+        for _ in range(TURNS):
+            found = table.sum(axis=0)
+            if np.max(np.abs(found - self.counts)) <= SETTLED * total:
+                break
+            table *= np.where(found > 0.0, self.counts / np.where(found > 0.0, found, 1.0), 0.0)
+            rows = table.sum(axis=1)
+            table *= (self.weights / np.where(rows > 0.0, rows, 1.0))[:, None]
+        result: Array = self.target - table
+        return result
+
+    def near(self, mu: Array) -> Near | None:
+        """Return multipliers, and how far off ones are that sum to 0; None if none are known."""
+        table = np.where(self.counts > 0.0, np.maximum(self.target - mu, 0.0), 0.0)
+        even = self.weights[:, None] * self.share
+        held = even > 0.0
+        mixed = 0.0
+        for _ in range(MIXED):
+            some = (1.0 - mixed) * table + mixed * even
+            off = self._off(some)
+            lacking = np.max((off - some)[held] / even[held])
+            if lacking <= 0.0:
+                rounding = 4.0 * UNIT * (self.weights[:, None] + some)
+                return Near(self.target - some, off + rounding)
+            mixed = max(2.0 * mixed, 4.0 * float(lacking))
+            if not mixed < 1.0:
+                break
+        return None
+
+    def _off(self, table: Array) -> Array:
+        """Return how far from each entry that of a table with the sums may be."""
+        both, signs = np.vstack([self.target, table]), np.repeat([1.0, -1.0], len(table))
+        columns = _size(both, signs)
+        both, signs = np.hstack([self.target, table]).T, np.repeat([1.0, -1.0], table.shape[1])
+        rows = _size(np.ascontiguousarray(both), signs)
+        total = min(float(np.sum(rows)), float(np.sum(columns)))
+        off = np.multiply.outer(rows + total * self.mass, self.share)
+        result: Array = (off + np.multiply.outer(self.mass, columns)) * LARGER
+        return result
+
+
+def _size(parts: Array, signs: Array) -> Array:
+    """Return the sizes of sums, from above."""
+    sums, error = exact_sums(parts, signs)
+    size: Array = np.abs(sums[0] + sums[1]) * LARGER + error
+    return size
