@@ -91,18 +91,29 @@ def make_design(data: Array, norm: Norm, *, reduce: bool = True) -> Design:
     matrix = np.ascontiguousarray(data / scale)
     n, d = matrix.shape
     basis, slack = None, 0.0
-    if reduce and norm.rotates and d > 1:
-        spectrum = np.linalg.eigvalsh(matrix.T @ matrix) if d <= n else np.zeros(1)
-        if spectrum[0] <= 1e-9 * spectrum[-1]:
-            _, s, Vt = np.linalg.svd(matrix, full_matrices=False)
-            rank = int((s > 1e-13 * max(n, d) * s[0]).sum())
-            if rank < d:
-                basis = np.ascontiguousarray(Vt[:rank].T)
-                reduced = np.ascontiguousarray(matrix @ basis)
-                slack = float(np.linalg.norm(matrix - reduced @ basis.T))
-                matrix = reduced
+    turns = reduce and norm.rotates and d > 1
+    if turns and (d > n or (_dependent(matrix) and _dependent(matrix / _units(matrix)))):
+        _, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+        rank = int((s > 1e-13 * max(n, d) * s[0]).sum())
+        if rank < d:
+            basis = np.ascontiguousarray(Vt[:rank].T)
+            reduced = np.ascontiguousarray(matrix @ basis)
+            slack = float(np.linalg.norm(matrix - reduced @ basis.T))
+            matrix = reduced
     frozen(matrix)
     return Design(matrix, basis, scale, slack)
+
+
+def _dependent(matrix: Array) -> bool:
+    """Tell whether columns may be dependent, by the eigenvalues of the Gram matrix."""
+    spectrum = np.linalg.eigvalsh(matrix.T @ matrix)
+    return bool(spectrum[0] <= 1e-9 * spectrum[-1])
+
+
+def _units(matrix: Array) -> Array:
+    """Return the largest entry of each column: in small units it is not near zero."""
+    largest: Array = np.max(np.abs(matrix), axis=0)
+    return np.where(largest > 0.0, largest, 1.0)
 
 
 @declaration

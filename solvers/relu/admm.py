@@ -95,7 +95,7 @@ class State:
     """Iterates and penalties of one run; of `v` and `lam` there is one for each copy of blocks."""
 
     form: GroupForm
-    frame: Coordinates | None
+    frame: Coordinates[GroupForm] | None
     proxes: tuple[BlockProx | StretchedProx, ...]
     direct: bool
     rho: float

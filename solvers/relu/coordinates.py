@@ -14,13 +14,13 @@ is one root for each block, or none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.relu.cones import project_blocks
-from convexnn.relu.forms import Dual, GroupForm, Neurons
+from convexnn.relu.forms import Dual, GroupForm, MajorantForm, Neurons, PooledForm
 from convexnn.relu.units import FEW_COLUMNS, badly_scaled
 from convexnn.solvers.relu.block_prox import BlockProx
 
@@ -30,13 +30,16 @@ SWEEPS = 12  # rotations of each pair of columns
 RIGHT = 1e-16  # cosine of an angle that is right but for rounding
 
 
+F = TypeVar("F", GroupForm, MajorantForm)
+
+
 @dataclass(frozen=True)
-class Coordinates:
+class Coordinates(Generic[F]):
     """A program in other coordinates.
 
     Attributes
     ----------
-    form : GroupForm
+    form : GroupForm or MajorantForm
         The program with Z in the place of X. Its norm is that of the program's own coordinates.
     to, back : array of shape (r, d) and (d, r)
         M and its inverse, or a pseudoinverse.
@@ -44,7 +47,7 @@ class Coordinates:
         The stretched norm of v is the program's norm of ``widths * v``.
     """
 
-    form: GroupForm
+    form: F
     to: Array
     back: Array
     widths: Array
@@ -67,7 +70,7 @@ class Coordinates:
         return self.form.skip and self.form.columns is None
 
 
-def coordinates(form: GroupForm) -> Coordinates | None:
+def coordinates(form: F) -> Coordinates[F] | None:
     """Return coordinates for a program whose columns are badly scaled; None where they are not.
 
     Examples
@@ -86,7 +89,7 @@ def coordinates(form: GroupForm) -> Coordinates | None:
     """
     X = form.X
     n, d = X.shape
-    if d == 1 or form.norm.name not in ("l2", "l1") or type(form) is not GroupForm:
+    if d == 1 or form.norm.name not in ("l2", "l1") or isinstance(form, PooledForm):
         return None
     if not badly_scaled(X):
         return None
@@ -157,7 +160,7 @@ class StretchedProx:
     array([[1.5, 2. ]])
     """
 
-    def __init__(self, frame: Coordinates) -> None:
+    def __init__(self, frame: Coordinates[Any]) -> None:
         self.form, self._widths = frame.form, frame.widths
 
     def __call__(self, rows: Array, step: float) -> Array:
@@ -165,7 +168,8 @@ class StretchedProx:
         weight = step * self.form.beta
         if self.form.norm.rotates:
             return stretched_prox(rows, weight, self._widths)
-        return np.sign(rows) * np.maximum(np.abs(rows) - weight * self._widths, 0.0)
+        shrunk: Array = np.sign(rows) * np.maximum(np.abs(rows) - weight * self._widths, 0.0)
+        return shrunk
 
     def dual(self, mu: Array, step: float) -> Dual:
         """Return a dual point."""

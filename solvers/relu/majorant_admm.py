@@ -18,6 +18,7 @@ point where the run last restarted (Halpern's iteration, with the restarts of Lu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from convexnn.relu.forms import Dual, MajorantForm, Neurons
 from convexnn.solvers.cholesky import factored
 from convexnn.solvers.penalties import DEFAULTS as DEFAULTS
 from convexnn.solvers.penalties import checked
+from convexnn.solvers.relu.coordinates import Coordinates, StretchedProx, coordinates
 from convexnn.solvers.relu.interval_prox import prox, unknown
 from convexnn.solvers.residuals import Move, ratio, size
 from convexnn.solvers.schedule import Tuner, iterate
@@ -74,7 +76,7 @@ def run(
     free = own["rho"] is None, own["sigma"] is None
     tuner = Tuner(any(free))
     return iterate(
-        lambda k: step(form, state, own["relax"]),
+        lambda k: step(state.form, state, own["relax"]),
         state.points,
         reporter,
         options.max_iter or MAX_ITER,
@@ -84,9 +86,14 @@ def run(
 
 @dataclass
 class State:
-    """Iterates and penalties of one run, and how large U and X U have been in it."""
+    """Iterates and penalties of one run, and how large U and X U have been in it.
+
+    They are in other coordinates where columns are badly scaled (coordinates.py).
+    """
 
     form: MajorantForm
+    shrink: Callable[[Array, float], Array]
+    frame: Coordinates[MajorantForm] | None
     rho: float
     sigma: float
     T: Array
@@ -109,6 +116,14 @@ class State:
     @classmethod
     def begin(cls, form: MajorantForm, rho: float | None, sigma: float | None, start: Any) -> State:
         """Start from zero or from a primal (and dual) point."""
+        frame = coordinates(form)
+        norm, beta = form.norm, form.beta
+
+        def plain(rows: Array, step: float) -> Array:
+            return norm.prox(rows, step * beta)
+
+        shrink = plain if frame is None else StretchedProx(frame)
+        form = form if frame is None else frame.form
         n, d = form.X.shape
         width = form.blocks
         curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
@@ -119,6 +134,8 @@ class State:
         zero = np.zeros(n)
         state = cls(
             form,
+            shrink,
+            frame,
             rho,
             sigma,
             np.zeros((d, width)),
@@ -135,7 +152,7 @@ class State:
             Anchor() if linear else None,
         )
         if start is not None:
-            state.resume(*start)
+            state.resume(*(start if frame is None else frame.start(start)))
         state.refactor()
         return state
 
@@ -170,6 +187,7 @@ class State:
         half, leak = self.form.slopes.shape[1], self.form.leak
         p, q = self.p, self.q
         neurons = Neurons(self.T[:, :half].copy(), self.T[:, half:].copy(), self.skip.copy())
+        neurons = neurons if self.frame is None else self.frame.point(neurons)
         weight = np.hstack([np.broadcast_to(side[:, None], (len(side), half)) for side in (q, p)])
         other = np.hstack([p[:, None] * self.form.slopes, q[:, None] * self.form.slopes])
         inside = (other + self.sigma * self.Lambda) / np.where(weight > 0.0, weight, 1.0)
@@ -232,7 +250,7 @@ def step(form: MajorantForm, state: State, relax: float) -> None:
         square = rho * size(apart_u) ** 2 + sigma * size(apart_z, apart_free) ** 2
         held = (state.T + state.lam, state.C + state.Lambda, state.c + state.gamma)
         state.anchor.pull(held, (shifted, raised, free), float(np.sqrt(square)))
-    T = form.norm.prox(np.ascontiguousarray(shifted.T), form.beta / rho).T
+    T = state.shrink(np.ascontiguousarray(shifted.T), 1.0 / rho).T
     lam = shifted - T
     C, c = prox(form, raised, free, sigma, state.p, state.q)
     Lambda = raised - C

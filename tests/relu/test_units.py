@@ -116,3 +116,24 @@ def test_singular_values_of_graded_columns_are_exact_for_each(d: int) -> None:
     np.testing.assert_allclose(Vt @ Vt.T, np.eye(d), atol=1e-13)
     np.testing.assert_allclose((U * s) @ Vt / scale, A / scale, atol=1e-12)
     assert (np.diff(s) <= 0.0).all()
+
+
+def test_a_column_in_tiny_units_is_no_dependent_one() -> None:
+    X = np.random.default_rng(0).standard_normal((30, 3)) * [1e-7, 1.0, 1e6]
+    alone = cx.GatedReluTraining(X, X[:, 1], beta=1.0, patterns=4)
+    assert alone.design.basis is None
+    twice = cx.GatedReluTraining(np.hstack([X, X[:, :1]]), X[:, 1], beta=1.0, patterns=4)
+    assert twice.design.basis is not None
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_the_majorant_is_solved_in_other_coordinates(penalty: str) -> None:
+    X, y = people(60)
+    problem = cx.ReluTraining(
+        X, y, beta=100.0, patterns=8, bias=True, penalty=penalty, formulation="majorant"
+    )
+    solution = cx.solve(problem, tol=1e-4)
+    assert solution.status is cx.Status.OPTIMAL
+    again = cx.solve(problem, start=solution, tol=1e-4)
+    assert again.history[-1].iteration <= solution.history[-1].iteration
+    assert abs(again.objective - solution.objective) <= 2e-4 * solution.objective
