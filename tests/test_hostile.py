@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 import convexnn as cx
 from convexnn import terms
 from convexnn.bench import hostile
-from convexnn.bench.hostile import GOOD, INNER, KINDS, MADE, WRONG, Call, calls, tried
+from convexnn.bench.hostile import tried
+from convexnn.bench.public_calls import INNER, MADE, Call, calls
+from convexnn.bench.wrong_values import GOOD, KINDS, WRONG
 from convexnn.commands.app import app
 from convexnn.contract import checks
 from convexnn.contract.checks import LARGEST, SMALLEST, ProblemError

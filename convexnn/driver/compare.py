@@ -337,7 +337,7 @@ def compare(
     repeats : int, default 1
         Runs of each; the table shows the median times.
     time_limit : float, optional
-        Seconds for each run.
+        Seconds for each run; all of them together have no limit of their own.
     threads : int, default 1
     seed : int, default 0
         Of the first run of each; those that repeat it count on from it.

@@ -13,7 +13,8 @@ from convexnn.contract.form import Engines, solved_by
 from convexnn.contract.points import floats, kept
 from convexnn.contract.system.kernels import kernel
 from convexnn.functions.norms import DUAL, NORMS, Norm
-from convexnn.relu.forms import Dual, NetworkForm, checked_relaxed, worst_prediction
+from convexnn.relu.dual_parts import checked_relaxed
+from convexnn.relu.forms import Dual, NetworkForm, worst_prediction
 from convexnn.relu.starts import check_neurons
 from convexnn.robust.ball_kernels import CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins

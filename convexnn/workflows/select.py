@@ -115,7 +115,8 @@ def select(
     backend : str or Backend, default "auto"
     tol : float, default 1e-5
     time_limit : float, optional
-        Seconds for each fit, the writing of its problem included.
+        Seconds for each fit, the writing of its problem included; the whole grid over all folds
+        has no limit of its own.
     seed : int, default 0
         Of the folds.
     **grid : sequences of float
