@@ -134,3 +134,19 @@ def test_a_path_screens_patterns_and_chooses_beta(tmp_path: Path) -> None:
     assert objectives == sorted(objectives, reverse=True)
     chosen = min(rows, key=lambda row: float(row["validation"]))
     assert f"beta by folds {chosen['beta']}, " in said[-2]
+
+
+def test_networks_in_balls_have_both_sides(tmp_path: Path) -> None:
+    _, *lines = run("network_ball.py", cwd=tmp_path).splitlines()
+    for line in lines:
+        _, lower, upper, trained, plain, moved = (float(word) for word in line.split())
+        assert lower <= upper <= trained
+        assert plain < moved
+    assert len(lines) == 2
+
+
+def test_radii_come_with_statements(tmp_path: Path) -> None:
+    chosen, profile, held = run("choose_radius.py", cwd=tmp_path).splitlines()
+    assert chosen.endswith("%. ")
+    assert "With probability 0.95, some distribution within" in profile
+    assert "With confidence 0.95, the share of errors of this model" in held

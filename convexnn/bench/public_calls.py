@@ -224,7 +224,7 @@ def calls() -> tuple[Call, ...]:
             cx.radius,
             {"problem": many, "rule": "holdout", "radii": [1.0, 5.0], "tol": 0.1}
             | {"bound": "hoeffding", "largest": 0.1, "folds": 2},
-            {"radii": "radii", "largest": "positive"},
+            {"radii": "radii", "largest": "positive", "limit": "choice"},
         ),
         Call("beta_max", cx.beta_max, {"problem": plain}),
         Call("certify", cx.certify, {"problem": plain, "model": solved.model}),

@@ -10,8 +10,9 @@ from convexnn.contract.arrays import Array, BoolArray, IndexArray
 from convexnn.contract.checks import ProblemError
 
 CLIPPINGS = 10  # rounds of centred clipping
-TURNS = 1000  # of the flag's subspace
-STEADY = 1e-12  # relative fall of the flag's objective at which its subspace stays
+TURNS = 300  # of the flag's subspace
+STEADY = 1e-10  # relative fall of the flag's objective at which its subspace stays
+SAME = 1e-100  # distance, relative to the largest entry of all, below which updates are the same
 SMOOTHING = 1e-12  # added under the flag's roots, whose slope is infinite at 0
 BUCKET = 2  # updates a bucket, as in the experiments of [9]
 LARGEST_SEARCH = 30  # faulty clients of the least diameter: at worst 1.47^30 branchings a diameter
@@ -136,16 +137,18 @@ def flag_subspace(units: Array, rows: Array, wide: int) -> Array:
     has local minima; the turns begin at the plain SVD of the directions.
     """
     n = len(rows)
+    rows = rows / max(float(np.max(np.abs(rows))), np.finfo(np.float64).tiny)
     apart = np.array([_lengths(rows - row) for row in rows])
-    over = np.divide(1.0, apart, out=np.zeros_like(apart), where=apart > 0.0)
-    pair = np.where(apart > 0.0, 1.0 / max(n - 1, 1), 0.0)
+    differ = apart > SAME
+    over = np.divide(1.0, apart, out=np.zeros_like(apart), where=differ)
+    pair = np.where(differ, 1.0 / max(n - 1, 1), 0.0)
     alone = (units != 0.0).any(axis=1).astype(np.float64)
     Y = np.linalg.svd(units, full_matrices=False)[2][:wide].T
     last = np.inf
     for _ in range(TURNS):
         U, V = units @ Y, rows @ Y
         off = np.sqrt(np.maximum(1.0 - (U * U).sum(axis=1), 0.0) + SMOOTHING)
-        within = np.array([_lengths(V - v) for v in V]) * over
+        within = np.sqrt(_squares(V)) * over
         between = np.sqrt(np.maximum(1.0 - within * within, 0.0) + SMOOTHING)
         value = float(alone @ off + (pair * between).sum())
         if value >= last * (1.0 - STEADY):

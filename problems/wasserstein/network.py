@@ -143,6 +143,7 @@ class WassersteinReluTraining(ReluTraining):
         """Return the same problem with another beta, and the radius that has it."""
         other = super().at(beta)
         other._set("radius", other.beta / self._steepness)
+        other.__dict__.pop("_ball", None)  # it is shared, and of the other radius
         return other
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:

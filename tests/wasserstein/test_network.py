@@ -154,6 +154,8 @@ def test_weights_are_repeated_rows_and_files_keep_the_worst_case(tmp_path: Path)
         alone.worst_case  # noqa: B018
     larger = left.at(2.0 * left.beta)
     assert larger.radius == pytest.approx(0.1)
+    worst, further = solution.model.worst_case, larger.worst_case(solution.model)
+    assert further.upper - worst.nominal == pytest.approx(2.0 * (worst.upper - worst.nominal))
     chosen = cx.select(left, radius=[0.5, 0.01], folds=2, tol=1e-3)
     assert chosen.best == {"radius": 0.01}
 

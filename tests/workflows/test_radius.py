@@ -54,6 +54,18 @@ def test_residuals_tell_the_factor_of_the_errors() -> None:
     assert ratio == pytest.approx(4.0, rel=0.15)  # 1/3 over 1/3 - 1/4
 
 
+def test_the_limit_at_the_fit_is_sharper_than_the_bound() -> None:
+    noise = np.random.default_rng(2).standard_normal(N)
+    idle = cx.WassersteinRegression(X, noise, radius=0.1, order=2, intercept=False)
+    found = cx.radius(idle, limit="fitted", draws=100_000)
+    assert found.value == pytest.approx(np.sqrt(chi2.ppf(0.95, D) / N), rel=0.05)
+    assert "the limit taken at the fit without a ball" in found.statement
+    steep = cx.radius(regression(norm="l2"), limit="fitted")
+    assert steep.value < cx.radius(regression(norm="l2")).value / 2.0
+    labels = cx.WassersteinClassification(X, LABELS, radius=0.1, norm="linf")
+    assert cx.radius(labels, limit="fitted").value < 0.6 * cx.radius(labels).value
+
+
 def test_the_holdout_rule_says_what_its_table_holds() -> None:
     problem = cx.WassersteinClassification(X, LABELS, radius=0.1)
     found = cx.radius(problem, rule="holdout", radii=[0.001, 0.1, 0.4, 0.8], confidence=0.9)
@@ -97,6 +109,17 @@ def test_the_holdout_rule_says_what_its_table_holds() -> None:
             cx.WassersteinRegression(X[:10], X[:10, 0], radius=0.1, order=2),
             {"errors": "residuals"},
             "errors must vary in size",
+        ),
+        (regression(), {"limit": "fitted"}, "limit must be 'bound' in the norm 'linf'"),
+        (
+            cx.WassersteinClassification(X, X[:, 0] > 0.0, radius=0.1),
+            {"limit": "fitted"},
+            "separable labels have none",
+        ),
+        (
+            cx.WassersteinRegression(np.eye(12), TARGETS[:12], radius=0.1, order=2),
+            {"limit": "fitted"},
+            "more rows than columns",
         ),
     ],
 )
