@@ -186,7 +186,7 @@ def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def
     return kept
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def _project(  # type: ignore[no-untyped-def]
     X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
 ):

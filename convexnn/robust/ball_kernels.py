@@ -16,7 +16,7 @@ SETTLED = 1e-2  # of a step: how near to where it was, or how short, a descent i
 FLAT = 1e-290  # a gradient no longer than this is none
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def _length(u: Array) -> float:
     total = 0.0
     for k in range(len(u)):
@@ -34,7 +34,7 @@ def _length(u: Array) -> float:
     return float(largest * np.sqrt(total))
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def _dual_norm(q: Array, norm: int) -> float:
     total = 0.0
     if norm == 0:
@@ -48,7 +48,7 @@ def _dual_norm(q: Array, norm: int) -> float:
     return total
 
 
-@kernel()
+@kernel(inner=True)
 def _edge(g: Array, radius: float, norm: int, out: Array) -> None:
     """Write the minimiser of ``g'u`` over the ball."""
     if norm == 0:
@@ -75,7 +75,7 @@ def edges(G: Array, radius: float, norm: int, out: Array) -> None:
         _edge(G[i], radius, norm, out[i])
 
 
-@kernel()
+@kernel(inner=True)
 def _threshold(u: Array, radius: float) -> float:
     """Return the least theta >= 0 with ``sum_k max(|u_k| - theta, 0) <= radius``."""
     theta = 0.0
@@ -92,7 +92,7 @@ def _threshold(u: Array, radius: float) -> float:
     return theta
 
 
-@kernel()
+@kernel(inner=True)
 def _project(u: Array, radius: float, norm: int) -> None:
     """Move `u` to the nearest point of the ball."""
     if norm == 0:
@@ -137,7 +137,7 @@ def _within(u: Array, v: Array, near: float) -> bool:
     return k == len(u)
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def _output(pre: Array, sign: Array) -> float:
     total = 0.0
     for j in range(len(pre)):

@@ -320,7 +320,7 @@ def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-
     return slope - radius * part
 
 
-@kernel()
+@kernel(inner=True)
 def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
     """Return the alpha in [0, 1] that maximises ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
     left, right = 0.0, 1.0

@@ -114,7 +114,7 @@ def _slopes(row, c, S, y, bend, p, q, weight, leak, skip):  # type: ignore[no-un
     return y - low - bend * (p + q), up - y - bend * (p + q), a, b, h
 
 
-@kernel()
+@kernel(inner=True)
 def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     f = 0.0
@@ -151,7 +151,7 @@ def _one_side(row, c, S, y, bend, cap, side, guess, weight, leak, skip):  # type
     return x
 
 
-@kernel()
+@kernel(inner=True)
 def _logistic_side(row, c, S, y, size, guess, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier for `size` logistic losses, from the root of the margin."""
     positive = y > 0.0
@@ -217,7 +217,7 @@ def _split(row, c, S, y, bend, total, guess, weight, leak, skip):  # type: ignor
     return p, (p * f + (total - p) * g) / total  # f = g inside, the larger one at an end
 
 
-@kernel()
+@kernel(inner=True)
 def _both_sides(row, c, S, y, bend, cap, p, q, weight, leak, skip):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers: by the total, and for each total by their shares."""
     f, g, _, _, _ = _slopes(row, c, S, y, bend, 0.0, 0.0, weight, leak, skip)

@@ -450,7 +450,7 @@ def _solve(matrix: Array, right: Array) -> Array:
     return solved
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
     """Take from row k its parts along the rows above it, twice; return its length."""
     d = Q.shape[1]
@@ -467,7 +467,7 @@ def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
     return np.sqrt(size)
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
     """Put an orthonormal basis of the facets' normals into the rows of Q; return their number."""
     n, d = X.shape

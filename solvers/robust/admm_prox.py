@@ -118,7 +118,7 @@ def prox_neurons(
     return out, out_reach
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
     """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
     for j in range(len(u)):
@@ -186,7 +186,7 @@ def _sides(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     return m * theta * s, m * (1.0 - theta) * r
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
     """Return the sum of the slacks at the prox of m times it."""
     total = 0.0
@@ -229,7 +229,7 @@ def _slope(x, y, size, loss, q0, moved, radius, kind, wq, m, side, ex, wc, wt, u
     return -size * margin - m
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
     """Return where to look next for a root, an end of the bracket where it is narrow enough."""
     if right - left <= ROOT * right:
@@ -240,7 +240,7 @@ def _between(left, at_left, right, at_right, k):  # type: ignore[no-untyped-def]
     return new
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-untyped-def]
     """Move an end of the bracket of a decreasing function's root (Anderson & Bjorck's rule)."""
     if at > 0.0:
@@ -254,7 +254,7 @@ def _narrow(left, at_left, right, at_right, kept, new, at):  # type: ignore[no-u
     return left, at_left, new, at, -1
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _one_side(x, y, size, loss, q0, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multiplier of one side while the other's is 0."""
     left, right = 0.0, size
@@ -294,14 +294,14 @@ def _one_side(x, y, size, loss, q0, moved, radius, kind, wq, guess, side, ex, wc
     return 0.5 * (left + right)
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _tilt(x, y, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the slope in p less that in q."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out)
     return 2.0 * y - low - up
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _share(x, y, size, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return p of ``p + q = total`` where both slopes agree, and the slope in the total there."""
     left, right = 0.0, total
@@ -339,7 +339,7 @@ def _share(x, y, size, q0, moved, radius, kind, wq, total, guess, ex, wc, wt, u,
     return new, 0.5 * size * (up - low) - total
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _both_sides(x, y, size, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return the maximising multipliers of a squared loss: by their total, then by their shares."""
     low, up = _bounds(x, q0, moved, radius, kind, wq, 0.0, 0.0, ex, wc, wt, u, out)
@@ -477,7 +477,7 @@ def _examples(  # type: ignore[no-untyped-def]
             t[i, j] = t0[i, j] - wt * (left[i, j] + right[i, j])
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
     """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
     size = _shrink(u, moved, nu * radius * step, kind, out)

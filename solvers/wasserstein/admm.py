@@ -61,7 +61,7 @@ def project_epigraph(norm: VectorNorm, b: Array, lam: float, floor: float) -> tu
     return norm.project(b[None, :], level)[0], level
 
 
-@kernel()
+@kernel(inner=True)
 def _softplus_prox(v: float, step: float) -> float:
     """Return ``argmin_m step log(1 + exp(-m)) + (m - v)^2 / 2``, by safeguarded Newton."""
     low, high = v, v + step

@@ -69,7 +69,7 @@ def solve(form: Transport) -> tuple[Array, Array]:
     return np.maximum(multiplier, form.floor), shares
 
 
-@kernel()
+@kernel(inner=True)
 def _free_move(gain, cost, i):  # type: ignore[no-untyped-def]
     """Return the best place that costs nothing, -1 for staying."""
     best = -1

@@ -162,7 +162,7 @@ def _changes(
     return step
 
 
-@kernel(error_model="numpy")
+@kernel(inner=True, error_model="numpy")
 def _reach_of(value: float, change: float) -> float:
     return float(-value / change) if change < 0.0 else 1.0
 

@@ -9,7 +9,7 @@ from convexnn.contract.system.kernels import kernel
 CUTS = 40  # cutting planes at most
 
 
-@kernel()
+@kernel(inner=True)
 def game(C, rows, p, lam):  # type: ignore[no-untyped-def]
     """Solve ``min_p max_k (p'C)_k`` over the unit simplex by the simplex method."""
     r = C.shape[1]
