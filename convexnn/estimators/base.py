@@ -141,8 +141,10 @@ class Certified(BaseEstimator):  # type: ignore[misc]
 
     @property
     def certificate_(self) -> Certificate | list[Certificate]:
-        """The certificate of the solution."""
+        """The certificate of the solution, of each where there are several."""
         check_is_fitted(self, "solution_")
+        if isinstance(self.solution_, list):
+            return [solution.certificate for solution in self.solution_]
         found: Certificate = self.solution_.certificate
         return found
 

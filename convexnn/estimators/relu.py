@@ -11,6 +11,7 @@ from convexnn.contract.checks import choice, positive_int
 from convexnn.driver.solve import solve
 from convexnn.estimators.base import Certified, Rows, checked_alpha
 from convexnn.estimators.classifier import CertifiedClassifier
+from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.patterns import Patterns
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from convexnn.contract.arrays import Array
     from convexnn.contract.preparation import Preparation
-
-from sklearn.base import RegressorMixin
 
 ACTIVATIONS = {"relu": ReluTraining, "gated": GatedReluTraining}
 GATES = 100  # random gates unless a number is given
@@ -230,7 +229,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         return {"loss": "softmax"} if joint else {"loss": loss, "multiclass": "one-vs-rest"}
 
 
-class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]
+class ReluRegressor(CertifiedRegressor, ReluEstimator):
     """A two-layer network for one or several real targets, trained to a certified optimum.
 
     Minimises, over networks ``f`` with a hidden layer of ReLUs,
@@ -315,27 +314,8 @@ class ReluRegressor(RegressorMixin, ReluEstimator):  # type: ignore[misc]
         self._solved(rows, done)
         return self
 
-    def _checked(self, X: Array, y: Any, weights: Array) -> Rows:
-        """Return the rows."""
-        return Rows.of(X, np.asarray(y, dtype=np.float64), weights)
-
     def _loss(self) -> dict[str, Any]:
         return {"loss": choice("loss", self.loss, ("squared", "huber"))}
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the network's output.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,) or (n, k)
-        """
-        X = self._examples(X)
-        output: Array = self.model_.predict(X)
-        return output
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,8 +8,9 @@ import numpy as np
 
 from convexnn.contract.checks import non_negative
 from convexnn.driver.solve import solve
-from convexnn.estimators.base import Certified, Rows
+from convexnn.estimators.base import Certified
 from convexnn.estimators.classifier import CertifiedClassifier
+from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
 
 if TYPE_CHECKING:
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
-    from convexnn.contract.certificate import Certificate
 
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -190,15 +190,6 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
         self.n_iter_ = max(fit[2] for fit in fits)
         return self
 
-    @property
-    def certificate_(self) -> Certificate | list[Certificate]:
-        """The certificate of the solution, of each where there are several."""
-        check_is_fitted(self, "solution_")
-        if isinstance(self.solution_, list):
-            return [solution.certificate for solution in self.solution_]
-        found: Certificate = self.solution_.certificate
-        return found
-
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the model's output, of several classes each one's against the rest.
 
@@ -225,7 +216,7 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
         return result
 
 
-class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignore[misc]
+class WassersteinRegressor(CertifiedRegressor, WassersteinEstimator):
     """A linear regression that is best for the worst distribution near that of the data.
 
     Minimises ``sup over W(Q, P) <= radius of E_Q l(x'w + c - y)`` by `WassersteinRegression`, on
@@ -313,8 +304,7 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
         """
         X, y, weights = self._rows(X, y, sample_weight, y_numeric=True)
         self.radius_ = self._chosen(X, y, weights, classes=False)
-        given = Rows.of(X, np.asarray(y, dtype=np.float64), weights)
-        rows, done = self._prepared(given, target=True)
+        rows, done = self._prepared(self._checked(X, y, weights), target=True)
         problem = WassersteinRegression(
             rows.X,
             rows.y,
@@ -326,18 +316,3 @@ class WassersteinRegressor(RegressorMixin, WassersteinEstimator):  # type: ignor
         )
         self._keep(solve(problem, **self._run()), done)
         return self
-
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the model's output.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,)
-        """
-        X = self._examples(X)
-        output: Array = self.model_.predict(X)
-        return output
