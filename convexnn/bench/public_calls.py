@@ -222,8 +222,7 @@ def calls() -> tuple[Call, ...]:
         Call(
             "radius",
             cx.radius,
-            {"problem": many, "rule": "holdout", "radii": [1.0, 5.0], "tol": 0.1}
-            | {"bound": "hoeffding", "largest": 0.1, "folds": 2},
+            {"problem": many, "draws": 10},
             {"radii": "radii", "largest": "positive", "limit": "choice"},
         ),
         Call("beta_max", cx.beta_max, {"problem": plain}),

@@ -10,7 +10,17 @@ from typer import Exit, Option
 from typer.core import TyperGroup
 
 from convexnn.commands import bench as sweeps
-from convexnn.commands import bench_check, median, options, path, relu, robust, saved, wasserstein
+from convexnn.commands import (
+    bench_check,
+    median,
+    options,
+    path,
+    radius,
+    relu,
+    robust,
+    saved,
+    wasserstein,
+)
 from convexnn.commands import bench_peers as peers_of_bench
 from convexnn.commands import family as commands_of
 from convexnn.commands import warm_up as warming
@@ -67,6 +77,7 @@ app.add_typer(solve, name="solve")
 app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
 app.command("path")(commands_of.typed(path.path, "", options.reading))
+app.command("radius")(commands_of.typed(radius.radius, "", options.reading))
 app.command("predict")(commands_of.typed(saved.predict, "", saved.written))
 app.command("show")(saved.show)
 app.command("certify")(saved.certify)

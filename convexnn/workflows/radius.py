@@ -25,6 +25,7 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import Clock, timed_by
 from convexnn.contract.problem import Model
 from convexnn.contract.system.interrupts import as_interrupt
+from convexnn.driver.choice import named
 from convexnn.driver.solve import solve
 from convexnn.functions.norms import NORMS
 from convexnn.problems.wasserstein.linear import (
@@ -195,6 +196,7 @@ def radius(
     choice("limit", limit, ("bound", "fitted"))
     choice("errors", errors, ("normal", "residuals"))
     draws, folds, seed = positive_int("draws", draws), positive_int("folds", folds), seed_of(seed)
+    named(backend)
     tol = tolerance("tol", tol)
     longest = None if time_limit is None else seconds("time_limit", time_limit)
     n = len(problem.X)
@@ -208,8 +210,10 @@ def radius(
             if value is not None:
                 raise ProblemError(f"{name} is of use to the hold-out rule only")
         return _by_profile(problem, confidence, limit, errors, _Draws(draws, confidence, seed))
-    kind = bound or ("bernstein" if problem.labels.classes is None else "clopper-pearson")
-    trial = _Trial(choice("bound", kind, BOUNDS), confidence, largest)
+    if bound is None:
+        bound = "bernstein" if problem.labels.classes is None else "clopper-pearson"
+    cut = None if largest is None else positive("largest", largest)
+    trial = _Trial(choice("bound", bound, BOUNDS), confidence, cut)
     trial.check(problem)
     run = {"backend": backend, "tol": tol}
     with timed_by(Clock.started(longest)):
@@ -339,8 +343,6 @@ class _Trial:
                 f"largest must be given for {self.kind}, which knows bounded losses only: losses "
                 "are cut off there"
             )
-        else:
-            positive("largest", self.largest)
 
     def cut(self, losses: Array) -> Array:
         """Return losses, none above the largest."""

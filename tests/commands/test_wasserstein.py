@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,28 @@ def test_flips_of_a_regression_are_refused(real: Path, tmp_path: Path) -> None:
     done = convexnn("solve", "wasserstein", "--data", real, "--flip-cost", 1, cwd=tmp_path)
     assert done.returncode == 2
     assert "flip-cost is for targets of two values" in done.stderr
+
+
+def test_a_network_in_a_ball_has_both_sides(real: Path, tmp_path: Path) -> None:
+    done = convexnn(
+        *("solve", "wasserstein", "--data", real, "--model", "network", "--norm", "l1"),
+        *("--radius", 0.1, "--tol", 1e-2, "--save", tmp_path / "s.npz"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    worst = cx.load(tmp_path / "s.npz").model.worst_case
+    assert f"expected loss over the ball: {worst.lower:.6g} to {worst.upper:.6g}" in done.stdout
+    asked = ("solve", "wasserstein", "--data", real, "--model", "network", "--order", 2)
+    done = convexnn(*asked, cwd=tmp_path)
+    assert "order must be 1 for a network, got 2" in done.stderr
+
+
+def test_a_radius_comes_with_its_statement(classes: Path, real: Path, tmp_path: Path) -> None:
+    asked = ("radius", classes, "--confidence", 0.9, "--norm", "linf")
+    done = convexnn(*asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "With probability 0.9, some distribution within" in done.stdout
+    done = convexnn("radius", real, "--limit", "fitted", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["radius"] > 0.0
+    done = convexnn("radius", real, "--rule", "holdout", cwd=tmp_path)
+    assert "largest must be given for bernstein" in done.stderr
