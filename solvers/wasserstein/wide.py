@@ -22,6 +22,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrs
 
 from convexnn.contract.arrays import Array, IndexArray
+from convexnn.contract.clock import look
 from convexnn.solvers.scaling import Pair, Scaling
 from convexnn.solvers.wasserstein.program import Program
 from convexnn.solvers.wasserstein.systems import (
@@ -238,6 +239,7 @@ class Wide(System):
         """Return ``X P^-1 X'``."""
         gram = np.zeros((len(self.X), len(self.X)))
         for at in range(0, self.d, PART):
+            look()
             part = self.X[:, at : at + PART] * np.sqrt(self.inverse[at : at + PART])
             gram += part @ part.T
         return gram
