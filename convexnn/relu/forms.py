@@ -29,7 +29,7 @@ from convexnn.relu.products import adjoint, forward
 from convexnn.relu.starts import check_neurons, placed
 
 if TYPE_CHECKING:
-    from convexnn.contract.arrays import Array, BoolArray, SignArray
+    from convexnn.contract.arrays import Array, BoolArray, IndexArray, SignArray
     from convexnn.contract.problem import Problem
     from convexnn.functions.losses import Loss
     from convexnn.functions.norms import Norm
@@ -507,14 +507,17 @@ class NetworkForm(NamedTuple):
             return (self,)
         return tuple(self._replace(y=np.ascontiguousarray(column)) for column in self.y.T)
 
-    def activate(self, t: Array) -> Array:
-        """Return ``max(t, leak t)``."""
-        return np.maximum(t, self.leak * t if self.leak else 0.0)
+    def activate(self, t: Array, out: Array | None = None) -> Array:
+        """Return ``max(t, leak t)``, in an array that is given or a new one."""
+        result: Array = np.maximum(t, self.leak * t if self.leak else 0.0, out=out)
+        return result
 
-    def gated(self, t: Array, back: Array) -> Array:
+    def gated(self, t: Array, back: Array, out: Array | None = None) -> Array:
         """Return ``back`` times the activation's slope at t, 0 or the leak where t is 0."""
         on = t > 0.0
-        return back * (np.where(on, 1.0, self.leak) if self.leak else on)
+        slope = np.where(on, 1.0, self.leak) if self.leak else on
+        result: Array = np.multiply(back, slope, out=out)
+        return result
 
     def predict(self, neurons: Neurons) -> Array:
         """Return the network's output."""
@@ -540,6 +543,19 @@ class NetworkForm(NamedTuple):
         penalty = self.norm.value(neurons.V.T).sum() + self.norm.value(neurons.W.T).sum()
         loss = self.loss.value(self.predict(neurons), self.y).sum()
         return float(loss + self.beta * penalty)
+
+    def sampled(self, rows: IndexArray) -> NetworkForm:
+        """Return the problem of some of the examples, its penalty less by as much."""
+        bag = len(self.X) // len(self.y)
+        of_X = (bag * rows[:, None] + np.arange(bag)).ravel()
+        return self._replace(
+            X=self.X[of_X],
+            y=self.y[rows],
+            loss=self.loss.part(rows),
+            beta=self.beta * len(rows) / len(self.y),
+            cells=None,
+            columns=None if self.columns is None else self.columns[rows],
+        )
 
     def over(self, matrix: BoolArray) -> GroupForm:
         """Return the convex program over these patterns."""

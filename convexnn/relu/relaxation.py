@@ -38,6 +38,7 @@ from convexnn.relu.bound import feasible, limit, network_bound, repaired, scaled
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing.pricing_bound import ROUNDING, closed_form
+from convexnn.relu.samples import largest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +48,7 @@ Expired: TypeAlias = Callable[[], bool]
 TINY = 1e-100  # keeps a division by a length that may be 0 finite
 MEMORY = 20  # pairs that L-BFGS remembers
 SHARP = (32.0, 256.0, 2048.0)  # orders of the norms that stand for a maximum, in turn
+AFTER = 0.7  # share of the steps that are made again on all examples, after those on a sample
 SMOOTHING = (1e-1, 1e-2, 1e-3)  # widths of the envelopes of a loss with kinks
 
 
@@ -385,17 +387,41 @@ def worst_moments(
         dB = (slope.B - 2.0 * value * at.B) / of.size**2
         return -value, -np.concatenate([slope.g / of.size**2, dB.ravel()])
 
-    flat = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
-    for sharp in SHARP:
-        flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP), expired)
+    some = largest(len(X))
+    if some is None:
+        flat = np.concatenate([np.zeros(d), np.eye(d).ravel() / np.sqrt(d)])
+        for sharp in SHARP:
+            flat = descend(partial(loss, sharp=sharp), flat, iterations // len(SHARP), expired)
+    else:
+        near = worst_moments(X[some], mu[some], leak, iterations, expired)
+        flat = np.concatenate([near.g, near.B.ravel()])
+        flat = descend(partial(loss, sharp=SHARP[-1]), flat, int(AFTER * iterations), expired)
     return Moments(flat[d:].reshape(d, d), flat[:d])
 
 
 def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None = None) -> Array:
     """Return minus the slope of the loss at about the optimum of the relaxed training program."""
+    length = float(np.max(L2().value(form.X), initial=0.0)) or 1.0
+    some = largest(len(form.y))
+    if some is None:
+        return relaxed_descent(form, length, iterations, expired)[1]
+    near, _ = relaxed_descent(form.sampled(some), length, iterations, expired)
+    return relaxed_descent(form, length, int(AFTER * iterations), expired, near)[1]
+
+
+def relaxed_descent(
+    form: NetworkForm,
+    length: float,
+    iterations: int,
+    expired: Expired | None,
+    start: Array | None = None,
+) -> tuple[Array, Array]:
+    """Return about the optimum of the relaxed training program, and minus the loss's slope there.
+
+    The data are divided by a length. From a start, near the optimum, it is the sharpest program.
+    """
     X, y, leak = form.X, form.y, form.leak
     d = X.shape[1]
-    length = float(np.max(L2().value(X), initial=0.0)) or 1.0
     X, beta = X / length, form.beta / length
     span = form.span / length
     free = span.shape[1] if form.skip else 0
@@ -433,14 +459,18 @@ def relaxed_training(form: NetworkForm, iterations: int, expired: Expired | None
 
     kinks = not np.isfinite(form.loss.curvature)
     widths = SMOOTHING if kinks else (0.0,) * len(SHARP)
-    unit = np.concatenate([np.zeros(d), np.eye(d).ravel()] * 2 + [np.zeros(free)])
-    starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
-    flat = min(starts, key=lambda start: objective(start, widths[0], SHARP[0])[0])
-    for width, sharp in zip(widths, SHARP, strict=True):
+    stages, steps = list(zip(widths, SHARP, strict=True)), iterations // len(SHARP)
+    if start is None:
+        unit = np.concatenate([np.zeros(d), np.eye(d).ravel()] * 2 + [np.zeros(free)])
+        starts = [size * unit for size in np.logspace(-4.0, 3.0, 29)]
+        flat = min(starts, key=lambda start: objective(start, widths[0], SHARP[0])[0])
+    else:
+        flat, stages, steps = start, stages[-1:], iterations
+    for width, sharp in stages:
         smoothed = partial(objective, width=width, sharp=sharp)
-        flat = descend(smoothed, flat, iterations // len(SHARP), expired)
+        flat = descend(smoothed, flat, steps, expired)
         smoothed(flat)
-    return -slopes
+    return flat, -slopes
 
 
 def descend(

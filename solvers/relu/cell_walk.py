@@ -197,6 +197,10 @@ class Walk:
         self.lifted: Lifted | None = None
         self.best = self.worst = np.inf
         self.limited = reporter.remaining() is not None
+        n, d = form.X.shape
+        # the relaxation is over one multiplier for each example
+        single = form.y.ndim == 1 and form.cells is None
+        self.relaxes = single and n * d * d <= RELAXED
         self.lifts = lifted and Lifting.suits(form, Lifting.MOST if self.limited else UNLIMITED)
 
     def show(self, network: Neurons, dual: Dual) -> None:
@@ -214,16 +218,17 @@ class Walk:
         networks = [] if first is None else [first]
         starts, width = chosen["starts"], chosen["width"]
         early = Early(self.reporter, SEARCHED)
+        early.armed = bounded = self.relaxes and form.X.shape[1] > EASY
         for network in search(form, starts, width, plain, early, first, mixed=True):
             networks.append(network)
             self.show(network, slope_dual(form, network))
-            early.armed = True  # the first start is never cut short
+            early.armed = True  # where no bound comes after, the first start is never cut short
         networks.sort(key=form.objective)
         matrix = distinct(
             form, [active_patterns(form.X, net) for net in networks[: chosen["pooled"]]]
         )
         network = networks[0]
-        if form.X.shape[1] > EASY:
+        if bounded:
             self.relax(slope_dual(form, network), network)
         limit = self.options.max_iter or ROUNDS
         message, turn = self.rounds(matrix, network, limit)
@@ -319,18 +324,8 @@ class Walk:
         return following if self.best < before else turn
 
     def relax(self, dual: Dual, network: Neurons) -> None:
-        """Look for the dual point of the best relaxed bound, and show what it proves.
-
-        Only of one output: the relaxation is over one multiplier for each example.
-        """
-        n, d = self.form.X.shape
-        single = self.form.y.ndim == 1
-        if (
-            single
-            and self.form.cells is None
-            and n * d * d <= RELAXED
-            and not self.reporter.expired()
-        ):
+        """Look for the dual point of the best relaxed bound, and show what it proves."""
+        if self.relaxes and not self.reporter.expired():
             self.relaxed = improve(self.form, dual.mu, expired=self.reporter.expired)
             self.show(network, dual)
 

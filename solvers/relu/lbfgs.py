@@ -22,6 +22,7 @@ from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
+from convexnn.relu.samples import LONG, growing
 from convexnn.solvers.envelope import Envelope
 from convexnn.solvers.relu.adam import adam
 from convexnn.solvers.relu.pattern_pool import owners, regrouped
@@ -29,6 +30,8 @@ from convexnn.solvers.relu.pattern_pool import owners, regrouped
 STARTS = 6
 WIDTH = 50
 MAX_ITER = 1_000
+FLAT = 1e-12  # fall of a step, relative to the objective, that ends a descent
+ROUGH, ENOUGH = 1e-5, 1e-7  # the same on samples of examples, and where there are many
 WARM = 500  # steps of Adam before every other descent of a mixed search
 ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
 DEFAULTS = {"starts": STARTS, "width": WIDTH}
@@ -101,8 +104,12 @@ def search(
     rng = np.random.default_rng(options.seed)
     for k in range(starts):
         begin = first if k == 0 and first is not None else random_network(form, width, rng)
-        steps = WARM if mixed and k % 2 == 1 else 0
-        yield descend(form, begin, options.max_iter or MAX_ITER, reporter, warm=steps)
+        steps, limit = WARM if mixed and k % 2 == 1 else 0, options.max_iter or MAX_ITER
+        for rows in growing(len(form.y), options.seed + k):
+            few = form.sampled(rows)
+            begin, steps = descend(few, begin, limit, reporter, warm=steps, fall=ROUGH), 0
+        long = len(form.y) >= LONG
+        yield descend(form, begin, limit, reporter, warm=steps, fall=ENOUGH if long else FLAT)
         if reporter.expired():
             return
 
@@ -154,9 +161,18 @@ class _TimeUp(Exception):
 
 
 def descend(
-    form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter, *, warm: int = 0
+    form: NetworkForm,
+    begin: Neurons,
+    max_iter: int,
+    reporter: Reporter,
+    *,
+    warm: int = 0,
+    fall: float = FLAT,
 ) -> Neurons:
-    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam."""
+    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam.
+
+    It ends where a step lowers the objective by less than a share `fall`.
+    """
     from scipy.optimize import minimize
 
     layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
@@ -186,7 +202,7 @@ def descend(
                 method="L-BFGS-B",
                 bounds=layers.bounds(x),
                 callback=watch,
-                options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 1e-12, "gtol": 1e-8},
+                options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": fall, "gtol": 1e-8},
             )
         except _TimeUp:
             break
@@ -200,6 +216,8 @@ class Layers:
     def __init__(self, form: NetworkForm, begin: Neurons) -> None:
         self.form, self.wiring = form, Wiring(form, begin)
         self.width = begin.V.shape[1] + begin.W.shape[1]
+        # kept from one value to the next: new pages for them take longer than their products
+        self.hidden, self.active = np.empty((2, len(form.X), self.width))
 
     def pack(self, neurons: Neurons) -> Array:
         """Split each neuron into balanced layers."""
@@ -232,18 +250,19 @@ class Layers:
         """Return the objective and its gradient."""
         form = self.form
         U, a, s = self._split(x)
-        hidden = form.X @ U
-        active = form.pooled(form.activate(hidden))
+        hidden = np.matmul(form.X, U, out=self.hidden)
+        active = form.pooled(form.activate(hidden, self.active))
         z = self.wiring.output(active, a)
         if form.skip:
             z = z + form.span @ s.reshape(-1, *form.y.shape[1:])
         slope = loss.gradient(z, form.y)
         back = self.wiring.back(slope)
-        through = form.X.T @ form.gated(hidden, form.spread(back))
+        of_a = self.wiring.weight(active, back)
+        through = form.X.T @ form.gated(hidden, form.spread(back), hidden)
         gradient = np.concatenate(
             [
                 (through * a + form.beta * U).ravel(),
-                self.wiring.weight(active, back) + form.beta * a,
+                of_a + form.beta * a,
                 (form.span.T @ slope).ravel() if form.skip else s,
             ]
         )
