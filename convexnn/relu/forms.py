@@ -14,7 +14,7 @@ import numpy as np
 from convexnn.contract.arrays import taken
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.clock import look
-from convexnn.contract.form import Engines, solved_by
+from convexnn.contract.form import Engines
 from convexnn.contract.points import floats, kept
 from convexnn.relu import preference
 from convexnn.relu.cones import Facets
@@ -369,7 +369,6 @@ class PooledForm(GroupForm):
         return means(summed(hidden, self.y), self.bag)
 
 
-@solved_by("admm")
 class MajorantForm(NamedTuple):
     """Minimise ``sum_k h(low_k, up_k; y_k) + beta sum_p (||v_p|| + ||w_p||)``, no constraints.
 
@@ -406,6 +405,11 @@ class MajorantForm(NamedTuple):
     leak: float
     skip: bool
     columns: Array | None = None
+
+    @classmethod
+    def suited(cls, problem: Problem[Any]) -> Engines:
+        """Return ADMM, and what steps in where its prox does not know the loss."""
+        return Engines(("admm", "cvxpy:clarabel"), relieve=False)
 
     @property
     def span(self) -> Array:

@@ -20,7 +20,7 @@ from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import Dual, MajorantForm, NetworkForm, Neurons
 from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.patterns import active_patterns
-from convexnn.solvers.relu.interval_prox import prox
+from convexnn.solvers.relu.interval_prox import TAKEN, prox
 
 CLASSIFICATION = ("logistic", "hinge")
 PENALTIES = ("l2", "l1")
@@ -34,7 +34,8 @@ VARIANT_NAMES = ["plain", "leak", "skip", "all"]
 SLACK = 1e-6  # allowed for the inaccuracy of the interior-point solver
 TIGHT = 2e-5  # how near the optimum its own dual point must come
 
-each_loss = pytest.mark.parametrize("loss", list(LOSSES))
+KNOWN = [kind.name for kind in TAKEN]  # to the prox; others are for solvers of CVXPY
+each_loss = pytest.mark.parametrize("loss", KNOWN)
 each_penalty = pytest.mark.parametrize("penalty", PENALTIES)
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=VARIANT_NAMES)
 
@@ -436,7 +437,7 @@ def test_formula_is_dcp_and_named(loss: str) -> None:
 
 
 def test_large_beta_has_the_zero_network_with_no_gap() -> None:
-    for loss in LOSSES:
+    for loss in KNOWN:
         solution = cx.solve(declared(loss, beta=1e4), "admm")
         assert solution.status is cx.Status.OPTIMAL
         assert abs(solution.gap) <= 1e-9
@@ -561,3 +562,15 @@ def test_refresh_options_out_of_range(option: str) -> None:
 def test_formulation_that_does_not_exist() -> None:
     with pytest.raises(cx.ProblemError, match="formulation must be one of cones, majorant"):
         declared("squared", formulation="sides")
+
+
+def test_a_loss_that_the_prox_does_not_know_goes_to_a_formula() -> None:
+    X, y = data("squared", 20, 3)
+    given: dict[str, Any] = {"beta": 0.2, "loss": "absolute", "patterns": 6}
+    problem = cx.ReluTraining(X, y, formulation="majorant", **given)
+    solution = cx.solve(problem, tol=1e-5)
+    assert solution.backend.startswith("cvxpy:")
+    assert solution.status is cx.Status.OPTIMAL
+    assert solution.objective <= cx.solve(cx.ReluTraining(X, y, **given)).objective + 1e-4
+    with pytest.raises(cx.BackendError, match="knows the majorant of squared, huber, hinge, log"):
+        cx.solve(problem, "admm")
