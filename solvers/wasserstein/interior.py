@@ -365,7 +365,10 @@ class PiecewiseInterior:
         # dP = D (du + rho), so the drive rho enters the right-hand side as a change of P
         drive_p = D[0] * rho[0] + D[1] * rho[1]
         drive_q = D[1] * rho[0] + D[2] * rho[1]
-        rhs = -residual - self._pull(x.p + drive_p, x.q + drive_q if s.pair else drive_q)
+        rhs = -residual - self._pull(x.p, x.q)
+        if s.lam >= 0:
+            rhs[s.lam] -= self.share @ (s.b1 * drive_p + s.b2 * drive_q)
+        slope = -self.share * (s.a1 * drive_p + s.a2 * drive_q if s.pair else s.a1 * drive_p)
         push = self.y
         if self.bounded:
             push = (target - ey) / self.slack - self.y
@@ -379,10 +382,10 @@ class PiecewiseInterior:
             rights.append(right)
             back = W.divide(right)
             rhs += M[0] * back.head[0] + M[1:].T @ back.tail[0]
-        dw = self.system.solve(rhs)
+        dw = self.system.solve(rhs, slope)
         self.turn = 0.0  # change of the equality's multiplier
         if program.equal is not None:
-            column = self.system.solve(program.equal)
+            column = self.system.solve(program.equal, np.zeros_like(slope))
             self.turn = float(program.equal @ dw) / float(program.equal @ column)
             dw -= self.turn * column
         du1, du2 = self._arguments(dw)

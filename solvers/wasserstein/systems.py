@@ -43,8 +43,11 @@ class System(ABC):
         """
 
     @abstractmethod
-    def solve(self, right: Array) -> Array:
-        """Return ``H^-1 right``."""
+    def solve(self, right: Array, slope: Array) -> Array:
+        """Return ``H^-1 (right + Z'slope)``, with a slope (n,) in each sample's prediction.
+
+        Apart, as it may be far larger than what is left of it.
+        """
 
 
 class Dense(System):
@@ -78,8 +81,10 @@ class Dense(System):
             H += (2.0 * np.outer(v, v) - J) / W.eta[0] ** 2
         self.root = cholesky(H)
 
-    def solve(self, right: Array) -> Array:
+    def solve(self, right: Array, slope: Array) -> Array:
         """Substitute back and forth."""
+        right, k = right.copy(), self.program.samples.Z.shape[1]
+        right[:k] += slope @ self.program.samples.Z
         found, _ = dpotrs(self.root, right)
         return np.asarray(found)
 

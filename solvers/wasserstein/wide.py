@@ -11,7 +11,8 @@ entries and sizes,
 for ``v = U x`` (Woodbury 1950): O(n^2 d) a step, in O(n d) memory. Near an optimum some entries are
 loose, P being next to nothing along them, and ``I`` drowns: these join the variables g. An
 intercept c has no P at all, and data that are centred leave its column b in B to I alone. As
-``b'v = r_c`` for it, ``tau b b'v = tau b r_c`` is added to the first equation.
+``b'v = r_c`` for it, ``tau b b'v = tau b r_c`` is added to the first equation. What the right-hand
+side has of U' is left out of v: where all entries are loose, next to nothing is left of the two.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from convexnn.contract.clock import look
 from convexnn.solvers.scaling import Pair, Scaling
 from convexnn.solvers.wasserstein.program import Program
 from convexnn.solvers.wasserstein.systems import (
+    RIDGE,
     Dense,
     System,
     cholesky,
@@ -85,8 +87,10 @@ class Wide(System):
         """Factorise ``I + V P^-1 V'``, and what it leaves of the variables g."""
         d, rows, sizes = self.d, len(self.X), self.sizes
         up, down = weights[0 : 2 * d : 2], weights[1 : 2 * d : 2]
-        self.of_entries, self.meets = up + down, down - up
         self.of_others = self._of_others(D, weights[self.norm :], scalings)
+        least = RIDGE * self._size() * self.lengths
+        up, down = up + least, down + least
+        self.of_entries, self.meets = up + down, down - up
         g = len(self.of_others)
         along = np.minimum(up, down) if sizes else self.of_entries  # P along what may be loose
         loose = self.loose = self._loose(along)
@@ -148,32 +152,39 @@ class Wide(System):
                 own += np.outer(turned.head, turned.head) + turned.tail @ turned.tail.T
         return own
 
+    def _size(self) -> float:
+        """Return about what the rows of X are weighted by, in all."""
+        size = float(np.sum(np.square(self.root)))
+        return size + sum(W.w1.shape[-1] / float(W.eta[0]) ** 2 for W in self.turns)
+
     def _loose(self, along: Array) -> IndexArray:
         """Return the entries whose part of ``V P^-1 V'`` is large, no more than there are rows."""
-        size = float(np.sum(np.square(self.root)))
-        size += sum(W.w1.shape[-1] / W.eta[0] ** 2 for W in self.turns)
-        share = size * self.lengths / along
+        share = self._size() * self.lengths / along
         loose = np.flatnonzero(share > LOOSE)
         if len(loose) > len(self.X):
             loose = loose[np.argpartition(-share[loose], len(self.X))[: len(self.X)]]
         return loose
 
-    def solve(self, right: Array) -> Array:
+    def solve(self, right: Array, slope: Array) -> Array:
         """Solve, and refine the solution while that makes the residual smaller."""
-        d, right = self.d, right.copy()
+        d, right, n = self.d, right.copy(), len(slope)
+        known, none = np.zeros((2, len(self.B)))
+        np.divide(slope, self.root, out=known[:n], where=self.root > 0.0)
+        if shifted(self.program.samples):  # the rows of U pull at the shift as well
+            right[self.program.samples.lam] -= slope @ self.acting[:n, self.program.samples.lam - d]
         for W, head, rows in self._cones():
             along = self._slope(W) * right[d + head]
             right[:d] += along @ self.X[rows]
             right[self.others] += along @ self.acting[rows]
-        found = self._solve(right)
-        left = right - self._times(found)
+        found = self._solve(right, known)
+        left = right - self._times(found, known)
         size = float(np.linalg.norm(left))
         enough = EXACT * float(np.linalg.norm(right))
         for _ in range(REFINED):
             if size <= enough:
                 break
-            better = found + self._solve(left)
-            left = right - self._times(better)
+            better = found + self._solve(left, none)
+            left = right - self._times(better, known)
             now = float(np.linalg.norm(left))
             if now < size:
                 found = better
@@ -185,8 +196,11 @@ class Wide(System):
             found[d + head] += self._slope(W) @ seen
         return found
 
-    def _solve(self, right: Array) -> Array:
-        """Solve for the variables g, then for what the rows of U make of it, then for the rest."""
+    def _solve(self, right: Array, known: Array) -> Array:
+        """Solve for the variables g, then for what the rows of U make of it, then for the rest.
+
+        What is known of v, and pulls the other way on the right-hand side, is left out of v.
+        """
         d, found, loose, others = self.d, np.empty_like(right), self.loose, right[self.others]
         g = len(others)
         alone, along = self.inverse * right[:d], right[loose]
@@ -201,7 +215,7 @@ class Wide(System):
             others = others.copy()
             others[self.within] -= self.meets @ alone
             rows = self._scaled(self.X @ alone)
-        first, _ = dpotrs(self.inner, rows + self.free * others[0])
+        first, _ = dpotrs(self.inner, rows - known + self.free * others[0])
         x, _ = dpotrs(self.outer, np.append(others, along) - self.B.T @ first)
         v = first + self.gone @ x
         back = self._scaled(v[: len(self.X)]) @ self.X
@@ -217,11 +231,12 @@ class Wide(System):
             found[loose] = x[g:]
         return found
 
-    def _times(self, x: Array) -> Array:
-        """Return ``H x``, the heads eliminated."""
+    def _times(self, x: Array, known: Array) -> Array:
+        """Return ``P x + U'(U x - known)``, the heads eliminated."""
         d, result = self.d, np.empty_like(x)
         b, others = x[:d], x[self.others]
-        rows = self._scaled(self._scaled(self.X @ b + self.acting @ others))
+        seen = self._scaled(self.X @ b + self.acting @ others)
+        rows = self._scaled(seen - known[: len(seen)])
         result[:d] = self.of_entries * b + rows @ self.X
         of_others = self.of_others @ others + rows @ self.acting
         if self.sizes:
