@@ -154,8 +154,8 @@ class Wide(System):
 
     def _size(self) -> float:
         """Return about what the rows of X are weighted by, in all."""
-        size = float(np.sum(np.square(self.root)))
-        return size + sum(W.w1.shape[-1] / float(W.eta[0]) ** 2 for W in self.turns)
+        cones = (W.w1.shape[-1] / W.eta[0] ** 2 for W in self.turns)
+        return float(np.sum(np.square(self.root)) + sum(cones))
 
     def _loose(self, along: Array) -> IndexArray:
         """Return the entries whose part of ``V P^-1 V'`` is large, no more than there are rows."""

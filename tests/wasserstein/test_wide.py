@@ -134,6 +134,7 @@ def test_slopes_of_few_samples_are_moved_exactly() -> None:
     X, give = rng.standard_normal((5, 8)), np.array([0.2, 0.0, 1.0, 0.5, 0.3])
     change = rng.standard_normal(4) @ X[give > 0.0]
     pulls = _Pulls(X, give, give / 5.0)
+    assert pulls.factor[0].shape == (5, 5)
     step = pulls.step(change)
     assert step[1] == 0.0
     assert step @ X / 5.0 == pytest.approx(change, abs=1e-9)
