@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.functions.losses import Loss
+from convexnn.functions.risked import Risked, Softened
+
+
+def softened(loss: Loss, width: float, y: Array) -> Any:
+    """Return what is nearly the loss, and smooth.
+
+    Where it is a risk, in its ratios too, by a width relative to the losses of the prediction 0.
+    """
+    kinks = not np.isfinite(loss.plain.curvature)
+    each = Envelope(loss.plain, width, np.zeros_like(y)) if kinks else loss.plain
+    if isinstance(loss, Risked):
+        usual = float(np.mean(loss.plain.value(np.zeros_like(y), y)))
+        return Softened(loss, each, width * max(usual, np.finfo(np.float64).tiny))
+    return Envelope(loss, width, np.zeros_like(y))
 
 
 @dataclass

@@ -18,6 +18,8 @@ import numpy as np
 from convexnn.contract.checks import choice, positive, probability
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import cvxpy as cp
 
     from convexnn.contract.arrays import Array, IndexArray
@@ -52,6 +54,10 @@ class Loss(ABC):
         What a solver must know to take the CVXPY atom: some of "qp", "soc", "exp", "sdp".
     steps_differ : bool
         Whether `prox` also takes an array of steps, in a shape that multiplies ``v``.
+    additive : bool
+        Whether the total is a sum of what each example adds, whatever the others do. If not, the
+        entries of `value` and `conjugate` are the total's shares, and only their sum means
+        something.
     """
 
     name: ClassVar[str]
@@ -62,6 +68,7 @@ class Loss(ABC):
     dual_curvature: ClassVar[Array | float | None] = None
     cones: ClassVar[frozenset[str]]
     steps_differ: ClassVar[bool] = False
+    additive: ClassVar[bool] = True
 
     @property
     def plain(self) -> Loss:
@@ -76,6 +83,17 @@ class Loss(ABC):
     def part(self, rows: slice | IndexArray) -> Loss:
         """Return the loss of some of the examples."""
         return self
+
+    def grounded(self, s: Array, y: Array) -> Loss:
+        """Return a loss that is `additive` and nowhere larger in total: as large as is found at s.
+
+        That is where its conjugate is the least one found. An additive loss is itself.
+        """
+        return self
+
+    def proximal(self) -> Callable[[Array, Array, float], Array]:
+        """Return `prox` for calls in a row, each near the one before."""
+        return self.prox
 
     @abstractmethod
     def value(self, z: Array, y: Array) -> Array:
@@ -130,15 +148,61 @@ class Loss(ABC):
     def cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
         """Return the sum of the loss over the examples as a CVXPY expression."""
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return the sum of the loss over the examples, each times its weight, in CVXPY.
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the loss of each prediction in CVXPY, in the shape of what `value` returns.
 
-        Example by example, unless a subclass knows better.
+        Entry by entry, unless a subclass knows better.
         """
         import cvxpy as cp
 
-        parts = [w * self.cvxpy(z[i : i + 1], y[i : i + 1]) for i, w in enumerate(weights.tolist())]
-        return cp.sum(cp.hstack(parts))
+        if self.separable and y.ndim > 1:
+            columns = [self.each_cvxpy(z[:, c], y[:, c]) for c in range(y.shape[1])]
+            return cp.vstack(columns).T
+        return cp.hstack([self.cvxpy(z[i : i + 1], y[i : i + 1]) for i in range(len(y))])
+
+    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
+        """Return the sum of the loss over the examples, each times its weight, in CVXPY."""
+        import cvxpy as cp
+
+        counts = _each(weights, y) if self.separable else weights
+        return cp.sum(cp.multiply(counts, self.each_cvxpy(z, y)))
+
+    def program(self, z: cp.Expression, y: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return the total as a CVXPY expression, and constraints that go with it."""
+        return self.cvxpy(z, y), []
+
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return predictions at which s, in the conjugate's domain, is a (sub)gradient.
+
+        By bisection, unless a subclass knows better.
+        """
+        low, high = np.full_like(s, -1.0), np.full_like(s, 1.0)
+        for _ in range(60):
+            low = np.where(self.gradient(low, y) > s, 2.0 * low, low)
+            high = np.where(self.gradient(high, y) < s, 2.0 * high, high)
+        for _ in range(80):
+            z = 0.5 * (low + high)
+            above = self.gradient(z, y) > s
+            low, high = np.where(above, low, z), np.where(above, z, high)
+        return 0.5 * (low + high)
+
+    def softening(self, z: Array, y: Array, steps: Array) -> Array:
+        """Return ``g'(I + t H)^(-1) g``, g the gradient and H the second derivative at z.
+
+        That is by how much the loss at its prox falls with the step t. For each entry by itself,
+        unless a subclass knows better.
+        """
+        return np.square(self.gradient(z, y)) / (1.0 + steps * self.hessian(z, y))
+
+    def bending(self, s: Array, z: Array, y: Array) -> Array:
+        """Return ``s'H^(-1) s``, H the second derivative at the predictions z that s touches.
+
+        That is by how much the loss there grows with a factor of s. For each entry by itself, and 0
+        where the conjugate is linear, unless a subclass knows better.
+        """
+        if self.dual_curvature is not None:
+            return np.square(s) * self.dual_curvature
+        return np.square(s) / np.maximum(self.hessian(z, y), np.finfo(np.float64).tiny)
 
     def clip(self, s: Array, y: Array) -> Array:
         """Return the point of the conjugate's domain nearest to ``s``."""
@@ -237,6 +301,10 @@ class Squared(ScalarLoss):
         """Return ``s^2 / 2 + s y``."""
         return s * (0.5 * s + y)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return ``y + s``."""
+        return y + s
+
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return ``(v + step y) / (1 + step)``."""
         return (v + step * y) / (1.0 + step)
@@ -254,6 +322,12 @@ class Squared(ScalarLoss):
         import cvxpy as cp
 
         return 0.5 * cp.sum_squares(z - y)
+
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``square(z - y) / 2``."""
+        import cvxpy as cp
+
+        return 0.5 * cp.square(z - y)
 
     def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
         """Return ``sum_squares(sqrt(weights) * (z - y)) / 2``."""
@@ -303,6 +377,10 @@ class Huber(LipschitzLoss):
         """Return 1 where the residual is smaller than delta."""
         return (np.abs(z - y) < self.delta).astype(np.float64)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return ``y + s``."""
+        return y + s
+
     def conjugate(self, s: Array, y: Array) -> Array:
         """Return ``s^2 / 2 + s y`` for ``|s| <= delta``."""
         return np.where(np.abs(s) <= self.delta, s * (0.5 * s + y), np.inf)
@@ -332,11 +410,11 @@ class Huber(LipschitzLoss):
 
         return 0.5 * cp.sum(cp.huber(z - y, self.delta))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return ``sum(weights * huber(z - y, delta)) / 2``."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``huber(z - y, delta) / 2``."""
         import cvxpy as cp
 
-        return 0.5 * cp.sum(cp.multiply(_each(weights, y), cp.huber(z - y, self.delta)))
+        return 0.5 * cp.huber(z - y, self.delta)
 
 
 @dataclass(frozen=True)
@@ -375,6 +453,11 @@ class Logistic(BinaryLoss):
         q = np.where(inside, p, 0.0)
         return np.where(inside, _xlogx(q) + _xlogx(1.0 - q), np.inf)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return ``y log((1 - p) / p)`` of ``p = -y s``."""
+        p = np.clip(-y * s, np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg)
+        return y * (np.log1p(-p) - np.log(p))
+
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by Newton's method."""
         # Left of the root where it is positive (the excess is concave there), right of it where
@@ -409,11 +492,11 @@ class Logistic(BinaryLoss):
 
         return cp.sum(cp.logistic(cp.multiply(-y, z)))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return ``sum(weights * logistic(-y z))``."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``logistic(-y z)``."""
         import cvxpy as cp
 
-        return cp.sum(cp.multiply(_each(weights, y), cp.logistic(cp.multiply(-y, z))))
+        return cp.logistic(cp.multiply(-y, z))
 
 
 @dataclass(frozen=True)
@@ -449,6 +532,10 @@ class Hinge(BinaryLoss):
         p = -y * s
         return np.where((p >= 0.0) & (p <= 1.0), -p, np.inf)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return y, where the kink is."""
+        return y + 0.0 * s
+
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move the margin ``y v`` up by at most ``step``, no further than 1."""
         m = y * v
@@ -472,11 +559,11 @@ class Hinge(BinaryLoss):
 
         return cp.sum(cp.pos(1.0 - cp.multiply(y, z)))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return ``sum(weights * pos(1 - y z))``."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``pos(1 - y z)``."""
         import cvxpy as cp
 
-        return cp.sum(cp.multiply(_each(weights, y), cp.pos(1.0 - cp.multiply(y, z))))
+        return cp.pos(1.0 - cp.multiply(y, z))
 
 
 @dataclass(frozen=True)
@@ -524,6 +611,10 @@ class Quantile(LipschitzLoss):
         inside = (s >= -self.tau) & (s <= 1.0 - self.tau)
         return np.where(inside, s * y, np.inf)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return y, where the kink is."""
+        return y + 0.0 * s
+
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move v towards y by ``step tau`` from below, ``step (1 - tau)`` from above."""
         return np.where(
@@ -557,12 +648,11 @@ class Quantile(LipschitzLoss):
 
         return cp.sum(cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z)))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return the weighted sum of the larger of the two lines."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return the larger of the two lines."""
         import cvxpy as cp
 
-        lines = cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z))
-        return cp.sum(cp.multiply(_each(weights, y), lines))
+        return cp.maximum(self.tau * (y - z), (self.tau - 1.0) * (y - z))
 
 
 @dataclass(frozen=True)
@@ -598,6 +688,10 @@ class Absolute(LipschitzLoss):
         """Return ``s y`` for s in ``[-1, 1]``."""
         return np.where(np.abs(s) <= 1.0, s * y, np.inf)
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return y, where the kink is."""
+        return y + 0.0 * s
+
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Move v towards y by ``step`` at most."""
         nearest: Array = y + np.sign(v - y) * np.maximum(np.abs(v - y) - step, 0.0)
@@ -621,11 +715,11 @@ class Absolute(LipschitzLoss):
 
         return cp.sum(cp.abs(z - y))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return ``sum(weights * abs(z - y))``."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``abs(z - y)``."""
         import cvxpy as cp
 
-        return cp.sum(cp.multiply(_each(weights, y), cp.abs(z - y)))
+        return cp.abs(z - y)
 
 
 @dataclass(frozen=True)
@@ -730,12 +824,31 @@ class Softmax(Loss):
 
         return cp.sum(cp.log_sum_exp(z, axis=1)) - cp.sum(cp.multiply(y, z))
 
-    def weighed(self, z: cp.Expression, y: Array, weights: Array) -> cp.Expression:
-        """Return the sum of ``weights * (log_sum_exp(z, axis=1) - sum(y * z, axis=1))``."""
+    def each_cvxpy(self, z: cp.Expression, y: Array) -> cp.Expression:
+        """Return ``log_sum_exp(z, axis=1) - sum(y * z, axis=1)``."""
         import cvxpy as cp
 
-        above = cp.sum(cp.multiply(weights, cp.log_sum_exp(z, axis=1)))
-        return above - cp.sum(cp.multiply(_each(weights, y) * y, z))
+        return cp.log_sum_exp(z, axis=1) - cp.sum(cp.multiply(y, z), axis=1)
+
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return ``log p`` of ``p = s + y``."""
+        p: Array = np.log(np.maximum(s + y, np.finfo(np.float64).tiny))
+        return p
+
+    def softening(self, z: Array, y: Array, steps: Array) -> Array:
+        """Return ``g'(I + t (diag p - p p'))^(-1) g`` for each example (Sherman & Morrison)."""
+        p = self.probabilities(z)
+        g, scale = p - y, 1.0 + steps * p
+        through, own = (g * p / scale).sum(axis=-1), (p * p / scale).sum(axis=-1)
+        t = np.reshape(steps, (-1,) if np.ndim(steps) else ())
+        plain: Array = (g * g / scale).sum(axis=-1) + t * through**2 / (1.0 - t * own)
+        return plain
+
+    def bending(self, s: Array, z: Array, y: Array) -> Array:
+        """Return ``sum s^2 / p`` for each example."""
+        p = np.maximum(self.probabilities(z), np.finfo(np.float64).tiny)
+        sizes: Array = (s * s / p).sum(axis=-1)
+        return sizes
 
 
 LOSSES: dict[str, Loss] = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ Upper: TypeAlias = Callable[[Array, Any], float]
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 TwoLayer = GroupForm | MajorantForm | NetworkForm
+Grounded = TypeVar("Grounded", GroupForm, NetworkForm)
 LARGEST = 2.0**300  # of a multiplier: the scale is free, and no product may overflow
 NEAR = 1e-7  # share of an interval that a concave function cannot gain much on
 
@@ -59,6 +60,7 @@ def lower_bound(
     -------
     float
     """
+    form, free = grounded(form, dual.mu, free)
     found = feasible(form, dual.mu, free)
     if found is None:
         return nothing(form, dual.mu)
@@ -99,6 +101,7 @@ def network_bound(
     -------
     float
     """
+    form, free = grounded(form, mu, free)
     found = feasible(form, mu, free)
     if found is None:
         return nothing(form, mu)
@@ -112,6 +115,19 @@ def network_bound(
     limits = np.reshape(worth, (-1, 2)).max(axis=1)
     limits = limits if form.separable else limits.max(keepdims=True)
     return best_value(form, found, limits + found.more(form, slack, 1.0))
+
+
+def grounded(
+    form: Grounded, mu: Array, free: FreePart | None = None
+) -> tuple[Grounded, FreePart | None]:
+    """Return a form whose optimum is no larger, of an additive loss, and its free part.
+
+    That is the form itself, but for a risk: there the examples count by the weights that serve a
+    dual point best.
+    """
+    if form.loss.additive or mu.shape != form.y.shape or not np.isfinite(mu).all():
+        return form, free
+    return form._replace(loss=form.loss.grounded(-mu, form.y)), None
 
 
 def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:

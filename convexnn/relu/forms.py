@@ -202,7 +202,8 @@ class GroupForm(NamedTuple):
     @property
     def separable(self) -> bool:
         """Tell whether the program is one for each output."""
-        return self.outputs == 1 or (self.loss.separable and self.norm.separable)
+        alone = self.loss.separable and self.loss.additive and self.norm.separable
+        return self.outputs == 1 or alone
 
     def predict(self, rows: Array) -> Array:
         """Return ``sum_p S_p * (X u_p)`` for blocks given one a row, in the shape of `y`."""
@@ -503,7 +504,7 @@ class NetworkForm(NamedTuple):
     @property
     def separable(self) -> bool:
         """Tell whether the problem is one for each output."""
-        return self.y.ndim == 1 or self.loss.separable
+        return self.y.ndim == 1 or (self.loss.separable and self.loss.additive)
 
     def single(self) -> tuple[NetworkForm, ...]:
         """Return the problem of each output, for a separable one."""

@@ -34,7 +34,14 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.functions.norms import L2
-from convexnn.relu.bound import feasible, limit, network_bound, repaired, scaled_value
+from convexnn.relu.bound import (
+    feasible,
+    grounded,
+    limit,
+    network_bound,
+    repaired,
+    scaled_value,
+)
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing.pricing_bound import ROUNDING, closed_form
@@ -263,6 +270,7 @@ def relaxed_bound(
     float
         Never below `network_bound`.
     """
+    form, free = grounded(form, point.mu, free)
     if form.skip and free is None:
         free = FreePart(form)
     crude = network_bound(form, point.mu, slack=slack, free=free)

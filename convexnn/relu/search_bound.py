@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.grading import Bound, Grade, Halves, HalvesGrader, Memo, contents
-from convexnn.relu.bound import feasible, lower_bound, network_bound, proved_worth, sides
+from convexnn.relu.bound import feasible, grounded, lower_bound, network_bound, proved_worth, sides
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.lift import Lifted, lifted_bound
@@ -56,8 +56,9 @@ class Searches:
         tuple of Bracket
             Empty where no dual feasible point near this one is known.
         """
-        form, left = self.form, seconds
-        point = feasible(form, mu, self.free)
+        left = seconds
+        form, free = grounded(self.form, mu, self.free)
+        point = feasible(form, mu, free)
         if point is None:
             return ()
         ways = list(sides(form, point.mu))

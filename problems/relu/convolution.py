@@ -106,7 +106,7 @@ class Convolution(VectorTraining):
         The formula states its cones at every patch.
         """
         (N, d), n, k = self.design.matrix.shape, len(self.X), self.outputs
-        smooth, count = bool(np.isfinite(self.loss.curvature)), self._count
+        smooth, count = bool(np.isfinite(self._loss.curvature)), self._count
         if form is PooledNetworkForm:
             return Size(form, n, d, 0, True, smooth, 0.0, outputs=k, bag=N // n)
         examples = N if self.cones and form is CvxpyProgram else n

@@ -19,8 +19,9 @@ def group_lasso_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     s = cp.Variable(form.still().shape, name="s")
     output = output_formula(form, U)
     fit = z == (output + form.span @ s if form.skip else output)
-    objective = form.loss.cvxpy(z, form.y) + form.beta * form.norm.cvxpy(U)
-    problem = cp.Problem(cp.Minimize(objective), [fit])
+    loss, within = form.loss.program(z, form.y)
+    objective = loss + form.beta * form.norm.cvxpy(U)
+    problem = cp.Problem(cp.Minimize(objective), [fit, *within])
 
     def points() -> tuple[Neurons, Dual]:
         free = s.value if form.skip else form.still()
@@ -78,9 +79,8 @@ def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     fit = [z == (output + form.span @ s if form.skip else output)]
     inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
     penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
-    problem = cp.Problem(
-        cp.Minimize(form.loss.cvxpy(z, form.y) + form.beta * penalty), fit + inside
-    )
+    loss, within = form.loss.program(z, form.y)
+    problem = cp.Problem(cp.Minimize(loss + form.beta * penalty), fit + inside + within)
 
     def points() -> tuple[Neurons, Dual]:
         free = s.value if form.skip else form.still()

@@ -74,7 +74,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
 
     Parameters
     ----------
-    X, y, beta, loss, bias, multiclass, weights, feature_names
+    X, y, beta, loss, bias, multiclass, weights, risk, feature_names
         As in `ReluTraining`.
     patterns : None, "all", int, Patterns or array of shape (n, P), default None
         The gates. None or "all": every pattern of the data where at most 2,000 exist, else
@@ -151,7 +151,7 @@ class GatedReluTraining(GroupLasso, VectorTraining):
             count = len(self.gates)
         elif not isinstance(count, int):
             count = len(count)
-        smooth = bool(np.isfinite(self.loss.curvature))
+        smooth = bool(np.isfinite(self._loss.curvature))
         k = self.outputs
         return Size(form, n, d, count, False, smooth, GRADING * n * count, outputs=k)
 

@@ -48,7 +48,7 @@ class GroupLasso(Training):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
-        return self.loss.cones | self._norm.cones
+        return self._loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U and z."""

@@ -37,7 +37,7 @@ class SampledReluTraining(GroupLasso):
 
     Parameters
     ----------
-    X, y, beta, loss, bias, weights, feature_names
+    X, y, beta, loss, bias, weights, risk, feature_names
         As in `ReluTraining`.
     neurons : int, default 1000
     seed : int, default 0
@@ -94,7 +94,7 @@ class SampledReluTraining(GroupLasso):
     def size(self, form: type) -> Size:
         """Return the shapes of either form: each neuron is the slopes of a block of one."""
         n = len(self.X)
-        smooth = bool(np.isfinite(self.loss.curvature))
+        smooth = bool(np.isfinite(self._loss.curvature))
         return Size(form, n, 1, self.neurons, False, smooth, GRADING * n * self.neurons)
 
     @cached_property
@@ -111,7 +111,7 @@ class SampledReluTraining(GroupLasso):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
-        return self.loss.cones
+        return self._loss.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables U (one row, the coefficients) and z."""

@@ -53,7 +53,7 @@ class ThresholdTraining(GroupLasso):
 
     Parameters
     ----------
-    X, y, beta, loss, weights, feature_names
+    X, y, beta, loss, weights, risk, feature_names
         As in `ReluTraining`.
     bias : bool, default False
         Whether neurons have an offset, ``1[h_j'x + g_j >= 0]``, free of cost as well.
@@ -170,7 +170,7 @@ class ThresholdTraining(GroupLasso):
             count = len(self.gates)
         elif not isinstance(count, int):
             count = len(count)
-        smooth = bool(np.isfinite(self.loss.curvature))
+        smooth = bool(np.isfinite(self._loss.curvature))
         return Size(form, n, 1, count, False, smooth, GRADING * n * count)
 
     @cached_property

@@ -36,7 +36,9 @@ from convexnn.contract.labels import (
 )
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
-from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh
+from convexnn.functions.risked import risked
+from convexnn.functions.risks import MEAN, Risk, checked_risk
+from convexnn.functions.weighted import checked_weights, in_use, rows_of
 from convexnn.relu.forms import Dual, Neurons, outputs_of
 from convexnn.relu.network import Network, TwoLayerNetwork
 
@@ -131,6 +133,7 @@ class Training(Halves[Network]):
     loss: Converted[str | Loss, Loss] = default("squared")
     bias: bool = False
     weights: Converted[ArrayLike | None, Array | None] = default(None)
+    risk: str | Risk = MEAN
     _kept: ClassVar[BoolArray | None]  # rows that were not left out; of an instance, None for all
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
@@ -142,7 +145,9 @@ class Training(Halves[Network]):
         self._set("beta", positive("beta", self.beta))
         self._set("bias", flag("bias", self.bias))
         self._set("loss", checked_loss(self.loss, self.vector))
+        count = len(self.X)
         self._set("_kept", self._kept_rows())
+        self._set("risk", checked_risk(self.risk, count, "row of X", self._kept))
         if not self.X.any():
             raise ProblemError("X must have at least one non-zero entry, got only zeros")
         self._set("y", checked_targets(self.y, self.labels, self._loss))
@@ -162,8 +167,8 @@ class Training(Halves[Network]):
 
     @cached_property
     def _loss(self) -> Loss:
-        """The loss, examples counted by their weights."""
-        return weigh(self.loss, self.weights)
+        """The loss, examples counted by their weights, under the risk."""
+        return risked(self.loss, self.weights, self.risk, len(self.X))
 
     def _examples(self) -> Array:
         """Return the examples, checked."""
@@ -348,8 +353,14 @@ def checked_targets(y: ArrayLike, found: Labels, loss: Loss) -> LabelArray:
     Raises
     ------
     ProblemError
-        If the loss at the zero network is not finite.
+        If the loss at the zero network is not finite, or of a risk may be negative.
     """
+    if not loss.additive:
+        least = -loss.plain.conjugate(np.zeros(found.targets.shape), found.targets)
+        if not np.all(least >= 0.0):
+            raise ProblemError(
+                f'risk must be "mean" for a loss that may be negative, as {loss.name!r} is'
+            )
     with np.errstate(over="ignore"):
         worth = float(loss.value(np.zeros(found.targets.shape), found.targets).sum())
     if not np.isfinite(worth):

@@ -104,6 +104,10 @@ class ReluTraining(VectorTraining):
     weights : array of shape (n,), optional
         What each example's loss counts, >= 0 and not all zero: a weight of 2 is a row twice. Rows
         of weight 0 are left out: X, y, weights and patterns then hold the others.
+    risk : {"mean"} or Risk, default "mean"
+        What is taken of the losses: "mean" is their sum; `Cvar`, `Entropic`, `ChiSquare`,
+        `TotalVariation` and `WorstGroup` the largest weighted mean of a set of weights, times n,
+        so that beta keeps its meaning. The loss must be nowhere negative.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.
@@ -151,6 +155,10 @@ class ReluTraining(VectorTraining):
         self._set("skip", flag("skip", self.skip))
         self._set("intercept", flag("intercept", self.intercept))
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
+        if self.formulation == "majorant" and not self._loss.additive:
+            raise ProblemError(
+                f"formulation must be 'cones' for risk {self.risk!r}, got 'majorant'"
+            )
         for name, value, simple in (
             ("skip", self.skip, False),
             ("formulation", self.formulation, "cones"),
@@ -214,7 +222,7 @@ class ReluTraining(VectorTraining):
             count = 0 if self.matrix is None else self.matrix.shape[1]
         else:
             count = self.patterns if isinstance(self.patterns, int) else len(self.patterns)
-        smooth = bool(np.isfinite(self.loss.curvature))
+        smooth = bool(np.isfinite(self._loss.curvature))
         k = self.outputs
         return Size(form, n, d, count, True, smooth, GRADING * n * count * k, outputs=k)
 
@@ -345,7 +353,7 @@ class ReluTraining(VectorTraining):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss and of the penalty."""
-        return self.loss.cones | self._norm.cones
+        return self._loss.cones | self._norm.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, with variables V, W, s and z.

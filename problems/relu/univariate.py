@@ -21,7 +21,9 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
-from convexnn.functions.weighted import checked_weights, in_use, rows_of, weigh
+from convexnn.functions.risked import risked
+from convexnn.functions.risks import MEAN, Risk, checked_risk
+from convexnn.functions.weighted import checked_weights, in_use, rows_of
 from convexnn.problems.relu.formulas import group_lasso_formula
 from convexnn.problems.relu.training import (
     affordable,
@@ -82,7 +84,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         ``n^(L-1)``, and at most 2,000,000 candidates are looked at.
     activation : {"relu", "abs", "threshold", "sign"}, default "relu"
         ``max(t, 0)``, ``|t|``, ``1[t >= 0]``, or 1 and -1.
-    weights : array of shape (n,), optional
+    weights, risk
         As in `ReluTraining`.
     feature_names : sequence of one str, optional
         Name of the input, as in `ReluTraining`.
@@ -124,6 +126,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     layers: int = 2
     activation: str = "relu"
     weights: Converted[ArrayLike | None, Array | None] = default(None)
+    risk: str | Risk = MEAN
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
@@ -135,26 +138,30 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         self._set("layers", positive_int("layers", self.layers))
         choice("activation", self.activation, ACTIVATIONS)
         self._set("loss", checked_loss(self.loss, False))
-        self._leave_out()
+        count = len(self.x)
+        kept = self._leave_out()
+        self._set("risk", checked_risk(self.risk, count, "entry of x", kept))
         self._set("y", checked_targets(self.y, self.labels, self._loss))
         self._check_points()
         self._check_layers()
 
-    def _leave_out(self) -> None:
-        """Check the weights, and leave out examples of weight 0."""
+    def _leave_out(self) -> BoolArray | None:
+        """Check the weights, leave out examples of weight 0, and tell which stay; None for all."""
         if self.weights is None:
-            return
+            return None
         weights = checked_weights(self.weights, len(self.x), "entry of x")
         self._set("weights", weights)
         kept, y = in_use(weights), raw_labels("y", self.y)
-        if kept is not None and y.shape[:1] == kept.shape:  # else the check of y says so
-            for name, array in (("x", self.x), ("y", y), ("weights", weights)):
-                self._set(name, rows_of(array, kept))
+        if kept is None or y.shape[:1] != kept.shape:  # the check of y says so
+            return None
+        for name, array in (("x", self.x), ("y", y), ("weights", weights)):
+            self._set(name, rows_of(array, kept))
+        return kept
 
     @cached_property
     def _loss(self) -> Loss:
-        """The loss, examples counted by their weights."""
-        return weigh(self.loss, self.weights)
+        """The loss, examples counted by their weights, under the risk."""
+        return risked(self.loss, self.weights, self.risk, len(self.x))
 
     def _check_points(self) -> None:
         low, high = float(np.min(self.x)), float(np.max(self.x))
@@ -236,7 +243,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     def size(self, form: type) -> Size:
         """Return the shapes of a form: a dense dictionary, or what the formula has of entries."""
         n, count = len(self.x), len(self.dictionary)
-        smooth = bool(np.isfinite(self.loss.curvature))
+        smooth = bool(np.isfinite(self._loss.curvature))
         if form is CvxpyProgram and isinstance(self.dictionary, Shaped):
             return Size(form, n, 1, SPARSE, False, smooth, COEFFICIENT * count)
         return Size(form, n, 1, count, False, smooth, GRADING * n * count)
@@ -269,7 +276,7 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the loss; the penalty is linear."""
-        return self.loss.cones
+        return self._loss.cones
 
     def to_cvxpy(self) -> CvxpyProgram:
         """Return the formula in CVXPY, in the values v and slopes m of the fit where it is known.
@@ -290,8 +297,9 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         z = cp.Variable(len(self.x), name="z")
         fit = z == v[inverse]
         steep = [] if isinstance(known, Steps) else [cp.diff(v) == cp.multiply(known.gaps, m)]
-        objective = self._loss.cvxpy(z, self._empty.y) + self._weight * known.norm(v, m)
-        problem = cp.Problem(cp.Minimize(objective), [fit, *steep])
+        loss, within = self._loss.program(z, self._empty.y)
+        objective = loss + self._weight * known.norm(v, m)
+        problem = cp.Problem(cp.Minimize(objective), [fit, *steep, *within])
 
         def points() -> tuple[Neurons, Dual]:
             mu, mean = fit.dual_value, float(np.mean(v.value[inverse]))

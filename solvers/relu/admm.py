@@ -19,6 +19,7 @@ multiplier, and what is reported is the copy in the cones, but for blocks that t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +107,7 @@ class State:
     zeta: Array
     skip: Array
     mu: Array
+    fit: Callable[[Array, Array, float], Array]
     move: Move = field(default_factory=Move)
 
     @classmethod
@@ -120,7 +122,7 @@ class State:
                 proxes += (ConeProjection(form),)
         d = form.X.shape[1]
         direct = isinstance(form.loss, Squared)
-        curvature = form.loss.curvature
+        curvature = form.loss.plain.curvature
         sigma = 1.0 if direct else sigma or (curvature if np.isfinite(curvature) else 1.0)
         scale = form.column_square()
         rho = rho or sigma * scale * (FREE if form.signs is None else 1.0)
@@ -138,6 +140,7 @@ class State:
             np.zeros_like(form.y),
             form.still(),
             np.zeros_like(form.y),
+            form.loss.proximal(),
         )
         if start is not None:
             primal, dual = start if frame is None else frame.start(start)
@@ -193,7 +196,7 @@ def step(form: GroupForm, state: State, linear: LinearSolve, relax: float) -> No
         state.mu, state.move = -rho * q, Move(primal, dual)
         return
     raised = relax * fit + (1.0 - relax) * state.z + state.zeta
-    z = form.loss.prox(raised, form.y, 1.0 / sigma)
+    z = state.fit(raised, form.y, 1.0 / sigma)
     zeta = raised - z
     primal_z = ratio(size(fit - z), max(size(fit), size(z)))
     dual_z = ratio(size(z - state.z), size(zeta))

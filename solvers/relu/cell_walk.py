@@ -23,7 +23,7 @@ from convexnn.contract.checks import positive_int
 from convexnn.contract.clock import OutOfTime
 from convexnn.contract.grading import objective_of
 from convexnn.contract.system.memory import Size
-from convexnn.relu.bound import exactly, lower_bound, repaired, scaled_value, sides
+from convexnn.relu.bound import exactly, grounded, lower_bound, repaired, scaled_value, sides
 from convexnn.relu.forms import (
     Dual,
     GroupForm,
@@ -276,7 +276,7 @@ class Walk:
         Once it has settled, its dual point is priced: neurons that it finds, and the walk missed,
         go into further rounds. Then its cells are split.
         """
-        form = self.form
+        form, _ = grounded(self.form, turn.dual.mu)
         lifting = Lifting(form, turn.dual.mu, self.best)
         steps, shown, idle, asked = 0, 0.0, 0, form.separable
         most = cells or (np.inf if self.limited else lifting.cells)
@@ -326,7 +326,8 @@ class Walk:
     def relax(self, dual: Dual, network: Neurons) -> None:
         """Look for the dual point of the best relaxed bound, and show what it proves."""
         if self.relaxes and not self.reporter.expired():
-            self.relaxed = improve(self.form, dual.mu, expired=self.reporter.expired)
+            form, _ = grounded(self.form, dual.mu)
+            self.relaxed = improve(form, dual.mu, expired=self.reporter.expired)
             self.show(network, dual)
 
     def turn(self, matrix: BoolArray, begin: Neurons) -> Turn:
@@ -416,8 +417,9 @@ class Walk:
     def optimism(self, turn: Turn) -> float:
         """Return the relative gap there would be if pricing has found the largest worth."""
         least = 1e-300 if self.form.norm.rotates else 1.0  # worth in the l1 norm is a lower bound
-        found = exactly(self.form, turn.dual.mu)
-        value = scaled_value(self.form.loss, found, 1.0 / max(turn.worst, least))
+        form, _ = grounded(self.form, turn.dual.mu)
+        found = exactly(form, turn.dual.mu)
+        value = scaled_value(form.loss, found, 1.0 / max(turn.worst, least))
         return (self.best - value) / max(1.0, abs(self.best))
 
     def proof(self, turn: Turn) -> BoolArray | None:
@@ -510,7 +512,7 @@ class Inner:
 
 def by_newton(group: GroupForm) -> bool:
     """Tell whether interior point takes a convex program."""
-    return group.separable and group.bag == 1
+    return group.separable and group.bag == 1 and group.loss.additive
 
 
 def provable(form: NetworkForm) -> bool:

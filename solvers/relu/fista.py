@@ -59,6 +59,11 @@ class Smooth(Protocol):
         """Return the derivative at each example."""
 
 
+def refusal(form: GroupForm) -> str | None:
+    """Return None, or that the total is not a sum over the examples."""
+    return None if form.loss.additive else "its risk couples the examples"
+
+
 def memory(size: Size) -> dict[str, float]:
     """Return 80 bytes a weight: ten arrays of blocks."""
     return {"its blocks": 80.0 * size.weights}

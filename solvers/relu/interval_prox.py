@@ -19,6 +19,8 @@ TAKEN = (Squared, Huber, Hinge, Logistic)
 
 def unknown(loss: Loss) -> str | None:
     """Return why the prox cannot take a loss, None if it can."""
+    if not loss.additive:
+        return "its risk couples the examples"
     if isinstance(loss.plain, TAKEN):
         return None
     return "knows the majorant of " + ", ".join(kind.name for kind in TAKEN) + " only"

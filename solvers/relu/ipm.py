@@ -53,6 +53,8 @@ def refusal(form: GroupForm) -> str | None:
     """Return None for every form that is a program for each output by itself, in l2 or l1."""
     if isinstance(form.norm, Linf):
         return "it is for neurons in the l2 and the l1 norm, not in linf"
+    if not form.loss.additive:
+        return "its risk couples the examples"
     return None if form.separable else "its loss or its norm couples the outputs"
 
 

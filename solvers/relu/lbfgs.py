@@ -23,7 +23,7 @@ from convexnn.contract.checks import positive_int
 from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
 from convexnn.relu.samples import LONG, growing
-from convexnn.solvers.envelope import Envelope
+from convexnn.solvers.envelope import softened
 from convexnn.solvers.relu.adam import adam
 from convexnn.solvers.relu.pattern_pool import owners, regrouped
 
@@ -184,7 +184,7 @@ def descend(
     if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds
         x = adam(lambda x: layers.value(x, form.loss)[1], x, warm, reporter)
     for width in ENVELOPES if kinks else (0.0,):
-        loss = Envelope(form.loss, width, np.zeros_like(form.y)) if kinks else form.loss
+        loss = softened(form.loss, width, form.y) if kinks else form.loss
         best = x
 
         def watch(current: Array) -> None:

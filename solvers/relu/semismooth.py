@@ -77,6 +77,8 @@ DEFAULTS = {"sigma": None}
 
 def refusal(form: GroupForm) -> str | None:
     """Return None, or that the loss has kinks or what couples the outputs is unknown to it."""
+    if not form.loss.additive:
+        return "its risk couples the examples"
     if not np.isfinite(form.loss.curvature):
         return f"the {form.loss.name} loss has kinks"
     if isinstance(form.norm, Linf):

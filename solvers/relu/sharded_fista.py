@@ -253,6 +253,11 @@ def share(
     )
 
 
+def refusal(form: GroupForm) -> str | None:
+    """Return None, or that the total is not a sum over the examples."""
+    return None if form.loss.additive else "its risk couples the examples"
+
+
 def warm_up(form: GroupForm) -> None:
     """Compile the kernels, for a form as it is here and as it comes from the launcher."""
     warm_up_prox(form)
