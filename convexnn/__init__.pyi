@@ -33,6 +33,11 @@ from convexnn.estimators.robust import RobustReluClassifier as RobustReluClassif
 from convexnn.estimators.wasserstein import WassersteinClassifier as WassersteinClassifier
 from convexnn.estimators.wasserstein import WassersteinRegressor as WassersteinRegressor
 from convexnn.functions.curves import PiecewiseLinear as PiecewiseLinear
+from convexnn.functions.risks import ChiSquare as ChiSquare
+from convexnn.functions.risks import Cvar as Cvar
+from convexnn.functions.risks import Entropic as Entropic
+from convexnn.functions.risks import TotalVariation as TotalVariation
+from convexnn.functions.risks import WorstGroup as WorstGroup
 from convexnn.problems.median.constrained import LinearlyConstrained as LinearlyConstrained
 from convexnn.problems.median.distributed import DistributedMedian as DistributedMedian
 from convexnn.problems.median.geometric import GeometricMedian as GeometricMedian

@@ -18,6 +18,7 @@ from convexnn.contract.system.files import FileError
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions.curves import PiecewiseLinear
 from convexnn.functions.losses import KINDS, Loss
+from convexnn.functions.risks import RISKS, Risk
 from convexnn.functions.terms import SAVED, Term
 
 PREPARED = ("preparation.mean", "preparation.spread")
@@ -29,7 +30,7 @@ def members(meta: dict[str, Any]) -> set[str]:
     known = {"history", "stages", "drawn", *PREPARED}
     known |= {*_arrays_of(meta["primal"]), *_arrays_of(meta["dual"])}
     for f in fields(_kind(meta["problem"])):
-        known |= {f"problem.{f.name}{part}" for part in ("", ".matrix", ".generators")}
+        known |= {f"problem.{f.name}{part}" for part in ("", ".matrix", ".generators", ".groups")}
         known |= {f"sparse.{f.name}.{part}" for part in SPARSE}
         value = meta["problem"]["fields"].get(f.name)
         if isinstance(value, dict) and "terms" in value:
@@ -81,6 +82,16 @@ def problem_to(arrays: dict[str, Any], problem: Any) -> dict[str, Any]:
             raise TypeError(
                 f"a problem whose {f.name} holds callables cannot be saved: functions are no data"
             )
+        elif isinstance(value, Risk):
+            if RISKS.get(type(value).__name__) is not type(value):
+                raise TypeError(
+                    f"a problem with the risk {type(value).__name__} cannot be saved: only "
+                    f"{', '.join(RISKS)} can"
+                )
+            told = {g.name: getattr(value, g.name) for g in fields(value)}  # type: ignore[arg-type]  # every risk is a dataclass
+            if "groups" in told:
+                arrays[f"problem.{f.name}.groups"] = told.pop("groups")
+            plain[f.name] = {"risk": type(value).__name__, **told}
         elif isinstance(value, Loss):
             if KINDS.get(value.name) is not type(value):
                 raise TypeError(
@@ -106,6 +117,8 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
 
             parts = tuple(arrays[f"sparse.{name}.{g}"] for g in SPARSE)
             values[name] = csr_array(parts, shape=value["sparse"])  # the problem checks it
+        elif isinstance(value, dict) and "risk" in value:
+            values[name] = _risk_from(arrays.get(f"problem.{name}.groups"), value)
         elif isinstance(value, dict):
             parameters = dict(value)
             loss = parameters.pop("loss")
@@ -123,9 +136,19 @@ def problem_from(arrays: dict[str, Any], meta: dict[str, Any]) -> Any:
         if name.endswith(".matrix"):
             stem = name.removesuffix(".matrix")
             values[stem] = convexnn.Patterns(array, arrays.get(f"problem.{stem}.generators"))
-        elif not name.endswith(".generators"):
+        elif not name.endswith((".generators", ".groups")):
             values[name] = array
     return _kind(meta)(**values)
+
+
+def _risk_from(groups: Any, meta: dict[str, Any]) -> Risk:
+    parameters = dict(meta)
+    kind = parameters.pop("risk")
+    if kind not in RISKS:
+        raise FileError(f"its risk {kind!r} is not known: a newer convexnn may have written it")
+    if groups is not None:
+        parameters["groups"] = groups
+    return RISKS[kind](**parameters)
 
 
 def preparation_to(arrays: dict[str, Any], done: Preparation | None) -> dict[str, Any] | None:

@@ -200,6 +200,10 @@ class Risk(ABC):
         """
         return self
 
+    def part(self, rows: BoolArray | IndexArray) -> Risk:
+        """Return the risk of some of the examples."""
+        return self
+
 
 @dataclass(frozen=True)
 class Cvar(Risk):
@@ -519,6 +523,10 @@ class WorstGroup(Risk):
                 f"groups must have an example of positive weight each, got none in {shown(lost[0])}"
             )
         return left
+
+    def part(self, rows: BoolArray | IndexArray) -> WorstGroup:
+        """Return the groups of some of the examples."""
+        return WorstGroup(self.groups[rows])
 
     def ratios(self, p: Array) -> Ratios:
         """Return ratios that are constant in each group."""

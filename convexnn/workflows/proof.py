@@ -39,6 +39,8 @@ def proof(problem: ReluTraining, dual: Dual) -> dict[str, Any]:
         If there is no lifted dual point, or the problem is not of that kind.
     """
     form = problem.canonical(NetworkForm)
+    if dual.lifted is not None:
+        form, _ = grounded(form, dual.lifted.mu)
     if dual.lifted is None:
         raise ProblemError(
             "the bound must rest on the lifted relaxation for a proof to be written, which "

@@ -28,6 +28,7 @@ from convexnn.contract.system.interrupts import interruptible
 from convexnn.contract.system.optional import need
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve, written
+from convexnn.functions.risks import Risk
 from convexnn.relu.patterns import Patterns
 from convexnn.workflows.scorers import by_name
 
@@ -225,8 +226,10 @@ def split(problem: Any, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
 
 def part_of(problem: Any, rows: Rows, values: dict[str, Any]) -> Any:
     """Return the problem over some of its examples, with the patterns and weights of these rows."""
-    patterns = getattr(problem, "patterns", None)
+    patterns, risk = getattr(problem, "patterns", None), getattr(problem, "risk", None)
     values = {**weights_of(problem, rows), **values}
+    if isinstance(risk, Risk):
+        values = {"risk": risk.part(rows), **values}
     if isinstance(patterns, Patterns):
         values = {**values, "patterns": Patterns(patterns.matrix[rows], patterns.generators)}
     return replace(problem, X=problem.X[rows], y=problem.y[rows], **values)
