@@ -58,6 +58,22 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         LABELS,
         {"beta": 0.3, "loss": "logistic", "neurons": 9},
     ),
+    "relu cvar": (cx.ReluTraining, TARGETS, GIVEN | {"risk": cx.Cvar(0.4)}),
+    "gated chi-square": (
+        cx.GatedReluTraining,
+        MIXED,
+        GIVEN | {"loss": "logistic", "risk": cx.ChiSquare(0.3)},
+    ),
+    "sampled variation": (
+        cx.SampledReluTraining,
+        LABELS,
+        {"beta": 0.3, "loss": "hinge", "neurons": 9, "risk": cx.TotalVariation(0.2)},
+    ),
+    "narrow entropic": (
+        cx.UnivariateReluTraining,
+        TARGETS,
+        {"beta": 0.3, "risk": cx.Entropic(0.2)},
+    ),
     "threshold huber": (cx.ThresholdTraining, TARGETS, GIVEN | {"loss": "huber"}),
     "conv squared": (
         cx.ConvReluTraining,

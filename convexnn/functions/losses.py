@@ -456,7 +456,8 @@ class Logistic(BinaryLoss):
     def touching(self, s: Array, y: Array) -> Array:
         """Return ``y log((1 - p) / p)`` of ``p = -y s``."""
         p = np.clip(-y * s, np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg)
-        return y * (np.log1p(-p) - np.log(p))
+        z: Array = y * (np.log1p(-p) - np.log(p))
+        return z
 
     def prox(self, v: Array, y: Array, step: Array | float) -> Array:
         """Return the root of ``m - y v = step / (1 + exp(m))`` times ``y``, by Newton's method."""

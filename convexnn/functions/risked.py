@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
     from convexnn.functions.worst_ratios import Oracle
 
-INSIDE = 1.0 - 1e-12  # share of the worst ratios at which rounding leaves them below some of the set
+INSIDE = 1.0 - 1e-12  # share of ratios at which rounding leaves them below some of the set
 THIN = 1.0 - 1e-9  # share of a dual point at which there is room above its least ratios
 HALVINGS = 60
 MIXED = 1e-9  # share of ones in ratios, so that no example's weight is zero
@@ -177,7 +177,7 @@ class Risked(Loss):
         return oracle
 
     def conjugate(self, s: Array, y: Array) -> Array:
-        """Return the least found of the weighted losses' conjugates: no sum of them is too small."""
+        """Return the least conjugate found of the weighted losses: the sum is never too small."""
         return self.grounded(s, y).conjugate(s, y)
 
     def clip(self, s: Array, y: Array) -> Array:
@@ -253,7 +253,8 @@ class Softened:
 
     def gradient(self, z: Array, y: Array) -> Array:
         """Return the gradient."""
-        return _rows(self._weighed(z, y)[0], z) * self.each.gradient(z, y)
+        slopes: Array = _rows(self._weighed(z, y)[0], z) * self.each.gradient(z, y)
+        return slopes
 
 
 class Proximal:
@@ -278,7 +279,8 @@ class Proximal:
             return -loss._losses(z, y), counts * loss._summed(each.softening(z, y, steps))
 
         u = np.maximum(self.search.least(oracle), LEAST)
-        return each.prox_each(v, y, _rows(counts * u, v))
+        z: Array = each.prox_each(v, y, _rows(counts * u, v))
+        return z
 
 
 def _rows(each: Array, array: Array) -> Array:

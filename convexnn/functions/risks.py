@@ -84,15 +84,16 @@ class Ratios(NamedTuple):
             return bool(np.all(np.abs(self._evened(u) - u) <= 1e-12 * (1.0 + u)))
         if self.divergence is not None:
             spread = float(p @ self.divergence.value(u))
-            return spread <= self.divergence.radius * slightly
+            return bool(spread <= self.divergence.radius * slightly)
         if len(self.caps) == 1:
-            return float(u.max()) <= self.caps[0] * slightly
-        return float(p @ np.maximum(u - self.caps[1], 0.0)) <= self.masses[0] * slightly
+            return bool(u.max() <= self.caps[0] * slightly)
+        moved = float(p @ np.maximum(u - self.caps[1], 0.0))
+        return bool(moved <= self.masses[0] * slightly)
 
     def _evened(self, u: Array) -> Array:
         assert self.groups is not None
-        mass = np.bincount(self.groups, self.p)
-        even: Array = (np.bincount(self.groups, self.p * u) / mass)[self.groups]
+        mass = sums(self.groups, self.p)
+        even: Array = (sums(self.groups, self.p * u) / mass)[self.groups]
         return even
 
     def nearest(self, u: Array) -> Array:
@@ -120,14 +121,14 @@ class Ratios(NamedTuple):
         return mixed
 
     def soft(self, losses: Array, width: float) -> Array:
-        """Return ``argmax_u sum_i p_i (u_i l_i - width/2 (u_i - 1)^2)``; of sets without divergence.
+        """Return ``argmax_u sum_i p_i (u_i l_i - width/2 (u_i - 1)^2)``; of no divergence.
 
         A function of the losses that has no jumps, near the worst ratios where `width` is small.
         """
         p = self.p
         if self.groups is not None:
-            mass = np.bincount(self.groups, p)
-            means = np.bincount(self.groups, p * losses) / mass
+            mass = sums(self.groups, p)
+            means = sums(self.groups, p * losses) / mass
             return _watered(means, mass, width, np.inf, 1.0)[self.groups]
         if len(self.caps) == 1:
             return _watered(losses, p, width, float(self.caps[0]), 1.0)
@@ -157,7 +158,8 @@ class Ratios(NamedTuple):
         level = (1.0 - above) / mass  # were the first k examples raised to one level
         ends = np.append(low[1:], np.inf)
         k = int(np.argmax(level <= ends))
-        return np.maximum(floor, level[k])
+        flat: Array = np.maximum(floor, level[k])
+        return flat
 
 
 class Risk(ABC):
@@ -185,9 +187,7 @@ class Risk(ABC):
         """Return ratios of the set at which the weighted mean of the losses is largest."""
 
     @abstractmethod
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return the risk of convex losses as an expression, and constraints that go with it."""
 
     def of(self, length: int, each: str, kept: BoolArray | None = None) -> Risk:
@@ -245,9 +245,7 @@ class Cvar(Risk):
         """Give the largest losses the ratio ``1 / level`` until the mass is used up."""
         return _filled(losses, p, self.level) / self.level
 
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return ``t + sum(p * pos(l - t)) / level``."""
         import cvxpy as cp
 
@@ -296,9 +294,7 @@ class TotalVariation(Risk):
         ratios: Array = rest + np.where(top, self.radius / float(p[top].sum()), 0.0)
         return ratios
 
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return ``radius max(l) + (1 - radius) t + sum(p * pos(l - t))``."""
         import cvxpy as cp
 
@@ -346,31 +342,28 @@ class ChiSquare(Risk):
 
     def worst(self, losses: Array, p: Array) -> Array:
         """Return ``(l - t)_+``, scaled, at the threshold where it is on the sphere."""
-
         if losses.max() == losses.min():
             return np.ones_like(losses)
         order = np.argsort(-losses)
-        l, q = losses[order] - losses[order[0]], p[order]  # the k first lie above a threshold t
-        mass, first, second = np.cumsum(q), np.cumsum(q * l), np.cumsum(q * l * l)
+        below, q = losses[order] - losses[order[0]], p[order]  # the k first lie above a threshold t
+        mass, first, second = np.cumsum(q), np.cumsum(q * below), np.cumsum(q * below * below)
         # E (l - t)_+^2 = (1 + radius) (E (l - t)_+)^2: the variance above t over (mean - t)^2
         near = 1.0 - (1.0 + self.radius) * mass
         mean, spread = first / mass, np.maximum(second / mass - np.square(first / mass), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = mean - np.sqrt(spread / -near)
-        ends = np.append(l[1:], -np.inf)
+        ends = np.append(below[1:], -np.inf)
         held = np.flatnonzero((near < 0.0) & (t >= ends))
-        k = int(held[0]) if len(held) else len(l) - 1
-        above = np.zeros_like(l)
-        above[: k + 1] = np.maximum(l[: k + 1] - t[k], 0.0)
+        k = int(held[0]) if len(held) else len(below) - 1
+        above = np.zeros_like(below)
+        above[: k + 1] = np.maximum(below[: k + 1] - t[k], 0.0)
         if not above.any():  # all mass on the largest losses is allowed
-            above[l == 0.0] = 1.0
-        u = np.empty_like(l)
+            above[below == 0.0] = 1.0
+        u: Array = np.empty_like(below)
         u[order] = above / float(q @ above)
         return u
 
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return ``t + sqrt(1 + radius) norm(sqrt(p) * pos(l - t))``."""
         import cvxpy as cp
 
@@ -435,9 +428,7 @@ class Entropic(Risk):
 
         return ratios(float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14)))
 
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return ``t + radius rate``, where ``sum(p * rate * exp((l - t) / rate)) <= rate``."""
         import cvxpy as cp
 
@@ -535,14 +526,12 @@ class WorstGroup(Risk):
     def worst(self, losses: Array, p: Array) -> Array:
         """Give the group of largest mean loss all the mass."""
         codes = self.codes
-        mass = np.bincount(codes, p)
-        means = np.bincount(codes, p * losses) / mass
+        mass = sums(codes, p)
+        means = sums(codes, p * losses) / mass
         worst = int(np.argmax(means))
         return np.where(codes == worst, 1.0 / mass[worst], 0.0)
 
-    def cvxpy(
-        self, losses: cp.Expression, p: Array
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+    def cvxpy(self, losses: cp.Expression, p: Array) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return the largest of the groups' weighted means."""
         import cvxpy as cp
 
@@ -595,6 +584,18 @@ def only_mean(risk: object, kind: str, reason: str) -> str:
     if isinstance(risk, str) and risk == MEAN:
         return MEAN
     raise ProblemError(f'risk must be "mean" for {kind}, got {shown(risk)}: {reason}')
+
+
+def sums(groups: IndexArray, values: Array) -> Array:
+    """Return the sum of each group's values.
+
+    Examples
+    --------
+    >>> sums(np.array([0, 1, 0]), np.array([1.0, 2.0, 3.0]))
+    array([4., 2.])
+    """
+    sums: Array = np.bincount(groups, values).astype(np.float64)
+    return sums
 
 
 def _filled(losses: Array, p: Array, mass: float) -> Array:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.functions.risks import sums
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 STEPS = 80
 BACK = 0.995  # share of the way to a bound that a step may go
 SHARP = 1e-13  # complementarity at which to stop, in units of the slopes
+STILL = 1e-10  # the same of what the slopes and multipliers do not balance
 AWAY = 1e-3  # of the way that a search begins away from the end of the one before
 LEAST = 1e-16  # distance to a bound, as a share of it, below which rounding decides
 ROOM = 0.1  # least distance of the first point to a bound, as a share of the interval
@@ -70,7 +73,7 @@ class Search:
         self.ratios, self.groups = ratios, ratios.groups
         self.last: _Point | None = None
         if self.groups is not None:  # one variable for each group
-            mass = np.bincount(self.groups, ratios.p)
+            mass = sums(self.groups, ratios.p)
             self.ratios = ratios._replace(p=mass, groups=None)
             self.shares = ratios.p / mass[self.groups]
 
@@ -86,7 +89,7 @@ class Search:
 
         def means(u: Array) -> tuple[Array, Array]:
             slope, bend = oracle(u[groups])
-            return np.bincount(groups, self.shares * slope), np.bincount(groups, self.shares * bend)
+            return sums(groups, self.shares * slope), sums(groups, self.shares * bend)
 
         spread: Array = self._least(means, low)[groups]
         return spread
@@ -141,7 +144,8 @@ class _Point(NamedTuple):
         x = np.empty((K, n))
         if K == 1 and np.isfinite(caps[0]):
             wide = caps[0] - floor
-            x[0] = floor + wide * np.clip((1.0 - floor) / wide, ROOM, 1.0 - ROOM)
+            least = floor + ROOM * np.minimum(wide, 1.0)
+            x[0] = np.clip(1.0, least, floor + (1.0 - ROOM) * wide)
         elif K == 1:
             x[0] = np.maximum(1.0, floor + ROOM)
         else:
@@ -192,7 +196,12 @@ class _Point(NamedTuple):
         """Tell whether the point is as good as arithmetic allows."""
         size = float(self.ratios.p @ np.abs(self.slope))
         short = np.abs(self.ratios.masses - self.x @ self.ratios.p).max()
-        return self.gap() <= SHARP * size and bool(short <= 1e-12)
+        if self.gap() > SHARP * size or short > 1e-12:
+            return False
+        uneven = self.slope + self.mass[:, None] - self.low - self.zero + self.high
+        if self.ratios.divergence is not None:
+            uneven = uneven + self.rate * self.ratios.divergence.slope(self.u)
+        return bool((np.abs(uneven) * self.x).sum(axis=0) @ self.ratios.p <= STILL * size)
 
     def advanced(self) -> _Point | None:
         """Return the point after a predictor and a corrector, None where rounding stops it."""
@@ -270,7 +279,8 @@ class _Newton:
     def solve(self, right: Array) -> Array:
         """Solve with the block of each example, ``bend 1 1' + diag(own)``."""
         if self.K == 1:
-            return right / (self.bend + self.own[0])
+            alone: Array = right / (self.bend + self.own[0])
+            return alone
         scaled = right / self.own
         ones = 1.0 / self.own
         shared = self.bend * scaled.sum(axis=0) / (1.0 + self.bend * ones.sum(axis=0))
@@ -280,7 +290,8 @@ class _Newton:
     def direction(self, target: float, guess: _Step | None = None) -> _Step:
         """Return the step to a complementarity, with second-order terms of a guess."""
         at, p, ball = self.at, self.at.ratios.p, self.at.ratios.divergence
-        bow_low, bow_zero, bow_high, bow_rate = 0.0, 0.0, 0.0, 0.0
+        bow_low, bow_zero, bow_high = np.zeros(1), np.zeros(1), np.zeros(1)
+        bow_rate = 0.0
         if guess is not None:
             bow_low = guess.low * guess.x.sum(axis=0)
             bow_zero = guess.zero * guess.x

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 BRIEF = 5_000  # entries of the patterns up to which a formula goes to Clarabel for its last digits
+RISKY = {True: 300_000, False: 1_000_000}  # entries of a risk's formula that Clarabel takes first
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
@@ -68,6 +69,7 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     program                             first            why
     ==================================  ===============  ====================================
     formula far thinner than form       cvxpy:clarabel   one input: no dictionary
+    a risk, formula not too large       cvxpy:clarabel   admm takes hundreds of proxes
     lasso, P >= 10 n, n <= 2,500        ipm              near-equal features
     hinge loss, cones, n <= 2,500       ipm              first-order methods crawl at kinks
     hinge loss, others                  admm             fista would have to smooth the loss
@@ -103,9 +105,12 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
 
 def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[str, ...]:
     n = size.n
+    listed = shortage({"its form": size.own}) is None
+    if listed and not problem.canonical(kind).loss.additive:
+        small = size.n * size.weights <= RISKY[size.cones]
+        return ("cvxpy:clarabel", "admm") if small else ("admm", "cvxpy:clarabel")
     if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
         return "ipm", "admm", "fista"
-    listed = shortage({"its form": size.own}) is None
     if listed and _cheap(size) and badly_scaled(problem.canonical(kind).X):
         return "ipm", "admm", "fista"
     if not size.smooth:

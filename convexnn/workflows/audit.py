@@ -290,8 +290,9 @@ def _audited(solution: Solution) -> tuple[ReluTraining, GroupForm, Dual]:
 
 def _feasible(problem: ReluTraining, form: GroupForm, dual: Dual, objective: float) -> _Point:
     """Scale the dual point into the program's dual; what it fails to bound is the tolerance."""
-    from convexnn.relu.bound import largest_correlation, repaired
+    from convexnn.relu.bound import grounded, largest_correlation, repaired
 
+    form, _ = grounded(form, dual.mu)
     mu = repaired(form, dual.mu)
     limit = largest_correlation(form, mu, dual.facets, problem.design.slack)
     mu = min(1.0, form.beta / limit) * mu if limit > 0.0 else mu

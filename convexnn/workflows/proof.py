@@ -8,7 +8,7 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError
 from convexnn.problems.relu.two_layer import ReluTraining
-from convexnn.relu.bound import repaired
+from convexnn.relu.bound import grounded, repaired
 from convexnn.relu.forms import Dual, NetworkForm
 
 LOSSES = ("squared", "huber", "logistic", "hinge")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexnn.contract.arrays import Array, LabelArray, taken
+from convexnn.contract.arrays import Array, BoolArray, LabelArray, taken
 from convexnn.contract.checks import ProblemError, aligned, choice, in_range, positive, positive_int
 from convexnn.contract.clock import look
 from convexnn.contract.features import Names, column_names

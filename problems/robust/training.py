@@ -17,6 +17,7 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.reading import marked
 from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import NORMS
+from convexnn.functions.risks import only_mean
 from convexnn.problems.relu.listing import checked_patterns, shrunk
 from convexnn.problems.relu.training import Design, Training, make_design
 from convexnn.problems.relu.two_layer import FORMULATIONS
@@ -90,6 +91,8 @@ class RobustReluTraining(Training):
         True for columns that the adversary may change, all by default; False for categorical ones.
     weights, feature_names
         As in `ReluTraining`.
+    risk : {"mean"}, default "mean"
+        No other risk: one of perturbed examples is not built.
 
     Raises
     ------
@@ -129,6 +132,7 @@ class RobustReluTraining(Training):
     def __post_init__(self) -> None:
         given: Any = self.loss
         choice("loss", getattr(given, "name", given), LOSSES)
+        only_mean(self.risk, "robust training", "its examples' worst losses are summed")
         super().__post_init__()
         self._set("radius", non_negative("radius", self.radius))
         choice("norm", self.norm, tuple(NORMS))

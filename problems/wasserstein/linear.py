@@ -43,6 +43,7 @@ from convexnn.functions.losses import (
 )
 from convexnn.functions.norms import DUAL
 from convexnn.functions.null_space import NullSpace
+from convexnn.functions.risks import MEAN, only_mean
 from convexnn.functions.weighted import checked_weights, in_use, rows_of
 from convexnn.problems.wasserstein.linear_formula import formula
 from convexnn.wasserstein.bound import lower_bound, null_space
@@ -77,6 +78,8 @@ class WassersteinLinear(Halves[LinearModel]):
         Ground norm on the features.
     intercept : bool
     weights : array of shape (n,), optional
+    risk : {"mean"}
+        The ball is the risk: no other.
     """
 
     FORMS: ClassVar[dict[type, str]] = {WassersteinForm: "form"}
@@ -89,9 +92,16 @@ class WassersteinLinear(Halves[LinearModel]):
     norm: str = "l2"
     intercept: bool = True
     weights: Converted[ArrayLike | None, Array | None] = default(None)
+    risk: str = MEAN
     feature_names: Converted[Iterable[str] | None, Names] = default(None)
 
     def __post_init__(self) -> None:
+        only_mean(
+            self.risk,
+            "a Wasserstein ball",
+            "the worst distribution of the ball is the risk; for the worst weights of examples "
+            "train a network under it, as in cx.ReluTraining",
+        )
         aligned("X", self.X, y=self.y, weights=self.weights)
         found = column_names("X", self.X)
         self._set("X", in_range("X", real_array("X", self.X, 2)))
@@ -351,6 +361,8 @@ class WassersteinClassification(WassersteinLinear):
     weights : array of shape (n,), optional
         Of the samples in the reference distribution, >= 0 and not all zero; scaled to sum 1. A
         weight of 2 is a row twice. Rows of weight 0 are left out: X, y and weights hold the others.
+    risk : {"mean"}, default "mean"
+        No other risk: the worst distribution of the ball is one.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.
@@ -450,6 +462,8 @@ class WassersteinRegression(WassersteinLinear):
     weights : array of shape (n,), optional
         Of the samples in the reference distribution, >= 0 and not all zero; scaled to sum 1. A
         weight of 2 is a row twice. Rows of weight 0 are left out: X, y and weights hold the others.
+    risk : {"mean"}, default "mean"
+        No other risk: the worst distribution of the ball is one.
     feature_names : sequence of str, optional
         Names of the columns of X; a frame brings its own. The model takes frames with these
         columns alone, in this order.

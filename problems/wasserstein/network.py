@@ -13,6 +13,7 @@ from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.program import CvxpyProgram
 from convexnn.functions.losses import LipschitzLoss
 from convexnn.functions.norms import DUAL, NORMS
+from convexnn.functions.risks import MEAN
 from convexnn.problems.relu.listing import LISTED, too_many
 from convexnn.problems.relu.training import Training
 from convexnn.problems.relu.two_layer import ReluTraining
@@ -105,6 +106,7 @@ class WassersteinReluTraining(ReluTraining):
     intercept: bool = field(init=False, repr=False, default=False)
     formulation: str = field(init=False, repr=False, default="cones")
     multiclass: str | None = field(init=False, repr=False, default=None)
+    risk: str = field(init=False, repr=False, default=MEAN)
 
     labels = Training.labels  # of one output
 
