@@ -311,9 +311,12 @@ class _Newton:
             spread = float(p @ ball.value(at.u))
             needs.append(ball.radius - spread - (target - bow_rate) / at.rate)
         have = np.array([float(((side * plain) @ p).sum()) for side in self.sides])
-        scale = 1.0 / np.sqrt(np.diag(self.matrix))
-        matrix = scale[:, None] * self.matrix * scale
-        multipliers = scale * np.linalg.lstsq(matrix, scale * (have - needs), rcond=None)[0]
+        if len(have) == 1:
+            multipliers = (have - needs) / self.matrix[0]
+        else:
+            scale = 1.0 / np.sqrt(np.diag(self.matrix))
+            matrix = scale[:, None] * self.matrix * scale
+            multipliers = scale * np.linalg.lstsq(matrix, scale * (have - needs), rcond=None)[0]
         x = plain - sum(
             (m * image for m, image in zip(multipliers, self.images, strict=True)),
             np.zeros_like(plain),

@@ -32,7 +32,7 @@ from convexnn.problems.relu.training import (
     without_dead,
     without_spare,
 )
-from convexnn.relu.bound import feasible, limit, nothing, scaled_value
+from convexnn.relu.bound import feasible, grounded, limit, nothing, scaled_value
 from convexnn.relu.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.free_part import FreePart
@@ -351,7 +351,8 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
         form, scope = self._empty, "all networks"
         if not np.any(dual.mu):  # whatever the features are
             return Bound(nothing(form, dual.mu), scope)
-        found = feasible(form, dual.mu, self._free)
+        form, free = grounded(form, dual.mu, self._free)
+        found = feasible(form, dual.mu, free)
         if found is None:
             return Bound(nothing(form, dual.mu), scope)
         worth = self.dictionary.largest(self._sums(found.mu))

@@ -25,8 +25,8 @@ PATTERNS = cx.sample_patterns(X, 6)
 GIVEN: dict[str, Any] = {"beta": 0.3, "patterns": PATTERNS}
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "relu cvar": (cx.ReluTraining, TARGETS, GIVEN | {"risk": cx.Cvar(0.3)}),
-    "relu hinge group": (
-        cx.ReluTraining,
+    "gated hinge group": (
+        cx.GatedReluTraining,
         LABELS,
         GIVEN | {"loss": "hinge", "risk": cx.WorstGroup(GROUPS)},
     ),
