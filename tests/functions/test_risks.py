@@ -81,7 +81,8 @@ def test_worst_ratios_are_in_the_set_and_worst(risk: Risk) -> None:
 
     losses = RNG.exponential(size=N)
     u = risk.worst(losses, P)
-    assert u.min() >= 0.0 and P @ u == pytest.approx(1.0, abs=1e-12)
+    assert u.min() >= 0.0
+    assert P @ u == pytest.approx(1.0, abs=1e-12)
     assert risk.ratios(P).allows((u + 1e-9) / (1.0 + 1e-9))
     free = cp.Variable(N)
     best = solved(cp.Maximize((P * losses) @ free), ball(risk, free))
@@ -103,7 +104,8 @@ def test_formula_has_the_value_of_the_worst_ratios(risk: Risk) -> None:
 @pytest.mark.parametrize("risk", RISKS, ids=str)
 def test_worst_ratios_of_losses_that_tie(risk: Risk, losses: Array) -> None:
     u = risk.worst(losses, P)
-    assert np.isfinite(u).all() and P @ u == pytest.approx(1.0, abs=1e-12)
+    assert np.isfinite(u).all()
+    assert P @ u == pytest.approx(1.0, abs=1e-12)
     assert P @ (u * losses) >= P @ losses - 1e-12
 
 
@@ -151,7 +153,11 @@ def test_softened_loss_has_its_gradient(risk: Risk) -> None:
 
     v, y = points(Squared())
     soft = Softened(Risked(Squared(), risk, COUNTS), Squared(), 0.1)
-    error = check_grad(lambda z: soft.value(z, y).sum(), lambda z: soft.gradient(z, y), v)
+
+    def value(z: Array) -> float:
+        return float(soft.value(z, y).sum())
+
+    error = check_grad(value, lambda z: soft.gradient(z, y), v)
     assert error <= 1e-4 * np.abs(soft.gradient(v, y)).max()
 
 
@@ -172,7 +178,7 @@ def test_no_risk_is_the_loss_itself() -> None:
     [
         (lambda: cx.Cvar(0.0), r"level must be in \(0, 1\], got 0.0"),
         (lambda: cx.Cvar(1.5), r"level must be in \(0, 1\], got 1.5"),
-        (lambda: cx.Cvar("a"), "level must be"),
+        (lambda: cx.Cvar("a"), "level must be"),  # type: ignore[arg-type]
         (lambda: cx.Entropic(-1.0), "radius must be"),
         (lambda: cx.ChiSquare(np.nan), "radius must be"),
         (lambda: cx.TotalVariation(1.1), "radius must be <= 1, got 1.1"),

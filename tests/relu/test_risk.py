@@ -110,7 +110,7 @@ def test_objective_is_the_worst_mean_of_the_losses_by_another_engine(case: str) 
     each = problem.loss.value(z, problem.labels.targets)
     losses = each if each.ndim == 1 else each.sum(axis=1)
     if isinstance(risk, cx.WorstGroup):
-        worst = max(float(losses[GROUPS == group].mean()) for group in risk.names)
+        worst = max(float(losses[group == GROUPS].mean()) for group in risk.names)
     else:
         ball = {cx.Cvar: "cvar", cx.Entropic: "kl", cx.ChiSquare: "chi2", cx.TotalVariation: "tv"}
         reweighting = cx.DivergenceReweighting(
@@ -172,7 +172,8 @@ def test_groups_go_with_their_rows(tmp_path: Path) -> None:
     assert one.objective == pytest.approx(two.objective, rel=2e-6)
     one.save(tmp_path / "group.npz")
     read: Any = cx.load(tmp_path / "group.npz")
-    assert read.objective == one.objective and read.bound == one.bound
+    assert read.objective == one.objective
+    assert read.bound == one.bound
     assert read.problem.risk.groups.tolist() == groups[counts > 0].tolist()
     found = cx.select(repeated, beta=[0.3, 3.0], folds=2)
     assert len(found.frame) == 2
