@@ -22,7 +22,7 @@ from convexnn.functions.worst_ratios import Search, least_ratios
 if TYPE_CHECKING:
     import cvxpy as cp
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, IndexArray
     from convexnn.functions.worst_ratios import Oracle
 
 INSIDE = 1.0 - 1e-12  # share of ratios at which rounding leaves them below some of the set
@@ -83,6 +83,10 @@ class Risked(Loss):
     def weights(self) -> Array:
         """Return the weights of the examples."""
         return self.counts
+
+    def part(self, rows: slice | IndexArray) -> Risked:
+        """Return the risk of some of the examples."""
+        return Risked(self.each, self.risk.part(rows), self.counts[rows])
 
     @cached_property
     def total(self) -> float:

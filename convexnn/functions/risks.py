@@ -200,7 +200,7 @@ class Risk(ABC):
         """
         return self
 
-    def part(self, rows: BoolArray | IndexArray) -> Risk:
+    def part(self, rows: slice | BoolArray | IndexArray) -> Risk:
         """Return the risk of some of the examples."""
         return self
 
@@ -515,7 +515,7 @@ class WorstGroup(Risk):
             )
         return left
 
-    def part(self, rows: BoolArray | IndexArray) -> WorstGroup:
+    def part(self, rows: slice | BoolArray | IndexArray) -> WorstGroup:
         """Return the groups of some of the examples."""
         return WorstGroup(self.groups[rows])
 

@@ -225,8 +225,8 @@ def repaired(form: TwoLayer, mu: Array) -> Array:
 
     That is where there is a free part. One too large to be multiplied is made smaller.
     """
-    if not isinstance(form, MajorantForm):
-        form, _ = grounded(form, mu)
+    if not form.loss.additive:
+        form = form._replace(loss=form.loss.grounded(-mu, form.y))
     size = float(np.max(np.abs(mu), initial=0.0))
     if size > LARGEST:
         mu = mu * (LARGEST / size)

@@ -157,7 +157,10 @@ def test_softened_loss_has_its_gradient(risk: Risk) -> None:
     def value(z: Array) -> float:
         return float(soft.value(z, y).sum())
 
-    error = check_grad(value, lambda z: soft.gradient(z, y), v)
+    def slope(z: Array) -> Array:
+        return soft.gradient(z, y)
+
+    error = check_grad(value, slope, v)
     assert error <= 1e-4 * np.abs(soft.gradient(v, y)).max()
 
 

@@ -199,7 +199,7 @@ def test_risks_are_refused_where_they_have_no_place() -> None:
             'risk must be "mean" for robust training',
         ),
         (
-            lambda: cx.WassersteinClassification(X, y, radius=0.1, risk=cx.Cvar(0.5)),
+            lambda: cx.WassersteinClassification(X, y, radius=0.1, risk=cx.Cvar(0.5)),  # type: ignore[arg-type]
             'risk must be "mean" for a Wasserstein ball',
         ),
         (
