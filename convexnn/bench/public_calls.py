@@ -85,7 +85,7 @@ MADE = frozenset(
 )
 # Methods that engines, the driver and the models' makers call with points, forms and their like.
 INNER = frozenset(
-    {"adopt", "bound", "build_model", "canonical", "certify", "decompose", "derivative"}
+    {"adopt", "bound", "build_model", "canonical", "certify", "cvxpy", "decompose", "derivative"}
     | {"expected_loss", "generated", "grade", "joined", "losses", "marks", "objective", "passes"}
     | {
         "prepare",
@@ -101,6 +101,7 @@ INNER = frozenset(
         "withholds",
         "worst_case",
     }
+    | {"of", "part", "ratios", "worst"}  # of a risk
     | {"for_raw_data", "unscaled", "point_of", "from_torch", "from_sklearn", "from_onnx"}
 )
 
@@ -187,6 +188,11 @@ def calls() -> tuple[Call, ...]:
             {"returns": X, "radius": 0.1, "level": 0.5, "risk_aversion": 1.0},
         ),
         Call("DivergenceReweighting", cx.DivergenceReweighting, {"losses": real, "radius": 0.1}),
+        Call("Cvar", cx.Cvar, {"level": 0.5}, {"level": "mass"}),
+        Call("Entropic", cx.Entropic, {"radius": 0.1}),
+        Call("ChiSquare", cx.ChiSquare, {"radius": 0.1}),
+        Call("TotalVariation", cx.TotalVariation, {"radius": 0.1}),
+        Call("WorstGroup", cx.WorstGroup, {"groups": signs}),
         Call("GeometricMedian", cx.GeometricMedian, {"points": X}),
         Call("DistributedMedian", cx.DistributedMedian, {"points": X, "graph": ring}),
         Call("NetworkLasso", cx.NetworkLasso, {"terms": balls, "graph": ring, "penalty": 1.0}),

@@ -19,19 +19,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.checks import ProblemError, instance_of, non_negative, real, shown, sized
+from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.labels import raw_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     import cvxpy as cp
+    from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array, BoolArray, IndexArray
+    from convexnn.contract.arrays import Array, BoolArray, IndexArray, LabelArray
 
 COLD = 60.0  # logarithm of a rate at which only the largest losses count
 ROOTS = 60  # Newton steps for a threshold
@@ -384,7 +386,7 @@ class Entropic(Risk):
     Examples
     --------
     >>> Entropic(0.1).worst(np.array([0.0, 0.0, 0.0, 1.0]), np.full(4, 0.25)).round(3)
-    array([0.735, 0.735, 0.735, 1.795])
+    array([0.724, 0.724, 0.724, 1.827])
     """
 
     cones: ClassVar[frozenset[str]] = frozenset({"exp"})
@@ -439,7 +441,7 @@ class Entropic(Risk):
         return t + self.radius * rate, [losses - t <= above, cone, p @ share <= rate]
 
 
-@dataclass(frozen=True, eq=False)
+@declaration
 class WorstGroup(Risk):
     """The largest of the groups' mean losses.
 
@@ -458,7 +460,7 @@ class WorstGroup(Risk):
     array([0., 0., 2., 2.])
     """
 
-    groups: Any
+    groups: Converted[ArrayLike, LabelArray]
 
     def __post_init__(self) -> None:
         groups = raw_labels("groups", self.groups)

@@ -43,7 +43,7 @@ GRADING = 17.0  # bytes an entry of the features takes while they are listed, me
 COEFFICIENT = 26.0  # bytes a coefficient takes where they are not listed, measured
 SPARSE = 15  # non-zeros for each example of the formula in the values of the fit, measured
 MOST_FOLDS = 2_000_000  # candidates for features of an absolute value network that are looked at
-NEARLY = 1e-9  # share of the objective that coefficients may cost which are left out
+NEARLY = 1e-8  # share of the objective that coefficients may cost which are left out
 LOST = 1e-14  # beta as a share of that of a constant network, below which rounding hides it
 TOO_DEEP = 6  # layers of absolute values that have more for two points already
 
