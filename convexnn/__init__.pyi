@@ -75,6 +75,8 @@ from convexnn.robust.accuracy_curve import RobustnessCurve as RobustnessCurve
 from convexnn.robust.accuracy_curve import robustness_curve as robustness_curve
 from convexnn.robust.attacks import Attack as Attack
 from convexnn.robust.attacks import attack as attack
+from convexnn.robust.floor import RobustFloor as RobustFloor
+from convexnn.robust.floor import robust_floor as robust_floor
 from convexnn.robust.lipschitz import lipschitz as lipschitz
 from convexnn.robust.worst_distribution import NetworkWorstCase as NetworkWorstCase
 from convexnn.wasserstein.linear_model import LinearModel as LinearModel

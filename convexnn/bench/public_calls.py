@@ -73,6 +73,7 @@ MADE = frozenset(
     | {"Comparison", "Compiled", "Game", "Outcome", "Path", "Problem", "Raw", "Reweighting"}
     | {
         "Radius",
+        "RobustFloor",
         "Robustness",
         "RobustnessCurve",
         "Selection",
@@ -263,6 +264,12 @@ def calls() -> tuple[Call, ...]:
             cx.robustness_curve,
             {"networks": network, "X": X, "y": signs, "radii": [0.1]},
         )._replace(kinds={"X": "points", "radii": "radius list"}),
+        Call(
+            "robust_floor",
+            cx.robust_floor,
+            {"X": X, "y": signs, "radius": 0.1},
+            {"X": "points", "y": "classes", "box": "box"},
+        ),
         Call(
             "lipschitz", cx.lipschitz, {"network": network, "X": X, "radius": 0.1}, {"X": "points"}
         ),

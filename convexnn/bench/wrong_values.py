@@ -77,6 +77,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         np.ones((2, 2), bool),
         np.ma.array([True, True], mask=[True, False]),
     ),
+    "box": (3.0, "01", (1,), (2, 1), (np.nan, 1), ("0", "9"), (None, 1), (1j, 2), (8.0, 9.0)),
     "patterns": (*NO_ARRAYS[:-1], "some", 0, -3, 2.5, 1.0, np.full((6, 2), 0.5), np.ones((5, 2))),
     "graph": (
         *(
@@ -218,7 +219,8 @@ KINDS: dict[str, str] = {
         "choice",
     ),
     **dict.fromkeys(
-        ("bias", "skip", "per_component", "exact", "screen", "progress", "active"), "flag"
+        ("bias", "skip", "per_component", "exact", "screen", "progress", "active", "floor"),
+        "flag",
     ),
     **dict.fromkeys(("callback", "score", "function", "proximal", "dual", "adversary"), "function"),
     **dict.fromkeys(("X", "x", "margins", "demand", "returns"), "data"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from typer import Option
@@ -19,6 +19,9 @@ from convexnn.contract.words import few
 from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.robust.accuracy_curve import robustness_curve
+
+if TYPE_CHECKING:
+    from convexnn.contract.arrays import Array, LabelArray
 
 NUMBERS = ("squared",)
 CLASSES = ("hinge", "logistic")
@@ -95,7 +98,20 @@ def tell(solution: Solution, split: Split) -> list[str]:
             f"clean {found.clean:.3f}, attacked {found.attacked:.3f}, "
             f"certified {found.certified:.3f}"
         )
+        lines.append(_floor(X, y, part, problem))
     return lines
+
+
+def _floor(X: Array, y: LabelArray, part: str, problem: cx.RobustReluTraining) -> str:
+    """Return what no classifier can do on some examples."""
+    try:
+        floor = cx.robust_floor(X, y, radius=problem.radius, norm=problem.norm)
+    except cx.ProblemError as error:
+        return f"no floor of the errors on {part} examples: {error}"
+    return (
+        f"no classifier errs on fewer than {floor.errors:g} of {len(X)} {part} examples, "
+        f"{floor.rate:.1%}: so many pairs of other labels have balls that meet"
+    )
 
 
 def draw(solution: Solution, split: Split, path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from convexnn.contract.checks import ProblemError, real_array, several, shown
+import numpy as np
+
+from convexnn.contract.checks import ProblemError, real_array, several, shown, truths, whole
 from convexnn.contract.frames import columns_of
 from convexnn.contract.words import quoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from convexnn.contract.arrays import Array
+    from convexnn.contract.arrays import Array, BoolArray
 
 Names = tuple[str, ...] | None
 
@@ -98,3 +100,51 @@ def _difference(found: Sequence[str], known: Sequence[str]) -> str:
     said = [f"it lacks {quoted(absent)}"] if absent else []
     said += [f"{quoted(foreign)} {'is' if len(foreign) == 1 else 'are'} unknown"] if foreign else []
     return "; ".join(said) or f"in the order {quoted(known)}, got {quoted(found)}"
+
+
+def chosen_columns(name: str, value: Any, count: int, names: Names) -> BoolArray:
+    """Return which columns are meant by a mask, by names or by indices; None means all.
+
+    Raises
+    ------
+    ProblemError
+        If it is none of these, a column is unknown or twice there, or zeros and ones, one for
+        each column, could be either a mask or indices.
+
+    Examples
+    --------
+    >>> chosen_columns("perturbed", ["age"], 3, ("age", "income", "rooms"))
+    array([ True, False, False])
+    >>> chosen_columns("perturbed", [0, 2], 3, None)
+    array([ True, False,  True])
+    """
+    if value is None:
+        return np.ones(count, np.bool_)
+    whole(name, value)
+    plain = isinstance(value, np.ndarray) and value.ndim == 1
+    listed = list(value) if plain or isinstance(value, (list, tuple)) else []
+    if listed and all(isinstance(one, str) for one in listed):
+        known = names or ()
+        foreign = [one for one in listed if one not in known]
+        if foreign:
+            raise ProblemError(
+                f"{name} must be columns of X, {quoted(foreign)} "
+                f"{'is' if len(foreign) == 1 else 'are'} unknown"
+            )
+        places = [known.index(one) for one in listed]
+    else:
+        places = [int(one) for one in listed if _is_index(one)]
+        mask = len(places) == count > 1 and set(places) <= {0, 1}  # zeros and ones: either
+        if not listed or len(places) < len(listed) or mask:
+            return truths(name, value, count, "column of X")
+        if not all(0 <= place < count for place in places):
+            raise ProblemError(f"{name} must be in [0, {count - 1}], got {shown(value)}")
+    if len(set(places)) < len(places):
+        raise ProblemError(f"{name} must name each column once, got {shown(value)}")
+    chosen = np.zeros(count, np.bool_)
+    chosen[places] = True
+    return chosen
+
+
+def _is_index(one: object) -> bool:
+    return isinstance(one, (int, np.integer)) and not isinstance(one, bool)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.brief import shortened
-from convexnn.contract.checks import ProblemError, axes, non_negative, real_array, shown
+from convexnn.contract.checks import ProblemError, axes, flag, non_negative, real_array, shown
 from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.contract.system.optional import need
 from convexnn.relu.network import TwoLayerNetwork
 from convexnn.robust.accuracy import Robustness, robustness
+from convexnn.robust.floor import RobustFloor, robust_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +33,13 @@ class RobustnessCurve:
     radii : array of shape (r,)
     found : dict of str to tuple of Robustness
         One a radius, by the network's name.
+    floors : tuple of RobustFloor
+        Of the errors of any classifier, one a radius; empty if not asked for.
     """
 
     radii: Array
     found: dict[str, tuple[Robustness, ...]]
+    floors: tuple[RobustFloor, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -65,6 +69,7 @@ class RobustnessCurve:
         -------
         matplotlib axes
             The true accuracy lies in the band of each network; at radius 0 it is the clean one.
+            No classifier is above the black line.
         """
         if ax is not None:
             axes("ax", ax)
@@ -78,6 +83,9 @@ class RobustnessCurve:
             ax.plot(self.radii, certified, ls="--", color=color, label=f"{name}: certified")
             ax.fill_between(self.radii, certified, attacked, color=color, alpha=0.2)
             ax.axhline(along[0].clean, ls=":", color=color, label=f"{name}: clean")
+        if self.floors:
+            most = [1.0 - floor.rate for floor in self.floors]
+            ax.plot(self.radii, most, color="black", lw=1, label="any classifier: at most")
         ax.set(xlabel=f"{next(iter(self.found.values()))[0].norm} radius", ylabel="accuracy")
         ax.grid(alpha=0.3)
         ax.legend()
@@ -92,9 +100,10 @@ def robustness_curve(
     radii: ArrayLike,
     *,
     norm: str = "linf",
+    floor: bool = True,
     **settings: Any,
 ) -> RobustnessCurve:
-    """Measure `convexnn.robustness` at each radius.
+    """Measure `convexnn.robustness` at each radius, beside what no classifier is above.
 
     Parameters
     ----------
@@ -104,6 +113,8 @@ def robustness_curve(
     radii : sequence of float
         ``>= 0``.
     norm : {"linf", "l2", "l1"}, default "linf"
+    floor : bool, default True
+        Find `convexnn.robust_floor` at each radius as well.
     **settings
         Of `convexnn.robustness`.
 
@@ -132,6 +143,7 @@ def robustness_curve(
     for one in named.values():
         if not isinstance(one, TwoLayerNetwork):
             raise ProblemError(f"networks must hold TwoLayerNetworks, got {shown(one)}")
+    flag("floor", floor)
     steps = real_array("radii", radii, 1)
     for radius in steps.tolist():
         non_negative("radii", radius)
@@ -139,4 +151,5 @@ def robustness_curve(
         name: tuple(robustness(one, X, y, radius=float(r), norm=norm, **settings) for r in steps)
         for name, one in named.items()
     }
-    return RobustnessCurve(steps, found)
+    floors = [robust_floor(X, y, radius=float(r), norm=norm) for r in steps] if floor else []
+    return RobustnessCurve(steps, found, tuple(floors))

@@ -54,6 +54,8 @@ def test_solve_draws_the_curve_and_says_what_stands(data: Path, tmp_path: Path) 
     found = cx.robustness(model, problem.X, problem.y, radius=0.05, norm="l2")
     assert train == pytest.approx([found.clean, found.attacked, found.certified], abs=1e-3)
     assert test[2] <= test[1] <= test[0]
+    floor = cx.robust_floor(problem.X, problem.y, radius=0.05, norm="l2")
+    assert f"no classifier errs on fewer than {floor.errors:g} of {len(problem.X)}" in done.stdout
     assert (tmp_path / "f.png").stat().st_size > 0
 
 

@@ -467,9 +467,17 @@ def test_curve_falls_in_table_and_figure() -> None:
         assert certified[-1] < certified[0]
     assert "certified" in str(curve)
     ax = curve.plot()
-    assert len(ax.lines) == 6
+    assert len(ax.lines) == 7
+    floors = [cx.robust_floor(X, y, radius=radius, norm="l2") for radius in radii]
+    assert ax.lines[6].get_ydata() == pytest.approx([1.0 - floor.rate for floor in floors])
+    assert floors[-1].errors > 0
+    for k, floor in enumerate(floors):
+        assert all(along[k].certified <= 1.0 - floor.rate for along in curve.found.values())
     plt.close("all")
-    alone = cx.robustness_curve(nets["a"], X, y, radii, norm="l2", restarts=3)
+    alone = cx.robustness_curve(nets["a"], X, y, radii, norm="l2", restarts=3, floor=False)
+    assert alone.floors == ()
+    assert len(alone.plot().lines) == 3
+    plt.close("all")
     assert list(alone.found) == ["network"]
     with pytest.raises(cx.ProblemError, match="at least one network"):
         cx.robustness_curve({}, X, y, radii)
