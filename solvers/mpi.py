@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache, partial
@@ -94,14 +94,18 @@ def spread(module: str) -> Method:
     return Method(
         run=partial(run, module),
         warm_up=engine.warm_up,
-        refusal=refusal,
+        refusal=partial(refusal, module),
         memory=memory,
         DEFAULTS={"processes": 2, **engine.DEFAULTS},
     )
 
 
-def refusal(form: Any) -> str | None:
-    """Return why a term cannot go to processes that are started from here."""
+def refusal(module: str, form: Any) -> str | None:
+    """Return why the engine refuses a form, or why a term cannot go to processes started here."""
+    alone: Callable[[Any], str | None] | None = getattr(import_module(module), "refusal", None)
+    said: str | None = None if alone is None else alone(form)
+    if said is not None:
+        return said
     if rank() is not None or not isinstance(form, Termed):
         return None
     own = next((term for term in form.terms if type(term) not in SAVED.values()), None)

@@ -14,6 +14,7 @@ from convexnn.driver.solve import compile, solve
 from convexnn.estimators.base import Rows
 from convexnn.estimators.relu import GATES, ReluClassifier, ReluEstimator, ReluRegressor
 from convexnn.functions.norms import DUAL
+from convexnn.functions.risks import Risk
 from convexnn.workflows.path import path
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ class CrossValidated(ReluEstimator):
         """Return solutions along alphas, each from the one before; at least the first."""
         betas = alphas * rows.total
         # Of gates all patterns stay in play, where working sets are of no use.
-        smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature)
+        risky = isinstance(self.risk, Risk)
+        smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature) and not risky
         found = path(
             problem,
             betas,
@@ -209,7 +211,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
     scoring : str or callable, optional
         Of scikit-learn; accuracy by default, by the weights of rows and classes. Of equal scores
         the largest alpha wins.
-    activation, loss, patterns, penalty, standardize, fit_intercept, class_weight
+    activation, loss, patterns, penalty, risk, standardize, fit_intercept, class_weight
         As in `ReluClassifier`.
     tol, random_state, verbose
         As in `ReluClassifier`.
@@ -253,6 +255,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         loss: str = "logistic",
         patterns: int | None = None,
         penalty: str = "l2",
+        risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
         class_weight: dict[object, float] | str | None = None,
@@ -268,6 +271,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -314,7 +318,9 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
     ----------
     alphas, cv, scoring, time_limit
         As in `ReluClassifierCV`; the score is R^2 by default.
-    activation, loss, patterns, penalty, standardize, fit_intercept, tol, random_state, verbose
+    activation, loss, patterns, penalty, risk, standardize, fit_intercept
+        As in `ReluRegressor`.
+    tol, random_state, verbose
         As in `ReluRegressor`.
 
     Attributes
@@ -348,6 +354,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         loss: str = "squared",
         patterns: int | None = None,
         penalty: str = "l2",
+        risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-3,
@@ -362,6 +369,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -12,6 +12,7 @@ from convexnn.driver.solve import solve
 from convexnn.estimators.base import Certified, Rows, checked_alpha
 from convexnn.estimators.classifier import CertifiedClassifier
 from convexnn.estimators.regressor import CertifiedRegressor
+from convexnn.functions.risks import Risk, WorstGroup
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.patterns import Patterns
@@ -43,6 +44,7 @@ class ReluEstimator(Certified):
     loss: str
     patterns: int | None
     penalty: str
+    risk: str | Risk
 
     def _problem(self, rows: Rows, alphas: Array) -> Any:
         """Return the convex program at the first alpha, over patterns found on these rows.
@@ -74,11 +76,21 @@ class ReluEstimator(Certified):
                 beta=beta,
                 **self._loss(),
                 penalty=self.penalty,
+                risk=self._risk(),
                 bias=self.fit_intercept,
                 intercept=self.fit_intercept,
                 weights=rows.counts(),
                 patterns=patterns,
             )
+
+    def _risk(self) -> str | Risk:
+        """Return the risk, which must not be one of given rows."""
+        if isinstance(self.risk, WorstGroup):
+            raise ValueError(
+                "risk must not be a WorstGroup here: its groups are of rows, which a fit sorts and "
+                "joins; train a cx.ReluTraining or cx.GatedReluTraining"
+            )
+        return self.risk
 
     def _searched(self, problem: Any, betas: list[float]) -> Patterns:
         """Return the patterns of the networks that local search finds at some of the betas."""
@@ -124,6 +136,9 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         search finds, and 100 random gates; both on the rows of the fit alone.
     penalty : {"l2", "l1"}, default "l2"
         Norm of a neuron's first layer.
+    risk : {"mean"} or Risk, default "mean"
+        What is taken of the examples' losses: `Cvar`, `Entropic`, `ChiSquare` or `TotalVariation`
+        in the place of their mean. `WorstGroup` is for problems: a fit sorts its rows.
     standardize : bool, default True
         Train on columns of mean 0 and spread 1; `model_` takes raw ones.
     fit_intercept : bool, default True
@@ -180,6 +195,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         loss: str = "logistic",
         patterns: int | None = None,
         penalty: str = "l2",
+        risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
         class_weight: dict[object, float] | str | None = None,
@@ -193,6 +209,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -246,7 +263,7 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
     activation : {"relu", "gated"}, default "relu"
     loss : {"squared", "huber"}, default "squared"
         ``(z - y)^2 / 2``; Huber's turns linear at a residual of 1, of standardised targets.
-    patterns, penalty, standardize, fit_intercept, tol, time_limit, random_state, verbose
+    patterns, penalty, risk, standardize, fit_intercept, tol, time_limit, random_state, verbose
         As in `ReluClassifier`.
 
     Attributes
@@ -276,6 +293,7 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
         loss: str = "squared",
         patterns: int | None = None,
         penalty: str = "l2",
+        risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-3,
@@ -288,6 +306,7 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convexnn.driver.monitor import Callback
 
 LATE = "the time limit"  # how a path ends
+KINKED = ("ipm", "admm", "fista")  # the same for losses with kinks
 ENGINES = ("semismooth", "admm", "fista")  # of "auto", for smooth losses: the first that can
 
 
@@ -104,7 +105,8 @@ def _solve(
     begin = time.perf_counter()
     first = problem.at(float(betas[0]))
     ready = compile(first, _engine(first, backend))
-    spare = ("ipm",) if backend == "auto" and ready.backend.name != "ipm" else ()
+    spare = tuple(able(first, ("ipm",))) if backend == "auto" else ()
+    spare = () if ready.backend.name == "ipm" else spare
     warm = ready.backend.capabilities.warm_start
     smooth = isinstance(ready.form, GroupForm) and np.isfinite(ready.form.loss.curvature)
     narrow: WorkingSet | None = None
@@ -143,7 +145,7 @@ def _engine(problem: Any, backend: str | Backend) -> str | Backend:
         return backend
     if not np.isfinite(form.loss.curvature):
         name = automatic(problem)
-        return name if name in ("ipm", "admm", "fista") else "ipm"
+        return name if name in KINKED else next(able(problem, KINKED), KINKED[0])
     return next(able(problem, ENGINES), ENGINES[-1])
 
 

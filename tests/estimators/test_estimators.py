@@ -276,3 +276,23 @@ def test_a_pipeline_leads_with_the_weights_of_its_last_step() -> None:
     assert game.value == pytest.approx(alone.value, rel=1e-6)
     with pytest.raises(cx.ProblemError, match="must take sample_weight in fit, Pipeline does not"):
         cx.stackelberg(make_pipeline(StandardScaler(), PCA()), X, y, radius=0.2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated"])
+def test_a_risk_lowers_the_worst_losses(activation: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    y = np.abs(X[:, 0]) + rng.standard_t(2.0, 60)
+    plain, tail = (
+        cx.ReluRegressor(1e-2, activation=activation, patterns=10, risk=risk).fit(X, y)
+        for risk in ("mean", cx.Cvar(0.2))
+    )
+    worst = [float(np.sort(np.square(one.predict(X) - y))[-12:].mean()) for one in (plain, tail)]
+    assert tail.solution_.gap <= 1e-3
+    assert worst[1] < worst[0]
+    chosen = cx.ReluRegressorCV(
+        [1.0, 0.1], activation=activation, patterns=10, cv=2, risk=cx.Cvar(0.2)
+    ).fit(X, y)
+    assert chosen.solution_.problem.risk == cx.Cvar(0.2)
+    with pytest.raises(ValueError, match="risk must not be a WorstGroup here"):
+        cx.ReluRegressor(risk=cx.WorstGroup(np.arange(60) % 2)).fit(X, y)
