@@ -105,8 +105,8 @@ def _solve(
     begin = time.perf_counter()
     first = problem.at(float(betas[0]))
     ready = compile(first, _engine(first, backend))
-    spare = tuple(able(first, ("ipm",))) if backend == "auto" else ()
-    spare = () if ready.backend.name == "ipm" else spare
+    exact = "ipm" if backend == "auto" and ready.backend.name != "ipm" else None
+    spare = (exact,) if exact is not None and any(able(first, (exact,))) else ()
     warm = ready.backend.capabilities.warm_start
     smooth = isinstance(ready.form, GroupForm) and np.isfinite(ready.form.loss.curvature)
     narrow: WorkingSet | None = None
