@@ -234,6 +234,7 @@ KINDS: dict[str, str] = {
     "y": "labels",
     "classes": "classes",
     "feature_names": "names",
+    "box": "box",
     "perturbed": "mask",
     "patterns": "patterns",
     "graph": "graph",

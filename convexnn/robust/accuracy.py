@@ -12,10 +12,10 @@ from convexnn.contract.checks import flag, seconds
 from convexnn.contract.clock import Clock
 from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.contract.system.optional import need
-from convexnn.robust.attacks import attack
+from convexnn.robust.attacks import attack, moves
 from convexnn.robust.branching import keeps_label
 from convexnn.robust.margin_bounds import interval_bound, linear_bound, relaxation
-from convexnn.robust.rectified import ball, classified, correct, rectified
+from convexnn.robust.rectified import correct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +39,10 @@ class Robustness:
     radius : float
     norm : str
     margins : dict of str to array of shape (n,)
-        The network's output at the examples, times -1 for the first class ("clean"), its smallest
-        value that an attack found ("fgsm", "pgd"), and what it cannot be below in the ball
-        ("interval", "linear"; the latter is refined only where that may settle the label).
+        By how much the true class leads at the examples ("clean"; of one output the output, times
+        -1 for the first class), the least of it that an attack found ("fgsm", "pgd"), and what it
+        cannot be below in the ball ("interval", "linear"; the latter is refined only where that
+        may settle the label).
     holds : dict of str to array of bool, shape (n,)
         Whose label holds: "clean", "fgsm", "pgd", "attacked", "certified".
     verdict : int array of shape (n,) or None
@@ -143,6 +144,8 @@ def robustness(
     exact: bool = False,
     time_limit: float | None = 60.0,
     seed: int = 0,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+    perturbed: ArrayLike | None = None,
 ) -> Robustness:
     """Measure how many labels ``sign f(x + u)`` hold for all ``||u|| <= radius``.
 
@@ -150,12 +153,14 @@ def robustness(
     two bounds of the margin that are sound in floating point: intervals of every neuron, and the
     best lines through the neurons' ranges. Exactly, if asked, by branch and bound on the neurons
     that no line covers, for the examples that are open still. Offsets (a bias column) are not
-    perturbed.
+    perturbed. Of several outputs, one for each class, the difference of the true class and each
+    other is bounded and searched by itself; the label holds where all are won.
 
     Parameters
     ----------
     network : TwoLayerNetwork
-        A classifier with one output, without gates; trained here or built from any weights.
+        A classifier without gates, of two classes or more; trained here or built from any
+        weights.
     X : array of shape (n, d)
     y : array of shape (n,)
         Labels, of the network's classes.
@@ -168,6 +173,11 @@ def robustness(
         Search for the exact answer, in every norm; meant for small networks.
     time_limit : float or None, default 60.0
         Seconds for that search, all examples together.
+    box : pair of floats or arrays of shape (d,), optional
+        Range ``(low, high)`` of the columns that the adversary cannot leave, in the norm linf; X
+        must lie in it.
+    perturbed : array of bool, or of names or indices of columns, optional
+        Columns that the adversary may change, all by default.
 
     Returns
     -------
@@ -193,41 +203,43 @@ def robustness(
     >>> found.certified <= found.exact <= found.attacked <= found.clean
     True
     """
-    data, form = classified(network, X, y), rectified(network)
-    radius, norm = ball(radius, norm)
+    data, region = moves(network, X, y, radius=radius, norm=norm, box=box, perturbed=perturbed)
+    radius, norm = region.radius, region.norm
     flag("exact", exact)
     clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
-    form.allowance(data.X, radius)
-    clean = data.side * network.decision_function(data.X)
-    settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps}
-    settings |= {"restarts": restarts, "step": step, "seed": seed}
-    margins = {"clean": clean}
+    clean = data.margins(data.X)
+    settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps, "box": box}
+    settings |= {"restarts": restarts, "step": step, "seed": seed, "perturbed": perturbed}
+    margins, holds = {"clean": clean}, {"clean": data.right(data.X)}
     for method in ("fgsm", "pgd"):
-        margins[method] = attack(network, data.X, y, method=method, **settings).margins
-    holds = {name: correct(margin, data.side) for name, margin in margins.items()}
+        found = attack(network, X, y, method=method, **settings)
+        margins[method], holds[method] = found.margins, ~found.success
     holds["attacked"] = holds["fgsm"] & holds["pgd"]
     if radius == 0.0:
         margins |= {"interval": clean, "linear": clean}
         holds["certified"] = holds["clean"]
         return Robustness(radius, norm, margins, holds, holds["clean"].astype(np.int8))
     n = len(clean)
-    margins |= {"interval": np.empty(n), "linear": np.empty(n)}
-    holds["certified"] = np.zeros(n, dtype=np.bool_)
-    verdict = np.full(n, FAILED, dtype=np.int8) if exact else None
-    rows = max(1, ENTRIES // (len(form.W) + 1))
-    for first in range(0, n, rows):
-        part = slice(first, first + rows)
-        X, side, attacked = data.X[part], data.side[part], holds["attacked"][part]
-        relaxed = relaxation(form, X, side, radius, norm)
-        interval = interval_bound(relaxed)
-        linear = linear_bound(relaxed, attacked & ~correct(interval, side))
-        certified = attacked & correct(np.maximum(interval, linear), side)
-        margins["interval"][part], margins["linear"][part] = interval, linear
-        holds["certified"][part] = certified
-        if verdict is None:
-            continue
-        verdict[part][certified] = KEPT
-        for i in np.flatnonzero(attacked & ~certified):
-            answer = keeps_label(network, X, relaxed, int(i), clock)
-            verdict[first + i] = UNDECIDED if answer is None else answer
+    margins |= {"interval": np.full(n, np.inf), "linear": np.full(n, np.inf)}
+    holds["certified"] = holds["attacked"].copy()
+    verdict = np.where(holds["attacked"], KEPT, FAILED).astype(np.int8) if exact else None
+    for contest in data.contests:
+        count = max(1, ENTRIES // (len(contest.form.W) + 1))
+        for first in range(0, len(contest.rows), count):
+            rows = contest.rows[first : first + count]
+            side, attacked = contest.side[first : first + count], holds["attacked"][rows]
+            own = region.part(rows)
+            relaxed = relaxation(contest.form, own, side)
+            interval = interval_bound(relaxed)
+            linear = linear_bound(relaxed, attacked & ~correct(interval, side))
+            certified = attacked & correct(np.maximum(interval, linear), side)
+            for name, bound in (("interval", interval), ("linear", linear)):
+                margins[name][rows] = np.minimum(margins[name][rows], bound)
+            holds["certified"][rows] &= certified
+            if verdict is None:
+                continue
+            for i in np.flatnonzero(attacked & ~certified & (verdict[rows] != FAILED)):
+                answer = keeps_label(contest, own, relaxed, int(i), clock)
+                if not answer:
+                    verdict[rows[i]] = UNDECIDED if answer is None else FAILED
     return Robustness(radius, norm, margins, holds, verdict)

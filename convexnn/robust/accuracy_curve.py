@@ -151,5 +151,7 @@ def robustness_curve(
         name: tuple(robustness(one, X, y, radius=float(r), norm=norm, **settings) for r in steps)
         for name, one in named.items()
     }
-    floors = [robust_floor(X, y, radius=float(r), norm=norm) for r in steps] if floor else []
+    moves = {name: settings[name] for name in ("box", "perturbed") if name in settings}
+    asked = steps if floor else ()
+    floors = [robust_floor(X, y, radius=float(r), norm=norm, **moves) for r in asked]
     return RobustnessCurve(steps, found, tuple(floors))

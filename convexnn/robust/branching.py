@@ -17,28 +17,30 @@ import numpy as np
 
 from convexnn.robust.attacks import STEP, Search
 from convexnn.robust.margin_bounds import STEPS, Lines, ascend
-from convexnn.robust.rectified import correct, inside
+from convexnn.robust.rectified import correct
 
 if TYPE_CHECKING:
-    from convexnn.contract.arrays import Array
     from convexnn.contract.clock import Clock
-    from convexnn.relu.network import TwoLayerNetwork
+    from convexnn.robust.contests import Contest
     from convexnn.robust.margin_bounds import Relaxation
+    from convexnn.robust.regions import Region
 
 EFFORT = (STEPS, 10 * STEPS, 100 * STEPS)
 
 
 def keeps_label(
-    network: TwoLayerNetwork, X: Array, relaxed: Relaxation, i: int, clock: Clock
+    contest: Contest, region: Region, relaxed: Relaxation, i: int, clock: Clock
 ) -> bool | None:
-    """Tell whether example `i` keeps its label in the whole ball; None if undecided.
+    """Tell whether example `i` keeps its label in the whole region; None if undecided.
 
     A relaxed minimiser, and a descent from it, are tried on the network itself.
 
     Parameters
     ----------
-    network : TwoLayerNetwork
-    X : array of shape (n, d)
+    contest : Contest
+        Of the example's label with another.
+    region : Region
+        Of examples.
     relaxed : Relaxation
         Of these examples.
     i : int
@@ -48,13 +50,12 @@ def keeps_label(
     Returns
     -------
     bool or None
-        True by bounds that cover the ball, False by a point of the ball. A worst margin of zero
+        True by bounds that cover the region, False by a point of it. A worst margin of zero
         up to rounding may remain undecided, whatever the time.
     """
-    center, W = relaxed.ranges.center[i], relaxed.form.W
-    x, side = X[i : i + 1], relaxed.side[i : i + 1]
-    radius, norm = relaxed.radius, relaxed.norm
-    search = Search(relaxed.form, x, side, radius, norm)
+    center, W = relaxed.ranges.center[i], region.stretched(relaxed.form.W, i)
+    alone, side = region.part(np.array([i])), relaxed.side[i : i + 1]
+    search = Search(relaxed.form, alone, side)
     order = count()
     heap = [(-np.inf, next(order), Lines.of(relaxed, i), relaxed.chord[i])]
     while heap:
@@ -67,9 +68,9 @@ def keeps_label(
                 break
         if bound > 0.0:
             continue
-        lower = search.descend(shift[None], STEP * radius, STEPS)
-        points = inside(x, np.vstack([x + shift, x + lower]), radius, norm)
-        if not correct(side * network.decision_function(points), side).all():
+        lower = search.descend(shift[None], STEP * region.reach, STEPS)
+        points = np.vstack([alone.points(shift[None]), alone.points(lower)])
+        if not correct(side * contest.outputs(points), side).all():
             return False
         if not chords.any():
             return None

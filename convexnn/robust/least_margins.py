@@ -17,6 +17,7 @@ from convexnn.functions.norms import DUAL
 from convexnn.robust.ball_kernels import CODES, descend, edges
 from convexnn.robust.margin_bounds import Lines, ascend, first_bound, relax
 from convexnn.robust.rectified import TINY, Ranges, Rectified
+from convexnn.robust.regions import Region
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
@@ -85,7 +86,8 @@ def least_margins(
     allowance = form.rounding * (1.0 + len(moved)) * size.sum(axis=1) + TINY
     center, reach = X @ weights, radius * DUAL[norm].value(W) + form.rounding * size
     found = Ranges(center, center - reach, center + reach, size)
-    relaxed = relax(form, found, side, np.zeros(n), allowance, radius, norm)
+    region = Region.of(X[:, moved], radius, norm)
+    relaxed = relax(form, found, region, side, np.zeros(n), allowance)
     least, attained = first_bound(relaxed), _descended(relaxed)
     gap = attained - least
     open_ones = np.flatnonzero((gap > SHARE * (1.0 + np.abs(attained))) & (least < enough))
@@ -99,15 +101,16 @@ def least_margins(
 def _descended(relaxed: Relaxation) -> Array:
     """Return margins that are attained, by descents from the edge of each ball."""
     form, center, side = relaxed.form, relaxed.ranges.center, relaxed.side
+    region = relaxed.region
     n, inside = len(side), form.W.shape[1]
     shift, best = np.zeros((n, inside)), np.full(n, np.inf)
     start = np.empty((n, inside))
     gradient = (form.sign * side[:, None] * (center > 0.0)) @ form.W
-    edges(gradient, relaxed.radius, CODES[relaxed.norm], start)
+    edges(gradient, region.reach, CODES[region.norm], start)
     descend(
         *(center, np.zeros(n), readonly(side), np.full(n, -np.inf), start),
         *(form.W, np.ascontiguousarray(form.W.T), form.sign, form.s),
-        *(relaxed.radius, STEP * relaxed.radius, STEPS, CODES[relaxed.norm], best, shift),
+        *(region.reach, STEP * region.reach, STEPS, CODES[region.norm], best, shift),
     )
     return best
 

@@ -9,6 +9,7 @@ import numpy as np
 from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.functions.norms import DUAL, L2
 from convexnn.robust.rectified import ball, columns, ranges, rectified
+from convexnn.robust.regions import Region
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -70,7 +71,7 @@ def lipschitz(
 
 def _of_output(form: Rectified, X: Array, radius: float, norm: str) -> Array:
     form.allowance(X, radius)
-    found = ranges(form, X, radius, norm)
+    found = ranges(form, Region.of(X, radius, norm))
     unstable = ((found.lower < 0.0) & (found.upper > 0.0)).astype(np.float64)
     middle = (np.where(found.lower >= 0.0, 1.0, 0.5 * unstable) * form.sign) @ form.W + form.s
     spread = np.abs(middle) + 0.5 * unstable @ np.abs(form.W)

@@ -8,8 +8,9 @@ example,
 
     margin >= base + lam'c - radius ||q + W'lam||_*,
 
-which is concave in lam. Its largest value is that of the convex relaxation over the ball; a
-primal-dual iteration approaches both (Chambolle & Pock 2011), and every lam on its way is sound.
+with the columns of a `Region` scaled where a box clips the ball or columns stay. It is concave in
+lam; its largest value is that of the convex relaxation over the ball; a primal-dual iteration
+approaches both (Chambolle & Pock 2011), and every lam on its way is sound.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from convexnn.functions.norms import DUAL
 from convexnn.robust.ball_kernels import CODES
 from convexnn.robust.ball_kernels import ascend as ascend_one
 from convexnn.robust.rectified import ranges
@@ -26,6 +26,7 @@ from convexnn.robust.rectified import ranges
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
     from convexnn.robust.rectified import Ranges, Rectified
+    from convexnn.robust.regions import Region
 
 STEPS = 200
 
@@ -37,8 +38,7 @@ class Relaxation(NamedTuple):
     ----------
     form : Rectified
     ranges : Ranges
-    radius : float
-    norm : str
+    region : Region
     side : array of shape (n,)
     straight : array of shape (n,)
         Linear part of the margin at the example.
@@ -54,8 +54,7 @@ class Relaxation(NamedTuple):
 
     form: Rectified
     ranges: Ranges
-    radius: float
-    norm: str
+    region: Region
     side: Array
     straight: Array
     offset: Array
@@ -65,20 +64,15 @@ class Relaxation(NamedTuple):
     allowance: Array
 
 
-def relaxation(form: Rectified, X: Array, side: Array, radius: float, norm: str) -> Relaxation:
-    """Relax each example's margin over its ball."""
-    found, straight = ranges(form, X, radius, norm), side * (X @ form.s + form.c)
-    return relax(form, found, side, straight, form.allowance(X, radius), radius, norm)
+def relaxation(form: Rectified, region: Region, side: Array) -> Relaxation:
+    """Relax each example's margin over its region."""
+    found, straight = ranges(form, region), side * (region.center @ form.s + form.c)
+    allowance = form.allowance(region.X, region.radius)
+    return relax(form, found, region, side, straight, allowance)
 
 
 def relax(
-    form: Rectified,
-    found: Ranges,
-    side: Array,
-    straight: Array,
-    allowance: Array,
-    radius: float,
-    norm: str,
+    form: Rectified, found: Ranges, region: Region, side: Array, straight: Array, allowance: Array
 ) -> Relaxation:
     """Relax margins whose ranges are known; the other arguments are fields of a `Relaxation`."""
     lower, upper = found.lower, found.upper
@@ -88,7 +82,7 @@ def relax(
     slope = np.where(chord, -upper / np.where(chord, upper - lower, 1.0), 0.0)
     low = np.where(lower >= 0.0, sign, slope)
     return Relaxation(
-        *(form, found, radius, norm, side),
+        *(form, found, region, side),
         straight=straight,
         offset=-slope * np.where(chord, lower, 0.0),
         low=low,
@@ -107,7 +101,7 @@ def interval_bound(relaxed: Relaxation) -> Array:
     form, found = relaxed.form, relaxed.ranges
     sign = relaxed.side[:, None] * form.sign
     worst = np.where(sign > 0.0, np.maximum(found.lower, 0.0), -np.maximum(found.upper, 0.0))
-    reach = relaxed.radius * DUAL[relaxed.norm].value(form.s[None])[0]
+    reach = relaxed.region.support(form.s[None])
     bound: Array = relaxed.straight + worst.sum(axis=1) - reach - relaxed.allowance
     never = np.all(worst >= 0.0, axis=1) & (not form.s.any()) & (relaxed.side * form.c >= 0.0)
     return np.where(never, np.maximum(bound, 0.0), bound)
@@ -177,13 +171,16 @@ def ascend(
 
     It ends once the bound is above `level`, or the margin is not.
     """
-    form = relaxed.form
+    form, region = relaxed.form, relaxed.region
     shift = np.zeros(form.W.shape[1])
+    W = region.stretched(form.W, i)
+    s = region.stretched(relaxed.side[i] * form.s, i)
+    most = 1.0 if region.scale is None else float(np.max(region.stretched(np.ones(len(s)), i)))
     bound, value = ascend_one(
-        *(relaxed.ranges.center[i], relaxed.ranges.size[i], form.W, relaxed.side[i] * form.s),
+        *(relaxed.ranges.center[i], relaxed.ranges.size[i], W, s),
         *(lines.low, lines.high, float(relaxed.straight[i] + lines.offset.sum()) - level),
-        *(float(relaxed.allowance[i]), form.rounding, relaxed.radius, CODES[relaxed.norm]),
-        *(form.length, steps, shift),
+        *(float(relaxed.allowance[i]), form.rounding, region.reach, CODES[region.norm]),
+        *(most * form.length, steps, shift),
     )
     return bound + level, value + level, shift
 
@@ -192,5 +189,5 @@ def _with_slopes(relaxed: Relaxation, slopes: Array) -> Array:
     form = relaxed.form
     q = relaxed.side[:, None] * form.s + slopes @ form.W
     center = (slopes * relaxed.ranges.center + relaxed.offset).sum(axis=1) + relaxed.straight
-    result: Array = center - relaxed.radius * DUAL[relaxed.norm].value(q) - relaxed.allowance
+    result: Array = center - relaxed.region.support(q) - relaxed.allowance
     return result

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, aligned, choice, non_negative, shown
+from convexnn.contract.checks import ProblemError, choice, non_negative
 from convexnn.contract.features import examples
-from convexnn.contract.labels import raw_labels
-from convexnn.functions.norms import DUAL, NORMS
+from convexnn.functions.norms import NORMS
 from convexnn.relu.network import TwoLayerNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array, BoolArray
+    from convexnn.robust.regions import Region
 
 EPS = 2.0**-52
 TINY = 1e-300  # covers underflow
@@ -94,8 +94,8 @@ class Ranges(NamedTuple):
     size: Array
 
 
-def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
-    """Return one output of a network without gates as a `Rectified`.
+def rectified(network: TwoLayerNetwork, output: int = 0, less: int | None = None) -> Rectified:
+    """Return one output of a network without gates, less another if given, as a `Rectified`.
 
     Raises
     ------
@@ -107,11 +107,18 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
         raise ProblemError("network must not have gates: its output jumps, no bound is meaningful")
     U, alpha, bias = network.U, network.alpha, network.bias
     skip = np.zeros(len(U)) if network.skip is None else network.skip
-    own = 0.0 if network.offsets is None else float(network.offsets[output])
-    offset, leak = float(network.skip_bias) + own, float(network.leak)
-    weights = alpha[:, output]
+    offsets = np.zeros(alpha.shape[1]) if network.offsets is None else network.offsets
+    weights, offset = alpha[:, output], float(network.skip_bias) + float(offsets[output])
+    heavy, constant = np.abs(weights), abs(network.skip_bias) + abs(float(offsets[output]))
+    straight = np.abs(skip)
+    if less is not None:  # what both outputs have falls away, but not from their rounding
+        weights, heavy = weights - alpha[:, less], heavy + np.abs(alpha[:, less])
+        skip, straight = np.zeros(len(U)), 2.0 * straight
+        offset = float(offsets[output] - offsets[less])
+        constant += abs(network.skip_bias) + abs(float(offsets[less]))
+    leak = float(network.leak)
     low, high = min(leak, 1.0), max(leak, 1.0)
-    sizes = np.abs(weights) * (abs(low) + high - low)
+    sizes = heavy * (abs(low) + high - low)
     with np.errstate(over="ignore", invalid="ignore"):
         strength = np.abs(weights) * (high - low)
         used = strength > 0.0
@@ -121,54 +128,9 @@ def rectified(network: TwoLayerNetwork, output: int = 0) -> Rectified:
             sign=np.sign(weights[used]),
             s=low * (U @ weights) + skip,
             c=low * float(bias @ weights) + offset,
-            size_s=np.abs(U) @ sizes + np.abs(skip),
-            size_c=float(np.abs(bias) @ sizes) + abs(network.skip_bias) + abs(own),
+            size_s=np.abs(U) @ sizes + straight,
+            size_c=float(np.abs(bias) @ sizes) + constant,
         )
-
-
-class Classified(NamedTuple):
-    """Checked examples of a classifier.
-
-    Attributes
-    ----------
-    X : array of shape (n, d)
-    side : array of shape (n,)
-        -1 and +1 for the first and second of the network's classes.
-    """
-
-    X: Array
-    side: Array
-
-
-def classified(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Classified:
-    """Check examples and their labels against a network's classes.
-
-    Raises
-    ------
-    ProblemError
-        If the network is no classifier with one output, `X` has other columns, or a label is
-        none of its two classes.
-    """
-    two_layers(network)
-    if network.classes is None:
-        raise ProblemError("network must be a classifier: give it classes, the labels of its signs")
-    if np.shape(network.alpha)[1:] != (1,):
-        raise ProblemError(f"network must have one output, got alpha {np.shape(network.alpha)}")
-    aligned("X", X, y=y)
-    X = columns(network, X)
-    raw, classes = raw_labels("y", y), network.classes
-    if raw.shape != (len(X),):
-        raise ProblemError(f"y must have one entry per row of X ({len(X)}), got shape {raw.shape}")
-    comparable = raw.dtype.kind in "fiubUS" and (raw.dtype.kind in "US") == (
-        classes.dtype.kind in "US"
-    )
-    known = np.isin(raw, classes) if comparable else np.zeros(len(X), dtype=np.bool_)
-    if not known.all():
-        raise ProblemError(
-            f"y must hold the network's classes {classes.tolist()}, "
-            f"got {shown(raw[~known].tolist()[0])}"
-        )
-    return Classified(X, np.where(raw == classes[1], 1.0, -1.0))
 
 
 def columns(network: TwoLayerNetwork, X: ArrayLike) -> Array:
@@ -194,11 +156,11 @@ def correct(margins: Array, side: Array) -> BoolArray:
     return result
 
 
-def ranges(form: Rectified, X: Array, radius: float, norm: str) -> Ranges:
-    """Return the exact range of each pre-activation, ``w'x + b -+ radius ||w||_*``, widened."""
-    center = X @ form.W.T + form.b
-    size = (np.abs(X) + radius) @ np.abs(form.W).T + np.abs(form.b)
-    reach = radius * DUAL[norm].value(form.W) + np.where(size > 0.0, form.rounding * size, 0.0)
+def ranges(form: Rectified, region: Region) -> Ranges:
+    """Return the exact range of each pre-activation in each example's region, widened."""
+    center = region.center @ form.W.T + form.b
+    size = (np.abs(region.X) + region.radius) @ np.abs(form.W).T + np.abs(form.b)
+    reach = region.reaches(form.W) + np.where(size > 0.0, form.rounding * size, 0.0)
     return Ranges(center, center - reach, center + reach, size)
 
 

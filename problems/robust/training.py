@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.contract.arrays import BoolArray, frozen
-from convexnn.contract.checks import ProblemError, choice, non_negative, truths
+from convexnn.contract.checks import ProblemError, choice, non_negative
+from convexnn.contract.features import chosen_columns
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.program import CvxpyProgram
@@ -87,8 +88,8 @@ class RobustReluTraining(Training):
         Append a column of ones to X. It is never perturbed, and penalised like any weight.
     formulation : {"majorant", "cones"}, default "majorant"
         Over given patterns. With "cones" patterns whose cone is empty are left out.
-    perturbed : array of bool, shape (d,), optional
-        True for columns that the adversary may change, all by default; False for categorical ones.
+    perturbed : array of bool, shape (d,), or of names or indices of columns, optional
+        The columns that the adversary may change, all by default; categorical ones are left out.
     weights, feature_names
         As in `ReluTraining`.
     risk : {"mean"}, default "mean"
@@ -144,7 +145,7 @@ class RobustReluTraining(Training):
         d = self.X.shape[1]
         columns = np.ones(d, np.bool_)
         if given is not None:
-            columns = truths("perturbed", given, d, "column of X")
+            columns = chosen_columns("perturbed", given, d, self.feature_names)
         if self.radius > 0.0:
             spread = np.ptp(self.X, axis=0)
             offsets = np.flatnonzero(columns & (spread == 0.0) & (self.X[0] != 0.0))

@@ -20,6 +20,7 @@ from convexnn.contract.arrays import Array
 from convexnn.functions.norms import NORMS
 from convexnn.robust.margin_bounds import interval_bound, linear_bound, relaxation
 from convexnn.robust.rectified import inside, rectified
+from convexnn.robust.regions import Region
 
 mpl.use("Agg")
 BALLS = ("linf", "l2", "l1")
@@ -77,7 +78,7 @@ def worst_sampled(
 def bounds(
     net: cx.TwoLayerNetwork, X: Array, side: Array, radius: float, norm: str
 ) -> tuple[Array, Array]:
-    relaxed = relaxation(rectified(net), X, side, radius, norm)
+    relaxed = relaxation(rectified(net), Region.of(X, radius, norm), side)
     return interval_bound(relaxed), linear_bound(relaxed, np.ones(len(X), dtype=np.bool_))
 
 
@@ -506,7 +507,9 @@ GOOD = network(0)
         ({"exact": "milp"}, "exact must be True or False"),
         ({"time_limit": 0.0}, "time_limit must be a number > 0"),
         ({"network": replace(GOOD, classes=None)}, "network must be a classifier"),
-        ({"network": replace(GOOD, alpha=np.ones((5, 3)), classes=["a", "b", "c"])}, "one output"),
+        ({"norm": "l2", "box": (-9.0, 9.0)}, "box goes with norm 'linf'"),
+        ({"box": (2.0, 3.0)}, "X must lie in the box"),
+        ({"perturbed": ["age"]}, "perturbed must be columns of X"),
         ({"network": replace(GOOD, U=np.full((3, 5), 1e308))}, "network overflows"),
         ({"X": np.full((4, 3), 1e300), "network": network(0, scale=1e20)}, "network overflows"),
         ({"network": replace(GOOD, gates=np.ones((3, 5)))}, "must not have gates"),
