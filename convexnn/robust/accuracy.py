@@ -207,10 +207,10 @@ def robustness(
     radius, norm = region.radius, region.norm
     flag("exact", exact)
     clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
-    clean = data.margins(data.X)
+    clean, right = data.judge(data.X)
     settings: dict[str, Any] = {"radius": radius, "norm": norm, "steps": steps, "box": box}
     settings |= {"restarts": restarts, "step": step, "seed": seed, "perturbed": perturbed}
-    margins, holds = {"clean": clean}, {"clean": data.right(data.X)}
+    margins, holds = {"clean": clean}, {"clean": right}
     for method in ("fgsm", "pgd"):
         found = attack(network, X, y, method=method, **settings)
         margins[method], holds[method] = found.margins, ~found.success

@@ -149,15 +149,14 @@ def attack(
     clock = Clock.started(None if time_limit is None else seconds("time_limit", time_limit))
     said = ""
     length = STEP if step is None else positive("step", step) / (region.radius or 1.0)
-    points, smallest = data.X.copy(), data.margins(data.X)
+    points, (smallest, right) = data.X.copy(), data.judge(data.X)
     begun, cut = 0, False
 
     def tried(found: Array, rows: IndexArray) -> None:
-        ahead = points.copy()
-        ahead[rows] = found
-        margins = data.margins(ahead)
-        lower = margins < smallest
-        points[lower], smallest[lower] = ahead[lower], margins[lower]
+        margins, held = data.judge(found, rows)
+        lower = margins < smallest[rows]
+        at = rows[lower]
+        points[at], smallest[at], right[at] = found[lower], margins[lower], held[lower]
 
     for contest in data.contests:
         if region.radius == 0.0 or not len(contest.rows):
@@ -173,7 +172,7 @@ def attack(
     if cut:
         descents = restarts * sum(len(contest.rows) for contest in data.contests)
         said = f"The time ran out after {begun:,} of {descents:,} descents."
-    return Attack(points, smallest, ~data.right(points), said)
+    return Attack(points, smallest, ~right, said)
 
 
 def moves(

@@ -85,26 +85,21 @@ class Labelled:
                     found.append(Contest(self.network, first, second, rows, side))
         return tuple(found)
 
-    def margins(self, points: Array) -> Array:
-        """Return by how much the true label leads at a point of each example."""
-        found = self.network.decision_function(points)
-        if found.ndim == 1:
-            return np.where(self.codes == 1, 1.0, -1.0) * found
-        rows = np.arange(len(found))
-        own = found[rows, self.codes]
-        others = found.copy()
-        others[rows, self.codes] = -np.inf
-        result: Array = own - others.max(axis=1)
-        return result
+    def judge(self, points: Array, rows: IndexArray | None = None) -> tuple[Array, BoolArray]:
+        """Return the true label's lead at a point of each example, and whether `predict` gives it.
 
-    def right(self, points: Array) -> BoolArray:
-        """Tell whether a point of each example has its label, as `predict` decides."""
+        `rows` are the examples meant, all by default.
+        """
         found = self.network.decision_function(points)
+        codes = self.codes if rows is None else self.codes[rows]
         if found.ndim == 1:
-            side = np.where(self.codes == 1, 1.0, -1.0)
-            return correct(side * found, side)
-        result: BoolArray = np.argmax(found, axis=1) == self.codes
-        return result
+            side = np.where(codes == 1, 1.0, -1.0)
+            return side * found, correct(side * found, side)
+        here = np.arange(len(found))
+        own, right = found[here, codes], np.argmax(found, axis=1) == codes
+        others = found.copy()
+        others[here, codes] = -np.inf
+        return own - others.max(axis=1), right
 
 
 def labelled(network: TwoLayerNetwork, X: ArrayLike, y: ArrayLike) -> Labelled:
