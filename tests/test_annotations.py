@@ -27,6 +27,8 @@ REASONS = {
     "Compiled.form": "a form is of one of the kinds that the engine names",
     "Solution.problem": "a solution is typed by its model, which problems of many classes build",
     "Selection.problem.return": "a solution is typed by its model, as above",
+    "Radius.problem": "a problem is typed by its model, as above",
+    "radius.return": "what was found holds the problem, as above",
     "load.return": "only the file says of which problem it holds a solution",
     "aggregate.return": "as each update is: an array, or a list or tuple of arrays",
     "Relu*CV.cv": "what scikit-learn's check_cv takes",

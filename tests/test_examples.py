@@ -150,3 +150,11 @@ def test_radii_come_with_statements(tmp_path: Path) -> None:
     assert chosen.endswith("%. ")
     assert "With probability 0.95, some distribution within" in profile
     assert "With confidence 0.95, the share of errors of this model" in held
+
+
+def test_a_network_for_the_worst_group_is_better_there_than_one_for_the_mean(
+    tmp_path: Path,
+) -> None:
+    lines = run("group_risk.py", cwd=tmp_path).splitlines()[1:]
+    worst = {line[:20].strip(): float(line.split()[-1]) for line in lines}
+    assert worst["worst group"] > worst["mean"]
