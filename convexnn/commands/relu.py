@@ -13,6 +13,7 @@ from convexnn.commands.family import Family
 from convexnn.commands.source import Source
 from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
+from convexnn.functions.risks import MEAN, risk_of
 from convexnn.problems.relu.two_layer import ReluTraining
 from convexnn.relu.patterns import Patterns
 from convexnn.workflows.local_patterns import local_patterns
@@ -24,16 +25,31 @@ Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
 Loss = Annotated[
     str, Option(help="squared, huber, logistic, hinge or softmax; by the target if left out")
 ]
+Risk = Annotated[
+    str,
+    Option(
+        help="mean, or the worst mean of a set of weights: cvar:LEVEL, or entropic:RADIUS, "
+        "chi-square:RADIUS, total-variation:RADIUS"
+    ),
+]
 Count = Annotated[int, Option(help="patterns taken from local search at most", min=1)]
 
 
 def declare(
-    source: Source, seed: int, *, beta: Beta = 1.0, loss: Loss = "", bias: options.Bias = True
+    source: Source,
+    seed: int,
+    *,
+    beta: Beta = 1.0,
+    loss: Loss = "",
+    risk: Risk = MEAN,
+    bias: options.Bias = True,
 ) -> tuple[Split, ReluTraining]:
     """Load the data and declare training over all patterns."""
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
     split = split_at_random(table, seed=seed)
-    return split, ReluTraining(split.X, split.y, beta=beta, bias=bias, **losses(split, loss))
+    taken = risk_of(risk)
+    own = losses(split, loss)
+    return split, ReluTraining(split.X, split.y, beta=beta, bias=bias, risk=taken, **own)
 
 
 def losses(split: Split, loss: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ a lower bound on it: that of the same problem, its examples weighted.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -28,7 +29,7 @@ from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.labels import raw_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable
 
     import cvxpy as cp
     from numpy.typing import ArrayLike
@@ -548,6 +549,14 @@ RISKS: dict[str, type[Risk]] = {
 }
 
 
+TYPED: dict[str, Callable[[float], Risk]] = {
+    "cvar": Cvar,
+    "entropic": Entropic,
+    "chi-square": ChiSquare,
+    "total-variation": TotalVariation,
+}
+
+
 def checked_risk(
     risk: str | Risk, length: int, each: str, kept: BoolArray | None = None
 ) -> str | Risk:
@@ -568,6 +577,34 @@ def checked_risk(
     instance_of("risk", risk, Risk, f'"mean" or one of cx.{", cx.".join(RISKS)}')
     assert isinstance(risk, Risk)
     return risk.of(length, each, kept)
+
+
+def risk_of(text: str) -> str | Risk:
+    """Return the risk that a word and a number name, as people type them: "cvar:0.1".
+
+    Raises
+    ------
+    ProblemError
+        If the word or the number is none.
+
+    Examples
+    --------
+    >>> risk_of("cvar:0.1"), risk_of("mean")
+    (Cvar(level=0.1), 'mean')
+    """
+    if text == MEAN:
+        return MEAN
+    word, _, number = text.partition(":")
+    if word not in TYPED:
+        raise ProblemError(
+            f"risk must be mean, or one of {', '.join(TYPED)} with a number as in cvar:0.1, "
+            f"got {text!r}"
+        )
+    try:
+        size = float(number)
+    except ValueError:
+        raise ProblemError(f"risk must have a number, as in {word}:0.1, got {text!r}") from None
+    return TYPED[word](size)
 
 
 def only_mean(risk: object, kind: str, reason: str) -> str:

@@ -60,15 +60,14 @@ def accuracies(model: Any, X: Any, y: Any, groups: Any) -> tuple[float, float]:
 def problem(way: str, X: Any, y: Any, groups: Any, beta: float) -> cx.GatedReluTraining:
     """Return the training problem of one of the ways."""
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    own: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "mean": {},
         "mean by group size": {"weights": len(y) / (len(sizes) * sizes[codes])},
         "tail of a tenth": {"risk": cx.Cvar(0.1)},
         "worst group": {"risk": cx.WorstGroup(groups)},
-    }[way]
-    return cx.GatedReluTraining(
-        X, y, beta=beta, loss="logistic", patterns=30, intercept=True, **own
-    )
+    }
+    own: dict[str, Any] = {"loss": "logistic", "patterns": 30, "intercept": True, **ways[way]}
+    return cx.GatedReluTraining(X, y, beta=beta, **own)
 
 
 def trained(way: str, X: Any, y: Any, groups: Any, betas: Any) -> cx.Solution[Any]:
