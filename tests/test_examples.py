@@ -51,6 +51,15 @@ def test_preference_draws_its_figure(tmp_path: Path) -> None:
         assert name in said
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="extra torch is not installed")
+def test_a_network_trains_through_medians_where_points_are_wrong(tmp_path: Path) -> None:
+    _, _, *lines = run("median_pooling.py", cwd=tmp_path).splitlines()
+    right = [[float(cell) for cell in line.split()[-3:]] for line in lines]
+    assert min(row[0] for row in right) > 0.9
+    assert right[0][-1] < 0.7  # the mean
+    assert right[2][-1] > 0.85
+
+
 def test_byzantine_clients_beat_the_mean_only(tmp_path: Path) -> None:
     lines = run("byzantine.py", "--out", "figure.png", cwd=tmp_path).splitlines()
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
