@@ -28,17 +28,34 @@ from convexnn.relu.cones import Facets, dual_norms, no_facets, project_blocks
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.pricing.pricing_bound import ROUNDING, Cover, proved
+from convexnn.relu.pricing.signed_pricing import priced_form, priced_side
 
 if TYPE_CHECKING:
     from convexnn.functions.losses import Loss
-
-Upper: TypeAlias = Callable[[Array, Any], float]
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 TwoLayer = GroupForm | MajorantForm | NetworkForm
 Grounded = TypeVar("Grounded", GroupForm, NetworkForm)
 LARGEST = 2.0**300  # of a multiplier: the scale is free, and no product may overflow
 NEAR = 1e-7  # share of an interval that a concave function cannot gain much on
+
+
+class Side(NamedTuple):
+    """What neurons that add to an output, or subtract from it, are priced at.
+
+    Attributes
+    ----------
+    mu : array of shape (n,)
+        Multipliers of the rows of X.
+    sign : int
+        1 of those that add, -1 of those that subtract.
+    """
+
+    mu: Array
+    sign: int
+
+
+Upper: TypeAlias = Callable[[Side, Any], float]
 
 
 def lower_bound(
@@ -109,7 +126,7 @@ def network_bound(
     ways = list(sides(form, found.mu))
     held = covers if len(covers) == len(ways) else [None] * len(ways)
     worth = [
-        upper(side, cover) + slack * float(np.sum(np.abs(side)))
+        upper(side, cover) + slack * float(np.sum(np.abs(side.mu)))
         for side, cover in zip(ways, held, strict=True)
     ]
     limits = np.reshape(worth, (-1, 2)).max(axis=1)
@@ -130,16 +147,21 @@ def grounded(
     return form._replace(loss=form.loss.grounded(-mu, form.y)), None
 
 
-def sides(form: NetworkForm, mu: Array) -> Iterator[Array]:
-    """Yield what neurons that add to each output, or subtract from it, are priced at."""
+def sides(form: NetworkForm, mu: Array) -> Iterator[Side]:
+    """Yield the sides of each output."""
     for column in np.atleast_2d(form.spread(mu).T):
-        yield column
-        yield -column
+        yield Side(column, 1)
+        yield Side(-column, -1)
 
 
-def proved_worth(form: NetworkForm, side: Array, cover: Cover | None) -> float:
-    """Return what a cover proves of the worth of neurons of unit norm."""
-    return proved(form.X, side, cover, leak=form.leak, l1=not form.norm.rotates)
+def proved_worth(form: NetworkForm, side: Side, cover: Cover | None) -> float:
+    """Return what a cover proves of the worth of neurons of unit norm, with the signs they have."""
+    leak, l1 = form.leak, not form.norm.rotates
+    priced, mu = priced_form(form, side.sign), priced_side(form, side.mu, side.sign)
+    worth = proved(priced.X, mu, cover, leak=leak, l1=l1)
+    if priced is form:
+        return worth
+    return min(worth, proved(form.X, side.mu, None, leak=leak, l1=l1))
 
 
 class Feasible(NamedTuple):
@@ -253,7 +275,8 @@ def correlations(
     if form.signs is None:
         exact: Array = (form.norm.dual(rows) + reach) * (1.0 + ROUNDING)
         return exact
-    boxes = Boxes(form.X, form.signs) if isinstance(form.norm, Linf) else None
+    cones = form.cones
+    boxes = Boxes(*cones) if isinstance(form.norm, Linf) else None
     facets = no_facets(m, d) if boxes is None else boxes.start(m)
     shape = facets.example.shape
     if guess is not None and guess.example.shape == shape and guess.value.shape == shape:
@@ -262,14 +285,13 @@ def correlations(
         return (boxes.dual(rows, level, facets) + reach) * (1.0 + ROUNDING)
     rotates = form.norm.rotates
     project_blocks(
-        form.X,
-        form.signs,
+        *cones,
         rows,
         facets,
         zero_below=level if rotates else 0.0,
         tau=0.0 if rotates else level,
     )
-    norms = dual_norms(form.X, form.signs, rows, facets, ord_inf=not rotates)
+    norms = dual_norms(*cones, rows, facets, ord_inf=not rotates)
     if slack > 0.0:
         norms = norms + slack * np.sqrt(np.sum(np.square(facets.value), axis=1))
     return (norms + reach) * (1.0 + ROUNDING)

@@ -155,6 +155,9 @@ class GroupForm(NamedTuple):
         Whether the free linear part ``X s`` is there.
     columns : array of shape (n, l) or None
         Those of the free part, ``C s`` in the place of ``X s``; None for X itself.
+    monotone : int8 array of shape (d,) or None
+        Signs that the entries of every ``v_p`` have, and those of every ``w_p`` have not; 0 where
+        either is allowed.
     """
 
     X: Array
@@ -166,6 +169,7 @@ class GroupForm(NamedTuple):
     beta: float
     skip: bool
     columns: Array | None = None
+    monotone: SignArray | None = None
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines:
@@ -188,6 +192,22 @@ class GroupForm(NamedTuple):
     def outputs(self) -> int:
         """Return the number of outputs."""
         return outputs_of(self.y)
+
+    @property
+    def cones(self) -> tuple[Array, SignArray]:
+        """Return the rows and the signs of the blocks' cones, as `project_blocks` takes them.
+
+        They are the examples and the patterns; with `monotone` the unit vectors that bound each
+        block come after the examples, and there are signs for every block.
+        """
+        assert self.signs is not None
+        if self.monotone is None:
+            return self.X, self.signs
+        own = np.flatnonzero(self.monotone)
+        rows = np.vstack([self.X, np.eye(self.X.shape[1])[own]])
+        signs = np.tile(self.signs, (2 * self.outputs, 1))
+        side = np.repeat(np.array([1, -1], np.int8), len(signs) // 2)
+        return rows, np.hstack([signs, side[:, None] * self.monotone[own]])
 
     @property
     def blocks(self) -> int:
@@ -474,6 +494,8 @@ class NetworkForm(NamedTuple):
         Every activation pattern of the data, where they are few enough to list.
     columns : array of shape (n, l) or None
         Those of the free part, ``C s`` in the place of ``X s``; None for X itself.
+    monotone : int8 array of shape (d,) or None
+        As in `GroupForm`.
     """
 
     X: Array
@@ -485,6 +507,7 @@ class NetworkForm(NamedTuple):
     skip: bool
     cells: BoolArray | None
     columns: Array | None = None
+    monotone: SignArray | None = None
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines | None:
@@ -565,11 +588,11 @@ class NetworkForm(NamedTuple):
     def over(self, matrix: BoolArray) -> GroupForm:
         """Return the convex program over these patterns."""
         slopes, signs = cone_arrays(matrix, self.leak)
-        kind = self.loss, self.norm, self.beta, self.skip, self.columns
+        kind = self.loss, self.norm, self.beta, self.skip, self.columns, self.monotone
         return GroupForm(self.X, self.y, slopes, signs, *kind)
 
     def majorant(self, matrix: BoolArray) -> MajorantForm:
-        """Return the convex program without cones over these patterns."""
+        """Return the convex program without cones over these patterns, and without signs."""
         slopes, _ = cone_arrays(matrix, self.leak)
         return MajorantForm(
             *(self.X, self.y, slopes, self.loss, self.norm, self.beta),

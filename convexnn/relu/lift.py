@@ -33,7 +33,7 @@ import scipy.sparse as sp
 from scipy.linalg import solve_triangular
 
 from convexnn.contract.arrays import Array, IntArray
-from convexnn.relu.bound import network_bound
+from convexnn.relu.bound import Side, network_bound
 from convexnn.relu.pricing.pricing_bound import closed_form
 
 if TYPE_CHECKING:
@@ -214,8 +214,9 @@ def lifted_bound(
     return network_bound(form, point.mu, point.sides, slack=slack, free=free, upper=upper)
 
 
-def _worth(X: Array, leak: float, of: Lines, weights: Array, side: LiftedSide | None) -> float:
-    """Return an upper bound on ``max {weights'act(X u) : ||u|| <= 1}``."""
+def _worth(X: Array, leak: float, of: Lines, way: Side, side: LiftedSide | None) -> float:
+    """Return an upper bound on ``max {way.mu'act(X u) : ||u|| <= 1}``."""
+    weights = way.mu
     crude = closed_form(X, weights, leak, l1=False)
     if side is None:
         return crude

@@ -21,9 +21,11 @@ from convexnn.contract.fields import (
     labelled,
 )
 from convexnn.contract.predictor import Predictor
+from convexnn.relu.directions import directions as read
+from convexnn.relu.directions import proved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
     from typing import Self
 
@@ -177,6 +179,35 @@ class TwoLayerNetwork(Network):
             output = output + self.offsets
         result: Array = output[:, 0] if output.shape[1] == 1 else output
         return result
+
+    def monotone(self, directions: ArrayLike | Mapping[str, int]) -> bool:
+        """Tell whether the signs of the weights prove in which direction every output goes.
+
+        A proof for all x, not for the data alone: ``alpha_j u_jk >= 0`` for all neurons j, and
+        ``s_k >= 0``, where an output is never to fall in ``x_k``; <= 0 where it is never to rise. A
+        network may be monotone without that. Of a gated network they prove nothing: a gate that
+        closes may let the output fall.
+
+        Parameters
+        ----------
+        directions : array of shape (d,) or dict of str to int
+            Of 1 (never falls), -1 (never rises) and 0 (free); or by the names of inputs.
+
+        Raises
+        ------
+        ProblemError
+            If it is something else, or names an input that is not there.
+
+        Examples
+        --------
+        >>> net = TwoLayerNetwork(U=[[1.0, -2.0], [1.0, 1.0]], alpha=[[1.0], [-1.0]], bias=[0, 0])
+        >>> net.monotone([1, 0]), net.monotone([1, 1])
+        (True, False)
+        """
+        asked = read(directions, self.feature_names, len(self.U))
+        if self.gates is not None:
+            return not asked.any()
+        return proved(asked, self.U, self.alpha, self.skip, self.leak)
 
     def unscaled(self, done: Preparation) -> TwoLayerNetwork:
         """Return the network of raw data whose standardised ones this one takes.

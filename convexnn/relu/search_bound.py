@@ -6,11 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.grading import Bound, Grade, Halves, HalvesGrader, Memo, contents
-from convexnn.relu.bound import feasible, grounded, lower_bound, network_bound, proved_worth, sides
+from convexnn.relu.bound import (
+    Side,
+    feasible,
+    grounded,
+    lower_bound,
+    network_bound,
+    proved_worth,
+    sides,
+)
 from convexnn.relu.forms import Dual, NetworkForm
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.lift import Lifted, lifted_bound
 from convexnn.relu.pricing.pricing_bound import Bracket, Cover, bracket
+from convexnn.relu.pricing.signed_pricing import priced_form, priced_side
 from convexnn.relu.relaxation import Relaxed, relaxed, relaxed_bound
 
 if TYPE_CHECKING:
@@ -37,7 +46,7 @@ class Searches:
     def __init__(self, form: NetworkForm, slack: float = 0.0, free: FreePart | None = None) -> None:
         self.form, self.slack = form, slack
         self.free = FreePart(form) if form.skip and free is None else free
-        self._held: dict[bytes, Bracket] = {}
+        self._held: dict[tuple[bytes, int], Bracket] = {}
         self._relaxed, self._lifted, self._found = Memo(), Memo(), Memo()
 
     def search(self, mu: Array, nodes: int, seconds: float | None = None) -> tuple[Bracket, ...]:
@@ -66,20 +75,20 @@ class Searches:
         for i, side in enumerate(ways):
             share = None if left is None else left / (len(ways) - i)
             found = bracket(
-                form.X,
-                side,
+                priced_form(form, side.sign).X,
+                priced_side(form, side.mu, side.sign),
                 leak=form.leak,
                 l1=not form.norm.rotates,
                 target=form.beta,
                 nodes=nodes,
                 seconds=share,
             )
-            self._held[side.tobytes()] = found
-        return tuple(self._held[side.tobytes()] for side in ways)
+            self._held[_known(side)] = found
+        return tuple(self._held[_known(side)] for side in ways)
 
-    def upper(self, side: Array, cover: Cover | None) -> float:
+    def upper(self, side: Side, cover: Cover | None) -> float:
         """Return what a cover proves of neurons' worth."""
-        held = self._held.get(side.tobytes())
+        held = self._held.get(_known(side))
         if held is not None and held.cover is not None and contents(held.cover) == contents(cover):
             return held.upper
         return proved_worth(self.form, side, cover)
@@ -131,6 +140,10 @@ class Searches:
             contents((dual.mu, dual.facets, matrix)),
             lambda: lower_bound(self.form.over(matrix), dual, slack=self.slack, free=self.free),
         )
+
+
+def _known(side: Side) -> tuple[bytes, int]:
+    return side.mu.tobytes(), side.sign
 
 
 class SearchGrader(HalvesGrader[Any]):

@@ -319,11 +319,12 @@ def _price(problem: ReluTraining, point: _Point, matrix: BoolArray) -> tuple[Col
     # In the l1 norm the prox of weight t is zero where the maximum is at most t; elsewhere it is a
     # direction that attains more than t. So t climbs to the maximum, in finitely many steps.
     blocks = np.flatnonzero(above)
-    signs: SignArray = np.ascontiguousarray(np.asarray(form.signs)[blocks % matrix.shape[1]])
+    X, every = form.cones
+    signs: SignArray = np.ascontiguousarray(every[blocks % len(every)])
     rows = np.ascontiguousarray(form.correlate(point.mu)[blocks])
     level = limit
     for _ in range(100):
-        r = project_blocks(form.X, signs, rows, no_facets(*rows.shape), tau=level)
+        r = project_blocks(X, signs, rows, no_facets(*rows.shape), tau=level)
         alive = r.any(axis=1)
         if not alive.any():
             break

@@ -88,7 +88,7 @@ def critical(form: GroupForm, slack: float = 0.0) -> Critical:
         facets = no_facets(*rows.shape)
         level = 0.0
         for _ in range(ROUNDS):
-            inside = project_blocks(form.X, form.signs, rows, facets, tau=level)
+            inside = project_blocks(*form.cones, rows, facets, tau=level)
             size = form.norm.value(inside)
             alive = size > 0.0
             if not alive.any():

@@ -78,6 +78,10 @@ def conic_formula(form: GroupForm, needs: frozenset[str]) -> CvxpyProgram:
     output = output_formula(form, V - W)
     fit = [z == (output + form.span @ s if form.skip else output)]
     inside = [cp.multiply(E, X @ V) >= 0, cp.multiply(E, X @ W) >= 0]
+    if form.monotone is not None:
+        own = np.flatnonzero(form.monotone)
+        along = np.diag(form.monotone[own].astype(np.float64))
+        inside += [along @ V[own] >= 0, along @ W[own] <= 0]
     penalty = form.norm.cvxpy(V) + form.norm.cvxpy(W)
     loss, within = form.loss.program(z, form.y)
     problem = cp.Problem(cp.Minimize(loss + form.beta * penalty), fit + inside + within)

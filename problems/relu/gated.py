@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IndexArray
-from convexnn.contract.checks import ProblemError, choice, flag
+from convexnn.contract.checks import ProblemError, choice, flag, shown
 from convexnn.contract.fields import declaration, default
 from convexnn.contract.grading import Bound, Grade
 from convexnn.contract.system.memory import Size
@@ -84,6 +84,9 @@ class GatedReluTraining(GroupLasso, VectorTraining):
         of semidefinite programs where CVXPY is to solve it.
     intercept : bool, default False
         As in `ReluTraining`.
+    monotone : None
+        Of a gated network the signs of weights prove nothing: a gate that closes may let the output
+        fall. `ReluTraining` takes it.
 
     Raises
     ------
@@ -107,8 +110,15 @@ class GatedReluTraining(GroupLasso, VectorTraining):
     patterns: PatternsField = default(None)
     penalty: str = "l2"
     intercept: bool = False
+    monotone: None = None
 
     def __post_init__(self) -> None:
+        if self.monotone is not None:
+            raise ProblemError(
+                "monotone must be None for gated networks: a gate that closes may let the output "
+                "fall whatever the signs of the weights, so they prove nothing; ReluTraining takes "
+                f"it; got {shown(self.monotone)}"
+            )
         choice("penalty", self.penalty, ("l2", "l1", "nuclear"))
         super().__post_init__()
         self._set("intercept", flag("intercept", self.intercept))

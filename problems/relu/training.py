@@ -206,7 +206,12 @@ class Training(Halves[Network]):
     @cached_property
     def design(self) -> Design:
         """The data in the coordinates that engines work in."""
-        return make_design(self.data, self._norm)
+        return make_design(self.data, self._norm, reduce=self._turns)
+
+    @property
+    def _turns(self) -> bool:
+        """Whether engines may work in a basis of the rows: not where coordinates have a meaning."""
+        return True
 
     def unwritten(self) -> tuple[Neurons, Any]:
         """Return the zero network and zero multipliers, which are graded without any form."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.arrays import Array, BoolArray, SignArray
 from convexnn.contract.checks import ProblemError, choice, flag, instance_of, non_negative, shown
 from convexnn.contract.clock import look
-from convexnn.contract.fields import declaration, default
+from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Grader, HalvesGrader
 from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.system.memory import Size
@@ -19,6 +19,7 @@ from convexnn.functions.norms import NORMS, Norm
 from convexnn.problems.relu.formulas import majorant_formula
 from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
+from convexnn.relu.directions import directions
 from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
 from convexnn.relu.free_part import FreePart
@@ -28,6 +29,8 @@ from convexnn.relu.sampling import sample_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike
 
     from convexnn.problems.relu.listing import PatternsField
     from convexnn.relu.network import Network
@@ -101,6 +104,11 @@ class ReluTraining(VectorTraining):
     multiclass : {None, "one-vs-rest"}, default None
         With "one-vs-rest", "logistic" and "hinge" take more than two classes: an output for each,
         its loss that class against all others. The largest output names the class.
+    monotone : array of shape (d,) or dict of str to int, optional
+        Of 1 where the output never falls in a column of X, -1 where it never rises, 0 where it is
+        free; or by the names of columns. It holds for all x, proved by signs of the weights:
+        ``v_pk >= 0 >= w_pk`` or the reverse. For one output, "cones", and no free linear part; of
+        two labels the output stands for the second.
     weights : array of shape (n,), optional
         What each example's loss counts, >= 0 and not all zero: a weight of 2 is a row twice. Rows
         of weight 0 are left out: X, y, weights and patterns then hold the others.
@@ -143,6 +151,7 @@ class ReluTraining(VectorTraining):
     skip: bool = False
     formulation: str = "cones"
     intercept: bool = False
+    monotone: Converted[ArrayLike | Mapping[str, int] | None, SignArray | None] = default(None)
 
     def __post_init__(self) -> None:
         choice("penalty", self.penalty, self.PENALTIES)
@@ -168,6 +177,45 @@ class ReluTraining(VectorTraining):
                     f"{name} must be {simple!r} for more than one output ({self.outputs}), "
                     f"got {value!r}"
                 )
+        if self.monotone is not None:
+            self._set_monotone(self.monotone)
+
+    def _set_monotone(self, given: Any) -> None:
+        self._set("monotone", directions(given, self.feature_names, self.X.shape[1]))
+        for name, value, simple, why in (
+            ("skip", self.skip, False, "a free linear part has no sign"),
+            ("formulation", self.formulation, "cones", "the signs are further rows of the cones"),
+        ):
+            if value != simple:
+                raise ProblemError(f"{name} must be {simple!r} with monotone, got {value!r}: {why}")
+        if self.outputs > 1:
+            raise ProblemError(
+                f"monotone must be None for more than one output ({self.outputs}): it says how one "
+                "output goes"
+            )
+
+    @cached_property
+    def _directions(self) -> SignArray | None:
+        """The signs of the weights, one for each column of the data; None if all are free."""
+        if self.monotone is None or not self.monotone.any():
+            return None
+        return np.append(self.monotone, np.zeros(int(self.bias), np.int8))
+
+    @property
+    def _turns(self) -> bool:
+        return self._directions is None
+
+    def _signed(self, primal: Neurons) -> Neurons:
+        """Return the neurons with weights of a wrong sign, as rounding leaves them, set to zero."""
+        if self._directions is None:
+            return primal
+        rising, falling = (self._directions[:, None] == sign for sign in (1, -1))
+
+        def held(part: Array, up: BoolArray, down: BoolArray) -> Array:
+            wrong = (up & (part < 0.0)) | (down & (part > 0.0))
+            return np.where(wrong, 0.0, part)
+
+        return primal._replace(V=held(primal.V, rising, falling), W=held(primal.W, falling, rising))
 
     @property
     def _norm(self) -> Norm:
@@ -243,6 +291,7 @@ class ReluTraining(VectorTraining):
             self.skip or self.intercept,
             None,
             self._columns,
+            self._directions,
         )
 
     @cached_property
@@ -293,7 +342,8 @@ class ReluTraining(VectorTraining):
         ------
         ProblemError
             If the problem has no such network: other inputs, outputs or labels, gates, another
-            leak, a bias, free linear part or constant where the problem has none.
+            leak, a bias, free linear part or constant where the problem has none, or one that is
+            not proved to go as `monotone` asks.
         """
         instance_of("model", model, TwoLayerNetwork, "a TwoLayerNetwork")
         d, k = self.X.shape[1], self.outputs
@@ -325,6 +375,11 @@ class ReluTraining(VectorTraining):
             if there and not allowed:
                 raise ProblemError(f"model must have {need}; its {name} is not the problem's")
         first = np.vstack([model.U, model.bias[None]]) if self.bias else model.U
+        if self.monotone is not None and not model.monotone(self.monotone):
+            raise ProblemError(
+                "model must be proved monotone by the signs of its weights, as the problem asks: "
+                "alpha_j u_jk of one sign for every neuron j; it is not"
+            )
         weights = self._within(first)
         columns = list(model.alpha.T)
         owned = [weights * a for a in columns]  # each neuron at each output
@@ -376,7 +431,7 @@ class ReluTraining(VectorTraining):
 
     def objective(self, primal: Neurons) -> float:
         """Return the objective of the network that the columns of V and W are, patterns aside."""
-        X = self.design.matrix
+        X, primal = self.design.matrix, self._signed(primal)
         return self._value(primal, X @ primal.V, X @ primal.W)
 
     def grade(self, primal: Neurons) -> Grade:
@@ -384,7 +439,8 @@ class ReluTraining(VectorTraining):
 
         The objective is the network's own, which is what the user gets and an upper bound on
         the optimum over all patterns, cones satisfied or not; over given patterns a majorant's
-        is its value, which is at least that.
+        is its value, which is at least that. Weights of a sign that `monotone` excludes count as
+        zeros, which they are in the user's network.
 
         Parameters
         ----------
@@ -398,7 +454,7 @@ class ReluTraining(VectorTraining):
             return Grade(self.objective(primal))
         if self.formulation == "majorant":
             return Grade(self._majorant_form.objective(primal))
-        X = self.design.matrix
+        X, primal = self.design.matrix, self._signed(primal)
         XV, XW = X @ primal.V, X @ primal.W
         return Grade(self._value(primal, XV, XW), self._violation(XV, XW))
 
@@ -476,7 +532,7 @@ class ReluTraining(VectorTraining):
 
     def build_model(self, primal: Neurons, objective: float | None = None) -> TwoLayerNetwork:
         """Return the network, its dead neurons left out."""
-        original = self.design.original
+        original, primal = self.design.original, self._signed(primal)
         return self._network(
             original(primal.V),
             original(primal.W),

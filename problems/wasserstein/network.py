@@ -67,7 +67,7 @@ class WassersteinReluTraining(ReluTraining):
     weights : array of shape (n,), optional
         What each example counts, >= 0 and not all zero: n is their sum, the ball is around the
         distribution of these weights, scaled to a sum of 1.
-    feature_names
+    monotone, feature_names
         As in `ReluTraining`.
 
     Raises

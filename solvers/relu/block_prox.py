@@ -25,21 +25,22 @@ class BlockProx:
         self.form = form
         conic = form.signs is not None
         self.facets = no_facets(form.blocks, form.X.shape[1]) if conic else None
+        self.cones = form.cones if conic else None
         self.boxes: Boxes | None = None
-        if form.signs is not None and isinstance(form.norm, Linf):
-            self.boxes = Boxes(form.X, form.signs)
+        if self.cones is not None and isinstance(form.norm, Linf):
+            self.boxes = Boxes(*self.cones)
             self.facets, self.largest = self.boxes.start(form.blocks), np.zeros(form.blocks)
 
     def __call__(self, rows: Array, step: float) -> Array:
         """Return the prox of each row."""
         form, weight = self.form, step * self.form.beta
-        if self.facets is None or form.signs is None:
+        if self.facets is None or self.cones is None:
             return form.norm.prox(rows, weight)
         if self.boxes is not None:
             return self.boxes.prox(rows, weight, self.facets, self.largest)
         if not form.norm.rotates:
-            return project_blocks(form.X, form.signs, rows, self.facets, tau=weight)
-        cone = project_blocks(form.X, form.signs, rows, self.facets, zero_below=weight)
+            return project_blocks(*self.cones, rows, self.facets, tau=weight)
+        cone = project_blocks(*self.cones, rows, self.facets, zero_below=weight)
         return form.norm.prox(cone, weight)
 
     def dual(self, mu: Array, step: float) -> Dual:

@@ -35,6 +35,7 @@ from convexnn.relu.lift import Lifted
 from convexnn.relu.patterns import active_patterns
 from convexnn.relu.pricing.cell_pricing import price
 from convexnn.relu.pricing.pricing_bound import bracket, proved
+from convexnn.relu.pricing.signed_pricing import of_examples, priced_form, priced_side
 from convexnn.relu.relaxation import Relaxed, improve
 from convexnn.relu.search_bound import searches_of
 from convexnn.solvers.relu import admm, ipm, lbfgs, lift_interior, semismooth
@@ -93,7 +94,7 @@ def warm_up(form: NetworkForm) -> None:
     if outputs_of(form.y) > 1 and single.bag == 1:
         semismooth.warm_up(single)
     lower_bound(single, Dual(np.zeros_like(form.y)))
-    price(form, next(sides(form, form.y)), form.X[:1])
+    price(form, next(sides(form, form.y)).mu, form.X[:1])
     if provable(form):
         mixed = np.array([1.0, -1.0])
         l1 = not form.norm.rotates
@@ -350,10 +351,13 @@ class Walk:
         starts = self.starts(live, probes)
         violating, worst = [], 0.0
         for side in sides(form, mu):
-            priced = price(form, side, starts, expired=self.reporter.expired)
+            of = priced_form(form, side.sign)
+            multipliers = priced_side(form, side.mu, side.sign)
+            priced = price(of, multipliers, starts, expired=self.reporter.expired)
             ratio = priced.worth / form.beta
             worst = max(worst, float(np.max(ratio, initial=0.0)))
-            violating.append(priced.matrix[:, ratio > 1.0 + 1e-9][:, :ADDED])
+            above = of_examples(form, priced.matrix[:, ratio > 1.0 + 1e-9])
+            violating.append(above[:, :ADDED])
         return np.hstack(violating), worst
 
     def starts(self, live: Neurons, probes: int) -> Array:

@@ -40,7 +40,9 @@ DEFAULTS = {
 
 
 def refusal(form: NetworkForm) -> str | None:
-    """Return that it takes one output, or why the majorants' prox cannot take the loss."""
+    """Return that it takes one output, or what the majorants cannot take: signs, some losses."""
+    if form.monotone is not None:
+        return "its majorants have no cones, whose further rows the signs of monotone are"
     return "takes one output" if form.y.ndim > 1 else unknown(form.loss)
 
 

@@ -3,8 +3,8 @@
 With ``X = Z M`` the blocks ``M u`` predict from Z what ``u`` does from X, in the same cones, and
 cost ``||M^-1 (M u)||``. Methods of first order need few steps where the columns of Z have one
 length and right angles, whatever the units of X; a dual point is the same in all coordinates. For
-the Euclidean norm M is ``diag(s) V'`` of the singular values, for the l1 norm, and for many
-columns, a diagonal: in either the prox of the stretched norm,
+the Euclidean norm M is ``diag(s) V'`` of the singular values, for the l1 norm, for many columns,
+and where entries have signs, a diagonal: in either the prox of the stretched norm,
 
     argmin_v  tau ||w * v|| + ||v - a||^2 / 2,
 
@@ -95,7 +95,8 @@ def coordinates(form: F) -> Coordinates[F] | None:
         return None
     largest = np.max(np.abs(X), axis=0)
     used = largest > 0.0
-    if not form.norm.rotates or d > min(n, FEW_COLUMNS):
+    signed = isinstance(form, GroupForm) and form.monotone is not None  # they must stay signs
+    if not form.norm.rotates or signed or d > min(n, FEW_COLUMNS):
         length = np.where(used, np.sqrt(np.mean(np.square(X), axis=0)), 1.0)
         Z = np.ascontiguousarray(X / length)
         return Coordinates(form._replace(X=Z), np.diag(length), np.diag(1.0 / length), 1.0 / length)
@@ -216,7 +217,6 @@ class ConeProjection(BlockProx):
 
     def __call__(self, rows: Array, step: float) -> Array:
         """Return the nearest point of each row's cone; the step is of no account."""
-        form = self.form
         assert self.facets is not None
-        assert form.signs is not None
-        return project_blocks(form.X, form.signs, rows, self.facets)
+        assert self.cones is not None
+        return project_blocks(*self.cones, rows, self.facets)

@@ -166,7 +166,7 @@ class Iterate:
     t : array of shape (h, P, g)
         g = 1 in the l2 norm, d in the l1 norm.
     r, lam : array of shape (h, P, n)
-        One entry per example that is not zero; none without cones.
+        One entry per row of the cones that is not zero; none without cones.
     s : array of shape (d,)
     a, above, below : array of shape (n,)
         The last two are empty where the conjugate's domain is not an interval.
@@ -225,10 +225,13 @@ class Newton:
         self.g: int = 1 if form.norm.rotates else d
         self.k: int = d // self.g
         self.masks = np.ascontiguousarray(form.slopes.T)
-        rows = np.any(form.X != 0.0, axis=1) if form.signs is not None else np.zeros(n, np.bool_)
-        self.facets = np.flatnonzero(rows)
-        self.G = np.ascontiguousarray(form.X[rows])  # rows that bound the cones
-        self.E = np.zeros((P, 0)) if form.signs is None else form.signs[:, rows].astype(np.float64)
+        self.facets = np.zeros(0, np.intp)  # rows that bound the cones
+        self.G, self.E = np.zeros((0, d)), np.zeros((1, P, 0))
+        if form.signs is not None:
+            rows, signs = form.cones
+            self.facets = np.flatnonzero(np.any(rows != 0.0, axis=1))
+            self.G = np.ascontiguousarray(rows[self.facets])
+            self.E = signs[:, self.facets].reshape(-1, P, len(self.facets)).astype(np.float64)
         self.side = np.array([1.0, -1.0])[: self.h, None, None]
         self.length = float(np.sqrt(np.sum(np.square(form.X)) / n))
         self.upper = np.triu_indices(d)

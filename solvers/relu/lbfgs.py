@@ -6,8 +6,9 @@ l2 penalty the variables are the two layers,
     loss(act(X U) a + X s, y) + beta/2 (||U||_F^2 + ||a||^2),
 
 each neuron with a weight for the one output it has; with l1 the positive and negative parts of
-merged neurons of fixed output sign, under bounds. A loss with kinks is searched through two ever
-narrower Moreau envelopes.
+merged neurons of fixed output sign, under bounds. Where weights have signs, the variables of the l2
+penalty are under bounds, too, each second layer of one sign. A loss with kinks is searched through
+two ever narrower Moreau envelopes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from convexnn.contract.arrays import Array, BoolArray
+from convexnn.contract.arrays import Array, BoolArray, SignArray
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.system.memory import Size
@@ -123,7 +124,24 @@ def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> N
     spread = float(np.std(form.y)) or 1.0
     weights *= spread / np.where(size > 0.0, size, 1.0)
     half = k * (width // 2)
+    if form.monotone is not None:
+        sign = form.monotone[:, None] * np.where(np.arange(k * width) < half, -1.0, 1.0)
+        weights = np.where(sign != 0.0, sign * np.abs(weights), weights)
     return Neurons(weights[:, half:], weights[:, :half], form.still())
+
+
+def signed(monotone: SignArray, side: Array) -> tuple[Array, Array]:
+    """Return the least and the largest weights of neurons that add (side 1) or subtract (-1).
+
+    Examples
+    --------
+    >>> signed(np.array([1, 0], np.int8), np.array([1.0, -1.0]))
+    (array([[  0., -inf],
+           [-inf, -inf]]), array([[inf,  0.],
+           [inf, inf]]))
+    """
+    sign = monotone[:, None] * side
+    return np.where(sign > 0.0, 0.0, -np.inf), np.where(sign < 0.0, 0.0, np.inf)
 
 
 class Wiring:
@@ -176,12 +194,13 @@ def descend(
     from scipy.optimize import minimize
 
     layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
-    x = layers.pack(begin)
+    bounds = layers.bounds()
+    x = layers.pack(begin) if bounds is None else np.clip(layers.pack(begin), *bounds.T)
     if len(x) == 0:  # no neurons and no free part
         return begin
     best = x
     kinks = not np.isfinite(form.loss.curvature)
-    if warm and isinstance(layers, Layers):  # in the l1 norm the variables have bounds
+    if warm and bounds is None:
         x = adam(lambda x: layers.value(x, form.loss)[1], x, warm, reporter)
     for width in ENVELOPES if kinks else (0.0,):
         loss = softened(form.loss, width, form.y) if kinks else form.loss
@@ -200,7 +219,7 @@ def descend(
                 args=(loss,),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=layers.bounds(x),
+                bounds=bounds,
                 callback=watch,
                 options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": fall, "gtol": 1e-8},
             )
@@ -216,6 +235,7 @@ class Layers:
     def __init__(self, form: NetworkForm, begin: Neurons) -> None:
         self.form, self.wiring = form, Wiring(form, begin)
         self.width = begin.V.shape[1] + begin.W.shape[1]
+        self.sign = np.r_[np.ones(begin.V.shape[1]), -np.ones(begin.W.shape[1])]
         # kept from one value to the next: new pages for them take longer than their products
         self.hidden, self.active = np.empty((2, len(form.X), self.width))
 
@@ -223,10 +243,9 @@ class Layers:
         """Split each neuron into balanced layers."""
         weights = np.hstack([neurons.V, neurons.W])
         root = np.sqrt(self.form.norm.value(weights.T))
-        sign = np.r_[np.ones(neurons.V.shape[1]), -np.ones(neurons.W.shape[1])]
         U = weights / np.where(root > 0.0, root, 1.0)
         skip = neurons.skip.ravel() if self.form.skip else np.zeros(0)
-        return np.concatenate([U.ravel(), sign * root, skip])
+        return np.concatenate([U.ravel(), self.sign * root, skip])
 
     def _split(self, x: Array) -> tuple[Array, Array, Array]:
         d = self.form.X.shape[1]
@@ -243,8 +262,17 @@ class Layers:
         grouped = self.wiring.grouped
         return Neurons(grouped(merged, a > 0.0), grouped(merged, a < 0.0), skip)
 
-    def bounds(self, x: Array) -> None:
-        """Return None: the variables are free."""
+    def bounds(self) -> Array | None:
+        """Return the bounds of every variable, one a row; None where they are free."""
+        form = self.form
+        if form.monotone is None:
+            return None
+        first = signed(form.monotone, self.sign)
+        second = signed(np.ones(1, np.int8), self.sign)
+        ends = [np.append(U, a) for U, a in zip(first, second, strict=True)]
+        layers = np.column_stack(ends)
+        free = np.tile([-np.inf, np.inf], (form.still().size if form.skip else 0, 1))
+        return np.vstack([layers, free])
 
     def value(self, x: Array, loss: Any) -> tuple[float, Array]:
         """Return the objective and its gradient."""
@@ -297,10 +325,15 @@ class Parts:
             skip = x[2 * cut :].reshape(skip.shape).copy()
         return Neurons(weights[:, : self.positive], weights[:, self.positive :], skip)
 
-    def bounds(self, x: Array) -> list[tuple[float | None, None]]:
-        """Return the parts' bounds."""
-        cut = 2 * self.form.X.shape[1] * self.width
-        return [(0.0, None)] * cut + [(None, None)] * (len(x) - cut)
+    def bounds(self) -> Array:
+        """Return the bounds of every variable, one a row: of a part that has the wrong sign 0."""
+        form = self.form
+        of_parts = np.tile([0.0, np.inf], (2 * form.X.shape[1] * self.width, 1))
+        if form.monotone is not None:
+            low, high = signed(form.monotone, self.sign)
+            of_parts[:, 1] = np.r_[high.ravel(), -low.ravel()]
+        free = np.tile([-np.inf, np.inf], (form.still().size if form.skip else 0, 1))
+        return np.vstack([of_parts, free])
 
     def value(self, x: Array, loss: Any) -> tuple[float, Array]:
         """Return the objective and its gradient."""

@@ -56,7 +56,7 @@ class Lifting:
                 )
         else:
             for way in sides(form, mu):
-                self.parts.append(Interior(unit, Ray(way, sp.csr_array(factors)), 1.0, (1.0,)))
+                self.parts.append(Interior(unit, Ray(way.mu, sp.csr_array(factors)), 1.0, (1.0,)))
 
     @staticmethod
     def suits(form: NetworkForm, most: int = MOST) -> bool:

@@ -168,6 +168,7 @@ class Newton:
 
     def __init__(self, form: GroupForm, sigma: float | None, start: Any) -> None:
         self.form, self.prox = form, BlockProx(form)
+        self.rows = form.X if self.prox.cones is None else self.prox.cones[0]
         d = form.X.shape[1]
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
@@ -309,7 +310,7 @@ class Newton:
         q = v / tall[:, None]
         d, facets, P = form.X.shape[1], self.prox.facets, form.slopes.shape[1]
         if facets is not None:
-            factors, owner = _conic(readonly(form.X), facets.example[active], q, a)
+            factors, owner = _conic(readonly(self.rows), facets.example[active], q, a)
         elif form.norm.rotates:
             factors = (1.0 - a)[:, None, None] * q[:, :, None] * q[:, None, :]
             factors += a[:, None, None] * np.eye(d)
