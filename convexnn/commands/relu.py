@@ -11,13 +11,18 @@ from typer import Option
 from convexnn.commands import options
 from convexnn.commands.family import Family
 from convexnn.commands.source import Source
+from convexnn.contract.arrays import SignArray
+from convexnn.contract.checks import ProblemError
+from convexnn.contract.words import few
 from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.functions.risks import MEAN, risk_of
 from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.directions import directions
 from convexnn.relu.patterns import Patterns
 from convexnn.workflows.local_patterns import local_patterns
 
+SIGNS = {"+1": 1, "1": 1, "-1": -1}
 NUMBERS = ("squared", "huber")
 CLASSES = ("logistic", "hinge", "softmax")
 
@@ -32,6 +37,10 @@ Risk = Annotated[
         "chi-square:RADIUS, total-variation:RADIUS"
     ),
 ]
+Monotone = Annotated[
+    str,
+    Option(help="NAME:+1,NAME:-1: never falls in one column, never rises in another, for all x"),
+]
 Count = Annotated[int, Option(help="patterns taken from local search at most", min=1)]
 
 
@@ -43,13 +52,39 @@ def declare(
     loss: Loss = "",
     risk: Risk = MEAN,
     bias: options.Bias = True,
+    monotone: Monotone = "",
 ) -> tuple[Split, ReluTraining]:
     """Load the data and declare training over all patterns."""
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
     split = split_at_random(table, seed=seed)
-    taken = risk_of(risk)
-    own = losses(split, loss)
-    return split, ReluTraining(split.X, split.y, beta=beta, bias=bias, risk=taken, **own)
+    own = losses(split, loss) | {"risk": risk_of(risk)}
+    if monotone:
+        own["monotone"] = directed(monotone, table.columns.of_X)
+    return split, ReluTraining(split.X, split.y, beta=beta, bias=bias, **own)
+
+
+def directed(text: str, names: tuple[str, ...]) -> SignArray:
+    """Return the directions of the columns of X, those not named being free.
+
+    Raises
+    ------
+    ProblemError
+        If a part is not NAME:+1 or NAME:-1, or names no column, or one twice.
+
+    Examples
+    --------
+    >>> directed("age:+1", ("age", "income"))
+    array([1, 0], dtype=int8)
+    """
+    given: dict[str, int] = {}
+    for part in options.listed(text) or ():
+        name, _, sign = part.rpartition(":")
+        if not name or sign not in SIGNS or name in given:
+            raise ProblemError(
+                f"--monotone must be NAME:+1 or NAME:-1, separated by commas, each once; got {part}"
+            )
+        given[name] = SIGNS[sign]
+    return directions(given, names, len(names))
 
 
 def losses(split: Split, loss: str) -> dict[str, Any]:
@@ -82,8 +117,19 @@ def title(split: Split, problem: ReluTraining, *, patterns: Count = 20) -> str:
 
 
 def tell(solution: Solution, split: Split) -> list[str]:
-    """Return nothing: the table has all that there is to say."""
-    return []
+    """Return in which columns the network is monotone, where that was asked."""
+    asked = getattr(solution.problem, "monotone", None)
+    if asked is None or not asked.any() or split.table is None:
+        return []
+    names = split.table.columns.of_X
+    ways = (("never falls", 1), ("never rises", -1))
+    said = ", ".join(
+        f"{what} in {few([name for name, way in zip(names, asked, strict=True) if way == sign])}"
+        for what, sign in ways
+        if (asked == sign).any()
+    )
+    proved = solution.model.monotone(asked)
+    return [f"{'for all x, by the signs of the weights' if proved else 'NOT proved'}: {said}"]
 
 
 FAMILY = Family(

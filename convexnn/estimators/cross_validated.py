@@ -18,6 +18,7 @@ from convexnn.functions.risks import Risk
 from convexnn.workflows.path import path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from numpy.typing import ArrayLike
@@ -211,7 +212,9 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
     scoring : str or callable, optional
         Of scikit-learn; accuracy by default, by the weights of rows and classes. Of equal scores
         the largest alpha wins.
-    activation, loss, patterns, penalty, risk, standardize, fit_intercept, class_weight
+    activation, loss, patterns, penalty, monotone, risk, standardize, fit_intercept
+        As in `ReluClassifier`.
+    class_weight
         As in `ReluClassifier`.
     tol, random_state, verbose
         As in `ReluClassifier`.
@@ -255,6 +258,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         loss: str = "logistic",
         patterns: int | None = None,
         penalty: str = "l2",
+        monotone: ArrayLike | Mapping[str, int] | None = None,
         risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
@@ -271,6 +275,7 @@ class ReluClassifierCV(CrossValidated, ReluClassifier):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.monotone = monotone
         self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
@@ -318,7 +323,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
     ----------
     alphas, cv, scoring, time_limit
         As in `ReluClassifierCV`; the score is R^2 by default.
-    activation, loss, patterns, penalty, risk, standardize, fit_intercept
+    activation, loss, patterns, penalty, monotone, risk, standardize, fit_intercept
         As in `ReluRegressor`.
     tol, random_state, verbose
         As in `ReluRegressor`.
@@ -354,6 +359,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         loss: str = "squared",
         patterns: int | None = None,
         penalty: str = "l2",
+        monotone: ArrayLike | Mapping[str, int] | None = None,
         risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
@@ -369,6 +375,7 @@ class ReluRegressorCV(CrossValidated, ReluRegressor):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.monotone = monotone
         self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
@@ -407,4 +414,5 @@ def _one_alpha(chooser: Any, kind: Any) -> Any:
     given = chooser.get_params(deep=False)
     own = kind().get_params(deep=False)
     shared = {name: given[name] for name in own if name in given}
+    shared["monotone"] = chooser._directions(chooser.n_features_in_)  # folds have no names
     return kind(**{**shared, "verbose": 0, "time_limit": None})

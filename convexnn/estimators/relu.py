@@ -15,11 +15,13 @@ from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.functions.risks import Risk, WorstGroup
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.directions import directions
 from convexnn.relu.patterns import Patterns
 from convexnn.relu.sampling import sample_patterns
 from convexnn.workflows.local_patterns import local_patterns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from numpy.typing import ArrayLike
@@ -44,6 +46,7 @@ class ReluEstimator(Certified):
     loss: str
     patterns: int | None
     penalty: str
+    monotone: Any
     risk: str | Risk
 
     def _problem(self, rows: Rows, alphas: Array) -> Any:
@@ -76,6 +79,7 @@ class ReluEstimator(Certified):
                 beta=beta,
                 **self._loss(),
                 penalty=self.penalty,
+                monotone=self._directions(rows.X.shape[1]),
                 risk=self._risk(),
                 bias=self.fit_intercept,
                 intercept=self.fit_intercept,
@@ -101,6 +105,14 @@ class ReluEstimator(Certified):
         ]
         generators = [part for part in parts if part is not None]
         return Patterns.generated(problem.data, np.hstack(generators))
+
+    def _directions(self, count: int) -> Any:
+        """Return how the output is to go in each column, by the names of the fit's frame."""
+        if self.monotone is None or self.activation == "gated":
+            return self.monotone  # gates refuse it
+        names = getattr(self, "feature_names_in_", None)
+        known = None if names is None else tuple(map(str, names))
+        return directions(self.monotone, known, count)
 
     def _loss(self) -> dict[str, Any]:
         """Return the parameters of the problem that say what the loss is."""
@@ -136,6 +148,10 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         search finds, and 100 random gates; both on the rows of the fit alone.
     penalty : {"l2", "l1"}, default "l2"
         Norm of a neuron's first layer.
+    monotone : array of shape (d,) or dict of str to int, optional
+        Of 1 where the output never falls in a column of X, -1 where it never rises, 0 where it is
+        free; or by the names of columns. For all x, by signs of the weights: `ReluTraining`. For
+        "relu" and two classes, of which the output stands for the second.
     risk : {"mean"} or Risk, default "mean"
         What is taken of the examples' losses: `Cvar`, `Entropic`, `ChiSquare` or `TotalVariation`
         in the place of their mean. `WorstGroup` is for problems: a fit sorts its rows.
@@ -195,6 +211,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         loss: str = "logistic",
         patterns: int | None = None,
         penalty: str = "l2",
+        monotone: ArrayLike | Mapping[str, int] | None = None,
         risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
@@ -209,6 +226,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.monotone = monotone
         self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept
@@ -265,6 +283,8 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
         ``(z - y)^2 / 2``; Huber's turns linear at a residual of 1, of standardised targets.
     patterns, penalty, risk, standardize, fit_intercept, tol, time_limit, random_state, verbose
         As in `ReluClassifier`.
+    monotone
+        As in `ReluClassifier`, for one target.
 
     Attributes
     ----------
@@ -293,6 +313,7 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
         loss: str = "squared",
         patterns: int | None = None,
         penalty: str = "l2",
+        monotone: ArrayLike | Mapping[str, int] | None = None,
         risk: str | Risk = "mean",
         standardize: bool = True,
         fit_intercept: bool = True,
@@ -306,6 +327,7 @@ class ReluRegressor(CertifiedRegressor, ReluEstimator):
         self.loss = loss
         self.patterns = patterns
         self.penalty = penalty
+        self.monotone = monotone
         self.risk = risk
         self.standardize = standardize
         self.fit_intercept = fit_intercept

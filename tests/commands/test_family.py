@@ -303,3 +303,20 @@ def test_the_version() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert done.exit_code == 0
     assert done.stdout == f"convexnn {cx.__version__}\n"
+
+
+def test_directions_reach_the_problem_and_their_proof_is_said(tmp_path: Path) -> None:
+    rows = [f"{k % 11 / 3:.3f},{k % 7 / 9:.3f},{(k % 11) ** 2 / 9 + k % 5:.3f}" for k in range(60)]
+    (tmp_path / "cars.csv").write_text("\n".join(["power,age,price", *rows]))
+    words = ("solve", "relu", "--data", "cars.csv", "--time-limit", 20, "--beta", 2)
+    done = convexnn(*words, "--monotone", "power:+1,age:-1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "weights: never falls in power, never rises in age" in done.stdout
+    for wrong, said in (
+        ("power:up", "NAME:+1 or NAME:-1"),
+        ("power:+1,power:-1", "each once"),
+        ("weight:+1", "got 'weight'"),
+    ):
+        refused = convexnn(*words, "--monotone", wrong, cwd=tmp_path)
+        assert refused.returncode != 0
+        assert said in refused.stderr

@@ -165,7 +165,7 @@ def test_signs_go_by_the_names_of_columns_and_along_a_path() -> None:
     problem = cx.ReluTraining(
         X, y, beta=0.5, patterns=12, monotone={"age": -1, "dose": 1}, feature_names=names
     )
-    assert problem.monotone.tolist() == ASKED.tolist()
+    np.testing.assert_array_equal(problem.monotone, ASKED)
     for found in cx.path(problem, betas=[3.0, 0.5], tol=1e-6).solutions:
         assert found.gap <= 1e-6
         assert found.model.monotone({"dose": 1, "age": -1})
@@ -234,3 +234,32 @@ def test_a_network_in_a_ball_may_have_signs(norm: str) -> None:
     twin = cx.solve(problem, "cvxpy:clarabel")
     assert found.objective == pytest.approx(twin.objective, rel=1e-4)
     assert found.bound <= twin.objective * (1.0 + 1e-7)
+
+
+def test_estimators_go_as_asked_in_raw_columns() -> None:
+    pd = pytest.importorskip("pandas")
+    X, y = data(n=40)
+    frame = pd.DataFrame(100.0 * X + 7.0, columns=["dose", "age", "other"])
+    asked = {"dose": 1, "age": -1}
+    fit = cx.ReluRegressor(alpha=0.02, monotone=asked, patterns=15).fit(frame, y)
+    assert fit.model_.monotone(ASKED)
+    assert fit.solution_.gap <= 1e-3
+    assert not cx.ReluRegressor(alpha=0.02, patterns=15).fit(frame, y).model_.monotone(ASKED)
+    names = np.where(y > 0.5, "yes", "no")
+    chosen = cx.ReluClassifierCV([0.1, 0.01], cv=2, monotone=asked).fit(frame, names)
+    assert chosen.model_.monotone(ASKED)
+    low, high = frame[:20], frame[:20] + np.array([200.0, -200.0, 0.0])
+    assert (chosen.predict_proba(high)[:, 1] >= chosen.predict_proba(low)[:, 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ({"monotone": {"weight": 1}}, "named columns"),
+        ({"monotone": [1]}, "monotone must have 3 entries"),
+        ({"monotone": ASKED, "activation": "gated"}, "they prove nothing"),
+    ],
+)
+def test_estimators_refuse_what_the_problem_refuses(kind: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        cx.ReluRegressor(**kind).fit(*data())
