@@ -167,3 +167,12 @@ def test_a_network_for_the_worst_group_is_better_there_than_one_for_the_mean(
     lines = run("group_risk.py", cwd=tmp_path).splitlines()[1:]
     worst = {line[:20].strip(): float(line.split()[-1]) for line in lines}
     assert worst["worst group"] > worst["mean"]
+
+
+def test_monotone_networks_pay_and_never_fall(tmp_path: Path) -> None:
+    _, *lines = run("monotone.py", cwd=tmp_path).splitlines()
+    rows = [line[17:].split() for line in lines]
+    assert len(rows) == 3
+    assert all(float(price[:-1]) >= 0.0 for _, price, *_ in rows)
+    assert all(row[3] == "0.0%" and row[-1] == "True" for row in rows)
+    assert any(row[2] != "0.0%" for row in rows)
