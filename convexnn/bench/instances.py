@@ -93,7 +93,21 @@ def _more(rng: Rng, problem: Any) -> dict[str, Any]:
     free = isinstance(problem, FREE) and not isinstance(problem, cx.WassersteinReluTraining)
     if free and _flag(rng, 0.3):
         chosen["intercept"] = True
+    narrow = isinstance(problem, cx.UnivariateReluTraining)
+    if (free or narrow) and getattr(problem, "formulation", "cones") == "cones" and _flag(rng, 0.2):
+        chosen["risk"] = _risk(rng, len(problem.y))
     return chosen
+
+
+def _risk(rng: Rng, n: int) -> Any:
+    kind = int(rng.integers(5))
+    if kind == 4:
+        return cx.WorstGroup(rng.permutation(np.arange(n) % int(rng.integers(1, 4))))
+    if kind == 3:
+        return cx.TotalVariation(float(_pick(rng, (0.05, 0.5, 1.0))))
+    if kind == 2:
+        return cx.Cvar(float(_pick(rng, (0.01, 0.3, 0.9))))
+    return (cx.ChiSquare, cx.Entropic)[kind](_log(rng, -2.0, 1.0))
 
 
 def _pick(rng: Rng, values: Any) -> Any:
