@@ -179,7 +179,7 @@ class ReluClassifier(CertifiedClassifier, ReluEstimator):
         Takes raw, unscaled X.
     alpha_ : float
     n_features_in_ : int
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (d,)
         Where X has names of columns.
     n_iter_ : int
 

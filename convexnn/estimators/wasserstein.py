@@ -107,7 +107,7 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
     model_ : LinearModel, or list of k
         Takes raw X.
     n_features_in_ : int
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (d,)
         Where X has names of columns.
     n_iter_ : int
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def lipschitz(
     network: TwoLayerNetwork, X: ArrayLike, *, radius: float, norm: str = "linf"
 ) -> Array:
-    """Bound ``|f(u) - f(v)| / ||u - v||`` for all u, v with ``||. - x|| <= radius``, each row x.
+    """Bound ``|f(u) - f(v)| / ||u - v||`` for all u, v within `radius` of x, each row x.
 
     The gradient is ``g = s + sum_j theta_j a_j w_j`` with theta_j fixed for neurons that no point
     of the ball turns, in [leak, 1] for the others. With its midpoint g0 and the half-spreads h_j,

@@ -51,7 +51,7 @@ def aggregate(
     time_limit: float | None = None,
     seed: int = 0,
 ) -> Any:
-    """Return one update ``x`` for the updates ``u_1 .. u_n`` of n clients.
+    """Return one update ``x`` for the updates ``u_1, ..., u_n`` of n clients.
 
     ==================  ==========================================================================
     method              x

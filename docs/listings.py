@@ -1,0 +1,112 @@
+"""Pages of the site that the code tells itself: public names, engines, what "auto" takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import convexnn
+from convexnn import forms
+from convexnn.contract.backend import Optioned, registry
+from convexnn.contract.system.lazy import homes
+from convexnn.functions import terms
+from convexnn.relu import preference
+from convexnn.robust.forms import RobustForm
+
+HEADINGS = {
+    "problems.relu": "Problems: networks",
+    "problems.robust": "Problems: networks against an adversary",
+    "problems.wasserstein": "Problems: balls of distributions",
+    "problems.median": "Problems: medians and graphs",
+    "driver": "Solving",
+    "contract": "Answers, engines and errors",
+    "workflows": "Many solves",
+    "estimators": "Estimators of scikit-learn",
+    "relu": "Networks and patterns",
+    "robust": "Judging networks in balls",
+    "wasserstein": "Linear models and worst cases",
+    "functions": "Functions",
+}
+
+
+def sections() -> dict[str, list[str]]:
+    """Return the public names by heading; a name whose home is under none of them is an error."""
+    found: dict[str, list[str]] = {heading: [] for heading in HEADINGS.values()}
+    for name, home in homes(convexnn.__file__).items():
+        inside = home.removeprefix("convexnn.")
+        room = next(room for room in HEADINGS if f"{inside}.".startswith(f"{room}."))
+        found[HEADINGS[room]].append(f"convexnn.{name}")
+    found["Terms"] = [
+        f"convexnn.terms.{name}"
+        for name, value in vars(terms).items()
+        if inspect.isclass(value) and value.__module__ == terms.__name__ and name[0] != "_"
+    ]
+    found["Forms and points"] = [f"convexnn.forms.{name}" for name in dir(forms)]
+    return found
+
+
+def reference() -> str:
+    """Return the page of public names, each with a page of its own."""
+    parts = ["API\n===\n"]
+    for heading, names in sections().items():
+        listed = "\n".join(f"   {name}" for name in sorted(names))
+        parts.append(
+            f"{heading}\n{'-' * len(heading)}\n\n.. autosummary::\n   :toctree: names\n\n{listed}\n"
+        )
+    return "\n".join(parts)
+
+
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :class: wide", ""]
+    for row in (heads, *rows):
+        lines += [f"   {'* -' if k == 0 else '  -'} {cell}" for k, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def options(engine: Any) -> str:
+    """Return an engine's own options with their defaults."""
+    if not isinstance(engine, Optioned):
+        return "those of the solver, by their names"
+    told = [
+        f"``{name}``" if values == (None,) else f"``{name}={' or '.join(map(str, values))}``"
+        for name, values in engine.options(None).items()
+    ]
+    return ", ".join(told) or "none"
+
+
+def engines() -> str:
+    """Return the table of every engine that is installed: what for, and its options."""
+    rows = [
+        (f"``{name}``", engine.capabilities.about or "\\-", options(engine))
+        for name, engine in registry().items()
+    ]
+    return table(("engine", "for what, and how", "its own options"), rows)
+
+
+def said(thing: Any) -> str:
+    """Return what the docstring of a rule says, its sections on parameters left out."""
+    return (inspect.getdoc(thing) or "").partition("\nParameters\n")[0] + "\n"
+
+
+def rules() -> str:
+    """Return what "auto" takes, as the functions that choose document it."""
+    parts = {
+        "Programs over given patterns, gates or features": preference.grouped,
+        "Convolutions over listed patterns": preference.pooled,
+        "Over all patterns": preference.searching,
+        "Against an adversary, over given patterns": RobustForm.suited,
+    }
+    return "\n".join(f".. rubric:: {title}\n\n{said(rule)}" for title, rule in parts.items())
+
+
+def write(folder: Path) -> None:
+    """Write the generated pages, those that changed."""
+    pages = {"api.rst": reference(), "engines.txt": engines(), "rules.txt": rules()}
+    folder.mkdir(exist_ok=True)
+    for name, text in pages.items():
+        file = folder / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
