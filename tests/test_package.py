@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, entry_points, version
@@ -96,6 +97,15 @@ def test_public_name_is_looked_up_once() -> None:
 
 def test_version_is_the_installed_one() -> None:
     assert cx.__version__ == version("convexnn")
+
+
+def test_what_cites_and_packages_the_project_is_in_step_with_it() -> None:
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {cx.__version__}\n" in cited
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f'abstract: "{project["description"]}"' in cited
+    extras = list(map(tuple, project["optional-dependencies"].values()))
+    assert len(set(extras)) == len(extras)  # no extra has a twin
 
 
 def test_problems_are_public_names_of_problems() -> None:
