@@ -33,9 +33,9 @@ def priced_form(form: NetworkForm, sign: int) -> NetworkForm:
     >>> from convexnn.relu.forms import NetworkForm
     >>> problem = cx.ReluTraining([[2.0, 1.0]], [1.0], beta=0.1, monotone=[1, 0])
     >>> priced_form(problem.canonical(NetworkForm), 1).X
-    array([[ 2.,  1.],
-           [ 1.,  0.],
-           [-1., -0.]])
+    array([[ 1. ,  0.5],
+           [ 1. ,  0. ],
+           [-1. , -0. ]])
     """
     if form.monotone is None:
         return form
