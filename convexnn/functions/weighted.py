@@ -104,6 +104,10 @@ class Weighted(Loss):
         value = self.each.ceiling(s / along, spread / along, y)
         return self._along(value) * value
 
+    def touching(self, s: Array, y: Array) -> Array:
+        """Return what ``s / w`` touches."""
+        return self.each.touching(s / self._along(s), y)
+
     def prox(self, v: Array, y: Array, step: float) -> Array:
         """Return the prox of ``l`` for the step ``w step``."""
         return self.each.prox_each(v, y, self._along(v) * step)

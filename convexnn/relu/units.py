@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
 
 UNEQUAL = 50.0  # ratio of the largest entries of two columns from which units are changed
-SKEWED = 100.0  # ratio of singular values from which they are, where columns are alike
+SKEWED = 1_000.0  # ratio of singular values from which they are, where columns are alike
 FEW_COLUMNS = 64  # up to which singular values are found
 ROWS = 4  # examples for each column from which small singular values tell of the units
 

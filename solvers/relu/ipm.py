@@ -11,8 +11,10 @@ second-order cones and Mehrotra's predictor and corrector (Andersen, Roos & Terl
 implementing a primal-dual interior-point method for conic quadratic optimization", sections 4
 and 5). Eliminating all but ``a`` leaves a d x d block ``B_b = H_b + X' diag(lam_b / r_b) X`` each
 and one n x n system ``(D + F B^-1 F') da = rhs`` (or one of dP unknowns, if those are few).
-A conjugate ``q a^2 / 2 + a y`` on an interval (squared, Huber, hinge) puts ``z = q a + y + above -
-below`` with two more products per example; otherwise ``a = l'(z)`` is linearised.
+A conjugate on an interval (Huber, hinge, logistic) puts ``z = l*'(a) + above - below`` with two
+more products per example, one on the whole line (squared) ``z = l*'(a)``. The entropy of the
+logistic loss bends like its own barrier, so that ``a`` keeps its sign where examples fit far better
+than others, while of ``a = l'(z)``, which is linearised for other losses, nothing would be left.
 """
 
 from __future__ import annotations
@@ -243,7 +245,8 @@ class Newton:
         # the conjugate's curvature between two ends or none: of other losses the slope is taken
         one_end = np.isfinite(self.low) != np.isfinite(self.high)
         self.q = None if one_end.any() else form.loss.dual_curvature
-        self.bounded = self.q is not None and bool(np.isfinite(self.low).all())
+        ends = bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+        self.bounded = ends and (self.q is not None or bool(np.isfinite(form.loss.curvature)))
 
     # The linear maps
 
@@ -288,15 +291,17 @@ class Newton:
         if self.bounded:
             width = self.high - self.low
             a = np.clip(a, self.low + 0.1 * width, self.high - 0.1 * width)
-            off = np.abs(self.q * a + form.y)  # type: ignore[operator]
+            off = np.abs(self.touching(a))
             above = below = np.maximum(2.0 * form.beta * size / width, 0.1 * off)
         facets = (*shape, len(self.G))
+        # a facet's multiplier makes up for slopes of examples, whatever the units of X
+        lam = max(form.beta / self.length, 0.3 * float(np.mean(np.abs(a))))
         return Iterate(
             u=np.zeros((*shape, d)),
             t=np.full((*shape, self.g), size),
             c=np.zeros((*shape, d)),
-            r=np.full(facets, 0.3 * size * self.length),
-            lam=np.full(facets, form.beta / self.length),
+            r=np.full(facets, 0.3 * form.beta * size / lam),
+            lam=np.full(facets, lam),
             s=np.zeros(form.span.shape[1]),
             a=a,
             above=above,
@@ -358,20 +363,30 @@ class Newton:
         if form.signs is not None:
             block -= self.lifted(x.lam)
             facet = x.r - self.facing(x.u)
-        if self.q is None:
+        if self.q is None and not self.bounded:
             output = (x.a - form.loss.gradient(z, form.y)) * self.bend(x, z)
         else:
-            output = self.q * x.a + form.y - z
+            output = self.touching(x.a) - z
             if self.bounded:
                 output += x.above - x.below
         return Residuals(block, facet, output, form.span.T @ x.a if form.skip else np.zeros(0))
 
+    def touching(self, a: Array) -> Array:
+        """Return the conjugate's slope at ``a``, where it has one."""
+        if self.q is None:
+            return self.form.loss.touching(a, self.form.y)
+        slope: Array = self.q * a + self.form.y
+        return slope
+
     def bend(self, x: Iterate, z: Array) -> Array:
         """Return the slope D of the output against a."""
         loss, y = self.form.loss, self.form.y
-        if self.q is None:
+        if self.q is not None:
+            D = np.full(len(x.a), self.q)
+        elif self.bounded:
+            D = 1.0 / np.maximum(loss.hessian(self.touching(x.a), y), FLAT)
+        else:
             return 1.0 / np.maximum(loss.hessian(z, y), FLAT)
-        D = np.full(len(x.a), self.q)
         if self.bounded:
             D += x.above / (self.high - x.a) + x.below / (x.a - self.low)
         return D
@@ -427,7 +442,7 @@ class Newton:
         if self.bounded:
             reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
             reach += [_room(x.above, move.above), _room(x.below, move.below)]
-        if self.q is None:
+        if self.q is None and not self.bounded:
             z, dz = self.output(x), self.output(move)
             stride = STRIDE + GROWING * float(np.max(np.abs(z)))
             reach.append(stride / max(float(np.max(np.abs(dz))), 1e-300))

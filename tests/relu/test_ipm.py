@@ -429,12 +429,17 @@ def lacking_by_definition(
             rows.append(np.linalg.solve(W, primal) + W @ dual - target)
     z = output + (X @ s if form.skip else 0.0)
     q = form.loss.dual_curvature
-    if q is None:
+    if q is None and not newton.bounded:
         before = newton.output(x)
         slope = form.loss.gradient(before, form.y)
         rows.append(a - slope - form.loss.hessian(before, form.y) * (z - before))
     else:
-        balance = q * a + form.y - z
+        if q is None:  # the logistic loss: z = y log((1 - c) / c), c = -y a
+            chance = -form.y * x.a
+            balance = form.y * np.log((1.0 - chance) / chance) - z
+            balance = balance + move.a / (chance * (1.0 - chance))
+        else:
+            balance = q * a + form.y - z
         if newton.bounded:
             balance = balance + x.above + move.above - x.below - move.below
             width = newton.high - x.a

@@ -14,13 +14,13 @@ from convexnn.relu.units import badly_scaled
 from convexnn.solvers.relu.coordinates import coordinates, graded_svd, stretched_prox
 
 
-def people(n: int, seed: int = 0) -> tuple[Any, Any]:
+def people(n: int, seed: int = 0, noise: float = 0.15) -> tuple[Any, Any]:
     """Ages beside salaries, and a label that takes both."""
     rng = np.random.default_rng(seed)
     ages, pays = rng.uniform(20.0, 70.0, n), rng.uniform(1e4, 1e5, n)
     worth = (ages - 45.0) / 25.0 * (pays - 55e3) / 45e3 + (ages - 45.0) / 80.0
     return np.column_stack([ages, pays]), np.where(
-        worth + 0.15 * rng.standard_normal(n) > 0.0, 1.0, -1.0
+        worth + noise * rng.standard_normal(n) > 0.0, 1.0, -1.0
     )
 
 
@@ -36,6 +36,25 @@ def test_columns_of_other_units_are_solved_by_choice(kind: Any, loss: str) -> No
     assert problem.matrix.shape[1] == 25
     solution = cx.solve(problem, max_iter=None)
     assert solution.status is cx.Status.OPTIMAL, solution.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "beta", "noise"),
+    [
+        (cx.GatedReluTraining, 0.1, 0.0),
+        (cx.GatedReluTraining, 1.0, 0.15),
+        (cx.ReluTraining, 1.0, 0.0),
+    ],
+)
+def test_a_penalty_that_raw_columns_leave_tiny_takes_few_steps(
+    kind: Any, beta: float, noise: float
+) -> None:
+    X, y = people(200, noise=noise)
+    problem = kind(X, y, beta=beta, loss="logistic", patterns=50, bias=True)
+    solution = cx.solve(problem)
+    assert solution.backend == "ipm"
+    assert solution.status is cx.Status.OPTIMAL, solution.message
+    assert solution.history[-1].iteration <= 40
 
 
 @pytest.mark.parametrize(
