@@ -78,6 +78,8 @@ from convexnn.robust.attacks import attack as attack
 from convexnn.robust.floor import RobustFloor as RobustFloor
 from convexnn.robust.floor import robust_floor as robust_floor
 from convexnn.robust.lipschitz import lipschitz as lipschitz
+from convexnn.robust.output_range import OutputRange as OutputRange
+from convexnn.robust.output_range import output_range as output_range
 from convexnn.robust.worst_distribution import NetworkWorstCase as NetworkWorstCase
 from convexnn.wasserstein.linear_model import LinearModel as LinearModel
 from convexnn.wasserstein.worst_case import Atoms as Atoms
