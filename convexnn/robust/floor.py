@@ -42,8 +42,10 @@ class RobustFloor:
     shares : array of shape (p,)
         How much of an error each pair proves. Those of the pairs at a row sum to its weight at
         most, so that ``sum(shares)`` is a floor, rounded up where errors are whole numbers.
-    exact : bool
-        Whether some classifier errs on no more: known for two classes without weights.
+    cover : int array of shape (errors,) or None
+        Of two classes without weights: rows with one of each pair of rows whose balls meet, as
+        few as can be. The balls of all other rows are apart from those of other labels, so that
+        some classifier is right on them, and errors on these rows alone are the least there are.
     total : float
         Number of examples, or their weight.
     radius : float
@@ -54,10 +56,15 @@ class RobustFloor:
     rate: float
     pairs: IndexArray
     shares: Array
-    exact: bool
+    cover: IndexArray | None
     total: float
     radius: float
     norm: str
+
+    @property
+    def exact(self) -> bool:
+        """Tell whether some classifier is known to err on no more."""
+        return self.cover is not None
 
     def __repr__(self) -> str:
         return (
@@ -162,8 +169,9 @@ def robust_floor(
     proven, whole = math.fsum(shares), mass is None or bool(np.all(mass == np.floor(mass)))
     errors = float(math.ceil(proven)) if whole else proven * (1.0 - EPS)
     total = float(n) if mass is None else math.fsum(mass)
-    kept, exact = np.sort(pairs[used], axis=1), len(classes) <= 2 and mass is None
-    return RobustFloor(errors, errors / total, kept, shares, exact, total, radius, norm)
+    kept = np.sort(pairs[used], axis=1)
+    cover = _cover(pairs, used, codes) if len(classes) <= 2 and mass is None else None
+    return RobustFloor(errors, errors / total, kept, shares, cover, total, radius, norm)
 
 
 def _matched(pairs: IndexArray, codes: IndexArray, two: bool) -> tuple[IndexArray, Array]:
@@ -191,6 +199,31 @@ def _matched(pairs: IndexArray, codes: IndexArray, two: bool) -> tuple[IndexArra
     used, times = np.unique(ends[2][taken], return_counts=True)
     shares: Array = np.where(times > 1, 2.0 * each, each)
     return used - 1, shares
+
+
+def _cover(pairs: IndexArray, matched: IndexArray, codes: IndexArray) -> IndexArray:
+    """Return as many rows as there are pairs in a maximum matching, with one of every pair.
+
+    Koenig: what alternating paths from rows that are not matched do not reach among rows of the
+    first label, and what they reach among those of the second.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    n = len(codes)
+    turned = codes[pairs[:, 0]] > codes[pairs[:, 1]]
+    first = np.where(turned, pairs[:, 1], pairs[:, 0])
+    second = np.where(turned, pairs[:, 0], pairs[:, 1])
+    used = np.zeros(n, np.bool_)
+    used[pairs[matched]] = True
+    free = np.flatnonzero((codes == 0) & ~used)
+    start = np.concatenate([np.full(len(free), n), first, second[matched]])
+    end = np.concatenate([free, second, first[matched]])
+    graph = csr_array((np.ones(len(start), np.int8), (start, end)), shape=(n + 1, n + 1))
+    reached = np.zeros(n + 1, np.bool_)
+    reached[breadth_first_order(graph, n, return_predecessors=False)] = True
+    cover: IndexArray = np.flatnonzero(used & (reached[:n] == (codes == 1)))
+    return cover
 
 
 def _packed(pairs: IndexArray, mass: Array) -> tuple[IndexArray, Array]:

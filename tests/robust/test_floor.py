@@ -59,6 +59,11 @@ def test_no_set_of_errors_is_smaller(norm: str, classes: int) -> None:
         assert floor.errors <= fewest
         assert floor.errors == fewest or not floor.exact
         assert floor.exact == (classes == 2)
+        if floor.cover is not None:
+            assert len(floor.cover) == floor.errors
+            assert all(i in floor.cover or j in floor.cover for i, j in pairs)
+            kept = np.setdiff1d(np.arange(n), floor.cover)
+            assert cx.robust_floor(X[kept], y[kept], radius=radius, norm=norm).errors == 0
         below += floor.errors < fewest
         assert set(map(tuple, floor.pairs.tolist())) <= set(pairs)
         load = np.zeros(n)

@@ -204,3 +204,14 @@ def test_columns_by_name_and_curves_in_a_box() -> None:
     curve = cx.robustness_curve(net, frame, y, [0.1, 0.4], **asked)
     for floor, radius in zip(curve.floors, (0.1, 0.4), strict=True):
         assert floor.errors == cx.robust_floor(frame, y, radius=radius, perturbed=["age"]).errors
+
+
+def test_training_takes_columns_by_name_and_index() -> None:
+    X, y = examples(network(0))
+    frame = pd.DataFrame(X, columns=["age", "size", "kind"])
+    common: dict[str, Any] = {"beta": 1.0, "radius": 0.1, "patterns": 3}
+    named = cx.RobustReluTraining(frame, y, perturbed=["age", "kind"], **common)
+    for problem in (named, cx.RobustReluTraining(X, y, perturbed=[0, 2], **common)):
+        assert problem.perturbed.tolist() == [True, False, True]
+    with pytest.raises(cx.ProblemError, match="'weight' is unknown"):
+        cx.RobustReluTraining(frame, y, perturbed=["weight"], **common)
