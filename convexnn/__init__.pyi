@@ -81,6 +81,7 @@ from convexnn.robust.lipschitz import lipschitz as lipschitz
 from convexnn.robust.output_range import OutputRange as OutputRange
 from convexnn.robust.output_range import output_range as output_range
 from convexnn.robust.worst_distribution import NetworkWorstCase as NetworkWorstCase
+from convexnn.wasserstein.linear_classes import LinearClasses as LinearClasses
 from convexnn.wasserstein.linear_model import LinearModel as LinearModel
 from convexnn.wasserstein.worst_case import Atoms as Atoms
 from convexnn.wasserstein.worst_case import Reweighting as Reweighting
@@ -94,6 +95,8 @@ from convexnn.workflows.certificate_curve import certificate_curve as certificat
 from convexnn.workflows.certificate_curve import plot_worst_case as plot_worst_case
 from convexnn.workflows.certify import certify as certify
 from convexnn.workflows.local_patterns import local_patterns as local_patterns
+from convexnn.workflows.one_vs_rest import OneVsRest as OneVsRest
+from convexnn.workflows.one_vs_rest import one_vs_rest as one_vs_rest
 from convexnn.workflows.path import path as path
 from convexnn.workflows.path_result import Path as Path
 from convexnn.workflows.path_start import beta_max as beta_max

@@ -70,7 +70,17 @@ class Call(NamedTuple):
 # What the house makes and hands out: nobody declares it, nothing is checked but by who makes it.
 MADE = frozenset(
     {"Atoms", "Attack", "Audit", "Backend", "Capabilities", "Certificate", "CertificateCurve"}
-    | {"Comparison", "Compiled", "Game", "Outcome", "Path", "Problem", "Raw", "Reweighting"}
+    | {
+        "Comparison",
+        "Compiled",
+        "Game",
+        "OneVsRest",
+        "Outcome",
+        "Path",
+        "Problem",
+        "Raw",
+        "Reweighting",
+    }
     | {
         "Radius",
         "RobustFloor",
@@ -224,6 +234,11 @@ def calls() -> tuple[Call, ...]:
         Call("Compiled.run", compiled.run, search),
         Call("compare", cx.compare, {"problem": plain, "backends": ["admm"]} | search),
         Call("backends", cx.backends, {"problem": plain}),
+        Call(
+            "one_vs_rest",
+            cx.one_vs_rest,
+            {"X": X, "y": list("abcabc"), "radius": 0.1, "backend": "newton", "tol": 0.1},
+        ),
         Call("path", cx.path, {"problem": plain, "count": 2, "ratio": 0.5} | search),
         Call("select", cx.select, {"problem": linear, "folds": 2, "tol": 0.1, "radius": [0.1]}),
         Call(
@@ -309,6 +324,13 @@ def calls() -> tuple[Call, ...]:
             {"weights": "array"},
         ),
         Call("LinearModel", cx.LinearModel, {"coef": np.ones(2), "intercept": 0.0}),
+        Call(
+            "LinearClasses",
+            cx.LinearClasses,
+            {"coef": np.ones((3, 2)), "intercept": np.ones(3), "classes": ["a", "b", "c"]},
+            {"coef": "array", "intercept": "array"},
+        ),
+        Call("LinearClasses.load", cx.LinearClasses.load, {"path": "no such file"}),
         Call(
             "Patterns",
             cx.Patterns,

@@ -13,6 +13,7 @@ from convexnn.commands import bench as sweeps
 from convexnn.commands import (
     bench_check,
     median,
+    one_vs_rest,
     options,
     path,
     radius,
@@ -78,6 +79,7 @@ app.add_typer(compare, name="compare")
 app.add_typer(bench, name="bench")
 app.command("path")(commands_of.typed(path.path, "", options.reading))
 app.command("radius")(commands_of.typed(radius.radius, "", options.reading))
+app.command("one-vs-rest")(commands_of.typed(one_vs_rest.one_vs_rest, "", options.reading))
 app.command("predict")(commands_of.typed(saved.predict, "", saved.written))
 app.command("show")(saved.show)
 app.command("certify")(saved.certify)

@@ -12,6 +12,7 @@ from convexnn.estimators.base import Certified
 from convexnn.estimators.classifier import CertifiedClassifier
 from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
+from convexnn.workflows.one_vs_rest import one_vs_rest
 
 if TYPE_CHECKING:
     from typing import Self
@@ -72,7 +73,8 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
     """A linear classifier that is best for the worst distribution near that of the data.
 
     Minimises ``sup over W(Q, P) <= radius of E_Q l(y (x'w + c))`` by `WassersteinClassification`,
-    with ``P`` the weighted rows. Of more than two classes each is held against the rest.
+    with ``P`` the weighted rows. Of more than two classes each is held against the rest, by
+    `one_vs_rest`.
 
     Parameters
     ----------
@@ -172,20 +174,16 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
         checked = self._checked(X, y, weights)
         self.radius_ = self._chosen(X, y, weights, classes=True)
         rows, done = self._prepared(checked, target=False)
-        fits = []
-        for k in [1] if len(self.classes_) == 2 else range(len(self.classes_)):
-            problem = WassersteinClassification(
-                rows.X,
-                np.where(rows.y == k, 1, -1),
-                flip_cost=self.flip_cost,
-                weights=rows.counts(),
-                **self._ball(),
-            )
+        fields = self._ball() | {"flip_cost": self.flip_cost, "weights": rows.counts()}
+        if len(self.classes_) == 2:
+            problem = WassersteinClassification(rows.X, np.where(rows.y == 1, 1, -1), **fields)
             self._keep(solve(problem, **self._run()), done)
-            fits.append((self.solution_, self.model_, self.n_iter_))
-        if len(fits) == 1:
             self._labelled()
             return self
+        fits = []
+        for solution in one_vs_rest(rows.X, rows.y, **fields, **self._run()).solutions:
+            self._keep(solution, done)
+            fits.append((self.solution_, self.model_, self.n_iter_))
         self.solution_, self.model_ = ([fit[i] for fit in fits] for i in (0, 1))
         self.n_iter_ = max(fit[2] for fit in fits)
         return self

@@ -134,7 +134,13 @@ class WassersteinLinear(Halves[LinearModel]):
     @cached_property
     def labels(self) -> Labels:
         """Targets as the losses want them."""
-        return labels("y", self.y, len(self.X), classification=self.classification)
+        return labels(
+            "y",
+            self.y,
+            len(self.X),
+            classification=self.classification,
+            otherwise="; cx.one_vs_rest fits each against the rest",
+        )
 
     @cached_property
     @abstractmethod
@@ -347,7 +353,7 @@ class WassersteinClassification(WassersteinLinear):
     ----------
     X : array of shape (n, d)
     y : array of shape (n,)
-        Two different values.
+        Two different values; for more, `one_vs_rest` fits each against the rest.
     radius : float
         In the units of the ground norm; 0 is plain risk minimisation.
     flip_cost : float, default inf

@@ -118,3 +118,18 @@ def test_a_radius_comes_with_its_statement(classes: Path, real: Path, tmp_path: 
     assert json.loads(done.stdout)["radius"] > 0.0
     done = convexnn("radius", real, "--rule", "holdout", cwd=tmp_path)
     assert "largest must be given for bernstein" in done.stderr
+
+
+def test_classes_against_the_rest(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = np.array(["a", "b", "c"])[np.argmax(X @ np.array([[1.0, -0.5, -0.5], [0, 1, -1]]), axis=1)]
+    np.savez(tmp_path / "three.npz", X=X, y=y)
+    done = convexnn("one-vs-rest", "three.npz", "--radius", 0.01, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert [row["class"] for row in said["classes"]] == ["a", "b", "c"]
+    assert said["objective"] == pytest.approx(sum(row["objective"] for row in said["classes"]))
+    assert said["test accuracy"] > 0.8
+    assert said["gap"] <= 1e-4
+    done = convexnn("one-vs-rest", "three.npz", "--classes", "a,b", cwd=tmp_path)
+    assert "at least three classes, got 2" in done.stderr
