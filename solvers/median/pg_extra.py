@@ -5,7 +5,8 @@ With ``W~ = (I + W) / 2`` and step ``a``
     z += W x - W~ x_previous,   x = prox_{a f}(z)
 
 (Shi, Ling, Wu & Yin 2015, "A proximal gradient algorithm for decentralized composite
-optimization").
+optimization"). NIDS, for a function with a prox alone, takes the same step (Li, Shi & Yan 2019,
+"A decentralized proximal-gradient method with network independent step-sizes").
 """
 
 from __future__ import annotations
