@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,20 @@ def reference() -> str:
         parts.append(
             f"{heading}\n{'-' * len(heading)}\n\n.. autosummary::\n   :toctree: names\n\n{listed}\n"
         )
-    return "\n".join(parts)
+    return "\n".join([*parts, torch()])
+
+
+def torch() -> str:
+    """Return what `convexnn.torch` offers, read from its source: the site needs no PyTorch."""
+    package = Path(convexnn.__file__).parent
+    rows: list[tuple[str, str]] = []
+    for name, home in homes(str(package / "torch" / "__init__.py")).items():
+        source = package.joinpath(*home.split(".")[1:]).with_suffix(".py").read_text()
+        code = next(x for x in ast.parse(source).body if getattr(x, "name", "") == name)
+        assert isinstance(code, ast.ClassDef | ast.FunctionDef)
+        about = (ast.get_docstring(code) or "").partition("\n\n")[0].replace("\n", " ")
+        rows.append((f"``convexnn.torch.{name}``", about))
+    return "PyTorch\n-------\n\n" + table(("name", "what it is"), rows)
 
 
 def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -14,6 +14,7 @@ import pytest
 import convexnn as cx
 from convexnn import forms
 from convexnn.contract.backend import registry
+from convexnn.contract.system.lazy import homes
 
 DOCS = Path(__file__).parents[1] / "docs"
 LISTINGS = runpy.run_path(str(DOCS / "listings.py"))
@@ -26,6 +27,9 @@ def test_every_public_name_has_a_page() -> None:
     assert {f"convexnn.{name}" for name in dir(cx)} <= listed
     assert {f"convexnn.forms.{name}" for name in dir(forms)} <= listed
     assert "convexnn.terms.Distance" in listed
+    torch = homes(str(Path(cx.__file__).parent / "torch" / "__init__.py"))
+    assert torch
+    assert {f"* - ``convexnn.torch.{name}``" for name in torch} <= listed
 
 
 def test_every_engine_and_option_is_in_the_table() -> None:
