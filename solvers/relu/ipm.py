@@ -40,6 +40,7 @@ from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 MAX_ITER = 200
+CUT_SHORT = 0.1  # a step below which one back to the middle of the path is tried
 STALLED = 1e-8  # a step this short leads nowhere
 REFINED = 5  # times a solution of the example system is improved, at most
 ROUNDING = 1e-14
@@ -413,16 +414,26 @@ class Newton:
             W.divide(Pair(predictor.t, self.grouped(predictor.u))),
             W.times(Pair(np.zeros_like(x.t), self.grouped(predictor.c))),
         )
-        cone = Pair(plain.cone.head + mu - second.head, plain.cone.tail - second.tail)
-        corrected = Targets(
-            quotient(scaled, cone),
-            plain.facet + mu - predictor.r * predictor.lam,
-            plain.above + mu + predictor.above * predictor.a if self.bounded else x.above,
-            plain.below + mu - predictor.below * predictor.a if self.bounded else x.below,
-        )
-        corrector = system.direction(corrected)
-        share = 0.9 + 0.095 * reach
-        length = min(1.0, share * self.room(x, corrector))
+
+        def toward(mu: float, bent: float) -> tuple[Iterate, float]:
+            head = plain.cone.head + mu - bent * second.head
+            targets = Targets(
+                quotient(scaled, Pair(head, plain.cone.tail - bent * second.tail)),
+                plain.facet + mu - bent * predictor.r * predictor.lam,
+                plain.above + mu + bent * predictor.above * predictor.a
+                if self.bounded
+                else x.above,
+                plain.below + mu - bent * predictor.below * predictor.a
+                if self.bounded
+                else x.below,
+            )
+            move = system.direction(targets)
+            return move, min(1.0, (0.9 + 0.095 * reach) * self.room(x, move))
+
+        corrector, length = toward(mu, 1.0)
+        if length < CUT_SHORT:  # the second-order terms of a long predictor lead astray
+            other = toward(0.5 * self.complementarity(x) / count, 0.0)
+            corrector, length = max((corrector, length), other, key=lambda found: found[1])
         if not length > STALLED:
             return None
         following = x.moved(corrector, length)

@@ -39,22 +39,23 @@ def test_columns_of_other_units_are_solved_by_choice(kind: Any, loss: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "beta", "noise"),
+    ("kind", "beta", "noise", "n"),
     [
-        (cx.GatedReluTraining, 0.1, 0.0),
-        (cx.GatedReluTraining, 1.0, 0.15),
-        (cx.ReluTraining, 1.0, 0.0),
+        (cx.GatedReluTraining, 0.1, 0.0, 200),
+        (cx.GatedReluTraining, 1.0, 0.15, 200),
+        (cx.ReluTraining, 1.0, 0.0, 200),
+        (cx.ReluTraining, 1.0, 0.15, 500),
     ],
 )
 def test_a_penalty_that_raw_columns_leave_tiny_takes_few_steps(
-    kind: Any, beta: float, noise: float
+    kind: Any, beta: float, noise: float, n: int
 ) -> None:
-    X, y = people(200, noise=noise)
+    X, y = people(n, noise=noise)
     problem = kind(X, y, beta=beta, loss="logistic", patterns=50, bias=True)
     solution = cx.solve(problem)
     assert solution.backend == "ipm"
     assert solution.status is cx.Status.OPTIMAL, solution.message
-    assert solution.history[-1].iteration <= 40
+    assert solution.history[-1].iteration <= (40 if n == 200 else 70)
 
 
 @pytest.mark.parametrize(
