@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 INSIDE = 1.0 - 1e-12  # share of ratios at which rounding leaves them below some of the set
 THIN = 1.0 - 1e-9  # share of a dual point at which there is room above its least ratios
 HALVINGS = 60
+NOISE = 1e-8  # share of the largest slope below which one is taken for none
 MIXED = 1e-9  # share of ones in ratios, so that no example's weight is zero
 LEAST = 1e-150  # ratio below which an example counts as out of use
 
@@ -134,7 +135,8 @@ class Risked(Loss):
         return self.at(INSIDE * ((1.0 - MIXED) * ratios + MIXED))
 
     def _least(self, s: Array, y: Array) -> Array:
-        """Return ratios at which the conjugate of the weighted loss is least."""
+        """Return ratios at which the conjugate of the weighted loss is least, or nearly."""
+        s = np.where(np.abs(s) > NOISE * np.max(np.abs(s), initial=0.0), s, 0.0)
         floor = self._floor(s, y)
         share = self._share(floor)
         known = self.each.dual_curvature

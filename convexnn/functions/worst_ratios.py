@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 STEPS = 80
 BACK = 0.995  # share of the way to a bound that a step may go
-SHARP = 1e-13  # complementarity at which to stop, in units of the slopes
-STILL = 1e-10  # the same of what the slopes and multipliers do not balance
+SHARP = 1e-13  # error at which to stop
+GOOD, PATIENCE = 1e-8, 4  # error at which to stop where so many steps bring no better one
 AWAY = 1e-3  # of the way that a search begins away from the end of the one before
 LEAST = 1e-16  # distance to a bound, as a share of it, below which rounding decides
 ROOM = 0.1  # least distance of the first point to a bound, as a share of the interval
@@ -99,15 +99,21 @@ class Search:
             at = _Point.begin(self.ratios, floor, oracle)
             if self.last is not None:
                 at = at.towards(self.last)
+            best, least, since = at, at.error(), 0
             for _ in range(STEPS):
-                if at.sharp():
+                if least <= SHARP or (since == PATIENCE and least <= GOOD):
                     break
-                following = at.advanced()
+                try:
+                    following = at.advanced()
+                except np.linalg.LinAlgError:  # of numbers that are none
+                    break
                 if following is None:
                     break
-                at = following
-        self.last = at
-        return at.u
+                at, error, since = following, following.error(), since + 1
+                if error < least:
+                    best, least, since = at, error, 0
+        self.last = best
+        return best.u
 
 
 class _Point(NamedTuple):
@@ -192,16 +198,16 @@ class _Point(NamedTuple):
         cap = np.where(finite, caps, 0.0)
         return np.where(finite, np.maximum(cap - self.x, LEAST * cap), 1.0)
 
-    def sharp(self) -> bool:
-        """Tell whether the point is as good as arithmetic allows."""
-        size = float(self.ratios.p @ np.abs(self.slope))
-        short = np.abs(self.ratios.masses - self.x @ self.ratios.p).max()
-        if self.gap() > SHARP * size or short > 1e-12:
-            return False
+    def error(self) -> float:
+        """Return the largest of what is open: complementarity, masses, balance of the slopes."""
+        size = max(float(self.ratios.p @ np.abs(self.slope)), 1e-300)
+        short = float(np.abs(self.ratios.masses - self.x @ self.ratios.p).max())
         uneven = self.slope + self.mass[:, None] - self.low - self.zero + self.high
         if self.ratios.divergence is not None:
             uneven = uneven + self.rate * self.ratios.divergence.slope(self.u)
-        return bool((np.abs(uneven) * self.x).sum(axis=0) @ self.ratios.p <= STILL * size)
+        balance = float((np.abs(uneven) * self.x).sum(axis=0) @ self.ratios.p)
+        error = max(self.gap() / size, short, 1e-3 * balance / size)
+        return error if np.isfinite(error) else np.inf
 
     def advanced(self) -> _Point | None:
         """Return the point after a predictor and a corrector, None where rounding stops it."""
@@ -212,7 +218,7 @@ class _Point(NamedTuple):
         guess = newton.direction(0.0)
         share = newton.longest(guess)
         after = self.moved(guess, share).gap()
-        sigma = (after / max(centre, 1e-300)) ** 3
+        sigma = min(after / max(centre, 1e-300), 1.0) ** 3
         step = newton.direction(sigma * centre, guess)
         moved = self.moved(step, min(1.0, BACK * newton.longest(step)))
         if not np.isfinite(moved.x).all():
