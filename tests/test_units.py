@@ -55,10 +55,8 @@ BUILDERS = {build.__name__: build for build in (relu, gated, sampled, line, line
 # What is not: where units are so large that the penalty is all but lost beside a loss that labels
 # let vanish. At most this gap is left.
 LEFT = {
-    ("gated", "logistic", "columns"): 1e-3,
     ("gated", "hinge", "columns"): 1e-5,
     ("sampled", "hinge", "large"): 1e-4,
-    ("line", "logistic", "large"): 1e-2,
 }
 
 
