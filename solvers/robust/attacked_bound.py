@@ -49,12 +49,17 @@ def worst_attack(
 def prove(
     form: RobustNetworkForm, network: Neurons, begin: Array, reporter: Reporter, options: Options
 ) -> None:
-    """Report what plain training on attacked examples proves, as the bound rises."""
+    """Report what plain training on attacked examples proves, as the bound rises.
+
+    Where the rounds are limited so are those of plain training, and it is not lifted.
+    """
     attack, trained = worst_attack(form, network, begin, reporter)
     plain = form.attacked(attack)
     inner = Inner(reporter, network, attack)
-    asked = Options(options.tol, None, options.seed, {})
+    asked = Options(options.tol, options.max_iter, options.seed, {})
     own = cell_walk.DEFAULTS | {"starts": STARTS, "width": WIDTH}
+    if options.max_iter is not None:
+        own["cells"] = 0
     cell_walk.run(plain, own, asked, inner, (trained, None))
 
 
