@@ -431,7 +431,8 @@ class Newton:
             return move, min(1.0, (0.9 + 0.095 * reach) * self.room(x, move))
 
         corrector, length = toward(mu, 1.0)
-        if length < CUT_SHORT:  # the second-order terms of a long predictor lead astray
+        # where the conjugate bends, the second-order terms of a long predictor lead astray
+        if self.q is None and length < CUT_SHORT:
             other = toward(0.5 * self.complementarity(x) / count, 0.0)
             corrector, length = max((corrector, length), other, key=lambda found: found[1])
         if not length > STALLED:
