@@ -92,7 +92,7 @@ MADE = frozenset(
         "Status",
         "Step",
     }
-    | {"NetworkWorstCase", "WorstCase"}
+    | {"NetworkWorstCase", "OutputRange", "WorstCase"}
 )
 # Methods that engines, the driver and the models' makers call with points, forms and their like.
 INNER = frozenset(
@@ -346,6 +346,17 @@ def calls() -> tuple[Call, ...]:
             cx.PiecewiseLinear.tangents,
             {"loss": "hinge", "pieces": 2, "window": (-1, 1)},
             {"loss": "margin loss"},
+        ),
+        Call(
+            "output_range",
+            cx.output_range,
+            {"network": network, "low": [0.0, 0.0], "high": [1.0, 1.0]},
+        ),
+        Call(
+            "TwoLayerNetwork.monotone",
+            network.monotone,
+            {"directions": [1, 0]},
+            said={"directions": "monotone"},
         ),
         Call("TwoLayerNetwork.predict", network.predict, {"X": X}, {"X": "points"}),
         Call(

@@ -50,6 +50,8 @@ def directions(given: ArrayLike | Mapping[str, int], names: Names, count: int) -
         found = _by_name(given, names, count)
     else:
         found = real_array("monotone", given, 1)
+        if np.asarray(given).dtype.kind == "b":
+            raise ProblemError(f"monotone must have entries {RULE}; got {shown(given)}")
         if len(found) != count:
             raise ProblemError(
                 f"monotone must have {count} entries, one for each column of X, got {len(found)}"
