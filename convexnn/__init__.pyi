@@ -63,12 +63,12 @@ from convexnn.problems.wasserstein.network import (
 )
 from convexnn.problems.wasserstein.newsvendor import Newsvendor as Newsvendor
 from convexnn.problems.wasserstein.portfolio import CvarPortfolio as CvarPortfolio
+from convexnn.relu.cells.enumeration import enumerate_patterns as enumerate_patterns
+from convexnn.relu.cells.sampling import sample_patterns as sample_patterns
 from convexnn.relu.convolution import ConvNetwork as ConvNetwork
-from convexnn.relu.enumeration import enumerate_patterns as enumerate_patterns
-from convexnn.relu.narrow import NarrowNetwork as NarrowNetwork
+from convexnn.relu.narrow.network import NarrowNetwork as NarrowNetwork
 from convexnn.relu.network import TwoLayerNetwork as TwoLayerNetwork
 from convexnn.relu.patterns import Patterns as Patterns
-from convexnn.relu.sampling import sample_patterns as sample_patterns
 from convexnn.robust.accuracy import Robustness as Robustness
 from convexnn.robust.accuracy import robustness as robustness
 from convexnn.robust.accuracy_curve import RobustnessCurve as RobustnessCurve

@@ -15,9 +15,9 @@ from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.functions.risks import Risk, WorstGroup
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
+from convexnn.relu.cells.sampling import sample_patterns
 from convexnn.relu.directions import directions
 from convexnn.relu.patterns import Patterns
-from convexnn.relu.sampling import sample_patterns
 from convexnn.workflows.local_patterns import local_patterns
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from convexnn.problems.relu.listing import (
 )
 from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
+from convexnn.relu.cells.enumeration import listable
 from convexnn.relu.convolution import ENTRIES, ConvNetwork, checked_images, patches
-from convexnn.relu.enumeration import listable
 from convexnn.relu.forms import Dual, Neurons, PooledForm, PooledNetworkForm, cone_arrays, summed
 from convexnn.relu.network import Network
 from convexnn.relu.patterns import Patterns

@@ -11,10 +11,10 @@ from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError, positive_int, shown
 from convexnn.contract.clock import look
 from convexnn.contract.fields import Converted
+from convexnn.relu.cells.enumeration import about_cells, enumerate_patterns, listable
+from convexnn.relu.cells.sampling import exhaustible, sample_patterns
 from convexnn.relu.cones import least_distance
-from convexnn.relu.enumeration import about_cells, enumerate_patterns, listable
 from convexnn.relu.patterns import Patterns
-from convexnn.relu.sampling import exhaustible, sample_patterns
 
 # None or "all" for all patterns, a count to draw, patterns or the matrix of some.
 Declared: TypeAlias = Patterns | ArrayLike | None

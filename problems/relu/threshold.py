@@ -19,7 +19,7 @@ from convexnn.problems.relu.group_lasso import GroupLasso
 from convexnn.problems.relu.listing import checked_patterns, declared_scope, generators_of, shrunk
 from convexnn.problems.relu.training import affordable, without_dead, without_spare
 from convexnn.relu.bound import lower_bound
-from convexnn.relu.enumeration import (
+from convexnn.relu.cells.enumeration import (
     MAX_CELLS,
     RAY_WORK,
     about_cells,
@@ -28,11 +28,11 @@ from convexnn.relu.enumeration import (
     hyperplanes,
     listable,
 )
+from convexnn.relu.cells.sampling import sample_patterns
+from convexnn.relu.cells.whitening import Whitened, whitened
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.network import TwoLayerNetwork
 from convexnn.relu.patterns import Patterns, cell_count
-from convexnn.relu.sampling import sample_patterns
-from convexnn.relu.whitening import Whitened, whitened
 
 if TYPE_CHECKING:
     from convexnn.functions.norms import Norm

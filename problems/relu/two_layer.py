@@ -19,13 +19,13 @@ from convexnn.functions.norms import NORMS, Norm
 from convexnn.problems.relu.formulas import majorant_formula
 from convexnn.problems.relu.training import VectorTraining
 from convexnn.relu.bound import lower_bound
+from convexnn.relu.cells.enumeration import enumerate_patterns, listable
+from convexnn.relu.cells.sampling import sample_patterns
 from convexnn.relu.directions import directions
-from convexnn.relu.enumeration import enumerate_patterns, listable
 from convexnn.relu.forms import Dual, GroupForm, MajorantForm, NetworkForm, Neurons, summed
 from convexnn.relu.free_part import FreePart
 from convexnn.relu.majorant_bound import majorant_bound
 from convexnn.relu.network import TwoLayerNetwork
-from convexnn.relu.sampling import sample_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

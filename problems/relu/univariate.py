@@ -33,10 +33,10 @@ from convexnn.problems.relu.training import (
     without_spare,
 )
 from convexnn.relu.bound import feasible, grounded, limit, nothing, scaled_value
-from convexnn.relu.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.relu.free_part import FreePart
-from convexnn.relu.narrow import ACTIVATIONS, STEPS, NarrowNetwork, points_of
+from convexnn.relu.narrow.dictionaries import Dictionary, Shaped, Steps, dictionary, folds_bound
+from convexnn.relu.narrow.network import ACTIVATIONS, STEPS, NarrowNetwork, points_of
 
 ENTRIES = 1 << 20  # features that are listed between two looks at the clock
 GRADING = 17.0  # bytes an entry of the features takes while they are listed, measured
@@ -64,9 +64,9 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
 
         minimise  sum_i l(z_i; y_i) + beta ||c||_1,   z = b + A c
 
-    over the features of `convexnn.relu.dictionaries`: bends at data points; from three layers on
-    ramps between two of them (relu), or folds at their mirror images (abs). The optimum is that of
-    all networks of this kind, however wide.
+    over the features of `convexnn.relu.narrow.dictionaries`: bends at data points; from three
+    layers on ramps between two of them (relu), or folds at their mirror images (abs). The optimum
+    is that of all networks of this kind, however wide.
 
     Parameters
     ----------

@@ -24,10 +24,10 @@ from convexnn.problems.relu.training import Design, Training, make_design
 from convexnn.problems.relu.two_layer import FORMULATIONS
 from convexnn.problems.robust.formula import robust_formula
 from convexnn.relu.bound import network_bound
+from convexnn.relu.cells.sampling import sample_patterns
 from convexnn.relu.forms import Neurons
 from convexnn.relu.patterns import Patterns
 from convexnn.relu.relaxation import relaxed, relaxed_bound
-from convexnn.relu.sampling import sample_patterns
 from convexnn.relu.search_bound import Searches
 from convexnn.robust.bound import robust_bound
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm

@@ -17,7 +17,7 @@ from convexnn.functions.risks import MEAN
 from convexnn.problems.relu.listing import LISTED, too_many
 from convexnn.problems.relu.training import Training
 from convexnn.problems.relu.two_layer import ReluTraining
-from convexnn.relu.enumeration import listable
+from convexnn.relu.cells.enumeration import listable
 from convexnn.relu.forms import GroupForm
 from convexnn.robust.worst_distribution import Ball, NetworkWorstCase, worst_distribution
 

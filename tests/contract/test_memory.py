@@ -16,7 +16,7 @@ from convexnn.contract.program import CvxpyProgram
 from convexnn.contract.system import memory
 from convexnn.contract.system.memory import GIB
 from convexnn.driver.choice import automatic
-from convexnn.relu.enumeration import about_cells
+from convexnn.relu.cells.enumeration import about_cells
 from convexnn.relu.forms import GroupForm, MajorantForm, NetworkForm
 from convexnn.relu.patterns import cell_count
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from convexnn.contract.arrays import Array, BoolArray
 from convexnn.contract.checks import ProblemError
 from convexnn.functions.norms import NORMS
-from convexnn.relu.enumeration import (
+from convexnn.relu.cells.enumeration import (
     Cells,
     cells_by_rays,
     cells_by_splitting,
@@ -22,8 +22,8 @@ from convexnn.relu.enumeration import (
     enumerate_patterns,
     hyperplanes,
 )
+from convexnn.relu.cells.sampling import sample_patterns
 from convexnn.relu.patterns import Patterns, cell_count, first_distinct
-from convexnn.relu.sampling import sample_patterns
 
 often = settings(max_examples=120)
 KINDS = ["general", "integer", "duplicate", "antipodal", "zero", "deficient", "planar"]

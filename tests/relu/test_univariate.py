@@ -19,8 +19,8 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.program import CvxpyProgram
 from convexnn.driver.choice import automatic
 from convexnn.relu.bound import lower_bound
-from convexnn.relu.dictionaries import Folds, Shaped, dictionary, normals
 from convexnn.relu.forms import Dual, GroupForm
+from convexnn.relu.narrow.dictionaries import Folds, Shaped, dictionary, normals
 
 CLOSED = [("relu", 2), ("relu", 3), ("relu", 5), ("abs", 2), ("threshold", 2), ("sign", 2)]
 KINDS = [*CLOSED, ("abs", 3), ("abs", 4)]

@@ -17,7 +17,7 @@ from convexnn.contract.problem import Problem
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.sampled import SampledReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
-from convexnn.relu.sampling import sample_patterns
+from convexnn.relu.cells.sampling import sample_patterns
 
 NEURONS = 10  # of the teacher
 NOISE = 0.1

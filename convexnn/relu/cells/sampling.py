@@ -20,9 +20,9 @@ from convexnn.contract.checks import (
 from convexnn.contract.clock import look
 from convexnn.contract.reading import borne_out, drawn_by
 from convexnn.contract.system.memory import shortage
-from convexnn.relu.enumeration import enumerate_patterns, listable
+from convexnn.relu.cells.enumeration import enumerate_patterns, listable
+from convexnn.relu.cells.whitening import straightened
 from convexnn.relu.patterns import Patterns, cell_count
-from convexnn.relu.whitening import straightened
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -1,0 +1,1 @@
+"""The cells that the hyperplanes of data cut space into: all of them, or drawn ones."""
