@@ -389,6 +389,7 @@ def calls() -> tuple[Call, ...]:
         ),
         Call("Comparison.agree", compared.agree, {"tol": 0.1}, {"tol": "non-negative"}),
         Call("Comparison.plot", compared.plot, {}),
+        Call("Solution.plot", solved.plot, {}),
         Call("CertificateCurve.plot", curve.plot, {}),
         Call("losses.Huber", losses.Huber, {}),
         Call("losses.Quantile", losses.Quantile, {}),

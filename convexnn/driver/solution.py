@@ -12,10 +12,12 @@ from convexnn.contract.preparation import Preparation, for_raw_data
 from convexnn.contract.problem import Drawn, Model
 from convexnn.contract.reading import DRAWING, PARTS, entries, read_for
 from convexnn.contract.system.files import FileError, read_npz, to_json, write_npz
+from convexnn.driver import views
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from matplotlib.axes import Axes
 
 FIGURES = ("objective", "bound", "violation")
 
@@ -89,6 +91,37 @@ class Solution(Generic[Model]):
             f"Solution({self.status.name} by {self.backend}: objective={self.objective:.6g}, "
             f"bound={self.bound:.6g}, gap={self.gap:.2e}, scope={self.certificate.scope!r})"
         )
+
+    def _repr_html_(self) -> str:
+        return views.html(self)
+
+    def summary(self) -> str:
+        """Return what the solution says in some ten lines: certificate, time, model, message.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import convexnn as cx
+        >>> print(cx.solve(cx.GeometricMedian([[0.0], [1.0], [5.0]])).summary().splitlines()[0])
+        problem    GeometricMedian
+        """
+        return views.summary(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the best objective and the best bound against time (extra: plot).
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib axes
+        """
+        return views.plot(self, ax)
 
     def for_raw_data(self, done: Preparation | None) -> Solution[Model]:
         """Return the solution with a model that takes data as they were before their preparation.

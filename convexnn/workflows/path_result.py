@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
@@ -210,6 +211,10 @@ class Path(Generic[Model]):
 
     def __repr__(self) -> str:
         return shortened(str(self))
+
+    def _repr_html_(self) -> str:
+        table = self.frame.to_html(index=False, border=0, float_format="{:.4g}".format)
+        return f"{table if len(self) else ''}<p>{escape(self.message)}</p>"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw neurons, and validation loss or else the norm, against beta (extra: plot).

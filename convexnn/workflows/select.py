@@ -87,6 +87,10 @@ class Selection(Generic[Model]):
     def __repr__(self) -> str:
         return shortened(str(self))
 
+    def _repr_html_(self) -> str:
+        table: str = self.frame.to_html(index=False, border=0, float_format="{:.4g}".format)
+        return table
+
 
 def select(
     problem: Problem[Model],
