@@ -214,7 +214,7 @@ def indices_of(instances: int, families: Sequence[str] | None = None) -> list[in
     Examples
     --------
     >>> indices_of(2), indices_of(2, ["gated"])
-    ([0, 1], [2, 22])
+    ([0, 1], [2, 23])
     """
     positive_int("instances", instances)
     chosen = list(families or FAMILIES)

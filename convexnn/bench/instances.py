@@ -67,7 +67,7 @@ def instance(seed: int, index: int) -> Instance:
 
     Examples
     --------
-    >>> instance(0, 16).problem.points.shape == instance(0, 16).problem.points.shape
+    >>> instance(0, 17).problem.points.shape == instance(0, 17).problem.points.shape
     True
     """
     family = family_of(index)

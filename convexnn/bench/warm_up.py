@@ -19,7 +19,8 @@ KINDS = {
     ),
     "robust": ("robust",),
     "wasserstein": (
-        *("wasserstein-classification", "wasserstein-regression", "margins", "reweighting"),
+        *("wasserstein-classification", "wasserstein-regression", "wasserstein-network"),
+        *("margins", "reweighting"),
         *("newsvendor", "portfolio"),
     ),
     "median": ("median", "distributed", "network-lasso", "constrained"),

@@ -43,7 +43,7 @@ class Counts:
     --------
     >>> counts = Counts(np.eye(2)[[0, 1, 1]], None)
     >>> found = counts.near(counts.even(np.array([[0.9, -0.9], [-0.2, 0.2], [-0.6, 0.6]])))
-    >>> bool(np.abs(found.point.sum(axis=0)).max() < 1e-15), bool(found.spread.max() < 1e-14)
+    >>> bool(np.abs(found.point.sum(axis=0)).max() < 1e-14), bool(found.spread.max() < 1e-14)
     (True, True)
     """
 
