@@ -27,6 +27,7 @@ import numpy as np
 from convexnn.contract.checks import ProblemError, instance_of, non_negative, real, shown, sized
 from convexnn.contract.fields import Converted, declaration
 from convexnn.contract.labels import raw_labels
+from convexnn.functions.entropies import entropies
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -405,7 +406,7 @@ class Entropic(Risk):
         """Return ``sum_i p_i (u_i log u_i - u_i + 1) <= radius``."""
         ball = Divergence(
             self.radius,
-            _entropies,
+            entropies,
             lambda u: np.log(np.maximum(u, np.finfo(np.float64).tiny)),
             lambda u: 1.0 / np.maximum(u, np.finfo(np.float64).tiny),
         )
@@ -422,7 +423,7 @@ class Entropic(Risk):
             return u
 
         def excess(log_rate: float) -> float:
-            return float(p @ _entropies(ratios(log_rate))) - self.radius
+            return float(p @ entropies(ratios(log_rate))) - self.radius
 
         low, high = -COLD, COLD
         if excess(high) <= 0.0:
@@ -667,10 +668,3 @@ def _watered(losses: Array, p: Array, width: float, cap: float, mass: float) -> 
         if not low < t < high:
             t = 0.5 * (low + high)
     return np.clip(1.0 + x - t, 0.0, cap)
-
-
-def _entropies(u: Array) -> Array:
-    """Return ``u log u - u + 1``, exact near 1."""
-    x = u - 1.0
-    safe = np.maximum(u, np.finfo(np.float64).tiny)
-    return np.where(np.abs(x) < 1e-4, x * x * (0.5 - x / 6.0), u * np.log(safe) - x)

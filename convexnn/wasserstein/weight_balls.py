@@ -21,7 +21,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.form import solved_by
-from convexnn.contract.system.kernels import kernel
+from convexnn.functions.entropies import entropies
 from convexnn.functions.null_space import SMALLEST, UNIT, blocked_sums, sum_rounding
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-14  # relative error allowed to a sum that is compared with a radius
 DOUBT = 1e-13  # relative error of an entropy, and of how far weights that it allows are off
-SERIES = 0.05  # below it, t log t - t + 1 is expanded around t = 1
-TERMS = 14  # of the series
 
 
 class Adversary(NamedTuple):
@@ -364,25 +362,7 @@ def entropy(w: Array) -> float:
     >>> round(entropy(np.array([1.0, 0.0])), 4)
     0.6931
     """
-    terms = np.empty(len(w))
-    _entropy_terms(w, terms)
-    return float(terms.sum()) / len(w)
-
-
-@kernel(error_model="numpy")
-def _entropy_terms(w: Array, out: Array) -> None:
-    """Fill in ``t log t - t + 1`` of ``t = n w``."""
-    n = float(len(w))
-    for i in range(len(w)):
-        t = n * w[i]
-        x = t - 1.0
-        if abs(x) < SERIES:
-            series = 0.0
-            for k in range(TERMS, 1, -1):
-                series = 1.0 / (k * (k - 1.0)) - x * series
-            out[i] = x * x * series
-        else:
-            out[i] = (t * np.log(t) if t > 0.0 else 0.0) - x
+    return float(entropies(len(w) * w).sum()) / len(w)
 
 
 def rms(x: Array) -> float:

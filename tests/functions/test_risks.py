@@ -9,6 +9,7 @@ import pytest
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
+from convexnn.functions.entropies import entropies
 from convexnn.functions.losses import (
     Absolute,
     Hinge,
@@ -201,3 +202,15 @@ def test_no_risk_is_the_loss_itself() -> None:
 def test_bad_risks_say_what_is_wrong(make: Any, said: str) -> None:
     with pytest.raises(cx.ProblemError, match=said):
         make()
+
+
+def test_an_entropy_is_exact_near_one() -> None:
+    """A set is not larger than it says: to 60 digits, at ratios near 1."""
+    from decimal import Decimal, getcontext
+
+    getcontext().prec = 60
+    for x in (1e-12, 3e-7, 9e-5, 1.1e-4, 1e-3, 0.049, 0.051, 0.4):
+        for t in (1.0 + x, 1.0 - x):
+            exact = Decimal(t) * Decimal(t).ln() - Decimal(t) + 1
+            found = Decimal(float(entropies(np.array([t]))[0]))
+            assert abs(found / exact - 1) < Decimal("2e-14"), t
