@@ -196,7 +196,7 @@ class Monitor:
         else:
             self._certificate = held.with_bound(fresh)
         self.grader.keep(primal=better, dual=proves)
-        self.passed = self.passed or passes
+        self.passed = self.passed or passes or self._certificate.passes(self.tol)
         return fresh
 
     @cached_property

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
 BRIEF = 5_000  # entries of the patterns up to which a formula goes to Clarabel for its last digits
-RISKY = {True: 300_000, False: 1_000_000}  # entries of a risk's formula that Clarabel takes first
+RISKY = {  # entries of a risk's formula that Clarabel takes first: by cones, by a smooth loss
+    (True, True): 100_000,
+    (True, False): 400_000,
+    (False, True): 200_000,
+    (False, False): 2_000_000,
+}
 WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
@@ -106,8 +111,10 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
 def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[str, ...]:
     n = size.n
     listed = shortage({"its form": size.own}) is None
-    if listed and not problem.canonical(kind).loss.additive:
-        small = size.n * size.weights <= RISKY[size.cones]
+    loss = problem.canonical(kind).loss if listed else None
+    if loss is not None and not loss.additive:
+        smooth = bool(np.isfinite(loss.plain.curvature))
+        small = size.n * size.weights <= RISKY[size.cones, smooth]
         return ("cvxpy:clarabel", "admm") if small else ("admm", "cvxpy:clarabel")
     if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
         return "ipm", "admm", "fista"

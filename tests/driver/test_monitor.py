@@ -44,6 +44,15 @@ def test_a_bound_that_is_not_a_number_never_replaces_one_that_is() -> None:
     assert (watch._dual, watch._certificate) == ("better", grade(2.0, 1.5))
 
 
+def test_a_bound_that_closes_in_on_an_earlier_point_ends_the_run() -> None:
+    watch = monitor(Graded())
+    assert not watch.report(1, grade(1.0, 0.0), "early")
+    assert watch.report(2, grade(2.0, 1.0), "late")
+    _, dual, certificate = watch.finish()
+    assert dual == "late"
+    assert certificate.objective == 1.0
+
+
 def test_of_equal_bounds_the_later_dual_point_is_kept() -> None:
     watch = monitor(Graded())
     watch.report(1, grade(3.0, 1.0), "early")
