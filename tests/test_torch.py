@@ -104,7 +104,9 @@ def test_an_outlier_and_a_close_point_keep_the_gradient_exact() -> None:
     assert slope.sum(0).tolist() == pytest.approx([1.0, 0.0], abs=1e-7)  # all moved together
 
 
-RISKS = [cx.Entropic(0.3), cx.Entropic(2.5), cx.ChiSquare(0.4), cx.ChiSquare(3.0), cx.ChiSquare(40)]
+RISKS: list[Any] = [
+    *(cx.Entropic(0.3), cx.Entropic(2.5), cx.ChiSquare(0.4), cx.ChiSquare(3.0), cx.ChiSquare(40)),
+]
 RISKS += [cx.Cvar(0.4), cx.TotalVariation(0.3), cx.WorstGroup([0, 0, 1, 1, 2, 2]), cx.Cvar(1.0)]
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from convexnn.functions.losses import Loss
-from convexnn.functions.risks import Ratios, Risk
+from convexnn.functions.ratios import Ratios
+from convexnn.functions.risks import Risk
 from convexnn.functions.weighted import Weighted, weigh
 from convexnn.functions.worst_ratios import Search, least_ratios
 

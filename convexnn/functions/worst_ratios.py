@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from convexnn.functions.risks import sums
+from convexnn.functions.ratios import sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convexnn.contract.arrays import Array
-    from convexnn.functions.risks import Ratios
+    from convexnn.functions.ratios import Ratios
 
     Oracle = Callable[[Array], tuple[Array, Array]]
 

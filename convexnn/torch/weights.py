@@ -17,7 +17,8 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError, instance_of
-from convexnn.functions.risks import Divergence, Risk
+from convexnn.functions.ratios import Divergence
+from convexnn.functions.risks import Risk
 from convexnn.functions.weighted import checked_weights
 from convexnn.torch.tensors import like, read, torch
 
