@@ -134,6 +134,7 @@ def calls() -> tuple[Call, ...]:
     twice = np.vstack([X, -X])
     many = cx.WassersteinClassification(twice, np.append(signs, -signs), radius=0.1)
     network = cx.TwoLayerNetwork(np.eye(2), np.ones((2, 1)), np.zeros(2), classes=[-1, 1])
+    narrow = cx.NarrowNetwork(np.ones((2, 1)), np.zeros((1, 1)), 0.0, "relu")
     solved = cx.solve(plain, "admm", tol=1e-3)
     solved_linear = cx.solve(linear, tol=1e-3)
     compiled = cx.compile(plain, "admm")
@@ -391,6 +392,8 @@ def calls() -> tuple[Call, ...]:
         Call("Comparison.plot", compared.plot, {}),
         Call("Solution.plot", solved.plot, {}),
         Call("CertificateCurve.plot", curve.plot, {}),
+        Call("TwoLayerNetwork.plot", network.plot, {"X": X, "y": signs}, {"X": "points"}),
+        Call("NarrowNetwork.plot", narrow.plot, {"X": X[:, 0], "y": real}, {"X": "points"}),
         Call("losses.Huber", losses.Huber, {}),
         Call("losses.Quantile", losses.Quantile, {}),
         Call("norms.Nuclear", norms.Nuclear, {"outputs": 2}),

@@ -23,6 +23,7 @@ from convexnn.contract.fields import (
 from convexnn.contract.predictor import Predictor
 from convexnn.relu.directions import directions as read
 from convexnn.relu.directions import proved
+from convexnn.relu.drawing import in_plane, on_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     import torch
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
     from torch import nn
 
@@ -208,6 +210,70 @@ class TwoLayerNetwork(Network):
         if self.gates is not None:
             return not asked.any()
         return proved(asked, self.U, self.alpha, self.skip, self.leak)
+
+    def plot(
+        self, X: ArrayLike | None = None, y: ArrayLike | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw a network of one or two inputs and where its neurons switch (extra: plot).
+
+        Over one input the output, and its knots. Over two inputs the regions of the classes, or the
+        output from above, and the line ``u_j'x + b_j = 0`` of each neuron (of a gated one ``h_j'x +
+        g_j = 0``), as wide as ``|alpha_j| ||u_j||`` is beside the others'.
+
+        Parameters
+        ----------
+        X : array of shape (n, d), optional
+            Examples, which set the range and in the plane are drawn; without them the range is that
+            of the knots and lines.
+        y : array of shape (n,), or (n, k) for k outputs, optional
+            Their targets or labels.
+        ax : matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, naming the extra.
+        ProblemError
+            If the network has more than two inputs, or over two inputs several outputs and no
+            classes, or X or y do not fit it.
+
+        Examples
+        --------
+        >>> net = TwoLayerNetwork(U=[[1.0, 2.0]], alpha=[[1.0], [-1.0]], bias=[0.0, -1.0])
+        >>> ax = net.plot()
+        >>> [line.get_label() for line in ax.lines]
+        ['network', '2 knots']
+        """
+        d = len(self.U)
+        if d > 2:
+            raise ProblemError(
+                f"TwoLayerNetwork.plot draws networks of one or two inputs, this one has {d}"
+            )
+        given = None if X is None else examples(X, self.feature_names, d)
+        normals, offsets, weight = self._switches()
+        if d == 1:
+            knots = np.unique(-offsets / normals[0])
+            return on_line(self, knots, None if given is None else given[:, 0], y, ax)
+        return in_plane(self, normals, offsets, weight, given, y, ax)
+
+    def _switches(self) -> tuple[Array, Array, Array]:
+        """Return where the neurons switch that matter, and what each weighs.
+
+        Neuron j of normal ``h_j`` (d, m) and offset ``g_j`` (m,) does so where ``h_j'x + g_j = 0``.
+        """
+        weight = np.linalg.norm(self.U, axis=0) * np.linalg.norm(self.alpha, axis=1)
+        normals, offsets = self.U, self.bias
+        if self.gates is not None:
+            weight = np.hypot(np.linalg.norm(self.U, axis=0), self.bias)
+            weight = weight * np.linalg.norm(self.alpha, axis=1)
+            normals = self.gates
+            offsets = np.zeros(len(self)) if self.gates_bias is None else self.gates_bias
+        used = (weight > 0.0) & normals.any(axis=0)
+        return normals[:, used], offsets[used], weight[used]
 
     def unscaled(self, done: Preparation) -> TwoLayerNetwork:
         """Return the network of raw data whose standardised ones this one takes.

@@ -18,11 +18,13 @@ from convexnn.contract.fields import (
     keep_names,
     labelled,
 )
+from convexnn.relu.drawing import on_line
 from convexnn.relu.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array, LabelArray
@@ -152,6 +154,39 @@ class NarrowNetwork(Network):
         apart = np.diff(found, prepend=-np.inf) > near + ROUNDING * np.abs(found)
         knots: Array = found[apart] + self.origin
         return knots
+
+    def plot(
+        self, X: ArrayLike | None = None, y: ArrayLike | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the output and its knots (extra: plot).
+
+        Parameters
+        ----------
+        X : array of shape (n,) or (n, 1), optional
+            Points, which set the range; without them it is that of the knots.
+        y : array of shape (n,), optional
+            Their targets or labels.
+        ax : matplotlib axes, optional
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, naming the extra.
+        ProblemError
+            If X or y do not fit the network.
+
+        Examples
+        --------
+        >>> net = NarrowNetwork([[1.0], [2.0]], [[-3.0]], 1.0, "abs")
+        >>> [line.get_label() for line in net.plot().lines]
+        ['network', '1 knots']
+        """
+        given = None if X is None else points_of("X", X, self.feature_names)
+        return on_line(self, self.knots, given, y, ax)
 
     def _switches(self, k: int) -> Array:
         """Return the zeros of what the neurons of chain k are given, from the origin."""

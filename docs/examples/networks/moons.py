@@ -2,11 +2,10 @@
 Two moons
 =========
 
-A network in the plane, certified over networks of any width.
+A network in the plane, certified over networks of any width: its regions, and for each neuron the
+line where it switches.
 """
 
-import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import make_moons
 
 import convexnn as cx
@@ -16,13 +15,7 @@ problem = cx.ReluTraining(X, y, beta=0.3, loss="logistic", bias=True)
 solution = cx.solve(problem, time_limit=10, tol=1e-3)
 print(solution)
 
-side = np.linspace(-1.5, 2.5, 120)
-plane = np.stack(np.meshgrid(side, side), axis=-1)
-height = solution.model.decision_function(plane.reshape(-1, 2)).reshape(plane.shape[:2])
-fig, ax = plt.subplots()
-ax.contourf(side, side, height, levels=20, cmap="RdBu", alpha=0.6)
-ax.contour(side, side, height, levels=[0.0], colors="black")
-ax.scatter(X[:, 0], X[:, 1], c=y, cmap="RdBu", edgecolor="black")
+ax = solution.model.plot(X, y)
 
 # %%
 # What is asserted: it separates the moons, and is near the best there is.
