@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any
 
 import convexnn
 from convexnn import forms
-from convexnn.contract.backend import Optioned, registry
+from convexnn.contract.backend import registry
 from convexnn.contract.system.lazy import homes
+from convexnn.driver.problems import PROBLEMS
 from convexnn.functions import terms
 from convexnn.relu import preference
 from convexnn.robust.forms import RobustForm
+from convexnn.solvers.engine import LAUNCHER, Engine, Spread
 
 HEADINGS = {
     "problems.relu": "Problems: networks",
@@ -80,24 +86,59 @@ def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def options(engine: Any) -> str:
-    """Return an engine's own options with their defaults."""
-    if not isinstance(engine, Optioned):
-        return "those of the solver, by their names"
-    told = [
-        f"``{name}``" if values == (None,) else f"``{name}={' or '.join(map(str, values))}``"
-        for name, values in engine.options(None).items()
-    ]
-    return ", ".join(told) or "none"
-
-
 def engines() -> str:
-    """Return the table of every engine that is installed: what for, and its options."""
+    """Return the table of every engine that is installed, and what it is for."""
     rows = [
-        (f"``{name}``", engine.capabilities.about or "\\-", options(engine))
-        for name, engine in registry().items()
+        (f"``{name}``", engine.capabilities.about or "\\-") for name, engine in registry().items()
     ]
-    return table(("engine", "for what, and how", "its own options"), rows)
+    return table(("engine", "for what, and how"), rows)
+
+
+def options() -> str:
+    """Return the table of the engines' own options, told by the docstrings of their modules."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name, engine in registry().items():
+        if not isinstance(engine, Engine):
+            continue
+        for form, module in engine.rows.items():
+            held = engine.method(resolve_name(form)).DEFAULTS
+            meaning = documented(import_module(module))
+            if isinstance(engine, Spread):
+                meaning |= documented(import_module(LAUNCHER))
+            for option, default in held.items():
+                together, says = meaning[option]
+                row = f"``{name}``", together, f"``{default}``", says
+                told.setdefault(row, []).append(form.partition(":")[2])
+    rows = [
+        (*row[:3], ", ".join(f"``{form}``" for form in forms), row[3])
+        for row, forms in told.items()
+    ]
+    return table(("engine", "option", "default", "of the form", "what it does"), rows)
+
+
+def documented(module: ModuleType) -> dict[str, tuple[str, str]]:
+    """Return the options that a module's functions document: those told together, what is said."""
+    found: dict[str, tuple[str, str]] = {}
+    for _, function in inspect.getmembers(module, callable):
+        if getattr(function, "__module__", "") != module.__name__:
+            continue
+        section = (inspect.getdoc(function) or "").partition("\nOptions\n-------\n")[2]
+        for entry in re.split(r"\n(?=\S)", section.partition("\n\n")[0]):
+            head, *says = entry.splitlines() or [""]
+            names = head.partition(" : ")[0].split(", ")
+            together = ", ".join(f"``{name}``" for name in names)
+            found |= dict.fromkeys(names, (together, " ".join(line.strip() for line in says)))
+    return found
+
+
+def offered() -> str:
+    """Return the table of the forms that each problem can be written in."""
+    kinds = (getattr(convexnn, name) for name in sorted(PROBLEMS))
+    rows = [
+        (f"``{kind.__name__}``", ", ".join(f"``{form.__name__}``" for form in kind.FORMS))
+        for kind in kinds
+    ]
+    return table(("problem", "forms"), rows)
 
 
 def said(thing: Any) -> str:
@@ -118,7 +159,13 @@ def rules() -> str:
 
 def write(folder: Path) -> None:
     """Write the generated pages, those that changed."""
-    pages = {"api.rst": reference(), "engines.txt": engines(), "rules.txt": rules()}
+    pages = {
+        "api.rst": reference(),
+        "engines.txt": engines(),
+        "options.txt": options(),
+        "forms.txt": offered(),
+        "rules.txt": rules(),
+    }
     folder.mkdir(exist_ok=True)
     for name, text in pages.items():
         file = folder / name

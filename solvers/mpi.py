@@ -87,6 +87,8 @@ def spread(module: str) -> Method:
     that mpi4py loads, MPICH or Open MPI. To the engine's options, with which the iterates are the
     same for any number of processes, to the last bit, comes
 
+    Options
+    -------
     processes : int, default 2
         How many to start, one being this process; under mpiexec there are as many as it started.
     """

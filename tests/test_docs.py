@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
+from inspect import isclass
 from pathlib import Path
 
 import pytest
 
 import convexnn as cx
 from convexnn import forms
-from convexnn.contract.backend import registry
+from convexnn.contract.backend import Optioned, registry
 from convexnn.contract.system.lazy import homes
+from convexnn.driver.problems import PROBLEMS
+from convexnn.functions import terms
 
 DOCS = Path(__file__).parents[1] / "docs"
 LISTINGS = runpy.run_path(str(DOCS / "listings.py"))
@@ -22,20 +26,39 @@ GALLERY = sorted((DOCS / "examples").glob("*/*.py"))
 QUICK = ("tail", "newsvendor", "faulty", "outliers")
 
 
-def test_every_public_name_has_a_page() -> None:
-    listed = {line.strip() for line in LISTINGS["reference"]().splitlines()}
-    assert {f"convexnn.{name}" for name in dir(cx)} <= listed
-    assert {f"convexnn.forms.{name}" for name in dir(forms)} <= listed
-    assert "convexnn.terms.Distance" in listed
+def test_the_pages_are_those_of_the_public_names_and_of_no_others() -> None:
+    listed = [line.strip() for line in LISTINGS["reference"]().splitlines()]
+    pages = [name for name in listed if re.fullmatch(r"convexnn\.[\w.]+", name)]
+    told = [f"convexnn.{name}" for name in dir(cx)]
+    told += [f"convexnn.forms.{name}" for name in dir(forms)]
+    own = (value for name, value in vars(terms).items() if name[0] != "_" and isclass(value))
+    told += [f"convexnn.terms.{k.__name__}" for k in own if k.__module__ == terms.__name__]
+    assert sorted(pages) == sorted(told)
     torch = homes(str(Path(cx.__file__).parent / "torch" / "__init__.py"))
+    rows = [name[6:-2] for name in listed if name.startswith("* - ``convexnn.torch.")]
+    assert sorted(rows) == sorted(f"convexnn.torch.{name}" for name in torch)
     assert torch
-    assert {f"* - ``convexnn.torch.{name}``" for name in torch} <= listed
 
 
-def test_every_engine_and_option_is_in_the_table() -> None:
+def test_every_engine_and_option_is_in_the_tables() -> None:
     table = LISTINGS["engines"]()
     assert all(f"``{name}``" in table for name in registry())
-    assert "``relax=1.6 or 1.8``" in table
+    rows = [row.split("\n     - ") for row in LISTINGS["options"]().split("\n   * - ")[2:]]
+    assert all(len(row) == 5 and row[4].strip() for row in rows)
+    shown = {
+        (engine.strip("`"), option)
+        for engine, together, *_ in rows
+        for option in together.replace("`", "").split(", ")
+    }
+    assert shown == {
+        (name, option)
+        for name, engine in registry().items()
+        if isinstance(engine, Optioned) and not name.startswith("cvxpy:")
+        for option in engine.options(None)
+    }
+    relax = {row[3]: row[2] for row in rows if row[:2] == ["``admm``", "``relax``"]}
+    assert relax["``RobustForm``"] == "``1.8``"
+    assert all(f"``{name}``" in LISTINGS["offered"]() for name in PROBLEMS)
 
 
 def test_the_rules_are_the_tables_of_the_code() -> None:

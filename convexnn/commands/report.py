@@ -70,11 +70,19 @@ def measured(split: Split) -> str:
 
 
 def convergence(result: Solution | Comparison, split: Split, path: Path) -> None:
-    """Save the figure of the gap against time."""
-    if isinstance(result, Solution):
-        result = alone(result, split, scored=False)
+    """Save the figure of the interval of a solution, or of several how good and how well proved."""
     need("matplotlib", "plot").use("Agg")
-    save_figure(result.plot(), f"{split.name}: certified gap against time", path)
+    if isinstance(result, Solution):
+        save_figure(result.plot(), f"{split.name}: {result.backend}, {result.status.name}", path)
+        return
+    pair = need("matplotlib.pyplot", "plot").subplots(1, 2, figsize=(12, 4.8))[1]
+    result.plot(pair[0], kind="excess").set_title("how good the answers are")
+    result.plot(pair[1]).set_title("how well they are proved")
+    pair[0].get_legend().remove()
+    figure = pair[0].figure
+    figure.suptitle(split.name)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
 
 
 def remarked(line: str, problem: Remarks) -> str:

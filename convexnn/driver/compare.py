@@ -16,7 +16,6 @@ from convexnn.contract.backend import Backend, BackendError, common_form, regist
 from convexnn.contract.brief import shortened
 from convexnn.contract.certificate import Certificate, Status
 from convexnn.contract.checks import (
-    axes,
     choice,
     flag,
     function,
@@ -36,6 +35,7 @@ from convexnn.driver.choice import backends as list_backends
 from convexnn.driver.solution import Solution
 from convexnn.driver.solve import Compiled, line_of, prepared
 from convexnn.driver.tables import as_text, fitting, plain
+from convexnn.driver.views import KINDS, race
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,7 +241,23 @@ class Comparison(Generic[Model]):
         failed = [f"FAILED: {s.backend}: {s.message}" for s in self._failed]
         skipped = [f"not run: {name}: {reason}" for name, reason in (self.skipped or {}).items()]
         several = [f"times are medians of {n} runs" for n in {len(r) for r in self.runs} if n > 1]
-        return [*several, *failed, *skipped, *([self._verdict] if len(self.runs) > 1 else [])]
+        last = [self._verdict] if len(self.runs) > 1 else []
+        return [*several, *failed, *skipped, *self._unproved_best, *last]
+
+    @property
+    def _unproved_best(self) -> list[str]:
+        """Say what the status of the best answer means where others are OPTIMAL."""
+        sound = [s for s in self.solutions if s.violation <= self.tol]
+        proved = [s.objective for s in sound if s.status is Status.OPTIMAL]
+        best = min(sound, key=lambda s: s.objective, default=None)
+        if not proved or best is None or not np.isfinite(best.bound):
+            return []
+        if min(proved) - best.objective <= self.tol * max(1.0, abs(best.objective)):
+            return []
+        return [
+            f"{best.backend} has the lowest objective: {best.status.name} says that its proof is "
+            f"open, over {best.certificate.covers} the optimum may be as low as {best.bound:.6g}"
+        ]
 
     @property
     def _failed(self) -> list[Solution[Model]]:
@@ -272,41 +288,22 @@ class Comparison(Generic[Model]):
     def plot(self, ax: Axes | None = None, kind: str = "gap") -> Axes:
         """Draw each backend's best certified answer against time (extra: plot).
 
+        A horizontal line is the tolerance; where bounds cover different networks, styles of lines
+        tell which.
+
         Parameters
         ----------
         ax : matplotlib axes, optional
-        kind : {"gap", "objective"}, default "gap"
-            The certified gap, or the objective from above and, dashed, the bound from below.
+        kind : {"gap", "objective", "excess"}, default "gap"
+            The certified gap; or the objective from above and, dashed, the bound from below; or by
+            how much the objective exceeds the best that any of them found, relative to that.
 
         Returns
         -------
         matplotlib axes
         """
-        choice("kind", kind, ("gap", "objective"))
-        if ax is not None:
-            axes("ax", ax)
-        else:
-            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(7, 4.5))[1]
-        for s in self.solutions:
-            steps = [h for h in s.history if h.seconds > 0.0 and np.isfinite(h.gap)]
-            if not steps:
-                continue
-            seconds = [h.seconds for h in steps]
-            if kind == "gap":
-                best = np.minimum.accumulate([max(abs(h.gap), 1e-12) for h in steps])
-            else:
-                best = np.minimum.accumulate([h.objective for h in steps])
-            line = ax.step(seconds, best, where="post", marker="o", ms=3, label=s.backend)[0]
-            if kind == "objective":
-                proved = np.maximum.accumulate([h.bound for h in steps])
-                ax.step(seconds, proved, where="post", ls="--", color=line.get_color())
-        label = "certified gap" if kind == "gap" else "objective, and bound (dashed)"
-        ax.set(xscale="log", xlabel="seconds in the solver", ylabel=label)
-        ax.set_yscale("log" if kind == "gap" else "linear")
-        ax.grid(alpha=0.3)
-        if ax.lines:
-            ax.legend()
-        return ax
+        choice("kind", kind, tuple(KINDS))
+        return race(self.solutions, self.tol, kind, ax)
 
 
 def compare(

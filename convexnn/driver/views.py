@@ -1,4 +1,4 @@
-"""How people look at a solution: a few lines, a small table in a notebook, a figure."""
+"""How people look at solutions: a few lines, a small table in a notebook, figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from convexnn.contract.checks import axes
 from convexnn.contract.system.optional import need
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
     from convexnn.driver.solution import Solution
 
 STAGES = ("compile", "solve", "certify")
+STYLES = ("-", "--", ":", "-.")  # of lines, by what their bounds cover
+KINDS = {"gap": "certified gap", "objective": "objective", "excess": "objective above the best"}
+LEAST = 1e-12  # gap that a logarithmic axis shows
 
 
 def rows(solution: Solution[Any]) -> list[tuple[str, str]]:
@@ -71,4 +76,49 @@ def plot(solution: Solution[Any], ax: Axes | None = None) -> Axes:
     ax.set(xlabel="seconds in the solver", title=f"{solution.backend}: {solution.status.name}")
     ax.grid(alpha=0.3)
     ax.legend(loc="center right")
+    return ax
+
+
+def race(solutions: Sequence[Solution[Any]], tol: float, kind: str, ax: Axes | None) -> Axes:
+    """Draw the best answers of several backends against time; see `Comparison.plot`."""
+    if ax is not None:
+        axes("ax", ax)
+    else:
+        ax = need("matplotlib.pyplot", "plot").subplots(figsize=(7, 4.5))[1]
+    covers = list(dict.fromkeys(s.certificate.covers for s in solutions))
+    best = min((s.objective for s in solutions if s.violation <= tol), default=np.nan)
+    for k, s in enumerate(solutions):
+        steps = [h for h in s.history if h.seconds > 0.0 and np.isfinite(h.gap)]
+        if kind == "excess":
+            steps = [h for h in steps if h.violation <= tol]
+        if not steps:
+            continue
+        seconds = [h.seconds for h in steps]
+        objective = np.minimum.accumulate([h.objective for h in steps])
+        look: dict[str, Any] = {"where": "post", "color": f"C{k % 10}"}
+        if kind == "objective":
+            bound = np.maximum.accumulate([h.bound for h in steps])
+            ax.step(seconds, objective, marker="o", ms=3, label=s.backend, **look)
+            ax.step(seconds, bound, ls="--", **look)
+            continue
+        look |= {"ls": STYLES[covers.index(s.certificate.covers) % len(STYLES)], "label": s.backend}
+        if kind == "gap":
+            shown = np.minimum.accumulate([max(abs(h.gap), LEAST) for h in steps])
+        else:
+            shown = np.maximum((objective - best) / max(1.0, abs(best)), 0.1 * tol)
+        ax.step(seconds, shown, marker="o", ms=3, **look)
+    ax.set(xscale="log", xlabel="seconds in the solver", ylabel=KINDS[kind])
+    ax.set_yscale("linear" if kind == "objective" else "log")
+    ax.grid(alpha=0.3)
+    if ax.lines:
+        if kind == "objective":
+            ax.plot([], [], color="black", ls="--", label="bounds")
+        else:
+            ax.axhline(tol, color="0.6", lw=2.0, label=f"tol {tol:g}", zorder=1)
+        if kind == "excess":
+            ax.set_ylabel(f"{KINDS[kind]} found (foot: {0.1 * tol:g} or less)")
+        if kind != "objective" and len(covers) > 1:
+            for name, style in zip(covers, STYLES, strict=False):
+                ax.plot([], [], color="black", ls=style, label=f"bound over {name}")
+        ax.legend(fontsize="small")
     return ax

@@ -10,7 +10,7 @@ Left, the taste shifts: at distance s the chosen answers lie s farther down the 
 utility, a distribution of pairs within a Wasserstein distance of s from the first one. The regret
 is the expected loss of a reward model there, less that of one trained on many pairs from there.
 Right, the follower shifts the reward gaps of the first distribution: their worst mean loss within a
-ball of radius eps, on one window for all models.
+ball of radius eps, on one window for all models, drawn less that of the plain model.
 
 What it measures: the game with radius 1 lowers the regret at distance 2 from 0.90 to 0.79, in all
 of 10 seeds, for a loss of 0.002 at distance 0. It does not level off: every regret grows, in the
@@ -29,7 +29,7 @@ say that of plain training grows linearly with the distance.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -182,17 +182,23 @@ def worst_cases(kinds: dict[str, Measured], size: Size) -> dict[str, Array]:
     }
 
 
-def draw_figure(panels: Sequence[dict[str, Array]], size: Size, path: Path) -> None:
-    """Save mean and standard error of regret and worst case against the distance."""
+def draw_figure(regrets: dict[str, Array], worst: dict[str, Array], size: Size, path: Path) -> None:
+    """Save means and standard errors: the regret, and how the worst case differs from plain's."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
-    for ax, panel in zip(axes, panels, strict=True):
+    apart = {name: values - worst["plain"] for name, values in worst.items()}
+    for ax, panel in zip(axes, (regrets, apart), strict=True):
         for name, values in panel.items():
             error = values.std(axis=0, ddof=1) / np.sqrt(size.seeds)
             ax.errorbar(size.distances, values.mean(axis=0), error, marker="o", ms=3, label=name)
         ax.grid(alpha=0.3)
-        ax.legend()
+    axes[0].legend()
     axes[0].set(xlabel="shift of the chosen answers", ylabel="regret (logistic loss)")
-    axes[1].set(xlabel="radius of the ball of reward gaps", ylabel="worst mean logistic loss")
+    low, high = (worst["plain"].mean(axis=0)[k] for k in (0, -1))
+    axes[1].set(
+        xlabel="radius of the ball of reward gaps",
+        ylabel="worst mean logistic loss, less that of plain",
+        title=f"plain's own grows from {low:.2f} to {high:.2f}",
+    )
     figure.suptitle(f"Reward models of {size.pairs:,} pairs: mean, standard error of {size.seeds}")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
@@ -210,7 +216,7 @@ def main() -> None:
     kinds, best = measure(size)
     regrets = {name: kind.losses - best for name, kind in kinds.items()}
     worst = worst_cases(kinds, size)
-    draw_figure((regrets, worst), size, asked.out)
+    draw_figure(regrets, worst, size, asked.out)
     shown = (0, len(size.distances) // 2, -1)
     heads = "".join(f"{size.distances[k]:8g}" for k in shown)
     print(f"{'':20}  regret at{heads}   worst case at{heads}   less regret than plain at the last")

@@ -301,22 +301,62 @@ def test_terminal_shows_what_it_has_room_for(result: cx.Comparison, width: int) 
     assert "all agree to 1e-06" in text.getvalue()
 
 
-@pytest.mark.parametrize(("kind", "lines"), [("gap", 3), ("objective", 6)])
+@pytest.mark.parametrize(("kind", "lines"), [("gap", 4), ("objective", 7), ("excess", 4)])
 def test_plot(result: cx.Comparison, kind: str, lines: int) -> None:
     ax = result.plot(kind=kind)
     assert len(ax.lines) == lines
     legend: Any = ax.get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == [s.backend for s in result.solutions]
-    assert ax.get_yscale() == ("log" if kind == "gap" else "linear")
-    ends = [np.asarray(line.get_ydata())[-1] for line in ax.lines]
+    beside = "bounds" if kind == "objective" else "tol 1e-06"
+    told = [t.get_text() for t in legend.get_texts()]
+    assert told == [*(s.backend for s in result.solutions), beside]
+    assert ax.get_yscale() == ("linear" if kind == "objective" else "log")
+    ends = [np.asarray(line.get_ydata(), float)[-1] for line in ax.lines[:3]]
     if kind == "objective":
         assert ends[0] == pytest.approx(result.solutions[0].objective, rel=1e-4)
         assert ends[1] <= ends[0]
+    else:
+        np.testing.assert_array_equal(np.asarray(ax.lines[-1].get_ydata()), result.tol)
+        assert max(ends) <= result.tol
     plt.close("all")
 
 
+def test_plot_tells_what_bounds_cover_and_puts_the_best_network_lowest() -> None:
+    good = claim("local search", 1.0, 0.5, scope="all patterns; and more")
+    proved = claim("admm", 2.0, 2.0, scope="these patterns")
+    both = claims(*(run_of(answer) for answer in (good, proved)))
+    ax = both.plot()
+    styles = {line.get_label(): line.get_linestyle() for line in ax.lines}
+    assert styles["bound over all patterns"] == styles["local search"] == "-"
+    assert styles["bound over these patterns"] == styles["admm"] == "--"
+    ax = both.plot(kind="excess")
+    ends = {line.get_label(): np.asarray(line.get_ydata(), float) for line in ax.lines}
+    assert ends["local search"][-1] == 0.1 * both.tol
+    assert ends["admm"][-1] == 1.0
+    plt.close("all")
+
+
+def test_the_best_answer_that_is_not_proved_is_explained() -> None:
+    good = claim("local search", 1.0, 0.5, scope="all patterns; and more")
+    proved = claim("admm", 2.0, 2.0, scope="these patterns")
+    said = (
+        "local search has the lowest objective: INACCURATE says that its proof is open, over all "
+        "patterns the optimum may be as low as 0.5"
+    )
+    assert said in str(claims(good, proved)).splitlines()
+    level = claim("admm", 1.0, 1.0, scope="these patterns")
+    for others in ((good,), (good, level), (proved,)):
+        assert "lowest objective" not in str(claims(*others))
+
+
+def run_of(solution: cx.Solution) -> cx.Solution:
+    """Return the answer with a history of one step."""
+    step = cx.Step(1, 1.0, solution.objective, solution.gap, solution.bound, 0.0)
+    return replace(solution, history=(step,))
+
+
 def test_plot_of_an_unknown_kind(result: cx.Comparison) -> None:
-    with pytest.raises(cx.ProblemError, match="kind must be one of gap, objective, got 'gaps'"):
+    said = "kind must be one of gap, objective, excess, got 'gaps'"
+    with pytest.raises(cx.ProblemError, match=said):
         result.plot(kind="gaps")
 
 
