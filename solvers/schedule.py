@@ -17,7 +17,8 @@ import numpy as np
 from convexnn.contract.backend import Outcome, Raw, Reporter
 
 FIRST = 10  # step that is reported first, and at which penalties are balanced first
-GROWTH = 1.1  # reports are spaced geometrically: a stop comes at most this factor late
+GROWTH = 1.2  # reports are spaced geometrically: a stop comes at most this factor late, and a
+# report costs a step or more, so that closer ones take longer than they save
 FALL = 0.1  # of an engine's own gap from one report to the next
 RARER = 1.6  # from one balancing of the penalties to the next
 FASTEST = 10.0  # change of a penalty
@@ -135,7 +136,7 @@ class Spaced:
 
     Parameters
     ----------
-    growth : float, default 1.1
+    growth : float, default 1.2
         The factor.
 
     Examples

@@ -13,7 +13,7 @@ from convexnn.contract.backend import Outcome, Raw
 from convexnn.solvers import schedule
 from convexnn.solvers.schedule import Best, Falling, First, Spaced, Tuner, common, finite, iterate
 
-SPACED = [10, 11, 13, 14, 16, 17, 19, 21, 23, 25, 28, 31, 34, 37, 40]  # up to step 40
+SPACED = [10, 12, 15, 18, 21, 25, 30, 36, 40]  # up to step 40
 
 
 class Clock:
@@ -98,8 +98,8 @@ def test_satisfied_reporter_ends_the_run() -> None:
     clock = Clock(satisfied=15)
     raw, counter = run(clock, 100)
     assert raw == Raw(Outcome.STOPPED)
-    assert clock.seen == [10, 11, 13, 14, 16]
-    assert counter.steps[-1] == 16
+    assert clock.seen == [10, 12, 15]
+    assert counter.steps[-1] == 15
 
 
 @pytest.mark.parametrize("seconds", [1, 7, 12, 33])
@@ -129,7 +129,7 @@ def test_numbers_that_are_not_finite_end_the_run_with_words(place: int) -> None:
 
     raw = iterate(counter.step, points, clock, 100)
     assert raw == Raw(Outcome.FAILED, schedule.NOT_FINITE)
-    assert clock.seen == [10, 11]  # what is not finite is not handed over
+    assert clock.seen == [10]  # what is not finite is not handed over
 
 
 def test_method_that_ends_by_itself_is_reported_first() -> None:
@@ -149,9 +149,9 @@ def test_proof_stands_whatever_the_reporter_says() -> None:
 
 
 def test_what_comes_between_steps_comes_after_the_look() -> None:
-    clock, between = Clock(satisfied=13), []
+    clock, between = Clock(satisfied=12), []
     run(clock, 100, after=lambda k: between.append((k, len(clock.seen))))
-    assert [k for k, _ in between] == list(range(1, 13))  # none after the step that ends the run
+    assert [k for k, _ in between] == list(range(1, 12))  # none after the step that ends the run
     assert between[9] == (10, 1)
 
 
@@ -180,11 +180,11 @@ def test_own_schedule_is_asked_once_a_step() -> None:
     assert asked == list(range(1, 11))
 
 
-def test_stop_comes_at_most_a_tenth_late() -> None:
+def test_stop_comes_at_most_a_fifth_late() -> None:
     due = Spaced()
     seen = [k for k in range(1, 20_000) if due(k)]
     late = [(b - 1) / a for a, b in pairwise(seen)]
-    assert max(late) <= 1.1
+    assert max(late) <= 1.2
 
 
 def test_gap_that_is_not_a_number_is_due() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import NamedTuple
@@ -75,12 +75,12 @@ class Certificate:
     def with_bound(self, other: Certificate) -> Certificate:
         """Return the certificate of this objective and the bound of another answer."""
         net = None if self.net is None or other.net is None else (self.net[0], other.net[1])
-        return replace(self, bound=other.bound, scope=other.scope, net=net)
+        return Certificate(self.objective, other.bound, self.violation, other.scope, net)
 
     def without_bound(self) -> Certificate:
         """Return the certificate of this objective where nothing is proved."""
         net = None if self.net is None else (self.net[0], -inf)
-        return replace(self, bound=-inf, scope=self.covers, net=net)
+        return Certificate(self.objective, -inf, self.violation, self.covers, net)
 
     def passes(self, tol: float) -> bool:
         """Tell whether ``|gap| <= tol`` and ``violation <= tol``."""

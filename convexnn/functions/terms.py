@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
 
 ROUNDING = 2.0**-52
+TINY = float(np.finfo(float).tiny)
 
 
 class Term(ABC):
@@ -97,16 +98,77 @@ class Term(ABC):
         object.__setattr__(self, name, value)
 
 
-class _Anchored(Term):
-    """A term whose conjugate is known by its ceiling."""
+class Rowwise(Term):
+    """A term whose formulas hold for many of its kind at once, one a row: see `together`.
+
+    Each takes an array whose last axis is that of x, and returns one with a last axis of length 1.
+    """
+
+    @abstractmethod
+    def values(self, x: Array) -> Array:
+        """Return ``f(x)`` of each row."""
+
+    @abstractmethod
+    def ceilings(self, s: Array, e: Array) -> Array:
+        """Return the `ceiling` of each row."""
+
+    def gauges(self, s: Array) -> Array:
+        """Return the `gauge` of each row."""
+        return np.zeros((*s.shape[:-1], 1))
+
+    def value(self, x: Array) -> float:
+        """Return ``f(x)``."""
+        return float(self.values(x)[0])
+
+    def ceiling(self, s: Array, e: Array) -> float:
+        """Return the largest ``f*(t) - <t, anchor>`` over t with ``|t - s| <= e``."""
+        return float(self.ceilings(s, e)[0])
+
+    def gauge(self, s: Array) -> float:
+        """Return the least ``t >= 0`` with ``s / t`` in the domain of the conjugate."""
+        return float(self.gauges(s)[0])
 
     def conjugate(self, s: Array) -> float:
         """Return ``f*(s)`` where `gauge` is at most 1."""
         return float(s @ self.anchor) + self.ceiling(s, np.zeros(len(s)))
 
 
+Kind = TypeVar("Kind", bound=Rowwise)
+
+
+def together(terms: Sequence[Kind]) -> Kind:
+    """Return terms of one class and one size as one, which takes a row for each of them.
+
+    Examples
+    --------
+    >>> both = together([Distance([0.0]), Distance([5.0], weight=2.0)])
+    >>> both.values(np.array([[1.0], [1.0]]))
+    array([[1.],
+           [8.]])
+    """
+    kind: Any = type(terms[0])
+    many: Kind = object.__new__(kind)
+    for field in fields(kind):
+        parts = [getattr(term, field.name) for term in terms]
+        whole = np.array(parts)
+        many._set(field.name, whole if isinstance(parts[0], np.ndarray) else whole[:, None])
+    return many
+
+
+def norms(x: Array) -> Array:
+    """Return the Euclidean norm of each row, its axis kept.
+
+    Examples
+    --------
+    >>> norms(np.array([[3.0, 4.0]]))
+    array([[5.]])
+    """
+    lengths: Array = np.sqrt(np.einsum("...i,...i->...", x, x))[..., None]
+    return lengths
+
+
 @declaration
-class _Around(_Anchored):
+class _Around(Rowwise):
     """A weighted distance from a point; its conjugate is ``<s, point> + bend ||s||^2 / 2``.
 
     Parameters
@@ -138,9 +200,12 @@ class _Around(_Anchored):
         """Return the curvature of the conjugate: 0 of a norm."""
         return 0.0
 
-    def ceiling(self, s: Array, e: Array) -> float:
+    def ceilings(self, s: Array, e: Array) -> Array:
         """Return ``bend sum_j (|s_j| + e_j)^2 / 2``."""
-        return 0.5 * self.bend * float(np.sum((np.abs(s) + e) ** 2)) if self.bend else 0.0
+        if isinstance(self.bend, float) and self.bend == 0.0:
+            return np.zeros((*s.shape[:-1], 1))
+        squares: Array = np.sum((np.abs(s) + e) ** 2, axis=-1, keepdims=True)
+        return 0.5 * self.bend * squares
 
 
 @declaration
@@ -155,19 +220,21 @@ class Distance(_Around):
 
     cones: ClassVar[frozenset[str]] = frozenset({"soc"})
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return the weighted distance."""
-        return self.weight * float(np.linalg.norm(x - self.point))
+        return self.weight * norms(x - self.point)
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v moved towards the point by ``step weight``, and not beyond."""
-        r = float(np.linalg.norm(v - self.point))
-        share = 0.0 if r <= step * self.weight else 1.0 - step * self.weight / r
-        return self.point + share * (v - self.point)
+        away = v - self.point
+        r = norms(away)
+        share = 1.0 - np.minimum(step * self.weight, r) / np.maximum(r, TINY)
+        result: Array = self.point + share * away
+        return result
 
-    def gauge(self, s: Array) -> float:
+    def gauges(self, s: Array) -> Array:
         """Return ``||s|| / weight``."""
-        return float(np.linalg.norm(s)) / self.weight
+        return norms(s) / self.weight
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return the norm."""
@@ -186,9 +253,10 @@ class L1Distance(_Around):
     array([2., 0.])
     """
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return the weighted sum of distances."""
-        return self.weight * float(np.abs(x - self.point).sum())
+        sums: Array = np.abs(x - self.point).sum(axis=-1, keepdims=True)
+        return self.weight * sums
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v with every entry moved towards the point's."""
@@ -196,9 +264,10 @@ class L1Distance(_Around):
         result: Array = self.point + np.sign(away) * np.maximum(np.abs(away) - level, 0.0)
         return result
 
-    def gauge(self, s: Array) -> float:
+    def gauges(self, s: Array) -> Array:
         """Return ``max |s| / weight``."""
-        return float(np.abs(s).max()) / self.weight
+        largest: Array = np.abs(s).max(axis=-1, keepdims=True)
+        return largest / self.weight
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return the norm."""
@@ -231,26 +300,29 @@ class HuberDistance(_Around):
         super().__post_init__()
         self._set("delta", positive("delta", self.delta))
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return the weighted Huber function of the distance."""
-        r = float(np.linalg.norm(x - self.point))
-        inside = r <= self.delta
-        return self.weight * (0.5 * r**2 / self.delta if inside else r - 0.5 * self.delta)
+        r = norms(x - self.point)
+        bent = np.minimum(r, self.delta)
+        return self.weight * (0.5 * bent**2 / self.delta + (r - bent))
 
     def prox(self, v: Array, step: float) -> Array:
         """Return v moved towards the point."""
-        r, s = float(np.linalg.norm(v - self.point)), step * self.weight
-        share = self.delta / (self.delta + s) if r <= self.delta + s else 1.0 - s / r
-        return self.point + share * (v - self.point)
+        away, s = v - self.point, step * self.weight
+        r = norms(away)
+        inner = self.delta / (self.delta + s)
+        share = np.where(r <= self.delta + s, inner, 1.0 - s / np.maximum(r, TINY))
+        result: Array = self.point + share * away
+        return result
 
     @property
     def bend(self) -> float:
         """Return ``delta / weight``."""
         return self.delta / self.weight
 
-    def gauge(self, s: Array) -> float:
+    def gauges(self, s: Array) -> Array:
         """Return ``||s|| / weight``."""
-        return float(np.linalg.norm(s)) / self.weight
+        return norms(s) / self.weight
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return the Huber function of the norm."""
@@ -272,9 +344,10 @@ class SquaredDistance(_Around):
 
     cones: ClassVar[frozenset[str]] = frozenset({"qp"})
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return half the weighted square."""
-        return 0.5 * self.weight * float(np.sum((x - self.point) ** 2))
+        squares: Array = np.sum((x - self.point) ** 2, axis=-1, keepdims=True)
+        return 0.5 * self.weight * squares
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the weighted mean of v and the point."""
@@ -294,7 +367,7 @@ class SquaredDistance(_Around):
 
 
 @declaration
-class Quadratic(_Anchored):
+class Quadratic(Rowwise):
     """``x'P x / 2 + q'x``, P symmetric and positive definite.
 
     Parameters
@@ -336,29 +409,39 @@ class Quadratic(_Anchored):
     @property
     def size(self) -> int:
         """Return the number of entries of q."""
-        return len(self._parts[2])
+        size: int = self._parts[2].shape[-1]
+        return size
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return the quadratic function."""
-        return 0.5 * float(x @ (self.P @ x)) + float(self._parts[2] @ x)
+        slope = 0.5 * (self.P @ x[..., None])[..., 0] + self._parts[2]
+        result: Array = np.sum(x * slope, axis=-1, keepdims=True)
+        return result
 
     def prox(self, v: Array, step: float) -> Array:
         """Solve with ``I + step P``, by its eigenvectors."""
         values, vectors, q = self._parts
-        result: Array = vectors @ ((vectors.T @ (v - step * q)) / (1.0 + step * values))
+        turned = self._turned(v - step * q) / (1.0 + step * values)
+        result: Array = (vectors @ turned[..., None])[..., 0]
         return result
 
-    def ceiling(self, s: Array, e: Array) -> float:
+    def _turned(self, s: Array) -> Array:
+        """Return rows in the coordinates of the eigenvectors."""
+        turned: Array = (s[..., None, :] @ self._parts[1])[..., 0, :]
+        return turned
+
+    def ceilings(self, s: Array, e: Array) -> Array:
         """Return ``(s - q)' P^-1 (s - q) / 2``, with eigenvalues as small as they may be."""
-        values, vectors, q = self._parts
+        values, _, q = self._parts
+        turned = np.abs(self._turned(s - q))
         if not e.any():
-            return 0.5 * float(np.sum((vectors.T @ (s - q)) ** 2 / values))
-        unit = 4.0 * len(q) * np.finfo(float).eps
-        least = values - unit * values[-1]
-        if least[0] <= 0.0:
-            return np.inf
-        blur = float(np.linalg.norm(e)) + unit * float(np.linalg.norm(s) + np.linalg.norm(q))
-        return 0.5 * float(np.sum((np.abs(vectors.T @ (s - q)) + blur) ** 2 / least))
+            exact: Array = 0.5 * np.sum(turned**2 / values, axis=-1, keepdims=True)
+            return exact
+        unit = 4.0 * q.shape[-1] * np.finfo(float).eps
+        least = values - unit * values[..., -1:]
+        blur = norms(e) + unit * (norms(s) + norms(q))
+        sums = np.sum((turned + blur) ** 2 / np.maximum(least, TINY), axis=-1, keepdims=True)
+        return np.where(least[..., :1] <= 0.0, np.inf, 0.5 * sums)
 
     def cvxpy(self, x: Any) -> tuple[Any, list[Any]]:
         """Return the quadratic form."""
@@ -368,7 +451,7 @@ class Quadratic(_Anchored):
 
 
 @declaration
-class Box(_Anchored):
+class Box(Rowwise):
     """0 where ``low <= x <= high``, inf elsewhere.
 
     Parameters
@@ -401,9 +484,10 @@ class Box(_Anchored):
         """Return the number of entries."""
         return len(self.low)
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return 0, or inf outside."""
-        return 0.0 if ((x >= self.low) & (x <= self.high)).all() else np.inf
+        inside = ((x >= self.low) & (x <= self.high)).all(axis=-1, keepdims=True)
+        return np.where(inside, 0.0, np.inf)
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the nearest point of the box."""
@@ -414,11 +498,12 @@ class Box(_Anchored):
         """Return the middle."""
         return 0.5 * self.low + 0.5 * self.high
 
-    def ceiling(self, s: Array, e: Array) -> float:
+    def ceilings(self, s: Array, e: Array) -> Array:
         """Return the largest ``<t, x - middle>`` over the box."""
         middle = self.anchor
         reach = np.maximum(self.high - middle, middle - self.low)
-        return float((np.abs(s) + e) @ reach)
+        result: Array = np.sum((np.abs(s) + e) * reach, axis=-1, keepdims=True)
+        return result
 
     def support(self, s: Array) -> float:
         """Return the largest ``<s, x>`` over the box."""
@@ -430,7 +515,7 @@ class Box(_Anchored):
 
 
 @declaration
-class Ball(_Anchored):
+class Ball(Rowwise):
     """0 where ``||x - centre|| <= radius``, inf elsewhere.
 
     Parameters
@@ -458,23 +543,26 @@ class Ball(_Anchored):
         """Return the number of entries."""
         return len(self.centre)
 
-    def value(self, x: Array) -> float:
+    def values(self, x: Array) -> Array:
         """Return 0, or inf outside; rounding of the projection is inside."""
-        return 0.0 if np.linalg.norm(x - self.centre) <= self.radius * (1.0 + 1e-12) else np.inf
+        inside = norms(x - self.centre) <= self.radius * (1.0 + 1e-12)
+        return np.where(inside, 0.0, np.inf)
 
     def prox(self, v: Array, step: float) -> Array:
         """Return the nearest point of the ball."""
-        r = float(np.linalg.norm(v - self.centre))
-        return v if r <= self.radius else self.centre + (self.radius / r) * (v - self.centre)
+        away = v - self.centre
+        r = norms(away)
+        edge = self.centre + (self.radius / np.maximum(r, TINY)) * away
+        return np.where(r <= self.radius, v, edge)
 
     @property
     def anchor(self) -> Array:
         """Return the centre."""
         return self.centre
 
-    def ceiling(self, s: Array, e: Array) -> float:
+    def ceilings(self, s: Array, e: Array) -> Array:
         """Return the largest ``<t, x - centre>`` over the ball."""
-        return self.radius * float(np.linalg.norm(np.abs(s) + e))
+        return self.radius * norms(np.abs(s) + e)
 
     def support(self, s: Array) -> float:
         """Return the largest ``<s, x>`` over the ball."""
@@ -540,41 +628,6 @@ class Custom(Term):
     def conjugate(self, s: Array) -> float:
         """Return what the conjugate says."""
         return np.inf if self.dual is None else float(self.dual(s))
-
-
-def conjugates(
-    terms: Sequence[Term], parts: Sequence[Array], blurs: Sequence[Array]
-) -> tuple[float, float]:
-    """Return by what to divide prices, and then at most ``sum_i f_i*(t_i) - <t_i, anchor_i>``.
-
-    The ``t_i`` are all that differ from ``s_i`` by at most ``e_i``, both divided.
-
-    Parameters
-    ----------
-    terms : sequence of Term
-    parts, blurs : sequences of arrays
-        ``s_i``, and ``e_i``, to which the rounding of sums over ``s_i`` is added here.
-
-    Returns
-    -------
-    scale, total : float
-        A scale >= 1, after which every conjugate is finite.
-
-    Examples
-    --------
-    >>> conjugates([Distance([5.0])], [np.array([2.0])], [np.array([0.0])])[0].__round__(6)
-    2.0
-    """
-    size = max(len(s) for s in parts)
-    unit = (8.0 + size) * ROUNDING
-    wide = [e + unit * np.abs(s) for s, e in zip(parts, blurs, strict=True)]
-    triples = list(zip(terms, parts, wide, strict=True))
-    scale = max(f.gauge(s) + f.gauge(e) for f, s, e in triples) * (1.0 + unit)
-    if scale > 1.0:
-        triples = [(f, s / scale, e / scale) for f, s, e in triples]
-    values = np.array([f.ceiling(s, e) for f, s, e in triples])
-    slack = (8.0 + len(values)) * ROUNDING * float(np.abs(values).sum())
-    return max(1.0, scale), float(values.sum()) + slack
 
 
 SAVED = {

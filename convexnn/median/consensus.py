@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexnn.contract.form import Engines
+from convexnn.contract.system.kernels import kernel
 from convexnn.median.remote import REMOTE
 
 if TYPE_CHECKING:
@@ -104,21 +105,12 @@ class ConsensusForm(NamedTuple):
         rounding leaves of sum and excess can cost its share of the value at 0, at most: no
         optimum is farther from 0 than twice that value over the weights.
         """
-        w = self.weights
         if not np.isfinite(nu).all():
             return 0.0  # of the prices 0
         if len(self.remote):
             return self._bound_apart(nu, np.asarray(self.remote))
-        size = lengths(nu)
-        z = (
-            nu
-            * np.divide(np.minimum(size, w), size, out=np.zeros(len(w)), where=size > 0.0)[:, None]
-        )
-        z = z - w[:, None] * (z.sum(axis=0) / w.sum())
-        excess = np.divide(lengths(z), w, out=np.ones(len(w)), where=w > 0.0)
-        worth = float(np.sum(z * self.points)) / max(1.0, float(excess.max()))
-        slack = (16.0 + len(w) + z.shape[1]) * ROUNDING * (w @ lengths(self.points))
-        return max(0.0, worth - float(slack))
+        nu = np.ascontiguousarray(nu, dtype=np.float64)
+        return float(_surely_worth(self.points, self.weights, nu))
 
     def _bound_apart(self, nu: Array, remote: NDArray[np.bool_]) -> float:
         """Return the bound of `bound` less what all pay for remote points.
@@ -174,6 +166,37 @@ class ConsensusForm(NamedTuple):
         if here.any():
             nu = nu - (here / here.sum())[:, None] * nu.sum(axis=0)
         return nu
+
+
+@kernel()
+def _surely_worth(b, w, nu):  # type: ignore[no-untyped-def]
+    n, d = nu.shape
+    total, reach = 0.0, 0.0
+    shift = np.zeros(d)
+    z = np.zeros((n, d))
+    for i in range(n):
+        size, far = 0.0, 0.0
+        for j in range(d):
+            size += nu[i, j] ** 2
+            far += b[i, j] ** 2
+        size = np.sqrt(size)
+        reach += w[i] * np.sqrt(far)
+        total += w[i]
+        if size > 0.0:
+            share = min(size, w[i]) / size
+            for j in range(d):
+                z[i, j] = share * nu[i, j]
+                shift[j] += z[i, j]
+    excess, worth = 1.0, 0.0
+    for i in range(n):
+        size = 0.0
+        for j in range(d):
+            part = z[i, j] - w[i] * (shift[j] / total)
+            worth += part * b[i, j]
+            size += part**2
+        if w[i] > 0.0:
+            excess = max(excess, np.sqrt(size) / w[i])
+    return max(0.0, worth / excess - (16.0 + n + d) * ROUNDING * reach)
 
 
 def lengths(rows: Array) -> Array:

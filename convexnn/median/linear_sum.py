@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from convexnn.contract.form import solved_by
-from convexnn.functions.terms import ROUNDING, conjugates
+from convexnn.functions.term_sums import Terms
+from convexnn.functions.terms import ROUNDING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from convexnn.contract.arrays import Array
     from convexnn.functions.terms import Term
 
@@ -44,7 +46,7 @@ class Multipliers(NamedTuple):
     ray: Array
 
 
-def linear_sum(terms: tuple[Term, ...], A: Any, b: Array) -> LinearSum:
+def linear_sum(terms: Iterable[Term], A: Any, b: Array) -> LinearSum:
     """Return the form, its residual at the terms' anchors in extended precision if there is any.
 
     Examples
@@ -53,15 +55,13 @@ def linear_sum(terms: tuple[Term, ...], A: Any, b: Array) -> LinearSum:
     >>> linear_sum((Distance([2.0]),), np.array([[3.0]]), np.array([1.0])).rest[0]
     array([5.])
     """
-    kind = np.longdouble
-    x = np.concatenate([f.anchor for f in terms]).astype(kind)
+    kind, found = np.longdouble, Terms(terms)
+    x = found.anchors.astype(kind)
     long, goal = A.astype(kind), b.astype(kind)
     rest = long @ x - goal
     size = abs(long) @ abs(x) + abs(goal)
     blur = (4.0 + len(x)) * np.finfo(kind).eps * size + ROUNDING * abs(rest)
-    last = np.cumsum([0, *(term.size for term in terms)]).tolist()
-    ends = tuple(slice(i, j) for i, j in pairwise(last))
-    return LinearSum(terms, A, b, (rest.astype(np.float64), blur.astype(np.float64)), ends)
+    return LinearSum(found, A, b, (rest.astype(np.float64), blur.astype(np.float64)))
 
 
 @solved_by("homotopy")
@@ -70,29 +70,22 @@ class LinearSum(NamedTuple):
 
     Attributes
     ----------
-    terms : tuple of Term
+    terms : Terms
     A : array or scipy.sparse.csr_array of shape (m, N)
     b : array of shape (m,)
     rest : tuple of two arrays of shape (m,)
         ``A x - b`` at the terms' anchors, and by how much rounding may have it wrong.
-    ends : tuple of slice
-        Where each term's variables are.
     """
 
-    terms: tuple[Term, ...]
+    terms: Terms
     A: Any
     b: Array
     rest: tuple[Array, Array]
-    ends: tuple[slice, ...]
 
-    def value(self, x: Array) -> float:
-        """Return the sum of the terms."""
-        return float(sum(f.value(x[p]) for f, p in zip(self.terms, self.ends, strict=True)))
-
-    def prox(self, v: Array, step: float) -> Array:
-        """Return the prox of every term."""
-        parts = zip(self.terms, self.ends, strict=True)
-        return np.concatenate([f.prox(v[p], step) for f, p in parts])
+    @property
+    def ends(self) -> tuple[slice, ...]:
+        """Return where each term's variables are."""
+        return self.terms.ends
 
     def residual(self, x: Array) -> Array:
         """Return ``A x - b``."""
@@ -106,7 +99,7 @@ class LinearSum(NamedTuple):
         are counted from the terms' anchors: how far off the origin all is does not excuse a
         residual, but for its rounding.
         """
-        size, away = abs(self.A), np.abs(x - np.concatenate([f.anchor for f in self.terms]))
+        size, away = abs(self.A), np.abs(x - self.terms.anchors)
         unit = row_lengths(self.A)
         near = float(np.max((size @ away + np.abs(self.rest[0])) / unit))
         far = float(np.max((size @ np.abs(x) + np.abs(self.b)) / unit))
@@ -122,8 +115,7 @@ class LinearSum(NamedTuple):
             lam = np.zeros_like(lam)
         m = len(lam)
         s, e = -(self.A.T @ lam), (4.0 + m) * ROUNDING * (abs(self.A).T @ np.abs(lam))
-        ends = self.ends
-        scale, total = conjugates(self.terms, [s[p] for p in ends], [e[p] for p in ends])
+        scale, total = self.terms.conjugates(s, e)
         rest, blur = self.rest
         parts, size = lam * (rest / scale), np.abs(lam) / scale
         slack = float(size @ blur) + (16.0 + m) * ROUNDING * float(np.abs(parts).sum())

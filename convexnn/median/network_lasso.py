@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.form import solved_by
-from convexnn.functions.terms import ROUNDING, conjugates
+from convexnn.functions.terms import ROUNDING
 from convexnn.median.consensus import lengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convexnn.contract.arrays import Array
-    from convexnn.functions.terms import Term
+    from convexnn.functions.term_sums import Terms
 
 
 class Flows(NamedTuple):
@@ -35,13 +35,13 @@ class LassoForm(NamedTuple):
 
     Attributes
     ----------
-    terms : tuple of Term
+    terms : Terms
         One an agent, all of size d.
     edges : int array of shape (m, 2)
     penalty : float, or array of shape (m,) where edges differ
     """
 
-    terms: tuple[Term, ...]
+    terms: Terms
     edges: NDArray[np.int64]
     penalty: float | Array
 
@@ -53,10 +53,7 @@ class LassoForm(NamedTuple):
     def objective(self, X: Array) -> float:
         """Return the value at one row an agent."""
         apart = lengths(X[self.edges[:, 0]] - X[self.edges[:, 1]])
-        return float(
-            sum(f.value(x) for f, x in zip(self.terms, X, strict=True))
-            + np.sum(self.penalty * apart)
-        )
+        return float(self.terms.value(X.ravel()) + np.sum(self.penalty * apart))
 
     def first(self) -> None:
         """Leave it to the engine where the agents start."""
@@ -83,8 +80,9 @@ class LassoForm(NamedTuple):
             np.add.at(s, end, sign * y)
             np.add.at(e, end, np.abs(y))
         most_edges = int(np.bincount(self.edges.ravel()).max())
-        scale, total = conjugates(self.terms, list(s), list((2.0 + most_edges) * ROUNDING * e))
-        anchors = np.stack([f.anchor for f in self.terms])
+        blur = (2.0 + most_edges) * ROUNDING * e
+        scale, total = self.terms.conjugates(s.ravel(), blur.ravel())
+        anchors = self.terms.anchors.reshape(s.shape)
         parts = y * ((anchors[tail] - anchors[head]) / scale)
         slack = (16.0 + parts.size) * ROUNDING * float(np.abs(parts).sum())
         worth = float(parts.sum()) - slack - total

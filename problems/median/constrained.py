@@ -146,7 +146,7 @@ class LinearlyConstrained(Halves[Split]):
         def points() -> tuple[Stacked, Multipliers]:
             none = np.zeros(len(self.b))
             lam = none if equations.dual_value is None else np.asarray(equations.dual_value)
-            allowed = self._form.prox(np.asarray(x.value), 1e-300)  # rounding left the box
+            allowed = self._form.terms.prox(np.asarray(x.value), 1e-300)  # rounding left the box
             return Stacked(allowed), Multipliers(lam, none)
 
         return CvxpyProgram(problem, {"x": x}, points, self.needs())
@@ -154,11 +154,13 @@ class LinearlyConstrained(Halves[Split]):
     def initial(self) -> tuple[Stacked, Multipliers]:
         """Return what each term alone makes of 0, and prices of 0."""
         none = np.zeros(len(self.b))
-        return Stacked(self._form.prox(np.zeros(self.A.shape[1]), 1.0)), Multipliers(none, none)
+        return Stacked(self._form.terms.prox(np.zeros(self.A.shape[1]), 1.0)), Multipliers(
+            none, none
+        )
 
     def objective(self, primal: Stacked) -> float:
         """Return the sum of the terms."""
-        return self._form.value(primal.x)
+        return self._form.terms.value(primal.x)
 
     def grade(self, primal: Stacked) -> Grade:
         """Return the sum of the terms and how far the equations are broken."""

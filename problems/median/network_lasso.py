@@ -14,6 +14,7 @@ from convexnn.contract.checks import ProblemError, in_range, positive
 from convexnn.contract.fields import Converted, declaration, default
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.program import CvxpyProgram
+from convexnn.functions.term_sums import Terms
 from convexnn.functions.terms import Term, as_terms
 from convexnn.median.consensus import Agents
 from convexnn.median.graphs import weighted_edges
@@ -114,11 +115,12 @@ class NetworkLasso(Halves[LocalModels]):
 
     @cached_property
     def _form(self) -> LassoForm:
+        terms = Terms(self.terms)
         if self.edge_weights is None:
-            return LassoForm(self.terms, self.graph, self.penalty)
+            return LassoForm(terms, self.graph, self.penalty)
         penalty = self.penalty * self.edge_weights
         frozen(penalty)
-        return LassoForm(self.terms, self.graph, penalty)
+        return LassoForm(terms, self.graph, penalty)
 
     def forms(self) -> tuple[type, ...]:
         """Return the agents' own form, and its formula if every term has an atom."""

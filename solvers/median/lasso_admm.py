@@ -17,6 +17,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Raw, Reporter
 from convexnn.contract.checks import positive
+from convexnn.functions.term_sums import Terms
 from convexnn.median.graphs import edge_rows
 from convexnn.median.network_lasso import LassoForm
 from convexnn.solvers.exchange import Block, Exchange
@@ -42,15 +43,18 @@ class LassoAdmm:
         self.penalty, self.block = form.penalty, block
         if isinstance(form.penalty, np.ndarray):
             self.penalty = form.penalty[edge_rows(form.edges, block.tail, block.head)]
-        self.terms = form.terms[block.own]
-        self.middle = np.mean([f.anchor for f in form.terms], axis=0)
+        self.terms = (
+            form.terms if block.own == slice(0, form.agents) else Terms(form.terms[block.own])
+        )
+        anchors = form.terms.anchors.reshape(form.agents, -1)
+        self.middle = anchors.mean(axis=0)
         self.degree = degrees(form.edges, form.agents)[block.own]
         self.owner = block.tail - block.start
         self.forward = block.tail < block.head
 
     def start(self, talk: Exchange, point: Array | None) -> State:
         """Start from what each term alone makes of the mean of their anchors."""
-        x = np.stack([f.prox(self.middle, 1.0) for f in self.terms]) if point is None else point
+        x = self._prox(np.tile(self.middle, (len(self.terms), 1)), 1.0) if point is None else point
         u = np.zeros((len(self.owner), x.shape[1]))
         return {
             "X": x,
@@ -64,11 +68,10 @@ class LassoAdmm:
     def step(self, talk: Exchange, state: State) -> None:
         """Make one round."""
         rho, owner = float(state["rho"][0]), self.owner
-        total = np.zeros_like(state["X"])
-        np.add.at(total, owner, state["Z"] - state["U"])
+        total = self._gathered(state["Z"] - state["U"])
         steps = 1.0 / (rho * self.degree)
         centres = total / self.degree[:, None]
-        x = np.stack([f.prox(v, s) for f, v, s in zip(self.terms, centres, steps, strict=True)])
+        x = self._prox(centres, steps)
         rows = talk.exchange(x)
         a, b = x[owner] + state["U"], rows[self.block.indices] + state["Other"]
         apart = np.sqrt(np.cumsum((a - b) ** 2, axis=1)[:, -1])
@@ -81,12 +84,21 @@ class LassoAdmm:
         if self.tuner.due(int(state["round"][0])):
             self._tune(talk, state, x[owner] - z, moved)
 
+    def _prox(self, rows: Array, steps: float | Array) -> Array:
+        """Return the prox of each agent's term at its row."""
+        return self.terms.prox(rows.ravel(), steps).reshape(rows.shape)
+
+    def _gathered(self, rows: Array) -> Array:
+        """Return the sum of each agent's rows, which it has: no agent is without neighbours."""
+        total: Array = np.add.reduceat(rows, self.block.indptr[:-1], axis=0)
+        return total
+
     def _tune(self, talk: Exchange, state: State, primal: Array, dual: Array) -> None:
-        square = np.zeros((len(state["X"]), 4))
+        square = np.empty((len(state["X"]), 4))
         rho = float(state["rho"][0])
         sized = (primal, state["Z"] - self.middle, dual, rho * state["U"])
         for k, part in enumerate(sized):
-            np.add.at(square[:, k], self.owner, np.cumsum(part**2, axis=1)[:, -1])
+            square[:, k] = self._gathered(np.cumsum(part**2, axis=1)[:, -1])
         r, z, s, u = np.sqrt(talk.allreduce(square)).tolist()
         by = self.tuner.factor(float(np.sqrt(r / (z or 1.0))), float(np.sqrt(s / (u or 1.0))))
         if by != 1.0:

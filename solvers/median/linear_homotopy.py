@@ -86,7 +86,7 @@ class Smoothing(ABC):
     def __init__(self, form: LinearSum, mu: float | None, start: Any, limit: int) -> None:
         self.form, self.fixed, self.limit = form, mu is not None, limit
         self.mu = 1.0 if mu is None else mu
-        self.anchor = np.concatenate([f.anchor for f in form.terms])
+        self.anchor = form.terms.anchors
         self.x = self.centre = centre_of(form) if start is None else start[0].x
         self.rows = row_lengths(form.A)
         self.A, self.rest = scaled(form.A, 1.0 / self.rows), form.rest[0] / self.rows
@@ -104,7 +104,7 @@ class Smoothing(ABC):
         """Make one step, then what the scheme does; now and then look for a proof."""
         theta, mu = self.theta, self.mu
         ahead = self.lam + theta * (1.0 / self.theta_before - 1.0) * (self.lam - self.before)
-        self.x = self.form.prox(self.centre - (self.AT @ ahead) / mu, 1.0 / mu)
+        self.x = self.form.terms.prox(self.centre - (self.AT @ ahead) / mu, 1.0 / mu)
         away = self.x - self.anchor  # far from the origin it has the digits that x has lost
         r = self.A @ away + self.rest
         self.stages[-1] = (mu, self.stages[-1][1] + 1)
@@ -219,7 +219,7 @@ SCHEMES: dict[str, type[Smoothing]] = {"adaptive": Adaptive, "paper": Halving}
 
 def centre_of(form: LinearSum) -> Array:
     """Return what each term alone makes of its anchor."""
-    return form.prox(np.concatenate([f.anchor for f in form.terms]), 1.0)
+    return form.terms.prox(form.terms.anchors, 1.0)
 
 
 def balance(primal: float, slack: float, prices: Array) -> float:
