@@ -44,9 +44,9 @@ class Scaling:
         size_s, size_y = _root(primal), _root(dual)
         head_s, head_y = primal.head / size_s, dual.head / size_y
         tail_s, tail_y = primal.tail / size_s[..., None], dual.tail / size_y[..., None]
-        gamma = np.sqrt(0.5 * (1.0 + head_s * head_y + np.sum(tail_s * tail_y, axis=-1)))
+        gamma = np.sqrt(0.5 * (1.0 + head_s * head_y + dots(tail_s, tail_y)))
         self.w1 = (tail_s - tail_y) / (2.0 * gamma)[..., None]
-        length = np.sqrt(np.sum(np.square(self.w1), axis=-1))
+        length = np.sqrt(dots(self.w1, self.w1))
         self.w0 = np.sqrt(1.0 + np.square(length))
         self.eta = np.sqrt(size_s / size_y)
         self.unit = self.w1 / np.where(length > 0.0, length, 1.0)[..., None]
@@ -54,21 +54,21 @@ class Scaling:
 
     def times(self, v: Pair) -> Pair:
         """Return ``W v``."""
-        inner = np.sum(self.w1 * v.tail, axis=-1)
+        inner = dots(self.w1, v.tail)
         along = v.head + inner / (1.0 + self.w0)
         head = self.eta * (self.w0 * v.head + inner)
         return Pair(head, self.eta[..., None] * (v.tail + along[..., None] * self.w1))
 
     def divide(self, v: Pair) -> Pair:
         """Return ``W^-1 v``."""
-        inner = np.sum(self.w1 * v.tail, axis=-1)
+        inner = dots(self.w1, v.tail)
         along = inner / (1.0 + self.w0) - v.head
         head = (self.w0 * v.head - inner) / self.eta
         return Pair(head, (v.tail + along[..., None] * self.w1) / self.eta[..., None])
 
     def root(self, tail: Array) -> Array:
         """Return ``H^(-1/2) v``, H the Schur complement of the head of ``W^-2`` in its tail."""
-        along = (self.spread - 1.0) * np.sum(self.unit * tail, axis=-1)
+        along = (self.spread - 1.0) * dots(self.unit, tail)
         result: Array = self.eta[..., None] * (tail + along[..., None] * self.unit)
         return result
 
@@ -85,14 +85,14 @@ class Scaling:
 
     def head(self, rest: Array, tail: Array) -> Array:
         """Return the head ``x0`` with ``(W^-2 (x0, tail))_0 = rest``."""
-        inner = np.sum(self.w1 * tail, axis=-1)
+        inner = dots(self.w1, tail)
         result: Array = (rest * np.square(self.eta) + 2.0 * self.w0 * inner) / self.spread**2
         return result
 
 
 def product(a: Pair, b: Pair) -> Pair:
     """Return the Jordan product ``a o b``."""
-    head = a.head * b.head + np.sum(a.tail * b.tail, axis=-1)
+    head = a.head * b.head + dots(a.tail, b.tail)
     return Pair(head, a.head[..., None] * b.tail + b.head[..., None] * a.tail)
 
 
@@ -106,7 +106,7 @@ def quotient(a: Pair, b: Pair) -> Pair:
     array([2.])
     """
     size = np.square(_root(a))
-    head = (a.head * b.head - np.sum(a.tail * b.tail, axis=-1)) / size
+    head = (a.head * b.head - dots(a.tail, b.tail)) / size
     return Pair(head, (b.tail - head[..., None] * a.tail) / a.head[..., None])
 
 
@@ -118,19 +118,43 @@ def room(at: Pair, move: Pair) -> float:
     >>> room(Pair(np.array([2.0]), np.array([[0.0]])), Pair(np.array([0.0]), np.array([[1.0]])))
     2.0
     """
-    a = np.square(move.head) - np.sum(np.square(move.tail), axis=-1)
-    b = at.head * move.head - np.sum(at.tail * move.tail, axis=-1)
+    a = np.square(move.head) - dots(move.tail, move.tail)
+    b = at.head * move.head - dots(at.tail, move.tail)
     c = np.square(_root(at))
     q = np.sqrt(np.maximum(b * b - a * c, 0.0))
     q = np.where(b > 0.0, -(b + q), q - b)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ends = np.stack([q / a, c / q, np.where(move.head < 0.0, -at.head / move.head, np.inf)])
-    ends = np.where((ends > 0.0) & np.isfinite(ends), ends, np.inf)
-    return float(np.min(ends, initial=np.inf))
+        ends = np.concatenate((q / a, c / q, -at.head / move.head), axis=None)
+    return float(np.min(ends[ends > 0.0], initial=np.inf))
+
+
+def room_above(at: Array, move: Array) -> float:
+    """Return how far, in steps of `move`, all entries stay positive.
+
+    Examples
+    --------
+    >>> room_above(np.array([2.0, 3.0]), np.array([-1.0, 1.0]))
+    2.0
+    """
+    down = move < 0.0
+    with np.errstate(over="ignore"):
+        return float(np.min(-at[down] / move[down], initial=np.inf))
+
+
+def dots(a: Array, b: Array) -> Array:
+    """Return the inner products along the last axis.
+
+    Examples
+    --------
+    >>> dots(np.ones((1, 2)), np.ones((1, 2)))
+    array([2.])
+    """
+    result: Array = np.einsum("...i,...i->...", a, b)
+    return result
 
 
 def _root(v: Pair) -> Array:
     """Return ``sqrt(head^2 - ||tail||^2)``."""
-    length = np.sqrt(np.sum(np.square(v.tail), axis=-1))
+    length = np.sqrt(dots(v.tail, v.tail))
     root: Array = np.sqrt(np.maximum((v.head - length) * (v.head + length), TINY))
     return root

@@ -36,7 +36,7 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
 from convexnn.solvers.cholesky import factored
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
-from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room
+from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room, room_above
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 MAX_ITER = 200
@@ -448,12 +448,12 @@ class Newton:
         reach = [
             room(Pair(x.t, self.grouped(x.u)), Pair(move.t, self.grouped(move.u))),
             room(Pair(beta, self.grouped(x.c)), Pair(none, self.grouped(move.c))),
-            _room(x.r, move.r),
-            _room(x.lam, move.lam),
         ]
+        at, by = [x.r.ravel(), x.lam.ravel()], [move.r.ravel(), move.lam.ravel()]
         if self.bounded:
-            reach += [_room(self.high - x.a, -move.a), _room(x.a - self.low, move.a)]
-            reach += [_room(x.above, move.above), _room(x.below, move.below)]
+            at += [self.high - x.a, x.a - self.low, x.above, x.below]
+            by += [-move.a, move.a, move.above, move.below]
+        reach.append(room_above(np.concatenate(at), np.concatenate(by)))
         if self.q is None and not self.bounded:
             z, dz = self.output(x), self.output(move)
             stride = STRIDE + GROWING * float(np.max(np.abs(z)))
@@ -477,11 +477,6 @@ class Newton:
                 break
             reach *= SHORTER
         return reach
-
-
-def _room(at: Array, move: Array) -> float:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return float(np.min(np.where(move < 0.0, -at / move, np.inf), initial=np.inf))
 
 
 class System:
@@ -586,23 +581,21 @@ class System:
             da = self.solve(rest + newton.predict(self.over_blocks(load)))
             return self.over_blocks(load - newton.correlate(da)), da
         m, d = len(self.halves), load.shape[-1]
-        pushed = np.einsum("bij,bj->bi", self.halves, load.reshape(m, d))
+        pushed = (self.halves @ load.reshape(m, d, 1))[..., 0]
         if self.turn is None:
             along, across = pushed.ravel(), np.zeros_like(pushed)
         else:
-            stacked = pushed * newton.side.repeat(m // 2, axis=1).reshape(m, 1)
-            stacked = np.concatenate(np.split(stacked, 2), axis=1)
-            turned = np.einsum("pij,pi->pj", self.turn, stacked)
+            stacked = np.concatenate((pushed[: m // 2], -pushed[m // 2 :]), axis=1)
+            turned = (stacked[:, None] @ self.turn)[:, 0]
             along = turned.ravel()
-            across = stacked - np.einsum("pij,pj->pi", self.turn, turned)
+            across = stacked - (self.turn @ turned[..., None])[..., 0]
         inner = cho_solve(self.factor, along - self.scaled @ rest, check_finite=False)
         da = rest / self.D + inner @ self.scaled
         w = inner.reshape(-1, d)
         if self.turn is not None:
-            w = across + np.einsum("pij,pj->pi", self.turn, w)
-            w = np.concatenate(np.split(w, 2, axis=1))
-            w = w * newton.side.repeat(m // 2, axis=1).reshape(m, 1)
-        du = np.einsum("bji,bj->bi", self.halves, w)
+            w = across + (self.turn @ w[..., None])[..., 0]
+            w = np.concatenate((w[:, :d], -w[:, d:]))
+        du = (w[:, None] @ self.halves)[:, 0]
         return du.reshape(load.shape), da
 
     def solve(self, b: Array) -> Array:
