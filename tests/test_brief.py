@@ -45,6 +45,7 @@ def game(rounds: int) -> cx.Game[Any]:
         lambda: game(1),
         lambda: game(300),
         lambda: cx.solve(cx.WorstCaseMargins(X[:, 0], radius=0.1)).model,
+        lambda: cx.output_range(NETWORK, -np.ones(3), np.ones(3)),
         lambda: cx.attack(NETWORK, X, np.arange(80) % 2, radius=0.1),
         lambda: cx.robustness(NETWORK, X, np.arange(80) % 2, radius=0.1),
         lambda: cx.compile(cx.GeometricMedian(X)),

@@ -18,7 +18,9 @@ ROOM = 60  # characters of a value
 
 
 def brief(kind: type[Kind]) -> type[Kind]:
-    """Have a dataclass show its fields in few lines: of arrays their shapes, no plain defaults.
+    """Have a dataclass or named tuple show its fields in few lines: of arrays their shapes.
+
+    No plain defaults are shown.
 
     Examples
     --------
@@ -86,12 +88,16 @@ def shortened(text: str) -> str:
 
 
 def _shown(self: Any) -> str:
+    if is_dataclass(self):
+        defaults = {f.name: f.default for f in fields(self) if f.repr}
+    else:
+        defaults = dict.fromkeys(self._fields, MISSING) | self._field_defaults
     parts = []
-    for f in fields(self):
-        value = getattr(self, f.name)
-        plain = f.default is not MISSING and type(value) is type(f.default) and value == f.default
-        if f.repr and not f.name.startswith("_") and value is not None and not plain:
-            parts.append(f"{f.name}={in_brief(value)}")
+    for name, default in defaults.items():
+        value = getattr(self, name)
+        plain = default is not MISSING and type(value) is type(default) and value == default
+        if not name.startswith("_") and value is not None and not plain:
+            parts.append(f"{name}={in_brief(value)}")
     text = f"{type(self).__name__}({', '.join(parts)})"
     wrapped = textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     return shortened("\n".join(wrapped))

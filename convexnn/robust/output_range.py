@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from convexnn.contract.brief import brief
 from convexnn.contract.checks import ProblemError, instance_of, real_array
 from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.relu.network import TwoLayerNetwork
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OUTWARDS = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
 
 
+@brief
 class OutputRange(NamedTuple):
     """Certified bounds of outputs over a box, of each output an entry.
 
