@@ -265,6 +265,9 @@ def _robust(rng: Rng) -> tuple[str, Any]:
         "patterns": None if _flag(rng, 0.1) else int(rng.integers(1, 9)),
     }
     text = _text(twist, X.shape, chosen)
+    if chosen["norm"] == "linf" and _flag(rng, 0.5):
+        chosen["box"] = X.min(axis=0), X.max(axis=0)
+        text += " in a box"
     return text, cx.RobustReluTraining(X, y, perturbed=varied, **chosen)
 
 

@@ -164,6 +164,7 @@ def calls() -> tuple[Call, ...]:
             "RobustReluTraining",
             cx.RobustReluTraining,
             training | {"y": signs, "radius": 0.1, "loss": "hinge"},
+            {"box": "box"},
         ),
         Call(
             "WassersteinClassification",

@@ -63,6 +63,8 @@ def kind_of(problem: Any) -> str:
             return "network"
         return "relu" if problem.formulation == "cones" else ""
     if isinstance(problem, RobustReluTraining):
+        if problem.box is not None:
+            return ""
         return "robust-network" if problem.patterns is None else "robust"
     kinds = {
         GatedReluTraining: "gated",

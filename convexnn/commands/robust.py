@@ -34,6 +34,10 @@ Loss = Annotated[str, Option(help="hinge, logistic or squared; by the target if 
 Beta = Annotated[float, Option(help="weight of the penalty, > 0")]
 Count = Annotated[int | None, Option(help="random patterns; all are meant if left out", min=1)]
 Formulation = Annotated[str, Option(help="over given patterns: majorant or cones")]
+Box = Annotated[
+    tuple[float, float] | None,
+    Option(help="lowest and highest value that the adversary cannot leave, in the data's units"),
+]
 Plot = Annotated[Path | None, Option(help="write the robustness curve to this file")]
 
 
@@ -47,12 +51,14 @@ def declare(
     beta: Beta = 1.0,
     patterns: Count = None,
     formulation: Formulation = "majorant",
+    box: Box = None,
     bias: options.Bias = True,
 ) -> tuple[Split, cx.RobustReluTraining]:
     """Load the data and declare robust training; the adversary leaves two-valued columns alone."""
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
     split = split_at_random(table.pair("robust training"), seed=seed)
     kind = loss or ("hinge" if split.classification else "squared")
+    scaling = split.scaling
     varied = np.array([len(np.unique(column)) > 2 for column in split.X.T])
     return split, cx.RobustReluTraining(
         split.X,
@@ -65,6 +71,7 @@ def declare(
         bias=bias,
         formulation=formulation,
         perturbed=varied,
+        box=None if box is None or scaling is None else tuple(scaling(end) for end in box),
     )
 
 
@@ -92,7 +99,9 @@ def tell(solution: Solution, split: Split) -> list[str]:
     if solution.model.classes is None:
         return lines
     for part, X, y in (("train", split.X, split.y), ("test", split.X_test, split.y_test)):
-        found = cx.robustness(solution.model, X, y, radius=problem.radius, norm=problem.norm)
+        found = cx.robustness(
+            solution.model, X, y, radius=problem.radius, norm=problem.norm, box=problem.box
+        )
         lines.append(
             f"{part} accuracy by {solution.backend}, {problem.norm} {problem.radius:g}: "
             f"clean {found.clean:.3f}, attacked {found.attacked:.3f}, "
@@ -120,7 +129,14 @@ def draw(solution: Solution, split: Split, path: Path) -> None:
     problem: Any = solution.problem
     radii = np.linspace(0.0, 2.0 * problem.radius, RADII)
     named = {solution.backend: solution.model}
-    curve = robustness_curve(named, split.X_test, split.y_test, radii.tolist(), norm=problem.norm)
+    curve = robustness_curve(
+        named,
+        split.X_test,
+        split.y_test,
+        radii.tolist(),
+        norm=problem.norm,
+        box=problem.box,
+    )
     save_figure(curve.plot(), f"{split.name}: test accuracy against an adversary", path)
 
 

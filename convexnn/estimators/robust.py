@@ -9,6 +9,7 @@ from convexnn.driver.solve import solve
 from convexnn.estimators.base import checked_alpha
 from convexnn.estimators.relu import ReluClassifier
 from convexnn.problems.robust.training import RobustReluTraining
+from convexnn.robust.regions import checked_box
 
 if TYPE_CHECKING:
     from typing import Self
@@ -37,6 +38,9 @@ class RobustReluClassifier(ReluClassifier):
     patterns : int, optional
         Activation patterns drawn at random, 50 by default.
     formulation : {"majorant", "cones"}, default "majorant"
+    box : pair of floats or arrays of shape (d,), optional
+        Range ``(low, high)`` of the columns that the adversary cannot leave, in the units of X, in
+        the norm linf; the training examples must lie in it.
     standardize : bool, default False
         The radius is then in standardised columns.
     fit_intercept : bool, default True
@@ -73,6 +77,7 @@ class RobustReluClassifier(ReluClassifier):
         loss: str = "hinge",
         patterns: int | None = None,
         formulation: str = "majorant",
+        box: tuple[ArrayLike, ArrayLike] | None = None,
         standardize: bool = False,
         fit_intercept: bool = True,
         class_weight: dict[object, float] | str | None = None,
@@ -87,6 +92,7 @@ class RobustReluClassifier(ReluClassifier):
         self.loss = loss
         self.patterns = patterns
         self.formulation = formulation
+        self.box = box
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -111,6 +117,8 @@ class RobustReluClassifier(ReluClassifier):
         self
         """
         checked = self._checked(*self._rows(X, y, sample_weight))
+        names = getattr(self, "feature_names_in_", None)
+        box = checked_box(self.box, checked.X, None if names is None else list(names))
         if len(self.classes_) > 2:
             raise ValueError(
                 "Only binary classification is supported. The type of the target is multiclass: "
@@ -129,6 +137,7 @@ class RobustReluClassifier(ReluClassifier):
                 patterns=DRAWN if self.patterns is None else self.patterns,
                 bias=self.fit_intercept,
                 formulation=self.formulation,
+                box=None if box is None else [(end - done.mean) / done.spread for end in box],
                 weights=rows.counts(),
             )
             solution = solve(problem, **self._run())

@@ -11,6 +11,7 @@ from convexnn.contract.arrays import Array
 from convexnn.contract.system.kernels import kernel
 
 CODES = {"linf": 0, "l2": 1, "l1": 2}
+BOX = 3  # among them, of kernels that know boxes: each example has a reach in each column
 REORDER = {"reassoc", "contract"}
 SETTLED = 1e-2  # of a step: how near to where it was, or how short, a descent is over
 FLAT = 1e-290  # a gradient no longer than this is none

@@ -10,7 +10,8 @@ for every ``t >= 0`` such that, for each neuron, with ``F = S'((p - q) X - (p + 
 
     t min {||sign F_j + X'(L_j - R_j) - a|| : ||a||_ball <= radius sum_k (L + R)_kj} <= beta.
 
-All of it is positively homogeneous in ``(p, q, L, R)``.
+All of it is positively homogeneous in ``(p, q, L, R)``. Of boxes, s half their sides, the condition
+on a is ``|a_i| <= sum_k (L + R)_kj s_ki``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexnn.functions.norms import DUAL, NORMS
+from convexnn.functions.norms import DUAL
 from convexnn.relu.majorant_bound import multipliers, scaled_value
 from convexnn.relu.pricing.pricing_bound import ROUNDING
 from convexnn.robust.forms import INSIDE, RobustDual, RobustForm
@@ -71,14 +72,19 @@ def _ordinary(dual: RobustDual) -> RobustDual:
 def largest_distance(form: RobustForm, p: Array, q: Array, dual: RobustDual) -> float:
     """Return an upper bound on the largest of the distances above."""
     X, S = form.X, form.slopes
-    attack = NORMS[form.ball].project(dual.attack * form.moved, form.radius * INSIDE)
+    attack = form.within(dual.attack)
     pull = (p - q)[:, None] * X - (p + q)[:, None] * attack
     L, R = sides(form, p, q, dual)
     rows = (S * form.signs).T @ pull + (L - R).T @ X
-    reach = form.radius * (L + R).sum(axis=0) * INSIDE
-    near = _residual(form, rows, reach)
     held = float(np.linalg.norm(L + R))
-    size = float(np.linalg.norm(pull)) + (form.radius + float(np.linalg.norm(X))) * held
+    extent = form.radius
+    if form.widths is None:
+        near = _residual(form, rows, form.radius * (L + R).sum(axis=0) * INSIDE)
+    else:
+        reach = (L + R).T @ form.room * (1.0 - len(p) * EPS)
+        near = np.sign(rows) * np.maximum(np.abs(rows) - reach, 0.0)
+        extent = float(np.linalg.norm(form.widths))
+    size = float(np.linalg.norm(pull)) + (extent + float(np.linalg.norm(X))) * held
     error = EPS * np.sqrt(len(p)) * size
     largest = float(np.max(form.norm.value(near), initial=0.0))
     return (largest + float(error)) * (1.0 + ROUNDING)

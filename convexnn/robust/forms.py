@@ -11,14 +11,14 @@ from convexnn.contract.backend import size_of
 from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.form import Engines, solved_by
 from convexnn.contract.points import floats, kept
-from convexnn.contract.system.kernels import kernel
 from convexnn.functions.norms import DUAL, NORMS, Norm
 from convexnn.relu.dual_parts import checked_relaxed
 from convexnn.relu.forms import Dual, NetworkForm, worst_prediction
 from convexnn.relu.starts import check_neurons
-from convexnn.robust.ball_kernels import CODES, edges
+from convexnn.robust.ball_kernels import BOX, CODES, edges
 from convexnn.robust.least_margins import Balls, least_margins
 from convexnn.robust.rectified import inside
+from convexnn.robust.touching_slopes import touch
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from convexnn.relu.relaxation import Relaxed
 
 INSIDE = 1.0 - 1e-12  # share of the radius that attacks may use: rounding leaves them inside
-SWEEPS = 3  # over the slopes of an example
-HALVINGS = 40  # of an interval of slopes
+EDGE = 8.0 * 2.0**-52  # of an entry: what rounding may do to the ends of a box
 STEP_WORK = 1e10  # multiplications of an interior-point step up to which it leads: about a second
 
 
@@ -91,9 +90,13 @@ class RobustForm(NamedTuple):
     `cones`, for patterns, the last sums are constrained to be 0: then no ball is cut by a
     neuron's hyperplane, and ``h`` is exact.
 
+    Where a box clips the balls of the norm linf, ``x_k`` is the centre of what it leaves, and
+    ``s_k'|.|``, half the sides, takes the place of ``radius ||.||_*``.
+
     Attributes
     ----------
     X : array of shape (n, d)
+        Examples, or the centres of boxes.
     y : array of shape (n,)
     slopes : array of shape (n, m)
         Those of the neurons V before those of W.
@@ -103,11 +106,15 @@ class RobustForm(NamedTuple):
         Even in ``z - y`` unless it is a classification loss.
     beta : float
     radius : float
+        1 with boxes.
     ball : {"linf", "l2", "l1"}
         Norm of the perturbations; that of the slopes, ``||.||_*``, is its dual.
     moved : array of bool, shape (d,)
         The columns that the adversary may change; ``||.||_*`` is over these.
     cones : bool
+    widths : array of shape (n, d) or None
+        Half the sides of each example's box, rounded outwards; 0 in columns that stay. None for
+        balls.
     """
 
     X: Array
@@ -120,6 +127,7 @@ class RobustForm(NamedTuple):
     ball: str
     moved: BoolArray
     cones: bool
+    widths: Array | None = None
 
     @property
     def blocks(self) -> int:
@@ -135,7 +143,7 @@ class RobustForm(NamedTuple):
         size = size_of(problem, cls)
         if size is None:
             return Engines(("admm",))
-        side = 2 * size.patterns * (size.d + 1)
+        side = 2 * size.patterns * (size.d + 1)  # of boxes, d counts the reach in each column
         work = side**2 * (size.n + side / 3)
         return Engines(("ipm", "admm") if work <= STEP_WORK else ("admm",))
 
@@ -154,15 +162,58 @@ class RobustForm(NamedTuple):
         """Return 1 for each neuron that adds to the output, -1 for those that subtract."""
         return np.where(np.arange(self.blocks) < self.added, 1.0, -1.0)
 
+    @property
+    def kind(self) -> int:
+        """Return by which number kernels know the balls or boxes."""
+        return CODES[self.ball] if self.widths is None else BOX
+
+    @property
+    def own(self) -> Array:
+        """Return what kernels take for half the sides of boxes; of balls they do not look at it."""
+        return readonly(self.X if self.widths is None else self.widths)
+
     def over(self, matrix: BoolArray) -> RobustForm:
         """Return the program over patterns, each with a neuron of either sign."""
         slopes = np.ascontiguousarray(np.hstack([matrix, matrix]), np.float64)
         return self._replace(slopes=slopes, added=matrix.shape[1])
 
     def reach(self, rows: Array) -> Array:
-        """Return ``radius ||.||_*`` of each row."""
+        """Return ``radius ||.||_*`` of each row, (r,); with boxes that at each example, (n, r)."""
+        if self.widths is not None:
+            at_each: Array = self.widths @ np.abs(rows).T
+            return at_each
         result: Array = self.radius * DUAL[self.ball].value(rows[:, self.moved])
         return result
+
+    def spread(self, slopes: Array) -> Array:
+        """Return ``radius ||q_k||_*`` of the slopes of each example, one a row."""
+        if self.widths is not None:
+            own: Array = np.einsum("ij,ij->i", self.widths, np.abs(slopes))
+            return own
+        return self.reach(slopes)
+
+    def projected(self, attack: Array) -> Array:
+        """Return the nearest perturbation of each example that the adversary has."""
+        if self.widths is not None:
+            return np.clip(attack, -self.widths, self.widths)
+        nearest: Array = NORMS[self.ball].project(attack * self.moved, self.radius)
+        return nearest
+
+    @property
+    def room(self) -> Array:
+        """Return half the sides of boxes that rounding leaves inside the examples' own ones."""
+        assert self.widths is not None
+        lost = EDGE * (np.abs(self.X) + self.widths)
+        result: Array = np.maximum(INSIDE * self.widths - lost, 0.0)
+        return result
+
+    def within(self, attack: Array) -> Array:
+        """Return perturbations that the adversary has, whatever rounding does."""
+        if self.widths is not None:
+            room = self.room
+            return np.clip(attack, -room, room)
+        drawn: Array = NORMS[self.ball].project(attack * self.moved, self.radius * INSIDE)
+        return drawn
 
     def slacks(self, weights: Array) -> Array:
         """Return ``max(S (r - a), (1 - S) (r + a))`` of neurons given one a column, (n, m)."""
@@ -173,7 +224,7 @@ class RobustForm(NamedTuple):
         """Return ``low`` and ``up``."""
         weights = np.hstack([neurons.V, neurons.W])
         q = (self.slopes * self.signs) @ weights.T
-        z, spread = np.einsum("ij,ij->i", self.X, q), self.reach(q)
+        z, spread = np.einsum("ij,ij->i", self.X, q), self.spread(q)
         slacks = self.slacks(weights)
         return (
             z - spread - slacks[:, self.added :].sum(axis=1),
@@ -182,6 +233,8 @@ class RobustForm(NamedTuple):
 
     def worst_attack(self, slopes: Array) -> Array:
         """Return the perturbations that go the farthest along each row's slopes."""
+        if self.widths is not None:
+            return self.widths * np.sign(slopes)
         attack = np.zeros_like(slopes)
         if not self.moved.any():
             return attack
@@ -237,11 +290,10 @@ class RobustNetworkForm(NamedTuple):
         """Return plain training on the examples as perturbed: its optimum is a lower bound."""
         program = self.program
         there, X = program.moved, program.X
-        steps = NORMS[program.ball].project(attack[:, there], program.radius * INSIDE)
-        moved = X.copy()
-        if there.any():
+        moved = X + program.within(attack)
+        if there.any() and program.widths is None:
             start = X[:, there]
-            moved[:, there] = inside(start, start + steps, program.radius, program.ball)
+            moved[:, there] = inside(start, moved[:, there], program.radius, program.ball)
         return NetworkForm(
             moved, program.y, program.loss, program.norm, program.beta, 0.0, False, None
         )
@@ -259,17 +311,19 @@ class RobustNetworkForm(NamedTuple):
         program = self.program
         weights = np.ascontiguousarray(np.hstack([neurons.V, neurons.W]).T)
         added = neurons.V.shape[1]
+        reach = program.reach(weights)
         slopes = np.empty((len(program.X), len(weights)))
-        _touch(
+        touch(
             readonly(program.X),
             program.y > 0.0,
             program.loss.classification,
             weights,
             added,
-            program.reach(weights),
+            np.ascontiguousarray(np.broadcast_to(reach, slopes.shape)),
             np.flatnonzero(program.moved),
             program.radius,
-            CODES[program.ball],
+            program.kind,
+            program.own,
             slopes,
         )
         return program._replace(slopes=slopes, added=added)
@@ -278,7 +332,7 @@ class RobustNetworkForm(NamedTuple):
         """Return a bound on the network's worst case plus its penalty; of small ones its value."""
         program = self.touching(neurons)
         low, up = program.bounds(neurons)
-        balls = Balls(program.X, program.moved, program.radius, program.ball)
+        balls = Balls(program.X, program.moved, program.radius, program.ball, program.widths)
         weights, sign, y = np.hstack([neurons.V, neurons.W]), program.signs, program.y
         if program.loss.classification:
             enough = 1.0 if np.isinf(program.loss.curvature) else np.inf  # of a hinge's margin
@@ -290,93 +344,3 @@ class RobustNetworkForm(NamedTuple):
             up = np.minimum(up, -least_margins(balls, weights, sign, -one))
         z = worst_prediction(program.loss, y, low, up)
         return float(program.loss.value(z, y).sum()) + program.penalty(neurons)
-
-
-@kernel()
-def _steepness(x, q, v, alpha, moved, radius, kind):  # type: ignore[no-untyped-def]
-    """Return the slope in alpha of ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
-    slope = 0.0
-    for j in range(len(x)):
-        slope += x[j] * v[j]
-    part = 0.0
-    if kind == 0:
-        for j in moved:
-            t = q[j] + alpha * v[j]
-            part += v[j] if t > 0.0 else (-v[j] if t < 0.0 else abs(v[j]))
-    elif kind == 1:
-        size = 0.0
-        for j in moved:
-            t = q[j] + alpha * v[j]
-            size += t * t
-            part += t * v[j]
-        part = part / np.sqrt(size) if size > 0.0 else 0.0
-    else:
-        largest = -1.0
-        for j in moved:
-            t = q[j] + alpha * v[j]
-            if abs(t) > largest:
-                largest = abs(t)
-                part = v[j] if t > 0.0 else -v[j]
-    return slope - radius * part
-
-
-@kernel(inner=True)
-def _ascend(x, q, v, moved, radius, kind):  # type: ignore[no-untyped-def]
-    """Return the alpha in [0, 1] that maximises ``x'(q + alpha v) - radius ||q + alpha v||_*``."""
-    left, right = 0.0, 1.0
-    if _steepness(x, q, v, 0.0, moved, radius, kind) <= 0.0:
-        return 0.0
-    if _steepness(x, q, v, 1.0, moved, radius, kind) >= 0.0:
-        return 1.0
-    for _ in range(HALVINGS):
-        middle = 0.5 * (left + right)
-        if _steepness(x, q, v, middle, moved, radius, kind) > 0.0:
-            left = middle
-        else:
-            right = middle
-    return 0.5 * (left + right)
-
-
-@kernel()
-def _touch(X, positive, margins, weights, added, reach, moved, radius, kind, slopes):  # type: ignore[no-untyped-def]
-    """Fill the slopes at which a network's bounds are the best found.
-
-    Neurons that a ball does not cut have their own slope. Of those that it does, the ones that
-    lower the margin have the chord, and so have all where both sides of the output count.
-    """
-    n, d = X.shape
-    m = len(weights)
-    q = np.empty(d)
-    free = np.empty(m, np.bool_)
-    for k in range(n):
-        x = X[k]
-        q[:] = 0.0
-        for p in range(m):
-            a = 0.0
-            for j in range(d):
-                a += x[j] * weights[p, j]
-            r = reach[p]
-            adds = (p < added) == positive[k]
-            free[p] = margins and adds and abs(a) < r
-            if abs(a) >= r or free[p]:
-                slopes[k, p] = 1.0 if a > 0.0 else 0.0
-            else:
-                slopes[k, p] = (a + r) / (2.0 * r)
-            share = slopes[k, p] if adds else -slopes[k, p]
-            for j in range(d):
-                q[j] += share * weights[p, j]
-        for _ in range(SWEEPS):
-            changed = False
-            for p in range(m):
-                if not free[p]:
-                    continue
-                old = slopes[k, p]
-                for j in range(d):
-                    q[j] -= old * weights[p, j]
-                new = _ascend(x, q, weights[p], moved, radius, kind)
-                for j in range(d):
-                    q[j] += new * weights[p, j]
-                slopes[k, p] = new
-                changed = changed or abs(new - old) > 1e-6
-            if not changed:
-                break

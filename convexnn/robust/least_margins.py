@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import readonly
-from convexnn.functions.norms import DUAL
 from convexnn.robust.ball_kernels import CODES, descend, edges
 from convexnn.robust.margin_bounds import Lines, ascend, first_bound, relax
 from convexnn.robust.rectified import TINY, Ranges, Rectified
@@ -32,7 +31,7 @@ FEW = 16  # branches of an example for which the search is not begun
 
 
 class Balls(NamedTuple):
-    """Balls around examples.
+    """Balls around examples, or boxes.
 
     Attributes
     ----------
@@ -41,12 +40,15 @@ class Balls(NamedTuple):
         The columns that move.
     radius : float
     norm : {"linf", "l2", "l1"}
+    widths : array of shape (n, d) or None
+        Half the sides of boxes, whose radius is 1.
     """
 
     X: Array
     moved: BoolArray
     radius: float
     norm: str
+    widths: Array | None = None
 
 
 def least_margins(
@@ -75,18 +77,21 @@ def least_margins(
     >>> least_margins(balls, np.array([[1.0, -1.0]]), np.ones(2), np.ones(1)).round(3)
     array([-0.])
     """
-    X, moved, radius, norm = balls
+    X, moved, radius, norm, widths = balls
     n, m = len(X), len(sign)
     inside = int(moved.sum())
     if m == 0 or inside == 0:
         return side * (np.maximum(X @ weights, 0.0) @ sign)
     W = np.ascontiguousarray(weights[moved].T)
-    size = (np.abs(X) + radius * moved) @ np.abs(weights)
+    size = (np.abs(X) + (radius * moved if widths is None else widths)) @ np.abs(weights)
     form = Rectified(W, np.zeros(m), sign, np.zeros(inside), 0.0, np.zeros(inside), 0.0)
     allowance = form.rounding * (1.0 + len(moved)) * size.sum(axis=1) + TINY
-    center, reach = X @ weights, radius * DUAL[norm].value(W) + form.rounding * size
-    found = Ranges(center, center - reach, center + reach, size)
     region = Region.of(X[:, moved], radius, norm)
+    if widths is not None:
+        region = region._replace(scale=np.ascontiguousarray(widths[:, moved]))
+    center: Array = X @ weights
+    reach: Array = region.reaches(W) + form.rounding * size
+    found = Ranges(center, center - reach, center + reach, np.asarray(size, np.float64))
     relaxed = relax(form, found, region, side, np.zeros(n), allowance)
     least, attained = first_bound(relaxed), _descended(relaxed)
     gap = attained - least
@@ -106,12 +111,19 @@ def _descended(relaxed: Relaxation) -> Array:
     shift, best = np.zeros((n, inside)), np.full(n, np.inf)
     start = np.empty((n, inside))
     gradient = (form.sign * side[:, None] * (center > 0.0)) @ form.W
+    if region.scale is not None:
+        gradient = gradient * region.scale
     edges(gradient, region.reach, CODES[region.norm], start)
-    descend(
-        *(center, np.zeros(n), readonly(side), np.full(n, -np.inf), start),
-        *(form.W, np.ascontiguousarray(form.W.T), form.sign, form.s),
-        *(region.reach, STEP * region.reach, STEPS, CODES[region.norm], best, shift),
-    )
+    straight, done, side = np.zeros(n), np.full(n, -np.inf), readonly(side)
+    each = 1 if region.scale is not None else max(n, 1)  # boxes are stretched one by one
+    for first in range(0, n, each):
+        own = slice(first, first + each)
+        W = region.stretched(form.W, first)
+        descend(
+            *(center[own], straight[own], side[own], done[own], start[own]),
+            *(W, np.ascontiguousarray(W.T), form.sign, form.s),
+            *(region.reach, STEP * region.reach, STEPS, CODES[region.norm], best[own], shift[own]),
+        )
     return best
 
 
@@ -129,7 +141,7 @@ def _branch(relaxed: Relaxation, i: int, attained: float, nodes: int, enough: fl
         above, _, lines, chords = heapq.heappop(heap)
         bound, _, shift = ascend(relaxed, i, lines, STEPS, level)
         bound = max(bound, above)
-        t = center + form.W @ shift
+        t = center + relaxed.region.stretched(form.W, i) @ shift
         here = side * float(form.sign @ np.maximum(t, 0.0))
         if bound < level and here < attained:  # once more, for a lower level
             attained = here

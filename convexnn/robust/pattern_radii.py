@@ -5,7 +5,8 @@ A neuron ``v != 0`` keeps the pattern ``e`` inside every ball of this radius if
     e_k x_k'v >= radius ||v||_*    for every example k,
 
 so that the largest such radius is the hard margin ``max {min_k e_k x_k'v : ||v||_* <= 1}``, the
-norm over the columns that the adversary may change.
+norm over the columns that the adversary may change. Of boxes about centres ``c_k`` with half sides
+``s_k`` it is asked whether some ``v != 0`` has ``e_k c_k'v >= s_k'|v|``: a linear program.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ class Separation:
     Parameters
     ----------
     X : array of shape (n, d)
+        Or the centres of boxes.
     moved : array of bool, shape (d,)
         The columns that the adversary may change.
     ball : {"linf", "l2", "l1"}
+    widths : array of shape (n, d), optional
+        Half the sides of boxes, in which no radius is asked for.
 
     Examples
     --------
@@ -43,9 +47,10 @@ class Separation:
     1.0
     """
 
-    def __init__(self, X: Array, moved: BoolArray, ball: str) -> None:
+    def __init__(self, X: Array, moved: BoolArray, ball: str, widths: Array | None = None) -> None:
         self.unit = float(magnitude(X))  # solvers know only moderate numbers
         self.X, self.moved, self.ball = X / self.unit, moved, ball
+        self.widths = None if widths is None else widths / self.unit
 
     def possible(self, matrix: BoolArray, radius: float) -> BoolArray:
         """Return which patterns keep a cone with a neuron in it at this radius.
@@ -60,7 +65,22 @@ class Separation:
         look()
         if self._free(self._rows(pattern)[:, ~self.moved]):
             return True
-        return not cut and (self.X.size > EXACT or not self._radius_of(pattern) < radius)
+        if cut or self.X.size > EXACT:
+            return not cut
+        return (
+            not self._radius_of(pattern) < radius if self.widths is None else self._keeps(pattern)
+        )
+
+    def _keeps(self, pattern: BoolArray) -> bool:
+        """Tell whether a neuron keeps a pattern in all boxes: ``v = a - b``, a and b of sum 1."""
+        from scipy.optimize import linprog
+
+        assert self.widths is not None
+        rows = self._rows(pattern)
+        A = np.hstack([self.widths - rows, self.widths + rows])
+        size = np.concatenate([self.moved, self.moved]).astype(np.float64)[None, :]
+        found = linprog(np.zeros(A.shape[1]), A, np.zeros(len(A)), size, [1.0], method="highs")
+        return bool(found.status != 2)  # not infeasible
 
     def _rows(self, pattern: BoolArray) -> Array:
         rows: Array = np.where(pattern, 1.0, -1.0)[:, None] * self.X
@@ -92,8 +112,13 @@ class Separation:
         from scipy.spatial.distance import cdist
 
         moved, fixed = self.X[:, self.moved], self.X[:, ~self.moved]
-        apart: Array = cdist(moved, moved, METRIC[self.ball])  # type: ignore[call-overload]
-        near = apart < 2.0 * radius * (1.0 - 1e-9)
+        if self.widths is None:
+            apart: Array = cdist(moved, moved, METRIC[self.ball])  # type: ignore[call-overload]
+            near = apart < 2.0 * radius * (1.0 - 1e-9)
+        else:
+            near = np.ones((len(moved), len(moved)), np.bool_)
+            for x, s in zip(moved.T, self.widths[:, self.moved].T, strict=True):
+                near &= np.abs(x[:, None] - x) < (s[:, None] + s) * (1.0 - 1e-9)
         if fixed.shape[1]:
             near &= cdist(fixed, fixed, "chebyshev") == 0.0
         D = matrix.astype(np.float64)

@@ -12,6 +12,8 @@ from convexnn.functions.norms import DUAL
 from convexnn.robust.rectified import inside
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convexnn.contract.arrays import Array, BoolArray, IndexArray
 
 
@@ -116,8 +118,12 @@ def _ends(X: Array, moved: BoolArray | None, low: Any, high: Any) -> tuple[Array
     return np.where(moved, low, X), np.where(moved, high, X)
 
 
-def checked_box(value: Any, X: Array) -> tuple[Array, Array] | None:
+def checked_box(
+    value: Any, X: Array, names: Sequence[str] | None = None
+) -> tuple[Array, Array] | None:
     """Return the lowest and the highest values of the columns of X, which must be within them.
+
+    Messages say the columns' names, if there are any.
 
     Raises
     ------
@@ -142,7 +148,8 @@ def checked_box(value: Any, X: Array) -> tuple[Array, Array] | None:
     if len(outside):
         i, k = outside[0].tolist()
         raise ProblemError(
-            f"X must lie in the box [{low[k]:g}, {high[k]:g}] of column {k}, "
+            f"X must lie in the box [{low[k]:g}, {high[k]:g}] of column "
+            f"{k if names is None else repr(names[k])}, "
             f"got {X[i, k]:g} in row {i}: clip it, or widen the box"
         )
     return readonly(low), readonly(high)

@@ -21,7 +21,12 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
     spread = cp.Variable(n, name="spread")
     names = {"linf": 1, "l2": 2, "l1": "inf"}
     order, moved = names[form.ball], np.flatnonzero(form.moved)
-    slopes = [Q == D @ (V - W).T, form.radius * cp.norm(Q[:, moved], order, axis=1) <= spread]
+    boxes = form.widths
+    if boxes is None:
+        far = form.radius * cp.norm(Q[:, moved], order, axis=1)
+    else:
+        far = cp.sum(cp.multiply(boxes, cp.abs(Q)), axis=1)
+    slopes = [Q == D @ (V - W).T, far <= spread]
     everywhere = np.arange(n)
     if form.loss.classification:
         below, above, mirrored = np.flatnonzero(y > 0.0), np.flatnonzero(y <= 0.0), z
@@ -32,11 +37,13 @@ def robust_formula(form: RobustForm, needs: frozenset[str]) -> CvxpyProgram:
     E = 2.0 * D - 1.0
     parts, sides = [], []
     for columns, used in ((V, above), (W, below)):
-        reach = form.radius * cp.norm(columns[moved, :], order, axis=0)
         rows = everywhere if form.cones else used
-        left = cp.multiply(-E[rows], X[rows] @ columns) + np.ones((len(rows), 1)) @ cp.reshape(
-            reach, (1, P), order="C"
-        )
+        if boxes is None:
+            each = form.radius * cp.norm(columns[moved, :], order, axis=0)
+            reach = np.ones((len(rows), 1)) @ cp.reshape(each, (1, P), order="C")
+        else:
+            reach = boxes[rows] @ cp.abs(columns)
+        left = cp.multiply(-E[rows], X[rows] @ columns) + reach
         if form.cones:
             parts.append((rows, left <= 0.0))
             sides.append(0.0)

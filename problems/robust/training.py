@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convexnn.contract.arrays import BoolArray, frozen
+from convexnn.contract.arrays import BoolArray, frozen, readonly
 from convexnn.contract.checks import ProblemError, choice, non_negative
 from convexnn.contract.features import chosen_columns
 from convexnn.contract.fields import Converted, declaration, default
@@ -32,6 +32,7 @@ from convexnn.relu.search_bound import Searches
 from convexnn.robust.bound import robust_bound
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.robust.pattern_radii import Separation
+from convexnn.robust.regions import Region, checked_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,9 @@ class RobustReluTraining(Training):
     value is the network's exact worst case. For the same patterns the majorant's optimum is at
     most that of the cones, and often far below.
 
+    Where the adversary cannot leave a box, what it leaves of an example's ball is a box too. Its
+    centre takes the place of ``x_i``, and ``s_i'|.|``, half its sides, that of ``radius ||.||_*``.
+
     Parameters
     ----------
     X : array of shape (n, d)
@@ -90,6 +94,9 @@ class RobustReluTraining(Training):
         Over given patterns. With "cones" patterns whose cone is empty are left out.
     perturbed : array of bool, shape (d,), or of names or indices of columns, optional
         The columns that the adversary may change, all by default; categorical ones are left out.
+    box : pair of floats or arrays of shape (d,), optional
+        Range ``(low, high)`` of the columns that the adversary cannot leave, in the norm linf; X
+        must lie in it.
     weights, feature_names
         As in `ReluTraining`.
     risk : {"mean"}, default "mean"
@@ -129,6 +136,7 @@ class RobustReluTraining(Training):
     patterns: PatternsField = default(None)
     formulation: str = "majorant"
     perturbed: Converted[ArrayLike | None, BoolArray] = default(None)
+    box: Converted[tuple[ArrayLike, ArrayLike] | ArrayLike | None, Array | None] = default(None)
 
     def __post_init__(self) -> None:
         given: Any = self.loss
@@ -139,6 +147,7 @@ class RobustReluTraining(Training):
         choice("norm", self.norm, tuple(NORMS))
         choice("formulation", self.formulation, FORMULATIONS)
         self._set("perturbed", self._checked_columns(self.perturbed))
+        self._set("box", self._checked_box())
         self._set("patterns", checked_patterns(self.patterns, len(self.X), kept=self._kept))
 
     def _checked_columns(self, given: Any) -> BoolArray:
@@ -160,6 +169,13 @@ class RobustReluTraining(Training):
         columns = columns.copy()
         frozen(columns)
         return columns
+
+    def _checked_box(self) -> Array | None:
+        """Return the ends of the columns, (2, d)."""
+        ends = checked_box(self.box, self.X, self.feature_names)
+        if ends is not None and self.norm != "linf":
+            raise ProblemError(f"box goes with norm 'linf', got {self.norm!r}")
+        return None if ends is None else readonly(np.array(ends))
 
     def _called(self, k: int) -> str:
         """Return a column by its name, if it has one, as messages say it."""
@@ -189,9 +205,25 @@ class RobustReluTraining(Training):
         return np.asarray(moved, np.bool_)
 
     @cached_property
+    def _boxes(self) -> Region | None:
+        """What the box leaves of the balls; None without a box, or where it clips none."""
+        if self.box is None or self.radius == 0.0:
+            return None
+        low, high = self.box
+        moved = self.perturbed
+        wide = (self.X - self.radius >= low) & (self.X + self.radius <= high)
+        if (wide | ~moved).all():
+            return None
+        if self.bias:
+            low, high = np.append(low, 1.0), np.append(high, 1.0)
+        return Region.of(self.data, self.radius, self.norm, (low, high), self._moved)
+
+    @cached_property
     def separation(self) -> Separation:
         """The largest radii at which patterns keep a robust cone, in the units of X."""
-        return Separation(self.data, self._moved, self.norm)
+        if self._boxes is None:
+            return Separation(self.data, self._moved, self.norm)
+        return Separation(self._boxes.center, self._moved, self.norm, self._boxes.scale)
 
     @cached_property
     def given(self) -> Patterns | None:
@@ -234,13 +266,16 @@ class RobustReluTraining(Training):
         if self.matrix is None:
             return ""
         used, asked = self.matrix.shape[1], len(self.given)
+        within = f"radius {self.radius:.6g}" + ("" if self._boxes is None else " in the box")
         if used > 1 or self.separation.possible(self.matrix, self.radius).any():
             if used == asked:
                 return ""
             return (
                 f"The program has {used} of {asked} patterns: the others are repeated, active on "
-                f"no example, or have no network in their robust cone at radius {self.radius:.6g}."
+                f"no example, or have no network in their robust cone at {within}."
             )
+        if self._boxes is not None:
+            return f"No pattern keeps a robust cone at {within}: every network is zero."
         largest = self.separation.largest(self.given.matrix)
         return (
             f"No pattern keeps a robust cone at radius {self.radius:.6g}: every network is zero. "
@@ -260,6 +295,7 @@ class RobustReluTraining(Training):
     def size(self, form: type) -> Size:
         """Return the shapes of a form; a count of patterns is an upper bound."""
         n, d = self.design.matrix.shape
+        d += 0 if self._boxes is None else d - 1  # a neuron has a reach in each column
         count = self.patterns if isinstance(self.patterns, int) else 0
         if isinstance(self.patterns, Patterns):
             count = len(self.patterns)
@@ -268,18 +304,25 @@ class RobustReluTraining(Training):
 
     @cached_property
     def _form(self) -> RobustForm:
-        n, _ = self.design.matrix.shape
+        scale, X, boxes = self.design.scale, self.design.matrix, self._boxes
+        radius, widths, moved = self.radius / scale, None, self._moved
+        if boxes is not None and boxes.scale is not None:
+            X, radius, widths = boxes.center / scale, 1.0, boxes.scale / scale
+            moved = np.asarray(widths.any(axis=0), np.bool_)
+            frozen(X)
+            frozen(widths)
         program = RobustForm(
-            self.design.matrix,
+            X,
             self.labels.targets,
-            np.zeros((n, 0)),
+            np.zeros((len(X), 0)),
             0,
             self._loss,
-            self.beta / self.design.scale,
-            self.radius / self.design.scale,
+            self.beta / scale,
+            radius,
             self.norm,
-            self._moved,
+            moved,
             self.formulation == "cones" and self.matrix is not None,
+            widths,
         )
         return program if self.matrix is None else program.over(self.matrix)
 

@@ -5,12 +5,16 @@ Splitting, for neurons U = [V, W] (d x m), signed slopes S and reaches ``t >= ra
     u, t   the norms, and the reaches' cones     slopes     Q = S U', of each example
     c      its activations X U                   copies     T = 1 t', of the reaches
 
+Where boxes clip the balls ``t_pj >= |u_pj|`` has an entry for each column, and the copies are
+``T = s t``, of half the boxes' sides s.
+
 Each part has a penalty of its own. The examples' terms and the neurons' are exact proximal steps
 (`robust_prox.py`). The linear solve is the Sylvester equation
 
     (rho I + sigma X'X) U + omega U S'S = R,
 
-diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalty touches.
+diagonal in the eigenvectors of ``X'X`` and ``S'S``, which no change of a penalty touches. That of
+the reaches in boxes is diagonal in those of ``s's``.
 """
 
 from __future__ import annotations
@@ -65,6 +69,22 @@ class Gram:
         of_x, self.E = np.linalg.eigh(form.X.T @ form.X)
         of_s, self.F = np.linalg.eigh(self.S.T @ self.S)
         self.of_x, self.of_s = np.maximum(of_x, 0.0)[:, None], np.maximum(of_s, 0.0)[None, :]
+        self.widths = form.widths
+        if form.widths is not None:
+            of_t, self.T = np.linalg.eigh(form.widths.T @ form.widths)
+            self.of_t = np.maximum(of_t, 0.0)[:, None]
+
+    def seen(self, t: Array) -> Array:
+        """Return the neurons' reaches as every example sees them, (n, m)."""
+        if self.widths is not None:
+            own: Array = self.widths @ t
+            return own
+        return np.broadcast_to(t, (len(self.X), len(t)))
+
+    def gathered(self, copies: Array) -> Array:
+        """Return what the examples' copies pull at the neurons' reaches."""
+        pull: Array = copies.sum(axis=0) if self.widths is None else self.widths.T @ copies
+        return pull
 
     def solve(self, target: Parts, penalty: dict[str, float]) -> Parts:
         """Return the point of the subspace nearest to `target` in the penalties' norm."""
@@ -72,9 +92,12 @@ class Gram:
         right = rho * target.u + sigma * (self.X.T @ target.c) + omega * (target.slopes.T @ self.S)
         spectrum = rho + sigma * self.of_x + omega * self.of_s
         U = self.E @ ((self.E.T @ right @ self.F) / spectrum) @ self.F.T
-        t = penalty["t"] * target.t + penalty["copies"] * target.copies.sum(axis=0)
-        t /= penalty["t"] + len(self.X) * penalty["copies"]
-        return Parts(U, t, self.S @ U.T, self.X @ U, np.broadcast_to(t, target.copies.shape))
+        t = penalty["t"] * target.t + penalty["copies"] * self.gathered(target.copies)
+        if self.widths is None:
+            t /= penalty["t"] + len(self.X) * penalty["copies"]
+        else:
+            t = self.T @ ((self.T.T @ t) / (penalty["t"] + penalty["copies"] * self.of_t))
+        return Parts(U, t, self.S @ U.T, self.X @ U, self.seen(t))
 
 
 @dataclass
@@ -112,15 +135,17 @@ class State:
         curvature = form.loss.curvature if np.isfinite(form.loss.curvature) else 1.0
         mean = float(np.sum(np.square(form.X))) / n
         sigma = 0.3 * curvature * np.sqrt(width)
+        boxes = form.widths
         first = {
             "u": sigma * mean * n / d,
-            "t": sigma * n,
+            "t": sigma * (n if boxes is None else float(np.sum(np.square(boxes))) / d),
             "slopes": 0.3 * curvature * mean,
             "c": sigma,
             "copies": 3.0 * sigma,
         }
         first |= penalty or {}
-        shapes = ((d, width), (width,), (n, d), (n, width), (n, width))
+        reach = (width,) if boxes is None else (d, width)
+        shapes = ((d, width), reach, (n, d), (n, width), (n, width))
         point, dual = (Parts(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
         low, up, left, right = (np.zeros(shape) for shape in ((n,), (n,), (n, width), (n, width)))
         state = cls(form, Gram(form), first, point, dual, low, up, left, right)
@@ -132,8 +157,8 @@ class State:
         """Start from a primal point, and a dual one if there is one."""
         form = self.form
         U = np.hstack([primal.V, primal.W])
-        t = form.reach(U.T)
-        copies = np.broadcast_to(t, self.point.copies.shape).copy()
+        t = form.reach(U.T) if form.widths is None else np.abs(U)
+        copies = self.gram.seen(t).copy()
         self.point = Parts(U, t, self.gram.S @ U.T, form.X @ U, copies)
         if dual is None or dual.left.shape != self.left.shape:
             return  # multipliers guessed from the network make a slower start than none
@@ -144,7 +169,7 @@ class State:
         pull = (self.low - self.up)[:, None] * form.X
         pull -= (self.low + self.up)[:, None] * dual.attack
         held = form.X.T @ force + pull.T @ self.gram.S
-        multiplier = Parts(held, -size.sum(axis=0), -pull, -force, size)
+        multiplier = Parts(held, -self.gram.gathered(size), -pull, -force, size)
         for name in NAMES:
             setattr(self.dual, name, getattr(multiplier, name) / self.penalty[name])
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, readonly
 from convexnn.contract.system.kernels import kernel
-from convexnn.robust.ball_kernels import CODES
+from convexnn.robust.ball_kernels import BOX
 from convexnn.robust.forms import RobustForm
 
 HINGE, LOGISTIC, SQUARED = 0, 1, 2
@@ -64,20 +64,21 @@ def prox_examples(
     -------
     Point
     """
+    X = form.X if form.widths is None else np.hstack([form.X, form.widths])
     low, up = guess[0].copy(), guess[1].copy()
     out_q, out_c, out_t = np.empty_like(q), c.copy(), t.copy()
     left, right = np.zeros_like(c), np.zeros_like(c)
     weights_of = form.loss.weights
     sizes = np.ones(len(form.y)) if weights_of is None else weights_of
     _examples(
-        readonly(form.X),
+        readonly(X),
         readonly(form.y),
         readonly(form.slopes),
         readonly(sizes),
         form.added,
         np.flatnonzero(form.moved),
         form.radius,
-        CODES[form.ball],
+        form.kind,
         LOSSES[form.loss.name],
         form.cones,
         *weights,
@@ -98,17 +99,21 @@ def prox_examples(
 def prox_neurons(
     form: RobustForm, rows: Array, reach: Array, step: float, step_reach: float
 ) -> tuple[Array, Array]:
-    """Minimise ``beta ||v|| + ||v - row||^2/(2 step) + (t - reach)^2/(2 step_reach)``, one a row.
+    """Minimise ``beta ||v|| + ||v - row||^2/(2 step) + ||t - reach||^2/(2 step_reach)``, one a row.
 
-    Subject to ``t >= radius ||v||_*``.
+    Subject to ``t >= radius ||v||_*``, one t a row, or with boxes to ``t_j >= |v_j|``, (d, m).
     """
+    if form.widths is not None:
+        out, columns = np.empty_like(rows), np.ascontiguousarray(reach.T)
+        _box_neurons(rows, columns, form.moved, form.beta, step, step_reach, out)
+        return out, np.where(form.moved[:, None], np.maximum(reach, np.abs(out.T)), reach)
     out, out_reach = np.empty_like(rows), np.empty_like(reach)
     _neurons(
         rows,
         reach,
         np.flatnonzero(form.moved),
         form.radius,
-        CODES[form.ball],
+        form.kind,
         form.beta,
         step,
         step_reach,
@@ -119,8 +124,11 @@ def prox_neurons(
 
 
 @kernel(inner=True, error_model="numpy")
-def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
-    """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm."""
+def _shrink(u, moved, step, kind, x, out):  # type: ignore[no-untyped-def]
+    """Put ``prox of step ||.||_*`` over the moved columns in out; return its norm.
+
+    Of boxes the norm is ``s'|.|``, half the sides s following the example in x.
+    """
     for j in range(len(u)):
         out[j] = u[j]
     size = 0.0
@@ -130,6 +138,16 @@ def _shrink(u, moved, step, kind, out):  # type: ignore[no-untyped-def]
             if a > 0.0:
                 out[j] = a if u[j] > 0.0 else -a
                 size += a
+            else:
+                out[j] = 0.0
+        return size
+    if kind == BOX:
+        for j in moved:
+            s = x[len(out) + j]
+            a = abs(u[j]) - step * s
+            if a > 0.0:
+                out[j] = a if u[j] > 0.0 else -a
+                size += s * a
             else:
                 out[j] = 0.0
         return size
@@ -200,11 +218,11 @@ def _excess(c, t, s, m, wc, wt):  # type: ignore[no-untyped-def]
 @kernel(error_model="numpy")
 def _bounds(x, q0, moved, radius, kind, wq, p, q, ex, wc, wt, u, out):  # type: ignore[no-untyped-def]
     """Return ``low`` and ``up`` at the minimiser for multipliers p and q, whose slopes fill out."""
-    for j in range(len(x)):
+    for j in range(len(out)):
         u[j] = q0[j] + (p - q) * wq * x[j]
-    spread = radius * _shrink(u, moved, (p + q) * radius * wq, kind, out)
+    spread = radius * _shrink(u, moved, (p + q) * radius * wq, kind, x, out)
     z = 0.0
-    for j in range(len(x)):
+    for j in range(len(out)):
         z += x[j] * out[j]
     return z - spread - _excess(*ex[1], p, wc, wt), z + spread + _excess(*ex[0], q, wc, wt)
 
@@ -411,7 +429,7 @@ def _examples(  # type: ignore[no-untyped-def]
     left,
     right,
 ):
-    n, d = X.shape
+    n, d = q.shape
     m = slopes.shape[1]
     u = np.empty(d)
     for i in range(n):
@@ -425,7 +443,22 @@ def _examples(  # type: ignore[no-untyped-def]
             side = 0 if y[i] > 0.0 else 1
             guess = a if side == 0 else b
             found = _one_side(
-                x, y[i], size, loss, base, moved, radius, kind, wq, guess, side, ex, wc, wt, u, out
+                x,
+                y[i],
+                size,
+                loss,
+                base,
+                moved,
+                radius,
+                kind,
+                wq,
+                guess,
+                side,
+                ex,
+                wc,
+                wt,
+                u,
+                out,
             )
             a, b = (found, 0.0) if side == 0 else (0.0, found)
         else:
@@ -480,7 +513,7 @@ def _examples(  # type: ignore[no-untyped-def]
 @kernel(inner=True, error_model="numpy")
 def _neuron(u, moved, radius, kind, beta, step, nu, out):  # type: ignore[no-untyped-def]
     """Shrink by ``nu radius ||.||_*``, then by ``beta ||.||``; return ``radius ||.||_*`` of it."""
-    size = _shrink(u, moved, nu * radius * step, kind, out)
+    size = _shrink(u, moved, nu * radius * step, kind, u, out)
     length = 0.0
     for j in range(len(out)):
         length += out[j] * out[j]
@@ -515,3 +548,52 @@ def _neurons(rows, reach, moved, radius, kind, beta, step, step_reach, out, out_
             )
         size = _neuron(v, moved, radius, kind, beta, step, right, out[b])
         out_reach[b] = max(t0 + right * step_reach, size)
+
+
+@kernel(inner=True, error_model="numpy")
+def _of_length(u, reach, moved, pull, step, step_reach, out):  # type: ignore[no-untyped-def]
+    """Put in out what ``beta ||v||`` leaves of a row at a slope of `pull` per length of v.
+
+    The reach of a column is ``max(reach_j, |v_j|)``. Return the length of out.
+    """
+    total = 0.0
+    for j in range(len(u)):
+        a = abs(u[j])
+        v = a / (1.0 + pull * step)
+        if moved[j] and v > reach[j]:
+            v = max(
+                (a * step_reach + reach[j] * step) / (step_reach + step + pull * step * step_reach),
+                0.0,
+            )
+        out[j] = v if u[j] > 0.0 else -v
+        total += v * v
+    return np.sqrt(total)
+
+
+@kernel(error_model="numpy")
+def _box_neurons(rows, reach, moved, beta, step, step_reach, out):  # type: ignore[no-untyped-def]
+    """Find each neuron's length: where the slope ``beta / length`` leaves as much."""
+    for b in range(len(rows)):
+        u, t = rows[b], reach[b]
+        start = 0.0  # what is left of the slope at zero, squared
+        for j in range(len(u)):
+            a = abs(u[j]) / step
+            if moved[j] and t[j] < 0.0:
+                a = max(a + t[j] / step_reach, 0.0)
+            start += a * a
+        if np.sqrt(start) <= beta:
+            out[b] = 0.0
+            continue
+        left, at_left = 0.0, np.sqrt(start) / beta - 1.0
+        right = _of_length(u, t, moved, 0.0, step, step_reach, out[b])
+        at_right = _of_length(u, t, moved, beta / right, step, step_reach, out[b]) / right - 1.0
+        kept = np.int64(0)
+        for k in range(STEPS if at_right < 0.0 else 0):
+            new = _between(left, at_left, right, at_right, k)
+            if not left < new < right:
+                break
+            at = _of_length(u, t, moved, beta / new, step, step_reach, out[b]) / new - 1.0
+            left, at_left, right, at_right, kept = _narrow(
+                left, at_left, right, at_right, kept, new, at
+            )
+        _of_length(u, t, moved, beta / right, step, step_reach, out[b])

@@ -9,11 +9,12 @@ The program of a `RobustForm` with epigraphs of its norms, slacks ``u`` and wors
 
 The last line is of ``up`` with o = 1 and the slacks of V, of ``low`` with o = -1 and those of W: a
 loss of margins needs one of the two for each example, one of residuals both. With cones there are
-no slacks, but ``(2 S_kb - 1) a_kb >= r_b``. A hinge has ``w_k >= 0`` as well.
+no slacks, but ``(2 S_kb - 1) a_kb >= r_b``. A hinge has ``w_k >= 0`` as well. In boxes a neuron has
+e reaches, one a column, in the place of one, and examples see sums of their own (`reaches.py`).
 
 Steps are Mehrotra's predictor and corrector with Nesterov-Todd scaling. The unknowns ``(s, u, w)``
 of an example are eliminated by hand, its last line like a spring in series with theirs; what is
-left are the neurons and their reach, a dense positive definite matrix of side m (d + 1).
+left are the neurons and their reach, a dense positive definite matrix of side m (d + e).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Neurons
 from convexnn.robust.forms import RobustDual, RobustForm
 from convexnn.solvers.cholesky import factored
-from convexnn.solvers.robust.epigraphs import AGAINST, Epigraph, Euclidean, reach
+from convexnn.solvers.robust.epigraphs import Euclidean, reach
+from convexnn.solvers.robust.reaches import reaches
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 Index: TypeAlias = NDArray[np.intp]
@@ -186,9 +188,12 @@ class Side:
         self.rest = 1.0 - self.S
         self.turned = self.S - self.rest
 
-    def begin(self, mu: Array, reach_: Array, level: float) -> Array:
-        """Set slacks and multipliers at zero weights; return the slacks' sum for each example."""
-        r, half = reach_[self.blocks], 0.5 * mu[:, None] * np.ones(self.S.shape[1])
+    def begin(self, mu: Array, r: Array, level: float) -> Array:
+        """Set slacks and multipliers at zero weights; return the slacks' sum for each example.
+
+        `r` are the reaches of its blocks.
+        """
+        half = 0.5 * mu[:, None] * np.ones(self.S.shape[1])
         u = np.maximum(self.S, self.rest) * r + level / half
         self.left = Guard(u - self.S * r, half)
         self.right = Guard(u - self.rest * r, half.copy())
@@ -222,7 +227,8 @@ class Interior:
         self.form = form
         (n, d), m = form.X.shape, form.blocks
         self.n, self.d, self.m = n, d, m
-        self.moved = np.flatnonzero(form.moved & (form.radius > 0.0))
+        self.reaches = reaches(form)
+        self.moved, self.side = self.reaches.moved, d + self.reaches.count
         self.signed = form.slopes * form.signs
         weights = form.loss.weights
         self.weights = np.ones(n) if weights is None else weights
@@ -246,6 +252,7 @@ class Interior:
         form = self.form
         self.upper = np.triu_indices(self.d)
         self.products = form.X[:, self.upper[0]] * form.X[:, self.upper[1]]
+        self.every = np.arange(self.n)
         distinct, self.which = np.unique(form.slopes, axis=1, return_inverse=True)
         first, second = np.triu_indices(distinct.shape[1])
         self.pairs = np.ascontiguousarray((distinct[:, first] * distinct[:, second]).T)
@@ -273,17 +280,18 @@ class Interior:
         else:
             for side in self.sides:
                 held[side.rows, side.blocks] = 0.5 * mu[side.rows, None]
-        pulled = np.maximum(held.sum(axis=0), 1e-3 * form.beta)
         total = np.zeros(n)
         for side in self.sides:
             total[side.rows] += mu[side.rows]
         self.V = np.zeros((m, d))
-        r, s = level / pulled, level / total
+        s = level / total
         self.norm = Euclidean(np.full(m, level / form.beta), np.full(m, form.beta), d, 1.0)
-        k = len(self.moved)
-        ball: type[Epigraph] = AGAINST[form.ball] if k else Euclidean  # of nothing
-        self.reach, self.spread = ball(r, pulled, k, form.radius), ball(s, total, k, form.radius)
-        sums = [side.begin(mu[side.rows], r, level) + side.offset for side in self.sides]
+        r = self.reaches.begin(level, held, 1e-3 * form.beta, total)
+        self.spread, seen = self.reaches.spread, self.reaches.at
+        sums = [
+            side.begin(mu[side.rows], seen(r[side.blocks], side.rows), level) + side.offset
+            for side in self.sides
+        ]
         self.w = np.zeros(n)  # of a softplus its sides have their own
         for side, lower in zip(self.sides, sums, strict=True):
             e = lower + s[side.rows] + level / mu[side.rows]
@@ -304,8 +312,8 @@ class Interior:
             self.facets = Guard(level / held, held)
             self.guards.append(self.facets)
             self.turned = 2.0 * form.slopes - 1.0
-            self.lacking = -r - self.facets.slack
-        self.cones = self.norm, self.reach, self.spread
+            self.lacking = -seen(r, self.every) - self.facets.slack
+        self.cones = self.norm, self.reaches.cone, self.spread
         self.count = sum(g.count for g in self.guards) + sum(c.count for c in self.cones)
 
     # What is read from a point
@@ -346,7 +354,8 @@ class Interior:
                 right[side.rows, side.blocks] = side.rest * side.right.dual
         if form.cones:
             left, right = form.slopes * self.facets.dual, (1.0 - form.slopes) * self.facets.dual
-        attack[:, self.moved] = -self.spread.slopes() / (p + q)[:, None]
+        pull = self.reaches.seen(self.spread.slopes(), self.every)
+        attack[:, self.moved] = -pull / (p + q)[:, None]
         return RobustDual(p - q, np.minimum(p, q), attack, left, right)
 
     # Steps
@@ -382,8 +391,8 @@ class Interior:
 
     def _factor(self) -> None:
         """Assemble and factor the matrix of the neurons and their reach."""
-        n, d, m, form = self.n, self.d, self.m, self.form
-        H = np.zeros((m, d + 1, m, d + 1))
+        d, m, form, each = self.d, self.m, self.form, self.side
+        H = np.zeros((m, each, m, each))
         every = np.arange(m)
         gram, k = self._gram(), len(self.moved)
         step = max(1, GATHERED // max(1, m * k * k))
@@ -393,24 +402,18 @@ class Interior:
             blocks = gram[which[:, :, None, None], self.entry_of]
             blocks *= np.multiply.outer(form.signs[some], form.signs)[:, :, None, None]
             H[np.ix_(some, self.moved, every, self.moved)] = blocks.transpose(0, 2, 1, 3)
-        own = np.zeros((m, d + 1, d + 1))
+        own = np.zeros((m, each, each))
         own[:, :d, :d] = self.of_norm
-        touched = self.of_reach + (
-            self.reach.cross[:, :, None] * (self.reach.cross / self.reach.head[:, None])[:, None, :]
-        )
-        own[np.ix_(every, self.moved, self.moved)] += touched
-        own[:, self.moved, d] += self.reach.cross
-        own[:, d, self.moved] += self.reach.cross
-        own[:, d, d] += self.reach.head
+        self.reaches.add(own, self.of_reach, d)
         for side in self.sides:
             self._add(own, side.blocks, side.stiff, side.turned, side.rows)
         if form.cones:
-            self._add(own, slice(0, m), self.facets.weight, self.turned, np.arange(n))
+            self._add(own, slice(0, m), self.facets.weight, self.turned, self.every)
         H[every, :, every, :] += own
         self.springs = [self._springs(side) for side in self.sides]
         look()
         rows = np.vstack(self._whitened())
-        count = m * (d + 1)
+        count = m * each
         matrix = H.reshape(count, count).T  # symmetric so far; BLAS wants columns first
         step = max(1, WORK // count**2)
         for first in range(0, len(rows), step):
@@ -433,8 +436,7 @@ class Interior:
 
     def _gram(self) -> Array:
         """Return for each pair of slopes the sum of their products by the spread's weights."""
-        i, j = np.triu_indices(len(self.moved))
-        weights = self.of_spread[:, i, j]
+        weights = self.reaches.weighed(self.of_spread)
         step = max(1, WORK // max(1, weights.size))
         parts = []
         for first in range(0, len(self.pairs), step):
@@ -452,21 +454,22 @@ class Interior:
         part = own[blocks]
         part[:, i, j] += gram
         part[:, j[i != j], i[i != j]] += gram[:, i != j]
-        both = -(stiff * turned).T @ self.form.X[rows]
-        part[:, :d, d] += both
-        part[:, d, :d] += both
-        part[:, d, d] += np.sum(stiff * np.square(turned), axis=0)
+        both = self.reaches.beside(-stiff * turned, rows)
+        part[:, :d, d:] += both
+        part[:, d:, :d] += both.transpose(0, 2, 1)
+        part[:, d:, d:] += self.reaches.squared(stiff * np.square(turned), rows)
 
     def _springs(self, side: Side) -> Array:
-        """Return the change of a side's last line by neurons and reach alone, (rows, m (d + 1))."""
+        """Return the change of a side's last line by neurons and reach alone, (rows, m (d + e))."""
         look()
         d, rows = self.d, side.rows
         along = side.o * side.X
-        along[:, self.moved] -= self.spread.cross[rows] / self.spread.head[rows, None]
-        F = np.zeros((len(rows), self.m, d + 1))
+        cross = self.spread.cross[rows] / self.spread.head[rows, None]
+        along[:, self.moved] -= self.reaches.seen(cross, rows)
+        F = np.zeros((len(rows), self.m, self.side))
         F[:, :, :d] = -self.signed[rows][:, :, None] * along[:, None, :]
         F[:, side.blocks, :d] += side.by_output[:, :, None] * side.X[:, None, :]
-        F[:, side.blocks, d] = -side.by_reach
+        F[:, side.blocks, d:] = -self.reaches.spread_over(side.by_reach, rows)
         return F.reshape(len(rows), -1)
 
     def _whitened(self) -> list[Array]:
@@ -499,12 +502,12 @@ class Interior:
     def _direction(self, target: float, *, second: bool) -> tuple[float, float]:
         """Find the changes for products of `target`; return how far they can go."""
         form, n, d, m = self.form, self.n, self.d, self.m
-        norm, reach_, spread = self.cones
-        rhs = np.zeros((m, d + 1))
+        norm, _, spread = self.cones
+        rhs = np.zeros((m, self.side))
         t, pulled = norm.pull(target, second)
         t = (t - form.beta) / norm.head
         rhs[:, :d] = pulled - norm.cross * t[:, None]
-        rhs[:, d], pulled = reach_.pull(target, second)
+        rhs[:, d:], pulled = self.reaches.pull(target, second)
         rhs[:, self.moved] += pulled
         s, pulled = spread.pull(target, second)
         w = -self.slope + (self.floor.pull(target, second) if self.kinked else 0.0)
@@ -517,15 +520,15 @@ class Interior:
             one, two = side.left.pull(target, second), side.right.pull(target, second)
             u = one + two - y[:, None]
             one, two = side.S * (side.share * u - one), side.rest * (side.other * u - two)
-            rhs[side.blocks, d] += np.sum(one + two, axis=0)
+            rhs[side.blocks, d:] += self.reaches.gathered(one + two, side.rows)
             rhs[side.blocks, :d] += (two - one).T @ side.X
             side.free = u / side.both
         if form.cones:
             y = self.facets.pull(target, second) - self.facets.weight * self.lacking
-            rhs[:, d] -= np.sum(y, axis=0)
+            rhs[:, d:] -= self.reaches.gathered(y, self.every)
             rhs[:, :d] += (self.turned * y).T @ form.X
         s, w = s / spread.head, w / self.curve
-        q[:, self.moved] += pulled - spread.cross * s[:, None]
+        q[:, self.moved] += self.reaches.seen(pulled - spread.cross * s[:, None], self.every)
         rhs[:, :d] += self.signed.T @ q
         loose = [(w - s)[side.rows] - np.sum(side.free, axis=1) for side in self.sides]
         flat = rhs.ravel()
@@ -544,9 +547,9 @@ class Interior:
         d = self.d
         stretch = [free + F @ change for free, F in zip(loose, self.springs, strict=True)]
         forces = self._forces(stretch)
-        dV, dr = change.reshape(self.m, -1)[:, :d], change.reshape(self.m, -1)[:, d]
-        dq = (self.signed @ dV)[:, self.moved]
-        norm, reach_, spread = self.cones
+        dV, dr = change.reshape(self.m, -1)[:, :d], change.reshape(self.m, -1)[:, d:]
+        dq = self.reaches.seen((self.signed @ dV)[:, self.moved], self.every)
+        norm, _, spread = self.cones
         s = s - np.einsum("ij,ij->i", spread.cross, dq) / spread.head
         t = t - np.einsum("ij,ij->i", norm.cross, dV) / norm.head
         w = w.copy()
@@ -555,20 +558,21 @@ class Interior:
             s[side.rows] += force / spread.head[side.rows]
             w[side.rows] -= force / self.curve[side.rows]
             room.append(side.worst.turn(force / side.worst.weight, force))
-            da, own = side.X @ dV[side.blocks].T, dr[side.blocks]
+            da, own = side.X @ dV[side.blocks].T, self.reaches.at(dr[side.blocks], side.rows)
             apart = side.rest * (own + da) - side.S * (own - da)
             u = side.free + force[:, None] / side.both
             for guard, change_ in ((side.left, side.other), (side.right, -side.share)):
                 move = u + change_ * apart
                 room.append(guard.turn(move, guard.weight * move))
         if self.form.cones:
-            move = self.turned * (self.form.X @ dV.T) - dr + self.lacking
+            seen = self.reaches.at(dr, self.every)
+            move = self.turned * (self.form.X @ dV.T) - seen + self.lacking
             room.append(self.facets.turn(move, self.facets.weight * move))
         if self.kinked:
             room.append(self.floor.turn(w, self.floor.weight * w))
         room += [
             norm.turn(t, dV),
-            reach_.turn(dr, dV[:, self.moved]),
+            self.reaches.turn(dr, dV[:, self.moved]),
             spread.turn(s, dq),
         ]
         self.dV, self.dw = dV, w

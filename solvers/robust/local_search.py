@@ -8,7 +8,6 @@ import numpy as np
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Reporter
-from convexnn.functions.norms import NORMS
 from convexnn.relu.forms import Neurons
 from convexnn.relu.relaxation import relaxed
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
@@ -44,7 +43,7 @@ def pushed(form: RobustForm, network: Neurons, attack: Array) -> Array:
     slope = (hidden_v > 0.0) @ network.V.T - (hidden_w > 0.0) @ network.W.T
     uphill = form.loss.gradient(z, form.y)[:, None] * slope * form.moved
     step = PUSH * form.worst_attack(uphill)
-    return NORMS[form.ball].project((attack + step) * form.moved, form.radius)
+    return form.projected(attack + step)
 
 
 def attacked_dual(

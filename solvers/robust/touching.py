@@ -168,7 +168,8 @@ def warm_up(form: RobustNetworkForm) -> None:
     program = form.program
     some = slice(FEW)
     X, y, loss = program.X[some].copy(), program.y[some].copy(), program.loss.part(some)
-    few = RobustNetworkForm(program._replace(X=X, y=y, loss=loss))
+    widths = None if program.widths is None else program.widths[some].copy()
+    few = RobustNetworkForm(program._replace(X=X, y=y, loss=loss, widths=widths))
     network = random_network(few.plain(), WARM_WIDTH, np.random.default_rng(0))
     robust.warm_up(few.touching(network))
     few.objective(network)
