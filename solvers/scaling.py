@@ -72,6 +72,12 @@ class Scaling:
         result: Array = self.eta[..., None] * (tail + along[..., None] * self.unit)
         return result
 
+    def bent(self, tail: Array) -> Array:
+        """Return ``H v``, H as in `root`."""
+        along = (1.0 - 1.0 / np.square(self.spread)) * dots(self.unit, tail)
+        result: Array = (tail - along[..., None] * self.unit) / np.square(self.eta)[..., None]
+        return result
+
     def largest(self) -> Array:
         """Return the largest eigenvalue of ``H^-1``."""
         result: Array = np.square(self.eta * self.spread)

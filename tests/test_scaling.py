@@ -148,6 +148,8 @@ def test_root_and_largest_are_those_of_the_schur_complement(
         near((R @ R)[None], inverse[None], 1e-6)
         np.testing.assert_allclose(R, R.T, atol=1e-12 * float(np.max(np.abs(R))))
         assert np.linalg.eigvalsh(R)[0] > 0.0
+        bent = np.column_stack([W.bent(np.tile(e, (M, 1)))[b] for e in np.eye(k)])
+        near(bent[None], H[None], 1e-6)
         assert W.largest()[b] == pytest.approx(np.linalg.eigvalsh(inverse)[-1], rel=1e-6)
 
 

@@ -36,7 +36,7 @@ from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.blocks import add_rows, factor_blocks, invert_blocks, solve_blocks
 from convexnn.solvers.cholesky import factored
 from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
-from convexnn.solvers.scaling import Pair, Scaling, product, quotient, room, room_above
+from convexnn.solvers.scaling import Pair, Scaling, dots, product, quotient, room, room_above
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 MAX_ITER = 200
@@ -44,6 +44,8 @@ CUT_SHORT = 0.1  # a step below which one back to the middle of the path is trie
 STALLED = 1e-8  # a step this short leads nowhere
 REFINED = 5  # times a solution of the example system is improved, at most
 ROUNDING = 1e-14
+FELT = 0.01  # of a cone's room: what a direction may have wrong of a block's balance
+DIGITS = 2.0**-48  # of a facet's change, that its weight makes part of its multiplier
 FLAT = 1e-12  # smallest second derivative of a loss that is told from 0
 STRIDE, GROWING = 3.0, 0.2  # change of an output for which a loss is near its quadratic model
 BENT = 0.5  # error of its slope's linear model after a step, as a share of the largest slope
@@ -622,29 +624,68 @@ class System:
         flat = W.root(newton.grouped(v)).reshape(len(self.blocks), -1)
         return W.root(newton.grouped(solve_blocks(self.blocks, flat))).reshape(v.shape)
 
+    def solved(self, load: Array, rest: Array, free: Array) -> tuple[Array, Array, Array]:
+        """Return what `pair` does, where the free part's equation lacks so much, and its change."""
+        form = self.newton.form
+        du, da = self.pair(load, rest)
+        ds = np.zeros_like(self.x.s)
+        if form.skip:
+            ds = -self.schur @ (free + form.span.T @ da)
+            du, da = self.pair(load, rest + form.span @ ds)
+        return du, da, ds
+
+    def refined(
+        self, found: tuple[Array, Array, Array, Array, Array], pull: Array, rest: Array
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Return changes of u, a, s, of the facets and of their multipliers, less wrong.
+
+        A heavy facet's multiplier is its weight times a change that is nearly 0, so that what
+        rounding leaves of that stands in the balance of its block. Solved for that rest alone,
+        the multiplier is found to the digits that it needs. It is worth it where the rest is felt
+        beside the room that the cones have.
+        """
+        newton, form, W = self.newton, self.newton.form, self.scaling
+        du, da, ds, dr, dlam = found
+        c = newton.grouped(self.x.c)
+        margin = np.maximum(form.beta - np.sqrt(dots(c, c)), 1e-300)
+        heavy = float(np.max(self.weight)) * newton.length**2 * float(np.max(np.abs(du)))
+        if not DIGITS * heavy > FELT * float(np.min(margin)):
+            return found  # no multiplier can be wrong by as much
+        for _ in range(REFINED):
+            bent = W.bent(newton.grouped(du)).reshape(du.shape)
+            left = pull - bent - newton.correlate(da) + newton.lifted(dlam)
+            felt = np.max(np.abs(newton.grouped(left)), axis=-1) / margin
+            if not np.max(felt) > FELT:
+                break
+            free = self.lacking.free + (form.span.T @ da if form.skip else 0.0)
+            output = rest - self.D * da + newton.predict(du) + (form.span @ ds if form.skip else 0)
+            more = self.solved(left, output, free)
+            turn = newton.facing(more[0])
+            du, da, ds = du + more[0], da + more[1], ds + more[2]
+            dr, dlam = dr + turn, dlam - self.weight * turn
+        return du, da, ds, dr, dlam
+
     def direction(self, targets: Targets) -> Iterate:
         """Return the step that meets the linear conditions and the targets."""
         newton, x, W, lacking = self.newton, self.x, self.scaling, self.lacking
         form = newton.form
         cone = W.divide(targets.cone)
-        load = W.eliminate_head(cone).reshape(x.u.shape) - lacking.block
-        if form.signs is not None:
-            load = load + newton.lifted(targets.facet / x.r + self.weight * lacking.facet)
+        pull = W.eliminate_head(cone).reshape(x.u.shape) - lacking.block
         rest = -lacking.output
         if newton.bounded:
             rest = rest - targets.above / (newton.high - x.a) + targets.below / (x.a - newton.low)
-        du, da = self.pair(load, rest)
-        ds = np.zeros_like(x.s)
-        if form.skip:
-            ds = -self.schur @ (lacking.free + form.span.T @ da)
-            du, da = self.pair(load, rest + form.span @ ds)
+        if form.signs is None:
+            du, da, ds = self.solved(pull, rest, lacking.free)
+            dr, dlam, dc = x.r, x.lam, lacking.block + newton.correlate(da)
+        else:
+            wanted = targets.facet / x.r + self.weight * lacking.facet
+            du, da, ds = self.solved(pull + newton.lifted(wanted), rest, lacking.free)
+            dr = newton.facing(du)
+            dlam = wanted - self.weight * dr
+            du, da, ds, dr, dlam = self.refined((du, da, ds, dr, dlam), pull, rest)
+            dr = dr - lacking.facet
+            dc = lacking.block + newton.correlate(da) - newton.lifted(dlam)
         dt = W.head(cone.head, newton.grouped(du))
-        dc = lacking.block + newton.correlate(da)
-        dr, dlam = x.r, x.lam
-        if form.signs is not None:
-            dr = newton.facing(du) - lacking.facet
-            dlam = targets.facet / x.r - self.weight * dr
-            dc -= newton.lifted(dlam)
         above, below = x.above, x.below
         if newton.bounded:
             above = (targets.above + x.above * da) / (newton.high - x.a)

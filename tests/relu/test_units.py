@@ -45,6 +45,8 @@ def test_columns_of_other_units_are_solved_by_choice(kind: Any, loss: str) -> No
         (cx.GatedReluTraining, 1.0, 0.15, 200),
         (cx.ReluTraining, 1.0, 0.0, 200),
         (cx.ReluTraining, 1.0, 0.15, 500),
+        (cx.ReluTraining, 0.1, 0.15, 500),
+        (cx.ReluTraining, 0.1, 0.0, 500),
     ],
 )
 def test_a_penalty_that_raw_columns_leave_tiny_takes_few_steps(
