@@ -15,6 +15,7 @@ from typing import Any
 import convexnn
 from convexnn import forms
 from convexnn.contract.backend import registry
+from convexnn.contract.certificate import Status
 from convexnn.contract.system.lazy import homes
 from convexnn.driver.problems import PROBLEMS
 from convexnn.functions import terms
@@ -141,6 +142,11 @@ def offered() -> str:
     return table(("problem", "forms"), rows)
 
 
+def statuses() -> str:
+    """Return the table of the ways in which a solve ends, each with its advice."""
+    return table(("status", "what it says"), [(f"``{s.name}``", s.value) for s in Status])
+
+
 def said(thing: Any) -> str:
     """Return what the docstring of a rule says, its sections on parameters left out."""
     return (inspect.getdoc(thing) or "").partition("\nParameters\n")[0] + "\n"
@@ -165,6 +171,7 @@ def write(folder: Path) -> None:
         "options.txt": options(),
         "forms.txt": offered(),
         "rules.txt": rules(),
+        "statuses.txt": statuses(),
     }
     folder.mkdir(exist_ok=True)
     for name, text in pages.items():

@@ -61,6 +61,14 @@ def test_every_engine_and_option_is_in_the_tables() -> None:
     assert all(f"``{name}``" in LISTINGS["offered"]() for name in PROBLEMS)
 
 
+def test_statuses_have_their_advice_and_the_glossary_is_in_order() -> None:
+    assert all(f"``{s.name}``\n     - {s.value}" in LISTINGS["statuses"]() for s in cx.Status)
+    body = (DOCS / "glossary.md").read_text().partition("{glossary}\n")[2]
+    terms_told = re.findall(r"^(\w.*)\n  \S", body, flags=re.MULTILINE)
+    assert len(terms_told) > 80
+    assert terms_told == sorted(set(terms_told), key=str.lower)
+
+
 def test_the_rules_are_the_tables_of_the_code() -> None:
     said = LISTINGS["rules"]()
     assert "cones, many in use, n <= 1,000" in said

@@ -55,7 +55,16 @@ class Families(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+class Commands(TyperGroup):
+    """All commands, those that solve first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help."""
+        return sorted(super().list_commands(ctx), key=lambda name: name not in ("solve", "compare"))
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

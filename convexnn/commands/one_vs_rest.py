@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
 import convexnn as cx
 from convexnn.commands import options
@@ -13,14 +13,13 @@ from convexnn.commands.report import Output, scorer
 from convexnn.commands.source import Source
 from convexnn.commands.wasserstein import CLASSES, ORDERS, Flip, Norm, Order, Radius
 from convexnn.contract.checks import ProblemError, choice
-from convexnn.datasets import NAMES, split_at_random
+from convexnn.datasets import split_at_random
 
-Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {options.FILES}")]
 Loss = Annotated[str, Option(help=" or ".join(CLASSES))]
 
 
 def one_vs_rest(
-    data: Data,
+    data: options.Table,
     radius: Radius = 0.1,
     flip_cost: Flip = math.inf,
     norm: Norm = "l2",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+from typer import Argument, Option
 
 from convexnn.datasets import NAMES, Reading
 
 FILES = "a file: .csv and other text, .arff, .parquet, .npz, .npy"
 
 Data = Annotated[str, Option(help=f"{', '.join(NAMES)}, or {FILES}")]
+Table = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {FILES}", metavar="DATA")]
 Backend = Annotated[str, Option(help="a name from: convexnn backends")]
 Backends = Annotated[str, Option(help="names, separated by commas; all capable ones if left out")]
 Bias = Annotated[bool, Option("--bias/--no-bias", help="a constant beside the features")]

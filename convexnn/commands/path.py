@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from rich.console import Console
-from typer import Argument, Option
+from typer import Option
 
 from convexnn.commands import options
 from convexnn.commands.relu import CLASSES, NUMBERS, Loss, losses
@@ -15,7 +15,7 @@ from convexnn.commands.report import Output, measured, remarked, save_figure, sc
 from convexnn.commands.source import Source
 from convexnn.contract.checks import choice
 from convexnn.contract.system.optional import need
-from convexnn.datasets import NAMES, Split, split_at_random
+from convexnn.datasets import Split, split_at_random
 from convexnn.driver.tables import fitting
 from convexnn.problems.relu.gated import GatedReluTraining
 from convexnn.problems.relu.two_layer import ReluTraining
@@ -25,7 +25,6 @@ from convexnn.workflows.path import path as run_path
 KINDS = {"relu": ReluTraining, "gated": GatedReluTraining}
 BRIEF = ("beta", "objective", "gap", "neurons")
 
-Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {options.FILES}")]
 Kind = Annotated[str, Option(help=f"of network: {' or '.join(KINDS)}")]
 Drawn = Annotated[int, Option(help="random patterns", min=1)]
 Count = Annotated[int, Option(help="points", min=1)]
@@ -38,7 +37,7 @@ Plot = Annotated[Path | None, Option(help="write the figure of the path to this 
 
 
 def path(
-    data: Data,
+    data: options.Table,
     kind: Kind = "relu",
     loss: Loss = "",
     bias: options.Bias = True,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
 import convexnn as cx
 from convexnn.commands import options
 from convexnn.commands.report import Output
 from convexnn.commands.source import Source
 from convexnn.commands.wasserstein import CLASSES, NUMBERS, Norm, declare
-from convexnn.datasets import NAMES
 from convexnn.workflows.radius import BOUNDS
 
-Data = Annotated[str, Argument(help=f"{', '.join(NAMES)}, or {options.FILES}")]
 Confidence = Annotated[float, Option(help="of the statement, in (0, 1)")]
 Rule = Annotated[str, Option(help="profile, or holdout: of rows that are not trained on")]
 Limit = Annotated[str, Option(help="of the profile: bound, or fitted, which is sharper")]
@@ -27,7 +25,7 @@ Loss = Annotated[str, Option(help="as of solve wasserstein; logistic or squared 
 
 
 def radius(
-    data: Data,
+    data: options.Table,
     confidence: Confidence = 0.95,
     rule: Rule = "profile",
     limit: Limit = "bound",

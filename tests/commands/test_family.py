@@ -299,6 +299,12 @@ def test_json_of_a_path_and_of_the_backends(npz: Path) -> None:
     assert told == cx.backends().reasons
 
 
+def test_help_lists_first_what_solves() -> None:
+    told = CliRunner().invoke(app, ["--help"]).stdout
+    places = [told.index(f" {name} ") for name in ("solve", "compare", "path", "certify", "bench")]
+    assert places == sorted(places)
+
+
 def test_the_version() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert done.exit_code == 0
