@@ -98,7 +98,8 @@ def bound(file: str) -> float:
             worth = max(worth, largest(unit, c, *part, float(held[f"share{s}.{j}"]), fixed))
     worth += float(np.abs(mu) @ off)
     w, loss, delta = held["weights"], str(held["loss"]), float(held["delta"])
-    scales = np.linspace(0.0, 1.0, 2001) * min(4.0, float(held["beta"]) / worth)
+    most = min(4.0, float(held["beta"]) / worth)
+    scales = np.append(np.linspace(0.0, most, 2001), min(1.0, most))
     return max(float(-np.sum(w * conjugate(loss, -t * mu / w, y, delta))) for t in scales)
 
 

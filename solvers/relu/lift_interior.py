@@ -8,9 +8,10 @@ for the neurons of each sign s, or of each cell of each sign, is solved by a pri
 (HKM direction, Mehrotra's corrector; Helmberg, Rendl, Vanderbei & Wolkowicz 1996). The
 products of a dual point's matrices at the factors are all that its equations need: the entry of two
 products (k, l) and (k', l') is a sum of four products of entries of two tables,
-``Z S^-1 Z'`` and ``Z M Z'``. Few of the products of factors bind. The primal points M are kept
-feasible for all of them: they start at the moments of random neurons, a step is cut where it would
-violate a product that has no multiplier, and such products are given one.
+``Z S^-1 Z'`` and ``Z M Z'``. Few of the products of factors bind: those that the primal points M
+violate most are given multipliers after each step, few at a time and small ones, whose products
+with their values then grow with the steps. M starts at a multiple of ``S^-1`` and need not be
+feasible on the way.
 
 S is positive definite at every step, so every step has a bound.
 """
@@ -29,19 +30,27 @@ from convexnn.contract.system.kernels import kernel
 from convexnn.relu.lift import LiftedCell, LiftedSide, combined, quadratic, substituted
 from convexnn.solvers.relu.lift_prices import STEP, Prices, ratio
 
-NEAR = 0.8  # share of a product's value that a step may take before it needs a multiplier
-ADDED = 2.0  # times m: products that a step may give multipliers
-IDLE = 0.3  # cosine of the factors above which a product needs none
+ADDED, FEWEST = 0.25, 16  # times m, and in all: products given multipliers after a step
+VIOLATED = (0.02, 0.1)  # cosines of factors, below 0, at which they are, of a small and a large gap
+FRESH = 0.1  # cosine at which the value of one starts
+GROWTH = 2.0  # of a multiplier's product with its value in a step, at the most
+IDLE = 0.5  # cosine of the factors above which a product needs none
+KEPT = 0.7  # share of S that has to stay where multipliers are dropped
 RIDGES = (1e-14, 1e-12, 1e-10, 1e-8)  # of their diagonal, for equations that need one
-SAMPLES = 6  # times the order: random neurons of the first primal point
+SAMPLES = 6  # times the order: random neurons that tell which products can be other than 0
 TINY = 1e-9  # value of a product at random neurons below which it is left out
 BALANCED = 0.01  # share of the prices' equations that may be open where a gap is told
+SMALL = 1e-300  # keeps a division finite
 SMALLEST = 1e-3  # of the share of the centre that a step aims at
 
 
 @dataclass
 class Block:
-    """The multipliers and moments of the neurons of one sign in one cell."""
+    """The multipliers and moments of the neurons of one sign in one cell.
+
+    `open` are the products without a multiplier that can be other than 0, and `worst` is the least
+    cosine of two of their factors in the moments M, which is not negative where M is feasible.
+    """
 
     sign: float
     fixed: SignArray
@@ -54,6 +63,7 @@ class Block:
     M: Array
     S: Array
     open: BoolArray
+    worst: float = -1.0
 
 
 @dataclass
@@ -230,22 +240,20 @@ class Interior:
         return substituted(S, self.unit, block.fixed)
 
     def seat(self, block: Block, centre: float) -> None:
-        """Give a block the moments of random neurons of its cell, at about this centre."""
-        order = len(block.S)
-        u = self.directions(block.fixed, SAMPLES * order)
-        v = np.column_stack(
-            [np.ones(len(u)), u, np.maximum(u @ self.unit[block.fixed == 0].T, 0.0)]
-        )
-        M: Array = v.T @ v / len(u)
-        products = float(np.sum(M * block.S))
-        table = self.table(self.whole(block, M))
+        """Give a block moments that are centred, for its multipliers."""
+        M = centre * np.linalg.inv(block.S)
+        block.M = 0.5 * (M + M.T)
+        block.value = centre / block.weight
+        u = self.directions(block.fixed, SAMPLES * len(block.S))
+        rows = u @ self.unit.T
+        base = np.column_stack([np.ones(len(u)), np.maximum(rows, 0.0), np.maximum(-rows, 0.0)])
+        factors = np.hstack([base, 1.0 - base[:, 1:]])
         used = used_factors(block.fixed)
-        block.open = np.triu(used[:, None] & used & (table > TINY), 1)
+        products = factors.T @ factors / len(u)
+        block.open = np.triu(used[:, None] & used & (products > TINY), 1)
         i = np.arange(1, self.m + 1)
         block.open[i, i + self.m] = False
         block.open[block.first, block.second] = False
-        block.M = M * (centre * order / products)
-        block.value = table[block.first, block.second] * (centre * order / products)
 
     def directions(self, fixed: SignArray, count: int) -> Array:
         """Return random unit vectors in a cell."""
@@ -306,7 +314,10 @@ class Interior:
 
     def gap(self) -> float:
         """Return how much better than the dual point at hand the relaxation can be."""
-        return self.complementarity()[0] if self.unbalanced <= BALANCED else np.inf
+        most = max(float(block.M[0, 0]) for block in self.blocks)
+        worst = min(block.worst * float(block.M[0, 0]) for block in self.blocks)
+        feasible = worst >= -VIOLATED[1] * most
+        return self.complementarity()[0] if feasible and self.unbalanced <= BALANCED else np.inf
 
     def pairs(self, block: Block) -> tuple[IntArray, IntArray, IntArray]:
         """Return the equations' and the multipliers' factors, and the lines of the former."""
@@ -375,27 +386,28 @@ class Interior:
         parts = []
         for j, (block, of) in enumerate(zip(self.blocks, normals, strict=True)):
             first, second, free = self.pairs(block)
-            target, extra = centre * of.inverse, np.zeros(len(block.weight))
+            target = centre * of.inverse
+            aim = np.minimum(centre, GROWTH * block.weight * block.value)
             table = centre * of.table
             if before is not None:
                 twice = before[j].M @ before[j].S @ of.inverse
                 twice = -0.5 * (twice + twice.T)
                 target = target + twice
                 table = table + self.table(self.whole(block, twice))
-                extra = -before[j].weight * before[j].value
+                aim = aim - before[j].weight * before[j].value
             side = np.empty(1 + len(first))
             corner = np.diag(target)[: 1 + d]
             side[0] = corner[0] - np.sum(corner[1:])
             side[1:] = -table[first, second]
-            side[1 + len(free) :] += (centre + extra) / block.weight
+            side[1 + len(free) :] += aim / block.weight
             slope = slope - block.sign * np.asarray(self.prices.factors.T @ table[1 : 2 * m + 1, 0])
             half = solve_triangular(of.factor[0], side, lower=True, check_finite=False)
             slope = slope - of.solved.T @ half
-            parts.append((half, target, extra, free))
+            parts.append((half, target, aim, free))
         along = cho_solve(system, slope, check_finite=False)
         c = np.asarray(self.prices.factors @ along)
         changes = []
-        for block, of, (half, target, extra, free) in zip(self.blocks, normals, parts, strict=True):
+        for block, of, (half, target, aim, free) in zip(self.blocks, normals, parts, strict=True):
             x = solve_triangular(
                 *(of.factor[0], half - of.solved @ along), lower=True, trans=1, check_finite=False
             )
@@ -405,7 +417,7 @@ class Interior:
             S = self.form(block, block.sign * c, x[0], equal, weight, 0.0)
             twice = block.M @ S @ of.inverse
             M = target - block.M - 0.5 * (twice + twice.T)
-            value = (centre + extra - block.value * weight) / block.weight - block.value
+            value = (aim - block.value * weight) / block.weight - block.value
             changes.append(Change(M, S, float(x[0]), equal, weight, value))
         return along, changes
 
@@ -440,7 +452,6 @@ class Interior:
         centre = share * total / count
         along, changes = self.direction(normals, system, centre, changes)
         primal, dual = self.reach(normals, along, changes, centre)
-        primal, fresh = self.blocked(normals, changes, primal)
         self.prices.move(along, primal, dual, centre)
         self.unbalanced *= 1.0 - primal
         for block, change in zip(self.blocks, changes, strict=True):
@@ -452,49 +463,50 @@ class Interior:
             block.value = block.value + primal * change.value
             block.S = self.slack(block)
         total, count = self.complementarity()
-        for block, (first, second) in zip(self.blocks, fresh, strict=True):
-            self.exchange(block, first, second, total / count)
+        for block in self.blocks:
+            self.exchange(block, total, total / count)
 
-    def blocked(
-        self, normals: list[Normal], changes: list[Change], primal: float
-    ) -> tuple[float, list[tuple[IntArray, IntArray]]]:
-        """Return how far no product falls below 0, and those that would have or almost."""
-        fresh, most = [], int(ADDED * self.m)
-        reach = primal
-        for block, of, change in zip(self.blocks, normals, changes, strict=True):
-            fall = self.table(self.whole(block, change.M))
-            np.divide(fall, -of.moments, out=fall, where=block.open)
-            fall[~block.open] = 0.0
-            places = np.flatnonzero(fall > NEAR / primal)
-            steep = fall.ravel()[places]
-            if len(steep):
-                reach = min(reach, STEP / float(np.max(steep)))
-            places = places[np.argsort(-steep, kind="stable")[:most]]
-            first, second = np.divmod(places, 4 * self.m + 1)
-            fresh.append((first.astype(np.int32), second.astype(np.int32)))
-        return reach, fresh
-
-    def exchange(self, block: Block, first: IntArray, second: IntArray, centre: float) -> None:
-        """Give products multipliers, and take them from those that are far from binding."""
+    def exchange(self, block: Block, total: float, centre: float) -> None:
+        """Give multipliers to products that are violated, and drop those far from binding."""
         table = self.table(self.whole(block, block.M))
-        root = np.sqrt(np.diag(table))
-        cosine = block.value / (root[block.first] * root[block.second])
-        kept = cosine < IDLE
-        if not kept.all():
-            old = block.first, block.second, block.weight, block.value, block.S
+        root = np.sqrt(np.maximum(np.diag(table), SMALL))
+        self.drop(block, block.value / (root[block.first] * root[block.second]))
+        cosine = table / root[:, None]
+        cosine /= root
+        cosine[~block.open] = np.inf
+        least, most = VIOLATED
+        places = np.flatnonzero(cosine < -min(most, max(least, total / self.size)))
+        steep = cosine.ravel()[places]
+        block.worst = float(np.min(cosine))
+        places = places[np.argsort(steep, kind="stable")[: max(FEWEST, int(ADDED * self.m))]]
+        first, second = (part.astype(np.int32) for part in np.divmod(places, 4 * self.m + 1))
+        if len(first):
+            self.add(block, first, second, FRESH * root[first] * root[second], centre)
+
+    def drop(self, block: Block, cosine: Array) -> None:
+        """Take the multipliers of products that are far from binding, as many as S can lose."""
+        idle = np.flatnonzero(cosine > IDLE)
+        idle = idle[np.argsort(-cosine[idle], kind="stable")]
+        before = block.first, block.second, block.weight, block.value, block.S
+        while len(idle):
+            kept = np.ones(len(cosine), np.bool_)
+            kept[idle] = False
             block.first, block.second = block.first[kept], block.second[kept]
             block.weight, block.value = block.weight[kept], block.value[kept]
             block.S = self.slack(block)
-            if positive_definite(block.S - 0.5 * old[4]):
-                block.open[old[0][~kept], old[1][~kept]] = True
-            else:
-                block.first, block.second, block.weight, block.value, block.S = old
-        if len(first) == 0:
-            return
+            if positive_definite(block.S - KEPT * before[4]):
+                block.open[before[0][idle], before[1][idle]] = True
+                return
+            block.first, block.second, block.weight, block.value, block.S = before
+            idle = idle[: len(idle) // 4]
+
+    def add(
+        self, block: Block, first: IntArray, second: IntArray, value: Array, centre: float
+    ) -> None:
+        """Give products multipliers, as large as they can be at once."""
         before, weight = block.S, block.weight
         block.first = np.concatenate([block.first, first])
         block.second = np.concatenate([block.second, second])
-        value = table[first, second]
         block.value = np.concatenate([block.value, value])
         block.open[first, second] = False
         share = 1.0
