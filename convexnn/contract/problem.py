@@ -131,6 +131,10 @@ class Builder(ABC):
         """Return nothing: there is nothing to say about the answer that it admits."""
         return ""
 
+    def scaling(self) -> str:
+        """Return a sentence on scales of the data that may keep an answer from being proved."""
+        return ""
+
 
 @runtime_checkable
 class Remarks(Protocol):

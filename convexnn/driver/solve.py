@@ -421,6 +421,7 @@ class Compiled(Generic[Model]):
         status, kernels_s = _status(passes, monitor, raw), self.kernels_s + compiled_s() - compiled
         if status is Status.TIME_LIMIT and kernels_s >= TOLD:
             said = joined(said, f"Compiling kernels, once, took {kernels_s:.1f} s of the time.")
+        remarks = _remarks(self.problem, status) if reached else ""
         return Solution(
             status=status,
             certificate=certificate,
@@ -436,7 +437,7 @@ class Compiled(Generic[Model]):
                 "kernels": kernels_s,
             },
             backend=engine.name,
-            message=joined(said, raw.message, _remark(self.problem) if reached else ""),
+            message=joined(said, raw.message, remarks),
             problem=self.problem,
             options={
                 "tol": tol,
@@ -498,8 +499,12 @@ def _ending(raw: Any) -> Raw:
     raise BackendError(f"run must return Raw(one of {', '.join(Outcome)}), got {raw!r}")
 
 
-def _remark(problem: Problem[object]) -> str:
-    return problem.remark() if isinstance(problem, Builder | Remarks) else ""
+def _remarks(problem: Problem[object], status: Status) -> str:
+    """Return what a problem says of its answer, and of its data where there is no proof."""
+    said = problem.remark() if isinstance(problem, Builder | Remarks) else ""
+    if isinstance(problem, Builder) and status in (*ENDS.values(), Status.INACCURATE):
+        said = joined(said, problem.scaling())
+    return said
 
 
 @contextmanager

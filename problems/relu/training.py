@@ -34,6 +34,7 @@ from convexnn.contract.labels import (
     several_classes,
     several_targets,
 )
+from convexnn.contract.scales import scaling
 from convexnn.functions.losses import LOSSES, Loss, as_loss
 from convexnn.functions.norms import NORMS, Norm
 from convexnn.functions.risked import risked
@@ -212,6 +213,10 @@ class Training(Halves[Network]):
     def _turns(self) -> bool:
         """Whether engines may work in a basis of the rows: not where coordinates have a meaning."""
         return True
+
+    def scaling(self) -> str:
+        """Return a sentence on scales of columns, rows or targets that are far apart."""
+        return scaling(self.X, self.labels.targets, self.feature_names)
 
     def unwritten(self) -> tuple[Neurons, Any]:
         """Return the zero network and zero multipliers, which are graded without any form."""

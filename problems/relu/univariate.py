@@ -18,6 +18,7 @@ from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.labels import Labels, labels, raw_labels
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.scales import scaling
 from convexnn.contract.system.memory import Size
 from convexnn.functions.losses import Loss
 from convexnn.functions.norms import L1
@@ -162,6 +163,10 @@ class UnivariateReluTraining(Halves[NarrowNetwork]):
     def _loss(self) -> Loss:
         """The loss, examples counted by their weights, under the risk."""
         return risked(self.loss, self.weights, self.risk, len(self.x))
+
+    def scaling(self) -> str:
+        """Return a sentence on the scale of x or of the targets."""
+        return scaling(self.x[:, None], self.labels.targets, self.feature_names or ("x",))
 
     def _check_points(self) -> None:
         low, high = float(np.min(self.x)), float(np.max(self.x))

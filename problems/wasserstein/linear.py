@@ -32,6 +32,7 @@ from convexnn.contract.fields import Converted, declaration, default, keep_names
 from convexnn.contract.grading import Bound, Grade, Halves
 from convexnn.contract.labels import Labels, known_labels, labels, raw_labels
 from convexnn.contract.program import CvxpyProgram
+from convexnn.contract.scales import scaling
 from convexnn.functions.losses import (
     Absolute,
     Hinge,
@@ -161,6 +162,10 @@ class WassersteinLinear(Halves[LinearModel]):
         """Centred and scaled data."""
         rotates, plain = DUAL[self.norm].rotates, self.radius == 0.0
         return coordinates(self.X, rotates, self.intercept, plain)
+
+    def scaling(self) -> str:
+        """Return a sentence on scales of columns, rows or targets that are far apart."""
+        return scaling(self.X, self.labels.targets, self.feature_names)
 
     def needs(self) -> frozenset[str]:
         """Return the cones of the ball, and of the norm."""
