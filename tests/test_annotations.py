@@ -33,7 +33,7 @@ REASONS = {
     "aggregate.return": "as each update is: an array, or a list or tuple of arrays",
     "Relu*CV.cv": "what scikit-learn's check_cv takes",
     "Relu*CV.scoring": "what scikit-learn's check_scoring takes",
-    "one_vs_rest.fields": "handed on to `WassersteinClassification`, which names them",
+    "one_vs_rest.fields": "handed on to the problem of each class, which names them",
     "robustness_curve.settings": "handed on to `robustness`, which names them",
 }
 

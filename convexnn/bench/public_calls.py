@@ -240,6 +240,7 @@ def calls() -> tuple[Call, ...]:
             "one_vs_rest",
             cx.one_vs_rest,
             {"X": X, "y": list("abcabc"), "radius": 0.1, "backend": "newton", "tol": 0.1},
+            {"model": "choice"},
         ),
         Call("path", cx.path, {"problem": plain, "count": 2, "ratio": 0.5} | search),
         Call("select", cx.select, {"problem": linear, "folds": 2, "tol": 0.1, "radius": [0.1]}),

@@ -1,4 +1,4 @@
-"""Scores by the names that scikit-learn has for them."""
+"""Scores by name: those of scikit-learn, and the certified accuracy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,53 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError, shown
 from convexnn.contract.system.optional import need
+from convexnn.problems.robust.training import RobustReluTraining
+from convexnn.robust.accuracy import robustness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def certified(problem: Any) -> Callable[[Any, Any, Any], float]:
+    """Return the certified accuracy in the regions where a problem's adversary may move examples.
+
+    Raises
+    ------
+    ProblemError
+        If the problem is not robust training of a classifier.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> problem = cx.RobustReluTraining([[-1.0], [1.0]], [0, 1], beta=0.01, radius=0.5)
+    >>> X, alpha = np.array([[-1.0], [1.0]]), np.array([[1.0], [-1.0]])
+    >>> network = cx.TwoLayerNetwork([[1.0, -1.0]], alpha, np.zeros(2), classes=[0, 1])
+    >>> certified(problem)(network, X, [0, 1])
+    1.0
+    """
+    if not isinstance(problem, RobustReluTraining):
+        raise ProblemError(
+            f"score 'certified' is for RobustReluTraining, got {type(problem).__name__}"
+        )
+    if problem.labels.classes is None:
+        raise ProblemError("score 'certified' is of labels: the loss must be hinge or logistic")
+
+    box: Any = problem.box
+
+    def score(model: Any, X: Any, y: Any) -> float:
+        judged = robustness(
+            model,
+            X,
+            y,
+            radius=problem.radius,
+            norm=problem.norm,
+            restarts=1,
+            box=box,
+            perturbed=problem.perturbed,
+        )
+        return judged.certified
+
+    return score
 
 
 def by_name(name: str) -> Callable[[Any, Any, Any], float]:

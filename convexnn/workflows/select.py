@@ -30,7 +30,7 @@ from convexnn.driver.solution import Solution
 from convexnn.driver.solve import solve, written
 from convexnn.functions.risks import Risk
 from convexnn.relu.patterns import Patterns
-from convexnn.workflows.scorers import by_name
+from convexnn.workflows.scorers import by_name, certified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
 Score = Callable[..., float]
+CERTIFIED = "certified"  # the score of robust training
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,9 @@ def select(
     folds : int, default 5
     score : callable or str, optional
         ``score(model, X, y)`` on the held-out fold, higher is better, or a name that scikit-learn
-        has for one, such as "roc_auc"; by default minus the mean loss that the problem trains
-        with, by its weights, without its worst case.
+        has for one, such as "roc_auc"; of robust training also "certified", the certified accuracy
+        at the problem's own radius, whatever radii are in the grid; by default minus the mean loss
+        that the problem trains with, by its weights, without its worst case.
     backend : str or Backend, default "auto"
     tol : float, default 1e-5
     time_limit : float, optional
@@ -150,7 +152,7 @@ def select(
     if time_limit is not None:
         time_limit = seconds("time_limit", time_limit)
     if isinstance(score, str):
-        score = by_name(score)
+        score = certified(problem) if score == CERTIFIED else by_name(score)
     elif score is not None:
         function("score", score, "a function of (model, X, y) or a name of scikit-learn's")
     given: Any = problem

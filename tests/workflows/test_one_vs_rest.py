@@ -76,3 +76,20 @@ def test_other_numbers_of_classes_are_refused() -> None:
         cx.WassersteinClassification(X, Y, radius=0.1)
     with pytest.raises(cx.ProblemError, match="weights must"):
         cx.one_vs_rest(X, Y, radius=0.1, weights=np.ones(3))
+
+
+def test_networks_stand_beside_one_another_and_their_largest_output_is_judged() -> None:
+    given: dict[str, Any] = {"radius": 0.1, "beta": 0.05, "patterns": 12, "box": (-4.0, 4.0)}
+    fit = cx.one_vs_rest(X, Y, model="network", bias=True, tol=1e-3, **given)
+    network, points = fit.model, np.random.default_rng(1).standard_normal((30, 2))
+    assert isinstance(network, cx.TwoLayerNetwork)
+    assert fit.certificate.gap <= 1e-3
+    each = np.column_stack([s.model.decision_function(points) for s in fit.solutions])
+    np.testing.assert_allclose(network.decision_function(points), each, rtol=1e-12)
+    judged = cx.robustness(network, X, Y, radius=0.1, exact=True)
+    assert judged.certified <= (judged.exact or 1.0) <= judged.attacked <= judged.clean
+    assert judged.certified > 0.5
+    with pytest.raises(cx.ProblemError, match="beta must be given"):
+        cx.one_vs_rest(X, Y, model="network", radius=0.1)
+    with pytest.raises(cx.ProblemError, match="for two take RobustReluTraining"):
+        cx.one_vs_rest(X, np.where(Y == "up", 1, 0), model="network", radius=0.1, beta=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import convexnn as cx
 from convexnn.contract.arrays import Array
+from convexnn.workflows.select import split
 
 
 def classes(n: int = 90, d: int = 6, seed: int = 0) -> tuple[Array, Any]:
@@ -97,3 +99,28 @@ def test_bad_grids_are_refused(grid: Any, rule: str) -> None:
 def test_a_problem_without_examples_is_refused() -> None:
     with pytest.raises(cx.ProblemError, match="examples X and y"):
         cx.select(cx.WorstCaseMargins(np.array([0.0, 1.0]), radius=0.1), radius=[0.1])
+
+
+def test_certified_accuracy_chooses_at_the_problem_s_own_radius() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, (40, 2))
+    y = np.where(X[:, 0] > 0.0, "in", "out")
+    problem = cx.RobustReluTraining(X, y, beta=0.1, radius=0.2, patterns=8, box=(-1.0, 1.0))
+    found = cx.select(
+        problem, folds=2, score="certified", tol=1e-2, radius=[0.0, 0.2], beta=[0.1, 100.0]
+    )
+    by_hand = np.zeros_like(found.scores)
+    for f, (train, test) in enumerate(split(problem, 2, 0)):
+        for k, values in enumerate(found.grid):
+            given: Any = values
+            part = replace(problem, X=X[train], y=y[train], **given)
+            model = cx.solve(part, tol=1e-2).model
+            judged = cx.robustness(model, X[test], y[test], radius=0.2, box=(-1.0, 1.0))
+            by_hand[k, f] = judged.certified
+    np.testing.assert_allclose(found.scores, by_hand, atol=0.051)
+    assert found.best["beta"] == 0.1
+    assert found.scores[3].mean() < found.scores.mean(axis=1).max()
+    with pytest.raises(cx.ProblemError, match="is for RobustReluTraining, got Wasserstein"):
+        cx.select(cx.WassersteinClassification(X, y, radius=0.1), score="certified", radius=[0.1])
+    with pytest.raises(cx.ProblemError, match="the loss must be hinge or logistic"):
+        cx.select(replace(problem, y=X[:, 0], loss="squared"), score="certified", radius=[0.1])
