@@ -150,7 +150,7 @@ PLANTED = {
         "Floors: an import never goes up BROKEN",
     ),
     "an engine in a problem": (
-        "problems/relu/gated.py",
+        "convexnn/problems/relu/gated.py",
         "def run():\n    import convexnn.solvers.relu.admm\n",
         "Floors: an import never goes up BROKEN",
     ),
@@ -170,7 +170,7 @@ PLANTED = {
         "No circle BROKEN",
     ),
     "a circle of two rooms": (
-        "solvers/relu/admm.py",
+        "convexnn/solvers/relu/admm.py",
         "def back():\n    from convexnn.solvers.robust import admm\n",
         "No circle BROKEN",
     ),
