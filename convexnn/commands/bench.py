@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -29,6 +30,10 @@ Tol = Annotated[float, Option(help="certified relative gap to reach")]
 Limit = Annotated[
     float | None, Option("--time-limit", help="seconds of each run; by the set if left out")
 ]
+Data = Annotated[
+    Path | None,
+    Option(help="folder of .npz files X, y, the source `folder`; or CONVEXNN_BENCH_DATA"),
+]
 Repeats = Annotated[int, Option(help="runs of each, of which the report takes the median")]
 Jobs = Annotated[int, Option(help="processes that share the runs")]
 Parallel = Annotated[Path | None, Option(help="YAML file of benchopt: joblib, dask or SLURM")]
@@ -54,9 +59,13 @@ def of(family: str) -> Callable[..., None]:
         jobs: Jobs = 1,
         parallel: Parallel = None,
         out: Out = None,
+        data: Data = None,
     ) -> None:
         from convexnn.bench import engine
+        from convexnn.bench.cases import tables
 
+        if data is not None:  # through the environment, so that every process of the sweep knows
+            os.environ[tables.FOLDER] = str(data.resolve())
         if quick and full:
             raise ProblemError("--quick and --full exclude each other")
         if no_peers and peers:

@@ -339,6 +339,12 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "gated squared two P=50",
         ]
         assert found[0].build().X.shape == (50, 3)
+        linear = cases.pick("wasserstein", "full", ["folder"])
+        assert [case.instance for case in linear] == [
+            "logistic cost=1 l2 one",
+            "absolute cost=inf l2 two",
+        ]
+        assert [len(case.build().X) for case in linear] == [50, 50]
         assert [case.missing() for case in found] == ["", ""]
         (tmp_path / "empty").mkdir()
         for name in ("none", "empty"):
@@ -352,6 +358,43 @@ def test_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             cases.pick("relu", "full", ["folder"])
     finally:
         cases.cases.cache_clear()
+
+
+def test_the_command_takes_a_folder_of_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convexnn.commands.bench import of
+
+    heard: list[list[str]] = []
+
+    def run(asked: engine.Sweep) -> Path:
+        heard.append([case.instance for case in cases.pick(asked.family, "full", ["folder"])])
+        return tmp_path
+
+    np.savez(tmp_path / "own.npz", X=TABLE, y=TABLE[:, 0])
+    monkeypatch.setenv(tables.FOLDER, "")
+    monkeypatch.setattr(engine, "run", run)
+    cases.cases.cache_clear()
+    try:
+        of("wasserstein")(data=tmp_path)
+        assert heard == [["absolute cost=inf l2 own"]]
+    finally:
+        cases.cases.cache_clear()
+
+
+def test_series_run_to_units_width_and_length_as_people_bring_them() -> None:
+    reach: dict[str, float] = {}
+    for family in ("relu", "wasserstein", "median"):
+        for case in cases.cases(family).values():
+            reach[case.series] = max(reach.get(case.series, 0.0), case.varied)
+    kinds = ("exact scale", "gated scale", "logistic scale", "median scale")
+    assert {reach[series] for series in kinds} == {1e6}
+    widths = ("gated width", "absolute width", "median width")
+    assert {reach[series] for series in widths} == {50_000.0}
+    assert {reach[series] for series in ("gated length", "logistic n", "median n")} == {1e6}
+    X = cases.cases("relu")["gated squared n=400 d=8 P=30 columns 1:1e+06"].build().X
+    sizes = np.abs(X).max(axis=0)
+    assert 1e5 < sizes[-1] / sizes[0] < 1e7
 
 
 TABLE = np.random.default_rng(0).standard_normal((30, 3))

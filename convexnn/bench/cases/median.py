@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexnn.bench.cases.case import Case
+from convexnn.bench.cases.relu import RATIOS, stretched
 from convexnn.contract.arrays import Array
 from convexnn.functions.terms import Distance, L1Distance, SquaredDistance
 from convexnn.problems.median.constrained import LinearlyConstrained
@@ -41,9 +42,9 @@ def graph(shape: str, n: int) -> NDArray[np.int64]:
     return np.unique(both, axis=0)
 
 
-def central(n: int, d: int) -> GeometricMedian:
-    """Return the geometric median of a cloud."""
-    return GeometricMedian(cloud(n, d))
+def central(n: int, d: int, ratio: float = 1.0) -> GeometricMedian:
+    """Return the geometric median of a cloud whose columns are `stretched`."""
+    return GeometricMedian(stretched(cloud(n, d), ratio))
 
 
 def shared(shape: str, n: int, d: int) -> DistributedMedian:
@@ -80,6 +81,14 @@ def cases() -> Iterator[Case]:
         more: dict[str, Any] = {"series": "median n", "varied": float(n), "level": level}
         build = partial(central, n, 3)
         yield Case(f"median n={n} d=3", "cloud", build, small, n, 3, **more)
+    for ratio in RATIOS:
+        more = {"series": "median scale", "varied": ratio}
+        build, name = partial(central, 1_000, 10, ratio), f"median n=1000 d=10 columns 1:{ratio:g}"
+        yield Case(name, "cloud", build, small, 1_000, 10, **more)
+    for d in (500, 5_000, 50_000):
+        more = {"series": "median width", "varied": float(d)}
+        build = partial(central, 200, d)
+        yield Case(f"median n=200 d={d}", "cloud", build, small, 200, d, **more)
     for shape, n, level in (
         ("ring", 20, "quick"),
         ("star", 30, "default"),

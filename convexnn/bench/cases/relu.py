@@ -24,6 +24,7 @@ NOISE = 0.1
 SEEN = 20  # patterns at least that set the scale of beta
 SHARE = 0.02  # of the smallest beta at which the gated solution is zero
 TINY = (40, 3, 8)
+RATIOS = (1.0, 1e2, 1e4, 1e6)  # of the units of the last column and of the first
 
 NEEDS = {"folder": f"{tables.FOLDER} to name a folder of .npz files"}  # sources to be asked for
 
@@ -36,6 +37,11 @@ def teacher(n: int, d: int, loss: str, seed: int = 0) -> Data:
     X, U = g.standard_normal((n, d)), g.standard_normal((d, NEURONS))
     z = np.maximum(X @ U, 0.0) @ g.standard_normal(NEURONS) + NOISE * g.standard_normal(n)
     return X, z / z.std() if loss == "squared" else np.where(z > np.median(z), 1.0, -1.0)
+
+
+def stretched(X: Array, ratio: float) -> Array:
+    """Return data whose columns are in units that grow from the first to the last by a ratio."""
+    return X * np.geomspace(ratio**-0.5, ratio**0.5, X.shape[1])
 
 
 def declare(kind: str, loss: str, data: Data, count: int, penalty: str = "l2") -> Problem[Any]:
@@ -59,12 +65,16 @@ def declare(kind: str, loss: str, data: Data, count: int, penalty: str = "l2") -
     return ReluTraining(X, y, patterns=patterns, penalty=penalty, formulation=formulation, **common)
 
 
-def generated(kind: str, loss: str, n: int, d: int, count: int, **more: Any) -> Case:
-    """Return an instance on a teacher's data."""
-    build = partial(_on_teacher, kind, loss, n, d, count)
+def generated(
+    kind: str, loss: str, n: int, d: int, count: int, *, ratio: float = 1.0, **more: Any
+) -> Case:
+    """Return an instance on a teacher's data, its columns `stretched`."""
+    build = partial(_on_teacher, kind, loss, n, d, count, ratio)
     of = f"P={count}" if count else "all patterns"
     size = float(count) if count else float("nan")
     name = f"{kind} {loss} n={n} d={d} {of}"
+    if "scale" in more.get("series", ""):
+        name = f"{name} columns 1:{ratio:g}"
     return Case(name, "teacher", build, _tiny(kind, loss), n, d, size, **more)
 
 
@@ -82,8 +92,11 @@ def _tiny(kind: str, loss: str) -> partial[Any]:
     return partial(_on_teacher, kind, loss, *TINY)
 
 
-def _on_teacher(kind: str, loss: str, n: int, d: int, count: int) -> Problem[Any]:
-    return declare(kind, loss, teacher(n, d, loss), count)
+def _on_teacher(
+    kind: str, loss: str, n: int, d: int, count: int, ratio: float = 1.0
+) -> Problem[Any]:
+    X, y = teacher(n, d, loss)
+    return declare(kind, loss, (stretched(X, ratio), y), count)
 
 
 def _on_table(kind: str, loss: str, source: str, name: str, count: int) -> Problem[Any]:
@@ -108,6 +121,7 @@ OPENML = {
 def cases() -> Iterator[Case]:
     """Yield the instances."""
     yield from _teachers()
+    yield from _as_people_bring_them()
     for name, (n, d) in SKLEARN.items():
         loss = "squared" if name == "diabetes" else "logistic"
         level = "default" if name in ("diabetes", "breast_cancer") else "full"
@@ -115,6 +129,8 @@ def cases() -> Iterator[Case]:
     yield tabled("gated", "logistic", "sklearn", "digits", 50, n=360, d=52, level="default")
     yield tabled("exact", "hinge", "sklearn", "breast_cancer", 30, n=569, d=30)
     yield tabled("sampled", "squared", "sklearn", "diabetes", 300, n=442, d=10)
+    yield tabled("all", "squared", "sklearn", "diabetes", 0, n=442, d=10)
+    yield tabled("all", "logistic", "sklearn", "breast_cancer", 0, n=569, d=30)
     for name, (loss, n, d) in OPENML.items():
         missing = partial(tables.unreachable, name)
         yield tabled("exact", loss, "openml", name, 30, n=n, d=d, missing=missing)
@@ -142,7 +158,7 @@ def unbuilt(build: partial[Any]) -> str:
 
 
 def _teachers() -> Iterator[Case]:
-    quick = {"level": "quick"}
+    quick: dict[str, Any] = {"level": "quick"}
     yield generated("exact", "squared", 200, 10, 30, **quick)
     yield generated("exact", "hinge", 100, 5, 15, **quick)
     yield generated("gated", "squared", 500, 20, 50, **quick)
@@ -156,6 +172,9 @@ def _teachers() -> Iterator[Case]:
     yield generated("all", "logistic", 40, 2, 0, level="default")
     yield generated("all", "hinge", 25, 3, 0)
     yield generated("all", "squared", 200, 5, 0)
+    yield generated("all", "squared", 100, 10, 0)
+    yield generated("all", "logistic", 300, 8, 0)
+    yield generated("all", "squared", 2000, 8, 0)
     yield generated("majorant", "hinge", 200, 10, 30)
     yield generated("gated", "squared", 2000, 50, 100)
     for n in (50, 200, 1000, 5000):
@@ -170,3 +189,17 @@ def _teachers() -> Iterator[Case]:
         level = "default" if d <= 30 else "full"
         more = {"series": "gated d", "varied": float(d), "level": level}
         yield generated("gated", "logistic", 400, d, 25, **more)
+
+
+def _as_people_bring_them() -> Iterator[Case]:
+    """Yield series in the columns' units, in width and in length."""
+    for ratio in RATIOS:
+        more: dict[str, Any] = {"ratio": ratio, "varied": ratio}
+        yield generated("exact", "logistic", 200, 4, 30, series="exact scale", **more)
+        yield generated("gated", "squared", 400, 8, 30, series="gated scale", **more)
+    for d in (500, 5_000, 50_000):
+        more = {"series": "gated width", "varied": float(d)}
+        yield generated("gated", "squared", 200, d, 25, **more)
+    for n in (10_000, 100_000, 1_000_000):
+        more = {"series": "gated length", "varied": float(n)}
+        yield generated("gated", "squared", n, 20, 50, **more)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from convexnn.bench.cases import tables
 from convexnn.bench.cases.case import Case
-from convexnn.bench.cases.relu import SKLEARN
+from convexnn.bench.cases.relu import RATIOS, SKLEARN, stretched, unbuilt
 from convexnn.contract.arrays import Array
+from convexnn.contract.checks import ProblemError
 from convexnn.contract.problem import Problem
 from convexnn.problems.wasserstein.divergence import DivergenceReweighting
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
@@ -22,6 +24,8 @@ from convexnn.problems.wasserstein.portfolio import CvarPortfolio
 RADIUS = 0.01
 SPOILT = 0.1  # share of labels or targets
 WINDOW = (-5.0, 7.0)
+
+NEEDS = {"folder": f"{tables.FOLDER} to name a folder of .npz files"}  # sources to be asked for
 
 
 class Kind(NamedTuple):
@@ -93,16 +97,18 @@ def portfolio(norm: str, n: int, d: int) -> CvarPortfolio:
     return CvarPortfolio(returns, radius=0.001, level=0.2, risk_aversion=10.0, norm=norm)
 
 
-def model(kind: Kind, n: int, d: int, **more: Any) -> Case:
-    """Return an instance of a linear model on drawn data."""
+def model(kind: Kind, n: int, d: int, *, ratio: float = 1.0, **more: Any) -> Case:
+    """Return an instance of a linear model on drawn data, its columns `stretched`."""
     title = f"{kind} n={n} d={d}"
-    return Case(
-        title, "linear", partial(_drawn, kind, n, d), partial(_drawn, kind, 60, 3), n, d, **more
-    )
+    if "scale" in more.get("series", ""):
+        title = f"{title} columns 1:{ratio:g}"
+    build, tiny = partial(_drawn, kind, n, d, ratio), partial(_drawn, kind, 60, 3)
+    return Case(title, "linear", build, tiny, n, d, **more)
 
 
-def _drawn(kind: Kind, n: int, d: int) -> Problem[Any]:
-    return linear(kind, *draw(kind, n, d))
+def _drawn(kind: Kind, n: int, d: int, ratio: float = 1.0) -> Problem[Any]:
+    X, y = draw(kind, n, d)
+    return linear(kind, stretched(X, ratio), y)
 
 
 def _tabled(kind: Kind, name: str) -> Problem[Any]:
@@ -113,6 +119,8 @@ def _tabled(kind: Kind, name: str) -> Problem[Any]:
 def cases() -> Iterator[Case]:
     """Yield the instances."""
     yield from _models()
+    yield from _as_people_bring_them()
+    yield from map(_from_folder, tables.files())
     yield from _margins()
     yield from _decisions()
 
@@ -136,7 +144,7 @@ def _models() -> Iterator[Case]:
         n, d = SKLEARN[name]
         build, tiny = partial(_tabled, kind, name), partial(_drawn, kind, 60, 3)
         yield Case(f"{kind} {name}", "sklearn", build, tiny, n, d, level="default")
-    for n in (100, 1_000, 10_000, 100_000):
+    for n in (100, 1_000, 10_000, 100_000, 1_000_000):
         level = "quick" if n <= 1_000 else "default" if n <= 10_000 else "full"
         more: dict[str, Any] = {"series": "logistic n", "varied": float(n), "level": level}
         yield model(Kind("logistic", 1.0), n, 5, **more)
@@ -144,6 +152,31 @@ def _models() -> Iterator[Case]:
         level = "default" if d <= 40 else "full"
         more = {"series": "logistic d", "varied": float(d), "level": level}
         yield model(Kind("logistic", 1.0), 1_500, d, **more)
+
+
+def _as_people_bring_them() -> Iterator[Case]:
+    """Yield series in the columns' units and in width."""
+    for ratio in RATIOS:
+        more: dict[str, Any] = {"ratio": ratio, "varied": ratio}
+        yield model(Kind("logistic", 1.0), 400, 8, series="logistic scale", **more)
+    for d in (500, 5_000, 50_000):
+        more = {"series": "absolute width", "varied": float(d)}
+        yield model(Kind("absolute", norm="linf"), 200, d, **more)
+
+
+def _from_folder(path: Path) -> Case:
+    """Return the instance on a file; one that is no table is there with its reason."""
+    kind, tiny = Kind("absolute"), partial(_drawn, Kind("absolute"), 60, 3)
+    try:
+        n, d, loss = tables.summary(path)
+    except ProblemError as error:
+        build, missing = partial(_tabled, kind, str(path)), partial(str, error)
+        return Case(path.name, "folder", build, tiny, 0, 0, missing=missing)
+    if loss == "logistic":
+        kind = Kind("logistic", 1.0)
+    build, tiny = partial(_tabled, kind, str(path)), partial(_drawn, kind, 60, 3)
+    title, missing = f"{kind} {path.stem}", partial(unbuilt, build)
+    return Case(title, "folder", build, tiny, n, d, missing=missing)
 
 
 def _margins() -> Iterator[Case]:
