@@ -134,7 +134,7 @@ def one_vs_rest(
     seed: int = 0,
     progress: bool = False,
     **fields: Any,
-) -> OneVsRest[Any, Any]:
+) -> OneVsRest[LinearClasses, LinearModel] | OneVsRest[TwoLayerNetwork, TwoLayerNetwork]:
     """Fit a classifier of more than two classes against an adversary, each against the rest.
 
     Minimises ``sum_k sup_Q E_Q[l(y_k (x'b_k + c_k))]`` over linear models, the supremum over a
@@ -209,7 +209,6 @@ def one_vs_rest(
         if not np.isfinite(solution.objective):
             solution.raise_for_status()
     models = [solution.model for solution in solutions]
-    joined = _beside(models, found) if model == "network" else _stacked(models, found)
     each = [solution.certificate for solution in solutions]
     certificate = Certificate(
         sum(one.objective for one in each),
@@ -217,7 +216,9 @@ def one_vs_rest(
         max(one.violation for one in each),
         f"{each[0].covers}, each class against the rest",
     )
-    return OneVsRest(joined, solutions, certificate)
+    if model == "network":
+        return OneVsRest(_beside(models, found), solutions, certificate)
+    return OneVsRest(_stacked(models, found), solutions, certificate)
 
 
 def _stacked(models: list[LinearModel], classes: LabelArray) -> LinearClasses:
