@@ -77,7 +77,7 @@ SPARE = ("#bc80bd", "#fb8072", "#80b1d3", "#b3a100", "#8dd3a0", "#999999", "#fdb
 FLOOR = 1e-12  # the smallest gap drawn
 LINE = 0.21  # inches of an entry of a legend
 SHOWN = 6  # instances in the figure of gaps
-COMPACT = 9  # backends in the summary
+COMPACT = 9  # backends in the summary: those that arrive on most instances
 COUNTS = {"lost": "lost", "only_ours": "only ours", "neither": "neither", "skipped": "skipped"}
 
 
@@ -368,16 +368,18 @@ def bars(table: pd.DataFrame, target: float) -> Figure | None:
 
 @mpl.rc_context(CALM)
 def summary(table: pd.DataFrame, target: float, title: str) -> Figure | None:
-    """Draw the performance profile beside the growth (or alone), small enough for a README."""
+    """Draw the performance profile beside the growth (or alone), as wide as a page."""
     here = table[table["target"] == target]
     reached = here[np.isfinite(here["wall"])]
     if reached.empty:
         return None
-    names = [name for name in order(here) if name in set(reached["backend"])][:COMPACT]
+    solved = reached.groupby("backend")["instance"].nunique()
+    names = [name for name in order(here) if name in solved]
+    names = sorted(names, key=lambda name: -int(solved[name]))[:COMPACT]
     fits = growth(table, target)
     fits = fits[fits["points"] > 0]
     counts = fits.groupby("series")["points"].sum()
-    figure, axes = canvas(8.0, 3.1, 1, 2 if len(counts) else 1)
+    figure, axes = canvas(11.0, 4.8, 1, 2 if len(counts) else 1)
     draw_profile(axes[0, 0], table, target, names)
     labels = {name: plain(name) for name in names}
     if len(counts):
