@@ -142,6 +142,17 @@ def offered() -> str:
     return table(("problem", "forms"), rows)
 
 
+def experiments() -> str:
+    """Return the table of the long experiments, by the first lines of their docstrings."""
+    rows: list[tuple[str, ...]] = []
+    for file in sorted((Path(__file__).parent / "examples").glob("*.py")):
+        code = ast.parse(file.read_text())
+        if any(getattr(part, "name", "") == "main" for part in code.body):
+            about = (ast.get_docstring(code) or "").partition("\n")[0]
+            rows.append((f"``docs/examples/{file.name}``", about))
+    return table(("script", "what it asks"), rows)
+
+
 def statuses() -> str:
     """Return the table of the ways in which a solve ends, each with its advice."""
     return table(("status", "what it says"), [(f"``{s.name}``", s.value) for s in Status])
@@ -169,6 +180,7 @@ def write(folder: Path) -> None:
         "api.rst": reference(),
         "engines.txt": engines(),
         "options.txt": options(),
+        "experiments.txt": experiments(),
         "forms.txt": offered(),
         "rules.txt": rules(),
         "statuses.txt": statuses(),
