@@ -12,6 +12,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from typer.testing import CliRunner
+
+from convexnn.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("convexnn", "problems", "solvers", "pyproject.toml", "README.md", "LICENSE")
@@ -72,6 +75,32 @@ def test_editable_install_is_a_path_and_no_import_hook(tree: Path) -> None:
         held = [name for name in wheel.namelist() if ".dist-info/" not in name]
         assert held == ["__editable__.convexnn-0.1.0.pth"]
         assert wheel.read(held[0]).decode().split() == [str(tree)]
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def test_workflows_and_image_call_what_is_there() -> None:
+    """Their commands are of the command line as it is, their tests of the checkout."""
+    yaml = pytest.importorskip("yaml")
+    lines = [line.strip() for line in (ROOT / "Dockerfile").read_text().splitlines()]
+    lines = [line.removeprefix("RUN ").partition(" && ")[0] for line in lines]
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job.get("steps", ()):
+                assert ("uses" in step) != ("run" in step)
+                lines += [line.strip() for line in step.get("run", "").splitlines()]
+    called = [line.split()[1:] for line in lines if line.startswith("convexnn ")]
+    assert {words[0] for words in called} >= {"backends", "solve", "certify", "warm-up"}
+    for words in called:
+        done = CliRunner().invoke(app, [*words, "--help"])
+        assert done.exit_code == 0, done.output
+    tested = [line for line in lines if line.startswith("python -m pytest")]
+    assert tested
+    for line in tested:
+        paths = [word for word in line.split() if word.startswith("tests")]
+        assert paths
+        assert all((ROOT / path).exists() for path in paths), line
 
 
 def test_the_script_runs(tmp_path: Path) -> None:
