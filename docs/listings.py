@@ -160,7 +160,8 @@ def statuses() -> str:
 
 def said(thing: Any) -> str:
     """Return what the docstring of a rule says, its sections on parameters left out."""
-    return (inspect.getdoc(thing) or "").partition("\nParameters\n")[0] + "\n"
+    told = (inspect.getdoc(thing) or "").partition("\nParameters\n")[0].removeprefix("Return ")
+    return f"{told[:1].upper()}{told[1:]}\n"
 
 
 def rules() -> str:
