@@ -13,8 +13,9 @@ equations, make a matrix H with
 
 at every neuron, and whenever ``K = diag(g, h, .., h, 0, .., 0) - H`` is positive semidefinite, no
 neuron of unit norm has ``c'(p, q) > g + h``. With c from a dual point ``mu``, that bounds its
-largest response. Nothing has to have converged: h is given, g follows from a Schur complement, and
-what rounding may have hidden is added. Multipliers that are off make the bound loose, never wrong.
+largest response: a shorter one's is as much smaller. So h may be negative. Nothing has to have
+converged: h is given, g follows from a Schur complement, and what rounding may have hidden is
+added. Multipliers that are off make the bound loose, never wrong.
 
 The ball may be split by some of the planes ``x_i'u = 0``, as a tree tells: in a cell ``p_i`` is
 ``x_i'u`` and ``q_i`` is 0, or the reverse, so that p_i is no longer a variable, and each cell has
@@ -59,7 +60,7 @@ class LiftedCell(NamedTuple):
     equal : array of shape (m,)
         Of each ``p_i q_i``.
     share : float
-        h.
+        h, of either sign.
     """
 
     first: IntArray
@@ -280,7 +281,7 @@ def cell_worth(unit: Array, c: Array, cell: LiftedCell, fixed: NDArray[np.int8])
         and cell.equal.shape == (m,)
         and cell.first.shape == cell.second.shape == cell.weight.shape
         and np.all((pairs >= 0) & (pairs <= 4 * m))
-        and 0.0 < cell.share < np.inf
+        and np.isfinite(cell.share)
     ):
         return np.inf
     with np.errstate(over="ignore", invalid="ignore"):
@@ -288,7 +289,7 @@ def cell_worth(unit: Array, c: Array, cell: LiftedCell, fixed: NDArray[np.int8])
         H = substituted(quadratic(unit, C, -1.0), unit, fixed)
         lengths = np.abs(unit)
         most = substituted(quadratic(lengths, size, 1.0), lengths, fixed)
-    most[np.arange(1, d + 1), np.arange(1, d + 1)] += cell.share
+    most[np.arange(1, d + 1), np.arange(1, d + 1)] += abs(cell.share)
     N = len(H)
     if not (np.isfinite(most).all() and np.max(most) < 1e150):
         return np.inf
@@ -297,12 +298,12 @@ def cell_worth(unit: Array, c: Array, cell: LiftedCell, fixed: NDArray[np.int8])
     hidden = rounding * float(np.max(np.sum(most, axis=1)))
     K = -H
     K[np.arange(1, d + 1), np.arange(1, d + 1)] += cell.share
-    shift = hidden + 4.0 * (N + 4.0) * EPS * (float(np.trace(K[1:, 1:])) + cell.share)
+    shift = hidden + 4.0 * (N + 4.0) * EPS * (float(np.trace(K[1:, 1:])) + abs(cell.share))
     try:
         root = np.linalg.cholesky(K[1:, 1:] - shift * np.eye(N - 1))
         half = solve_triangular(root, K[1:, 0], lower=True)
         g = float(-K[0, 0] + half @ half + shift)
-        g += MARGIN * (abs(float(K[0, 0])) + float(half @ half) + cell.share)
+        g += MARGIN * (abs(float(K[0, 0])) + float(half @ half) + abs(cell.share))
         shift = hidden + 4.0 * (N + 4.0) * EPS * float(np.trace(K) + abs(g))
         K[0, 0] += g
         np.linalg.cholesky(K - shift * np.eye(N))

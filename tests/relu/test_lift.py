@@ -251,6 +251,20 @@ def test_a_negative_weight_takes_nothing_off_a_response(weight: float) -> None:
         assert cell_worth(np.eye(2), c, cell, still) >= np.sqrt(2.0)
 
 
+def test_what_costs_little_is_proved_by_negative_shares() -> None:
+    rng = np.random.default_rng(0)
+    U, v, X = rng.standard_normal((2, 100)), rng.standard_normal(100), rng.standard_normal((25, 2))
+    y = np.maximum(X @ U, 0.0) @ v
+    form = form_of(X, y, "squared", 0.01)
+    best = optimum(form)
+    lifting = Lifting(form, np.zeros_like(y), best)
+    for _ in range(40):
+        lifting.step()
+    point = lifting.point()
+    assert min(cell.share for side in point.sides for cell in side.cells) < 0.0
+    assert 0.99 * lifting.value() <= lifted_bound(form, point) <= best
+
+
 def test_trees_cover_the_ball() -> None:
     cells = cells_of(np.array([1, 0, 2, 0, 0], np.int32), 2)
     assert [cell.tolist() for cell in cells] == [[1, 0], [-1, 1], [-1, -1]]
