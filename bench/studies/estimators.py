@@ -10,7 +10,6 @@ what is kept. See bench/studies/README.md.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import resource
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from harness import Table
+from harness import Table, kept_rows
 from scipy.stats import rankdata, wilcoxon
 from sklearn import datasets
 from sklearn.calibration import CalibratedClassifierCV
@@ -195,14 +194,6 @@ def warm_up(methods: Sequence[str]) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 method(X[kept][::3], y[kept][::3], X)
-
-
-def kept_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none if there is none."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def key(row: Mapping[str, Any]) -> tuple[str, str, int]:

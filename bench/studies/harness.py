@@ -149,6 +149,14 @@ class Table:
             print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
 
 
+def kept_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
 def machine() -> str:
     """Describe processor and versions in a line."""
     model = platform.machine()
