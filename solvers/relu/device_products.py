@@ -247,7 +247,7 @@ def torch_library(device: Any) -> Library:
     """Return torch's arrays on a device; the errors are those of `workplace`."""
     if not isinstance(device, str) or re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
         raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:K', got {device!r}")
-    torch = need("torch", "gpu")
+    torch = need("torch", "torch")
     if device != "cpu":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(device.partition(":")[2] or 0) >= count:

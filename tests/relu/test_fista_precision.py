@@ -337,7 +337,7 @@ def test_torch_on_the_processor(loss: str, dtype: str) -> None:
 
 def test_a_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"pip install 'convexnn\[gpu\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'convexnn\[torch\]'"):
         cx.solve(gated("squared"), "fista", array="torch")
 
 
