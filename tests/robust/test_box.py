@@ -133,6 +133,13 @@ def test_bounds_of_outputs_values_and_duals_are_on_their_sides(seed: int) -> Non
         total += float(np.max(loss.value(z, np.full_like(z, form.y[k]))))
     assert total <= form.objective(neurons) + 1e-9
     assert total <= search.objective(neurons) + 1e-9
+    weights = np.hstack([neurons.V, neurons.W])
+    a, r = form.X @ weights, form.reach(weights.T)
+    chords = np.clip((a + r) / np.where(r > 0.0, 2.0 * r, 1.0), 0.0, 1.0)
+    helps = (form.signs > 0.0) == (form.y > 0.0)[:, None]
+    own = np.where((r == 0.0) | (helps & form.loss.classification), a > 0.0, chords)
+    other = form._replace(slopes=np.where(own, own, 0.0))
+    assert search.touching(neurons).objective(neurons) <= other.objective(neurons) + 1e-9
     n = len(form.X)
     for scale in (0.01, 0.3, 3.0):
         parts = [np.abs(rng.standard_normal((n, m))) * scale for _ in range(2)]
