@@ -31,6 +31,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
 RATIO = 1e-3  # of the last alpha to the first, at which the network has no neurons
+NEWTON_ROWS = 1_500  # up to which a matrix of the examples costs less than steps without one
 LEAST = 1e-12  # the first alpha where no neuron would pay
 
 
@@ -140,13 +141,16 @@ class CrossValidated(ReluEstimator):
     ) -> list[Solution[Any]]:
         """Return solutions along alphas, each from the one before; at least the first."""
         betas = alphas * rows.total
-        # Of gates all patterns stay in play, where working sets are of no use.
+        backend = "auto"
         risky = isinstance(self.risk, Risk)
-        smooth = self.activation == "gated" and np.isfinite(problem.loss.curvature) and not risky
+        if self.activation == "gated" and np.isfinite(problem.loss.curvature) and not risky:
+            # All patterns stay in play, where working sets are of no use.
+            newton = len(rows.X) <= NEWTON_ROWS and self.penalty != "linf"
+            backend = "semismooth" if newton else "fista"
         found = path(
             problem,
             betas,
-            backend="fista" if smooth else "auto",
+            backend=backend,
             tol=self.tol,
             time_limit=time_limit,
         )

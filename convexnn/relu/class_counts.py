@@ -24,8 +24,9 @@ from convexnn.functions.null_space import UNIT, Near, exact_sums
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array
 
-TURNS = 200  # of scaling rows and columns, at most
-SETTLED = 1e-15  # of what columns lack, relative to all
+TURNS = 200  # of changing the columns' factors, at most
+DAMPED = (1.0, 0.3, 0.1)  # shares of Newton's step that are tried
+SETTLED = 1e-15  # of what columns lack in all, relative to the whole
 MIXED = 12  # times that more is mixed in, at most
 LARGER = 1.0 + 1e-12  # for the rounding of what is added
 
@@ -57,19 +58,47 @@ class Counts:
     def even(self, mu: Array) -> Array:
         """Return multipliers near `mu` that sum to 0 but for rounding.
 
-        Rows and columns are scaled in turn (Sinkhorn 1967), as the best constants do.
+        Rows and columns are scaled as the best constants do (Sinkhorn 1967): the logarithms of
+        the columns' factors by Newton's method, or in turn where its steps bring nothing.
         """
         table = np.where(self.counts > 0.0, np.maximum(self.target - mu, 0.0), 0.0)
-        total = float(self.counts.sum())
+        level, total = np.zeros(len(self.counts)), float(self.counts.sum())
+        scaled, found = self._scaled(table, level)
         for _ in range(TURNS):
-            found = table.sum(axis=0)
-            if np.max(np.abs(found - self.counts)) <= SETTLED * total:
+            off = float(np.abs(self.counts - found).sum())
+            if off <= SETTLED * total:
                 break
-            table *= np.where(found > 0.0, self.counts / np.where(found > 0.0, found, 1.0), 0.0)
-            rows = table.sum(axis=1)
-            table *= (self.weights / np.where(rows > 0.0, rows, 1.0))[:, None]
-        result: Array = self.target - table
+            newton = self._newton(scaled, found)
+            for step in (*(share * newton for share in DAMPED), self._in_turn(found)):
+                nearer = self._scaled(table, level + step)
+                if np.abs(self.counts - nearer[1]).sum() < off:
+                    break
+            else:
+                break
+            level, (scaled, found) = level + step, nearer
+        result: Array = self.target - scaled
         return result
+
+    def _scaled(self, table: Array, level: Array) -> tuple[Array, Array]:
+        """Return the table with these factors of its columns and the rows' own, and its columns."""
+        scaled = table * np.exp(level - level.max())
+        rows = scaled.sum(axis=1)
+        scaled /= np.where(rows > 0.0, rows, 1.0)[:, None]  # first: their sums may be denormal
+        scaled *= self.weights[:, None]
+        return scaled, scaled.sum(axis=0)
+
+    def _newton(self, scaled: Array, found: Array) -> Array:
+        """Return Newton's change of the factors' logarithms; a change of all alike is nothing."""
+        whole = np.where(self.weights > 0.0, self.weights, 1.0)
+        curved = np.diag(found) - scaled.T @ (scaled / whole[:, None])
+        curved += np.multiply.outer(self.share, self.share) * self.counts.sum()
+        step: Array = np.linalg.lstsq(curved, self.counts - found)[0]
+        return step
+
+    def _in_turn(self, found: Array) -> Array:
+        """Return the change that gives each column its sum, before the rows get theirs."""
+        held = (found > 0.0) & (self.counts > 0.0)
+        return np.log(np.where(held, self.counts, 1.0) / np.where(held, found, 1.0))
 
     def near(self, mu: Array) -> Near | None:
         """Return multipliers, and how far off ones are that sum to 0; None if none are known."""

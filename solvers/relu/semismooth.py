@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from convexnn.contract.arrays import Array, readonly
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
@@ -51,6 +52,8 @@ from convexnn.solvers.relu.block_prox import warm_up as warm_up_prox
 from convexnn.solvers.schedule import NO_FURTHER, Falling, iterate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Index = NDArray[np.intp]
@@ -254,11 +257,11 @@ class Newton:
 
     def _alone(self, active: Index, root: Array, lacking: Array) -> tuple[Array, Array]:
         """Return dmu of one output and its image ``A A' dmu``."""
-        form, sigma = self.form, self.sigma
-        n, d = form.X.shape
-        plain = form.signs is None and form.norm.rotates and not form.skip
-        if plain and len(active) * d > CROWDED * n:
-            return self._by_examples(active, root, root * lacking)
+        sigma, n = self.sigma, len(self.form.X)
+        if self._crowded([active]):
+            matrix, product = self._by_examples(active, root)
+            change = root * _solve(matrix, root * lacking)
+            return change, product(change)
         rows = self.square_root(active)
         m = rows.shape[1]
         scaled = np.asfortranarray(root[:, None] * rows)
@@ -281,6 +284,8 @@ class Newton:
         ``(I + sigma S S')^-1 = I - Y Y'`` for each output, with ``Y = S L^-T`` and ``L`` the factor
         of ``I / sigma + S'S``.
         """
+        if self._crowded(actives):
+            return self._inverted(actives, root, unit, right)
         rows = [self.square_root(active) for active in actives]
         factors = [_shortened(root[:, k, None] * part, self.sigma) for k, part in enumerate(rows)]
 
@@ -300,6 +305,32 @@ class Newton:
         change = root * solve(right - unit * level[:, None])
         image = [part @ (part.T @ column) for part, column in zip(rows, change.T, strict=True)]
         return change, np.stack(image, axis=1)
+
+    def _inverted(
+        self, actives: list[Index], root: Array, unit: Array, right: Array
+    ) -> tuple[Array, Array]:
+        """Do as `_together` does, by the inverse of each output's matrix of examples."""
+        parts = [self._by_examples(*part) for part in zip(actives, root.T, strict=True)]
+        inverses = [_inverse(matrix) for matrix, _ in parts]
+        joint = np.zeros(inverses[0].shape)
+        for u, inverse in zip(unit.T, inverses, strict=True):
+            joint += u[:, None] * inverse * u
+
+        def solve(given: Array) -> Array:
+            away = [inverse @ g for inverse, g in zip(inverses, given.T, strict=True)]
+            return np.stack(away, axis=1, dtype=np.float64)
+
+        level = _solve(joint, np.sum(unit * solve(right), axis=1))
+        change = root * solve(right - unit * level[:, None])
+        image = [product(part) for (_, product), part in zip(parts, change.T, strict=True)]
+        return change, np.stack(image, axis=1)
+
+    def _crowded(self, actives: list[Index]) -> bool:
+        """Tell whether the matrix of the examples is the smaller one, and has a short formula."""
+        form = self.form
+        n, d = form.X.shape
+        used = sum(map(len, actives)) / len(actives)
+        return form.signs is None and form.norm.rotates and used * d > CROWDED * n
 
     def square_root(self, active: Index) -> Array:
         """Return A with ``A A' = F J F' + X X'``, the last where there is a free part."""
@@ -321,8 +352,11 @@ class Newton:
         blocks = (form.X @ factors.T) * form.slopes[:, active[owner] % P]
         return blocks if self.straight is None else np.hstack([blocks, self.straight.columns])
 
-    def _by_examples(self, active: Index, root: Array, right: Array) -> tuple[Array, Array]:
-        """Solve without cones: ``F J F' = (S a S') * (X X') + Z Z'``, two thin products."""
+    def _by_examples(self, active: Index, root: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return ``I + sigma R A A' R``, its lower triangle, and the product with ``A A'``.
+
+        Without cones ``F J F' = (S a S') * (X X') + Z Z'`` is a few thin products.
+        """
         form, sigma = self.form, self.sigma
         if self.gram is None:
             self.gram = np.asfortranarray(form.X @ form.X.T)
@@ -333,14 +367,19 @@ class Newton:
         lengths = np.sqrt(sigma) * root[:, None] * slopes
         matrix = dsyrk(1.0, np.asfortranarray(lengths * np.sqrt(a)), lower=1)
         matrix *= self.gram
-        along = np.asfortranarray(lengths * (form.X @ q.T) * np.sqrt(1.0 - a))
-        matrix = dsyrk(1.0, along, beta=1.0, c=matrix, overwrite_c=1, lower=1)
+        along = lengths * (form.X @ q.T) * np.sqrt(1.0 - a)
+        straight = np.empty((len(root), 0)) if self.straight is None else self.straight.columns
+        thin = np.hstack([along, np.sqrt(sigma) * root[:, None] * straight])
+        matrix = dsyrk(1.0, np.asfortranarray(thin), beta=1.0, c=matrix, overwrite_c=1, lower=1)
         matrix.flat[:: len(matrix) + 1] += 1.0
-        change = root * _solve(matrix, right)
-        some = form._replace(slopes=slopes, y=change)
-        g = some.correlate(change)
-        inner = a[:, None] * g + ((1.0 - a) * np.einsum("ij,ij->i", g, q))[:, None] * q
-        return change, some.predict(np.ascontiguousarray(inner))
+
+        def product(mu: Array) -> Array:
+            some = form._replace(slopes=slopes, y=mu)
+            g = some.correlate(mu)
+            inner = a[:, None] * g + ((1.0 - a) * np.einsum("ij,ij->i", g, q))[:, None] * q
+            return some.predict(np.ascontiguousarray(inner)) + straight @ (straight.T @ mu)
+
+        return matrix, product
 
     def advance(self) -> None:
         """Move the centre to the point at hand once its own program is solved well enough."""
@@ -453,42 +492,57 @@ def _solve(matrix: Array, right: Array) -> Array:
     return solved
 
 
-@kernel(inner=True, error_model="numpy")
-def _orthogonal(Q, k):  # type: ignore[no-untyped-def]
-    """Take from row k its parts along the rows above it, twice; return its length."""
-    d = Q.shape[1]
-    for _ in range(2):
-        for p in range(k):
-            t = 0.0
-            for j in range(d):
-                t += Q[p, j] * Q[k, j]
-            for j in range(d):
-                Q[k, j] -= t * Q[p, j]
-    size = 0.0
-    for j in range(d):
-        size += Q[k, j] * Q[k, j]
-    return np.sqrt(size)
+def _inverse(matrix: Array) -> Array:
+    """Return the inverse of a positive definite matrix from its lower triangle."""
+    factor, failed = dpotrf(matrix, lower=1, overwrite_a=1)
+    if not failed:
+        inverse, failed = dpotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        raise np.linalg.LinAlgError("The matrix is singular but for rounding.")
+    lower = np.tril(inverse)
+    whole: Array = lower + np.tril(lower, -1).T
+    return whole
+
+
+@kernel(inner=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _reflect(mirror, row, begin):  # type: ignore[no-untyped-def]
+    """Reflect a row at the plane orthogonal to a mirror of squared length 2, zero before begin."""
+    t = 0.0
+    for j in range(begin, len(row)):
+        t += mirror[j] * row[j]
+    for j in range(begin, len(row)):
+        row[j] -= t * mirror[j]
 
 
 @kernel(inner=True, error_model="numpy")
-def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
-    """Put an orthonormal basis of the facets' normals into the rows of Q; return their number."""
+def _mirrors(X, facets, H):  # type: ignore[no-untyped-def]
+    """Put mirrors that take the facets' normals to the first axes into H; return their number."""
     n, d = X.shape
     k = np.int64(0)
     for i in facets:
         if i < 0 or k == d:
             continue
-        size = 0.0
+        row, size = H[k], 0.0
         for j in range(d):
-            Q[k, j] = X[i, j] if i < n else (1.0 if j == i - n else 0.0)
-            size += Q[k, j] * Q[k, j]
+            row[j] = X[i, j] if i < n else (1.0 if j == i - n else 0.0)
+            size += row[j] * row[j]
         size = np.sqrt(size)
         for j in range(d):
-            Q[k, j] /= size
-        size = _orthogonal(Q, k)
-        if size > DEPENDENT:
+            row[j] /= size
+        for p in range(k):
+            _reflect(H[p], row, p)
+        rest = 0.0
+        for j in range(k, d):
+            rest += row[j] * row[j]
+        rest = np.sqrt(rest)
+        if rest > DEPENDENT:
             for j in range(d):
-                Q[k, j] /= size
+                row[j] = row[j] / rest if j >= k else 0.0
+            first = abs(row[k])  # of a unit vector, to which a unit of the same sign is added
+            row[k] += 1.0 if row[k] >= 0.0 else -1.0
+            length = np.sqrt(1.0 + first)
+            for j in range(k, d):
+                row[j] /= length
             k += 1
     return k
 
@@ -497,35 +551,25 @@ def _normals(X, facets, Q):  # type: ignore[no-untyped-def]
 def _conic(X, used, q, a):  # type: ignore[no-untyped-def]
     """Return the rows of ``(a I + (1 - a) q q') N`` for each block, and which block each is of.
 
-    N is an orthonormal basis of the vectors orthogonal to the facets in use, found by Gram-Schmidt,
-    twice each: of the facets, then of the unit vectors, the farthest first.
+    N is an orthonormal basis of the vectors orthogonal to the facets in use, of those that depend
+    on others but for rounding one alone: the last axes as Householder's reflections turn them.
     """
     m, d = q.shape
-    out, owner = np.empty((m * d, d)), np.empty(m * d, np.int64)
+    out, owner = np.zeros((m * d, d)), np.empty(m * d, np.int64)
     total = 0
-    Q, left = np.empty((d, d)), np.empty(d)
+    H = np.empty((d, d))
     for b in range(m):
-        k = _normals(X, used[b], Q)
-        for j in range(d):
-            left[j] = 1.0
-            for p in range(k):
-                left[j] -= Q[p, j] * Q[p, j]
-        while k < d:
-            farthest = 0
-            for j in range(d):
-                Q[k, j] = 0.0
-                if left[j] > left[farthest]:
-                    farthest = j
-            Q[k, farthest] = 1.0
-            size = _orthogonal(Q, k)
+        k = _mirrors(X, used[b], H)
+        for axis in range(k, d):
+            row = out[total]
+            row[axis] = 1.0
+            for p in range(k - 1, -1, -1):
+                _reflect(H[p], row, p)
             along = 0.0
             for j in range(d):
-                Q[k, j] /= size
-                left[j] -= Q[k, j] * Q[k, j]
-                along += q[b, j] * Q[k, j]
+                along += q[b, j] * row[j]
             for j in range(d):
-                out[total, j] = a[b] * Q[k, j] + (1.0 - a[b]) * along * q[b, j]
+                row[j] = a[b] * row[j] + (1.0 - a[b]) * along * q[b, j]
             owner[total] = b
             total += 1
-            k += 1
     return out[:total], owner[:total]
