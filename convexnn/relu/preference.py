@@ -80,6 +80,7 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     hinge loss, others                  admm             fista would have to smooth the loss
     examples 100 x as long, n <= 1,000  ipm              the others crawl where one outweighs all
     columns badly scaled, cheap steps   ipm              it needs few more, others far more
+    the same, few neurons in use        semismooth       cost of the neurons in use alone
     cones, few neurons in use, d <= 40  semismooth       cost of the neurons in use alone
     cones, many in use, n <= 1,000      ipm              first-order methods crawl
     cones, others, n <= 4,000           admm             one n x n factor
@@ -95,7 +96,9 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     ==================================  ===============  ====================================
 
     Few neurons are in use where beta is at least 0.5 % of that of a zero network without
-    cones, 10 % for l1 neurons; below 50 / n of it beta is tiny.
+    cones, 10 % for l1 neurons; below 50 / n of it beta is tiny. Where columns are badly scaled it
+    is 10 % for gates; and few are in use, too, where beta leaves neurons one direction of the
+    data, or two and beta is at least 0.05 %.
     """
     size = size_of(problem, kind) or _size(problem.canonical(kind))
     formula = size_of(problem, CvxpyProgram)
@@ -119,7 +122,7 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
     if size.d == 1 and size.patterns >= WIDE * n and n <= NEWTON_ROWS:
         return "ipm", "admm", "fista"
     if listed and _cheap(size) and badly_scaled(problem.canonical(kind).X):
-        return "ipm", "admm", "fista"
+        return _unscaled(problem.canonical(kind), size)
     if not size.smooth:
         pays = (size.cones or size.d == 1) and n <= NEWTON_ROWS
         return ("ipm", "admm", "fista") if pays else ("admm", "fista")
@@ -136,16 +139,30 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
     if not size.cones:
         wide = (size.patterns >= n or size.d == 1) and n <= FACTOR_ROWS[False]
         if FACTOR_ROWS[False] < n <= FACTOR_ROWS[True] and listed:
-            slow = n * _share(problem.canonical(kind)) < FAINT
+            slow = n * share_of(problem.canonical(kind)) < FAINT
             return ("admm", "fista") if slow else first_order
         return ("semismooth", *others) if wide else first_order
     if not listed:
         return first_order
     form = problem.canonical(kind)
-    if _share(form) >= SPARSE[form.norm.name]:
+    if share_of(form) >= SPARSE[form.norm.name]:
         paying = size.d <= SMALL_BLOCK or (several and factored)
         return ("semismooth", *others) if paying else first_order
     return others
+
+
+def _unscaled(form: GroupForm, size: Size) -> tuple[str, ...]:
+    """Return the engines where columns are badly scaled and a step of interior point is cheap."""
+    interior = ("ipm", "admm", "fista")
+    if not (size.smooth and size.d <= SMALL_BLOCK and form.separable):
+        return interior
+    level, share = SPARSE[form.norm.name] if size.cones else SPARSE["l1"], share_of(form)
+    few = share >= level
+    if size.cones and form.norm.rotates and not few:
+        sizes = np.linalg.svd(form.X, compute_uv=False)
+        within = int(np.sum(sizes >= share * sizes[0]))  # directions that neurons may use
+        few = within == 1 or (within == 2 and share >= 0.1 * level)
+    return ("semismooth", *interior) if few else interior
 
 
 def _cheap(size: Size) -> bool:
@@ -162,7 +179,7 @@ def _outlying(form: GroupForm) -> bool:
     return bool(level >= some.min()) and bool(level >= np.median(some))  # the median takes longer
 
 
-def _share(form: GroupForm) -> float:
+def share_of(form: GroupForm) -> float:
     """Return beta as a share of the least one whose program without cones has a zero solution."""
     slope = form.loss.gradient(np.zeros_like(form.y), form.y)
     critical = float(form.norm.dual(form.correlate(slope)).max())
