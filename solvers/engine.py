@@ -363,6 +363,13 @@ TABLE = (
         best_tol=0.0,
     ),
     engine(
+        "sampled-newton",
+        "gated networks and features of many examples, smooth losses: "
+        "Newton steps whose curvature is that of a sample",
+        {"relu.forms:GroupForm": "relu.sampled_newton"},
+        warm_start=True,
+    ),
+    engine(
         "semismooth",
         "networks without convolutions over given patterns, smooth losses: "
         "semismooth Newton, high accuracy",

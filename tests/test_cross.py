@@ -47,7 +47,10 @@ TOLERANCES = {
     "softmax": Tolerance(1e-5, 1e-5, 1e-8),
 }
 MAX_ITER = {"admm": 50_000, "fista": 50_000, "mpi:fista": 50_000}
-OPTIONS = {"mpi:fista": {"processes": 1, "shards": 3}}  # of several, see test_mpi_training
+OPTIONS = {
+    "mpi:fista": {"processes": 1, "shards": 3},  # of several, see test_mpi_training
+    "sampled-newton": {"rows": 5},  # else its first sample were all examples
+}
 EXCUSED = {"cvxpy:scs": {cx.Status.INACCURATE}}
 
 

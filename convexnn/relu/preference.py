@@ -87,12 +87,13 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
     gates, others, n <= 1,500           admm             one n x n factor, few iterations
     the same, tiny beta, n <= 4,000     admm             fista needs thousands of steps
+    gates and features, larger          sampled-newton   few passes over all examples
     softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
     several separable, few in use       semismooth       the same, for blocks of any size
     neurons in the linf norm            admm             the engines of cones know l2 and l1
     the same, kinks, n P <= 5,000       cvxpy:clarabel   first-order methods crawl at kinks
     gates, several, n <= 4,000          admm             one factor serves them all
-    larger                              fista            no factor, memory O(nP)
+    larger, cones or coupled outputs    fista            no factor, memory O(nP)
     ==================================  ===============  ====================================
 
     Few neurons are in use where beta is at least 0.5 % of that of a zero network without
@@ -127,7 +128,9 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
         pays = (size.cones or size.d == 1) and n <= NEWTON_ROWS
         return ("ipm", "admm", "fista") if pays else ("admm", "fista")
     factored = n <= FACTOR_ROWS[size.cones or size.outputs > 1]
-    first_order = ("admm", "fista") if factored else ("fista", "admm")
+    first_order: tuple[str, ...] = ("admm", "fista") if factored else ("fista", "admm")
+    if not (factored or size.cones):
+        first_order = ("sampled-newton", *first_order)
     several = size.outputs > 1
     if several and not size.cones:
         return first_order
