@@ -144,7 +144,7 @@ def robustness(
     exact: bool = False,
     time_limit: float | None = 60.0,
     seed: int = 0,
-    box: tuple[ArrayLike, ArrayLike] | None = None,
+    box: tuple[ArrayLike, ArrayLike] | Array | None = None,
     perturbed: ArrayLike | None = None,
 ) -> Robustness:
     """Measure how many labels ``sign f(x + u)`` hold for all ``||u|| <= radius``.

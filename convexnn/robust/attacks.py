@@ -80,7 +80,7 @@ def attack(
     step: float | None = None,
     seed: int = 0,
     time_limit: float | None = None,
-    box: tuple[ArrayLike, ArrayLike] | None = None,
+    box: tuple[ArrayLike, ArrayLike] | Array | None = None,
     perturbed: ArrayLike | None = None,
 ) -> Attack:
     """Look for the smallest margin ``y f(x + u)`` over ``||u|| <= radius``, from above.
@@ -182,7 +182,7 @@ def moves(
     *,
     radius: float,
     norm: str,
-    box: tuple[ArrayLike, ArrayLike] | None,
+    box: tuple[ArrayLike, ArrayLike] | Array | None,
     perturbed: ArrayLike | None,
 ) -> tuple[Labelled, Region]:
     """Check a classifier's examples, and say where an adversary may move them.

@@ -80,7 +80,7 @@ def robust_floor(
     *,
     radius: float,
     norm: str = "linf",
-    box: tuple[ArrayLike, ArrayLike] | None = None,
+    box: tuple[ArrayLike, ArrayLike] | Array | None = None,
     perturbed: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> RobustFloor:

@@ -39,8 +39,6 @@ def certified(problem: Any) -> Callable[[Any, Any, Any], float]:
     if problem.labels.classes is None:
         raise ProblemError("score 'certified' is of labels: the loss must be hinge or logistic")
 
-    box: Any = problem.box
-
     def score(model: Any, X: Any, y: Any) -> float:
         judged = robustness(
             model,
@@ -49,7 +47,7 @@ def certified(problem: Any) -> Callable[[Any, Any, Any], float]:
             radius=problem.radius,
             norm=problem.norm,
             restarts=1,
-            box=box,
+            box=problem.box,
             perturbed=problem.perturbed,
         )
         return judged.certified

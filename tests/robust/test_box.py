@@ -112,7 +112,7 @@ def outputs(neurons: Neurons, points: Array) -> Array:
     return result
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(16))
 def test_bounds_of_outputs_values_and_duals_are_on_their_sides(seed: int) -> None:
     form = random_form(seed)
     rng = np.random.default_rng(seed + 100)
@@ -251,7 +251,7 @@ def test_a_box_is_kept_in_files_estimators_and_the_shell(tmp_path: Path) -> None
     np.savez(path, X=problem.X, y=problem.y)
     done = convexnn(
         *("solve", "robust", "--data", path, "--radius", 0.3, "--patterns", 8),
-        *("--box", -0.5, 1, "--save", tmp_path / "shell.npz"),
+        *("--box", -0.5, 1, "--tol", 0.01, "--save", tmp_path / "shell.npz"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
