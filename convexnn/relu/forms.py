@@ -429,8 +429,8 @@ class MajorantForm(NamedTuple):
 
     @classmethod
     def suited(cls, problem: Problem[Any]) -> Engines:
-        """Return ADMM, and what steps in where its prox does not know the loss."""
-        return Engines(("admm", "cvxpy:clarabel"), relieve=False)
+        """Return ADMM, or an interior point where data are such that it crawls."""
+        return preference.majorant(problem, cls)
 
     @property
     def span(self) -> Array:

@@ -14,7 +14,7 @@ from convexnn.relu.units import badly_scaled
 
 if TYPE_CHECKING:
     from convexnn.contract.problem import Problem
-    from convexnn.relu.forms import GroupForm, PooledForm
+    from convexnn.relu.forms import GroupForm, MajorantForm, PooledForm
 
 FEW_CELLS = 700  # patterns up to which the program over all is solved as it stands
 THINNER = 10  # times fewer entries than its blocks from which a formula goes to Clarabel
@@ -29,6 +29,7 @@ WIDE = 10  # features for each example from which a lasso goes to interior point
 NEWTON_ROWS = 2_500  # examples up to which interior point leads for a loss with kinks
 SPARSE = {"l2": 0.005, "l1": 0.1}  # share of the critical beta from which few neurons are in use
 FAINT = 50.0  # the same, times n, below which fista's steps without cones cost more than a factor
+NEXT_TO_NOTHING = 1e-4  # the same, below which a majorant's splitting crawls
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 CHEAP = 3e9  # multiplications of a step of interior point that still pay
@@ -112,6 +113,24 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     return Engines(_by_size(problem, kind, size))
 
 
+def majorant(problem: Problem[Any], kind: type[MajorantForm]) -> Engines:
+    """Return the engines for a majorant over listed patterns.
+
+    ADMM, and Clarabel where its prox does not know the loss. Where an example is far longer than
+    most, or beta is next to nothing in any units, ADMM takes thousands of steps: a small formula
+    goes to Clarabel first, and ADMM goes on where that proves nothing.
+    """
+    size = size_of(problem, kind)
+    if size is not None and size.n * size.patterns <= BRIEF:
+        form = problem.canonical(kind)
+        slope = form.loss.gradient(np.zeros_like(form.y), form.y)
+        critical = float(form.norm.dual(form.slopes.T @ (slope[:, None] * form.X)).max())
+        tiny = form.beta < NEXT_TO_NOTHING * critical and not badly_scaled(form.X)
+        if _outlying(form) or tiny:
+            return Engines(("cvxpy:clarabel", "admm"))
+    return Engines(("admm", "cvxpy:clarabel"), relieve=False)
+
+
 def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[str, ...]:
     n = size.n
     listed = shortage({"its form": size.own}) is None
@@ -174,7 +193,7 @@ def _cheap(size: Size) -> bool:
     return size.outputs * size.n * size.d * size.patterns * side <= CHEAP
 
 
-def _outlying(form: GroupForm) -> bool:
+def _outlying(form: GroupForm | MajorantForm) -> bool:
     """Tell whether an example is far longer than most."""
     length = np.sqrt(np.einsum("ij,ij->i", form.X, form.X))
     some = length[length > 0.0]

@@ -159,3 +159,17 @@ def test_the_majorant_is_solved_in_other_coordinates(penalty: str) -> None:
     again = cx.solve(problem, start=solution, tol=1e-4)
     assert again.history[-1].iteration <= solution.history[-1].iteration
     assert abs(again.objective - solution.objective) <= 2e-4 * solution.objective
+
+
+def test_a_majorant_of_one_long_example_goes_to_an_interior_point() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    y = np.maximum(X[:, 0], 0.0) + 0.2 * rng.standard_normal(40)
+    long = np.vstack([1e4 * X[:1], X[1:]])
+    chosen = {}
+    for name, data in (("plain", X), ("long", long)):
+        problem = cx.ReluTraining(data, y, beta=0.5, patterns=6, formulation="majorant")
+        solution = cx.solve(problem)
+        assert solution.status is cx.Status.OPTIMAL, solution.message
+        chosen[name] = solution.backend
+    assert chosen == {"plain": "admm", "long": "cvxpy:clarabel"}
