@@ -99,10 +99,11 @@ def run_grid(seconds: float) -> None:
 
 
 def run_steps() -> None:
-    """Keep what a step costs, by the number of lines in the data."""
-    table = Table("interval-steps", ("lines", "steps", "pairs", "step_s", "peak_mib"), False)
-    for n, steps in ((10, 40), (30, 40), (100, 30), (300, 15), (1000, 3)):
-        X, y = planted(n, 10)
+    """Keep what a step costs, by the number of lines in the data and of columns."""
+    table = Table("interval-steps", ("lines", "d", "steps", "pairs", "step_s", "peak_mib"), False)
+    sizes = ((10, 10, 40), (30, 10, 40), (100, 10, 40), (100, 40, 40), (300, 10, 20), (300, 40, 20))
+    for n, d, steps in (*sizes, (1000, 10, 3)):
+        X, y = planted(n, d)
         form = cx.ReluTraining(X, y, beta=n / 20.0).canonical(NetworkForm)
         lifting = Lifting(form, np.zeros(n), 0.5 * float(y @ y))
         begin = time.process_time()
@@ -111,7 +112,7 @@ def run_steps() -> None:
         took = (time.process_time() - begin) / steps
         pairs = sum(len(block.weight) for part in lifting.parts for block in part.blocks)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        table.add(lines=n, steps=steps, pairs=pairs, step_s=took, peak_mib=round(peak))
+        table.add(lines=n, d=d, steps=steps, pairs=pairs, step_s=took, peak_mib=round(peak))
     table.show()
 
 
