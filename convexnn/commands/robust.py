@@ -19,6 +19,7 @@ from convexnn.contract.words import few
 from convexnn.datasets import Split, split_at_random
 from convexnn.driver.solution import Solution
 from convexnn.robust.accuracy_curve import robustness_curve
+from convexnn.robust.regions import checked_box
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, LabelArray
@@ -56,9 +57,12 @@ def declare(
 ) -> tuple[Split, cx.RobustReluTraining]:
     """Load the data and declare robust training; the adversary leaves two-valued columns alone."""
     table = source.target_for(loss, numbers=NUMBERS, classes=CLASSES, coded=True)
-    split = split_at_random(table.pair("robust training"), seed=seed)
+    table = table.pair("robust training")
+    ends: Any = checked_box(box, table.X, table.columns.of_X)  # before scaling, held-out rows too
+    split = split_at_random(table, seed=seed)
+    if ends is not None and split.scaling is not None:
+        ends = tuple(split.scaling(end) for end in ends)
     kind = loss or ("hinge" if split.classification else "squared")
-    scaling = split.scaling
     varied = np.array([len(np.unique(column)) > 2 for column in split.X.T])
     return split, cx.RobustReluTraining(
         split.X,
@@ -71,7 +75,7 @@ def declare(
         bias=bias,
         formulation=formulation,
         perturbed=varied,
-        box=None if box is None or scaling is None else tuple(scaling(end) for end in box),
+        box=ends,
     )
 
 

@@ -118,3 +118,19 @@ def test_a_curve_of_a_regression_is_refused_before_training(real: Path, tmp_path
     )
     assert done.returncode == 2
     assert "plot is the robustness of labels; this target is real or loss squared" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_row_outside_the_box_is_told_in_the_units_of_the_data(part: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.random((40, 2))
+    order = np.random.default_rng(0).permutation(40)
+    row = order[0] if part == "train" else order[-1]
+    X[row, 1] = 1.5
+    np.savez(tmp_path / "d.npz", X=X, y=np.where(X[:, 0] > 0.5, "yes", "no"))
+    done = convexnn(*("solve", "robust", "--data", tmp_path / "d.npz", "--box", 0, 1), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "X must lie in the box [0, 1] of column '1'" in said
+    assert f"got 1.5 in row {row}" in said
