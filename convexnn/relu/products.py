@@ -72,7 +72,7 @@ def adjoint(X: Array, slopes: Array, r: Array) -> Array:
 
 def _rows(slopes: Array, entries: int) -> int:
     n, P = slopes.shape
-    return int(min(n, max(LEAST, entries // P)))
+    return int(min(n, max(LEAST, entries // max(P, 1))))
 
 
 @kernel(fastmath={"reassoc"})  # lets the row sums use vector registers

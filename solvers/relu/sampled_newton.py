@@ -351,8 +351,10 @@ class Model:
 
     def _largest(self, shape: tuple[int, ...]) -> float:
         """Estimate the largest curvature by a few power iterations."""
-        rows = np.random.default_rng(0).standard_normal(shape)
-        skip, size = np.zeros_like(self._slope_skip), 1.0
+        rng = np.random.default_rng(0)
+        rows, skip, size = rng.standard_normal(shape), np.zeros_like(self._slope_skip), 1.0
+        if self._sample.free is not None:  # all that there is where no pattern is in use
+            skip = rng.standard_normal(skip.shape)
         for _ in range(6):
             rows, skip = self._bent(self._predict(rows / size, skip / size))
             size = max(float(np.sqrt(np.vdot(rows, rows) + np.vdot(skip, skip))), 1e-300)

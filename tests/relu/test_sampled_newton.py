@@ -184,3 +184,15 @@ def test_many_examples_with_gates_go_there_by_themselves() -> None:
     assert automatic(few) == "admm"
     cones = cx.ReluTraining(X, y, beta=80.0, patterns=10)
     assert automatic(cones) != "sampled-newton"
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("rows", [None, 5])
+def test_a_constant_alone_is_found_where_no_neuron_pays(outputs: int, rows: int | None) -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((12, 3)), rng.standard_normal((12, outputs))
+    problem = cx.GatedReluTraining(X, Y, patterns=5, beta=1e4, intercept=True)
+    options: dict[str, Any] = {} if rows is None else {"rows": rows}
+    found = cx.solve(problem, backend="sampled-newton", **options)
+    assert found.status is cx.Status.OPTIMAL, found.message
+    assert found.objective == pytest.approx(0.5 * np.sum(np.square(Y - Y.mean(axis=0))))
