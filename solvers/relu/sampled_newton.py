@@ -15,7 +15,6 @@ model foretells badly, in the end to all examples, with which the method is prox
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, GroupForm, Neurons
 from convexnn.solvers.relu.block_prox import warm_up as warm_up
 from convexnn.solvers.relu.coordinates import coordinates, stretched_prox
+from convexnn.solvers.relu.fista import Point
 from convexnn.solvers.schedule import NO_FURTHER, iterate
 
 MAX_ITER = 500
@@ -289,23 +289,6 @@ class Sample:
         slopes = self.slopes if every else np.ascontiguousarray(self.slopes[:, used])
         few: Any = form._replace(X=self.X, slopes=slopes, y=form.y[self._chosen])
         return Model(self, few, used, weights.astype(np.float32), slope, slope_skip)
-
-
-@dataclass
-class Point:
-    """Blocks and free part in the model's coordinates, less where it begins; their predictions."""
-
-    rows: Array
-    skip: Array
-    z: Array
-
-    def beyond(self, other: Point, factor: float) -> Point:
-        """Return this point moved on by `factor` times the way from `other`."""
-        return Point(
-            self.rows + factor * (self.rows - other.rows),
-            self.skip + factor * (self.skip - other.skip),
-            self.z + factor * (self.z - other.z),
-        )
 
 
 class Model:
