@@ -555,15 +555,3 @@ def file_path(name: str, value: Any) -> str | PathLike[str]:
     if not isinstance(value, (str, PathLike)) or not fspath(value) or "\0" in fspath(value):
         raise ProblemError(f"{name} must be the path of a file, got {shown(value)}")
     return value
-
-
-def axes(name: str, value: Any) -> None:
-    """Raise `ProblemError` unless a value can be drawn on as axes of matplotlib can.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> axes("ax", SimpleNamespace(plot=print, set=print))
-    """
-    if isinstance(value, type) or not (hasattr(value, "plot") and hasattr(value, "set")):
-        raise ProblemError(f"{name} must be axes of matplotlib, got {shown(value)}")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import axes
-from convexnn.contract.system.optional import need
+from convexnn.contract.canvas import canvas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +61,7 @@ def html(solution: Solution[Any]) -> str:
 
 def plot(solution: Solution[Any], ax: Axes | None = None) -> Axes:
     """Draw the certified interval against time; see `Solution.plot`."""
-    if ax is not None:
-        axes("ax", ax)
-    else:
-        ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6.4, 4.0))[1]
+    ax = canvas(ax, 6.4, 4.0)
     steps = [h for h in solution.history if np.isfinite([h.objective, h.bound]).all()]
     seconds = [h.seconds for h in steps]
     above = np.minimum.accumulate([h.objective for h in steps])
@@ -81,10 +77,7 @@ def plot(solution: Solution[Any], ax: Axes | None = None) -> Axes:
 
 def race(solutions: Sequence[Solution[Any]], tol: float, kind: str, ax: Axes | None) -> Axes:
     """Draw the best answers of several backends against time; see `Comparison.plot`."""
-    if ax is not None:
-        axes("ax", ax)
-    else:
-        ax = need("matplotlib.pyplot", "plot").subplots(figsize=(7, 4.5))[1]
+    ax = canvas(ax, 7.0, 4.5)
     covers = list(dict.fromkeys(s.certificate.covers for s in solutions))
     best = min((s.objective for s in solutions if s.violation <= tol), default=np.nan)
     for k, s in enumerate(solutions):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexnn.contract.checks import ProblemError, axes
+from convexnn.contract.canvas import canvas
+from convexnn.contract.checks import ProblemError
 from convexnn.contract.labels import known_labels, several_targets
 from convexnn.contract.system.optional import need
 
@@ -47,7 +48,7 @@ def on_line(
         If y does not fit X or the network.
     """
     targets = _targets(network, X, y)
-    ax = _canvas(ax)
+    ax = canvas(ax, 6.4, 4.5)
     low, high = _range(knots if X is None else X)
     inside = knots[(knots >= low) & (knots <= high)]
     near = 1e-9 * (high - low)  # either side of a jump
@@ -123,7 +124,7 @@ def in_plane(
             f"{type(network).__name__}.plot draws one output over two inputs, this network has "
             f"{output.shape[1]}"
         )
-    ax = _canvas(ax)
+    ax = canvas(ax, 6.4, 4.5)
     if network.classes is None:
         _height(mesh, output, X, targets, ax)
     else:
@@ -173,14 +174,6 @@ def _lines(feet: Array, normals: Array, weight: Array, reach: float, ax: Any) ->
         width = THIN + (WIDE - THIN) * share[k]
         ends = np.stack([at - along[k], at + along[k]])
         ax.plot(*ends.T, color="black", ls="--", lw=width, alpha=0.6, label=name)
-
-
-def _canvas(ax: Axes | None) -> Any:
-    """Return the given axes, or new ones."""
-    if ax is not None:
-        axes("ax", ax)
-        return ax
-    return need("matplotlib.pyplot", "plot").subplots(figsize=(6.4, 4.5))[1]
 
 
 def _targets(network: Network, X: Array | None, y: ArrayLike | None) -> Array | IndexArray | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convexnn.contract.brief import shortened
-from convexnn.contract.checks import ProblemError, axes, flag, non_negative, real_array, shown
+from convexnn.contract.canvas import canvas
+from convexnn.contract.checks import ProblemError, flag, non_negative, real_array, shown
 from convexnn.contract.system.interrupts import as_interrupt
 from convexnn.contract.system.optional import need
 from convexnn.relu.network import TwoLayerNetwork
@@ -71,10 +72,7 @@ class RobustnessCurve:
             The true accuracy lies in the band of each network; at radius 0 it is the clean one.
             No classifier is above the black line.
         """
-        if ax is not None:
-            axes("ax", ax)
-        else:
-            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 4))[1]
+        ax = canvas(ax, 6.0, 4.0)
         for name, along in self.found.items():
             attacked = [one.attacked for one in along]
             certified = [one.certified for one in along]

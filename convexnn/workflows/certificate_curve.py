@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from convexnn.contract.brief import shortened
+from convexnn.contract.canvas import canvas
 from convexnn.contract.certificate import Status
 from convexnn.contract.checks import (
     ProblemError,
-    axes,
     instance_of,
     non_negative,
     real_array,
@@ -101,10 +101,7 @@ class CertificateCurve:
         -------
         matplotlib axes
         """
-        if ax is not None:
-            axes("ax", ax)
-        else:
-            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 4))[1]
+        ax = canvas(ax, 6.0, 4.0)
         ax.plot(self.radii, self.worst, marker="o", label="worst case, trained at each radius")
         ax.fill_between(self.radii, self.bound, self.worst, alpha=0.3)
         first = f"worst case, trained at {self.radii[0]:g}"
@@ -244,10 +241,7 @@ def plot_worst_case(
     if len(chosen) != 2:
         raise ProblemError(f"columns must be two ints, got {shown(columns)}")
     columns = chosen[0], chosen[1]
-    if ax is not None:
-        axes("ax", ax)
-    else:
-        ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6, 5))[1]
+    ax = canvas(ax, 6.0, 5.0)
     X, y = solution.problem.X, solution.problem.y
     d = X.shape[1]
     if any(not 0 <= j < d for j in columns) and d > 1:

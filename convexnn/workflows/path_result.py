@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 import numpy as np
 
 from convexnn.contract.brief import shortened
-from convexnn.contract.checks import axes
+from convexnn.contract.canvas import canvas
 from convexnn.contract.problem import Model
 from convexnn.contract.system.optional import need
 from convexnn.driver.solution import Solution
@@ -228,10 +228,7 @@ class Path(Generic[Model]):
         matplotlib axes
             Of the neurons; the others share its beta.
         """
-        if ax is not None:
-            axes("ax", ax)
-        else:
-            ax = need("matplotlib.pyplot", "plot").subplots(figsize=(6.5, 4))[1]
+        ax = canvas(ax, 6.5, 4.0)
         ax.step(self.betas, self.neurons, where="mid", color="tab:blue", label="neurons")
         ax.set(xscale="log", xlabel="beta", ylabel="neurons")
         ax.invert_xaxis()
