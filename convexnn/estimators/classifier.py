@@ -24,6 +24,13 @@ def _logistic(estimator: Any) -> bool:
     return bool(estimator.loss == "logistic")
 
 
+def apart(output: Array) -> Array:
+    """Return the probabilities of outputs of one class each against the rest, scaled to sum 1."""
+    own = np.exp(-np.logaddexp(0.0, -output))
+    result: Array = own / own.sum(axis=1, keepdims=True)
+    return result
+
+
 class CertifiedClassifier(ClassifierMixin, Certified):  # type: ignore[misc]
     """An estimator of classes.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from convexnn.contract.checks import choice
+from convexnn.contract.preparation import for_raw_data
 from convexnn.driver.solve import solve
 from convexnn.estimators.base import checked_alpha
+from convexnn.estimators.classifier import apart
 from convexnn.estimators.relu import ReluClassifier
 from convexnn.problems.robust.training import RobustReluTraining
 from convexnn.robust.regions import checked_box
+from convexnn.workflows.one_vs_rest import one_vs_rest
 
 if TYPE_CHECKING:
     from typing import Self
@@ -17,14 +21,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
 
+    from convexnn.contract.arrays import Array
+
 DRAWN = 50  # random patterns unless a number is given
 
 
 class RobustReluClassifier(ReluClassifier):
-    """A two-layer ReLU network for two classes, trained against every perturbation of the inputs.
+    """A two-layer ReLU network for classes, trained against every perturbation of the inputs.
 
     Minimises a bound on ``sum_i w_i max over ||delta|| <= radius of l(f(x_i + delta); y_i) /
-    sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2)`` by `RobustReluTraining`.
+    sum_i w_i + alpha / 2 (||U||_F^2 + ||A||^2)`` by `RobustReluTraining`. Of more than two classes
+    each is held against the rest, by `one_vs_rest`.
 
     Parameters
     ----------
@@ -45,18 +52,26 @@ class RobustReluClassifier(ReluClassifier):
         The radius is then in standardised columns.
     fit_intercept : bool, default True
         Offsets of the neurons, penalised.
-    class_weight, tol, time_limit, random_state, verbose
+    time_limit : float, optional
+        Seconds for each solve.
+    class_weight, tol, random_state, verbose
         As in `ReluClassifier`.
 
     Attributes
     ----------
-    classes_, solution_, certificate_, model_, alpha_, n_features_in_, feature_names_in_, n_iter_
+    solution_ : Solution, or list of k
+        Of each class against the rest, where there are more than two.
+    certificate_ : Certificate, or list of k
+    model_ : TwoLayerNetwork
+        Takes raw, unscaled X. Of more than two classes it has the neurons of all of them and an
+        output for each, whose `robustness` is that of the largest output.
+    classes_, alpha_, n_features_in_, feature_names_in_, n_iter_
         As in `ReluClassifier`.
 
     Raises
     ------
     ValueError
-        From `fit`, if there are more than two classes, or data or a parameter breaks its rule.
+        From `fit`, if data or a parameter breaks its rule.
 
     Examples
     --------
@@ -108,7 +123,7 @@ class RobustReluClassifier(ReluClassifier):
         ----------
         X : array of shape (n, d)
         y : array of shape (n,)
-            Labels of any type, two of them.
+            Labels of any type, two or more.
         sample_weight : array of shape (n,), optional
             >= 0; a weight of 2 is a row twice, of 0 no row.
 
@@ -119,34 +134,40 @@ class RobustReluClassifier(ReluClassifier):
         checked = self._checked(*self._rows(X, y, sample_weight))
         names = getattr(self, "feature_names_in_", None)
         box = checked_box(self.box, checked.X, None if names is None else list(names))
-        if len(self.classes_) > 2:
-            raise ValueError(
-                "Only binary classification is supported. The type of the target is multiclass: "
-                f"got {len(self.classes_)} classes"
-            )
         rows, done = self._prepared(checked, target=False)
+        fields: dict[str, Any] = {
+            "beta": checked_alpha(self.alpha) * rows.total,
+            "radius": self.radius,
+            "norm": self.norm,
+            **self._loss(),
+            "patterns": DRAWN if self.patterns is None else self.patterns,
+            "bias": self.fit_intercept,
+            "formulation": self.formulation,
+            "box": None if box is None else [(end - done.mean) / done.spread for end in box],
+            "weights": rows.counts(),
+        }
+        self.alpha_ = float(self.alpha)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of patterns that are drawn twice
-            problem = RobustReluTraining(
-                rows.X,
-                rows.y,
-                beta=checked_alpha(self.alpha) * rows.total,
-                radius=self.radius,
-                norm=self.norm,
-                **self._loss(),
-                patterns=DRAWN if self.patterns is None else self.patterns,
-                bias=self.fit_intercept,
-                formulation=self.formulation,
-                box=None if box is None else [(end - done.mean) / done.spread for end in box],
-                weights=rows.counts(),
-            )
-            solution = solve(problem, **self._run())
-        self._keep(solution, done)
-        self.alpha_ = float(self.alpha)
+            if len(self.classes_) == 2:
+                solutions = [solve(RobustReluTraining(rows.X, rows.y, **fields), **self._run())]
+            else:
+                fit = one_vs_rest(rows.X, rows.y, model="network", **fields, **self._run())
+                solutions = list(fit.solutions)
+        steps = []
+        for solution in solutions:
+            self._keep(solution, done)
+            steps.append(self.n_iter_)
+        if len(solutions) > 1:
+            self.solution_ = solutions
+            self.model_ = for_raw_data(fit.model, done)
+            self.n_iter_ = max(steps)
         self._labelled()
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
+    def _loss(self) -> dict[str, Any]:
+        return {"loss": choice("loss", self.loss, ("hinge", "logistic"))}
+
+    def _chances(self, output: Array) -> Array:
+        """Return the probabilities of two classes, of several each output's, scaled to sum 1."""
+        return super()._chances(output) if len(self.classes_) == 2 else apart(output)

@@ -9,7 +9,7 @@ import numpy as np
 from convexnn.contract.checks import non_negative
 from convexnn.driver.solve import solve
 from convexnn.estimators.base import Certified
-from convexnn.estimators.classifier import CertifiedClassifier
+from convexnn.estimators.classifier import CertifiedClassifier, apart
 from convexnn.estimators.regressor import CertifiedRegressor
 from convexnn.problems.wasserstein.linear import WassersteinClassification, WassersteinRegression
 from convexnn.workflows.one_vs_rest import one_vs_rest
@@ -207,11 +207,7 @@ class WassersteinClassifier(CertifiedClassifier, WassersteinEstimator):
 
     def _chances(self, output: Array) -> Array:
         """Return the probabilities of two classes, of several each model's, scaled to sum 1."""
-        if len(self.classes_) == 2:
-            return super()._chances(output)
-        own = np.exp(-np.logaddexp(0.0, -output))
-        result: Array = own / own.sum(axis=1, keepdims=True)
-        return result
+        return super()._chances(output) if len(self.classes_) == 2 else apart(output)
 
 
 class WassersteinRegressor(CertifiedRegressor, WassersteinEstimator):

@@ -91,7 +91,7 @@ def test_frames_are_known_by_their_columns(name: str) -> None:
     assert np.array_equal(again.predict(frame), fitted.predict(frame))
 
 
-@pytest.mark.parametrize("name", ["relu", "gated", "hinge", "cv", "wasserstein"])
+@pytest.mark.parametrize("name", ["relu", "gated", "hinge", "cv", "wasserstein", "robust"])
 def test_three_classes(name: str) -> None:
     X, codes = load_iris(return_X_y=True)
     y = np.array(["setosa", "versicolor", "virginica"])[codes]
@@ -103,7 +103,30 @@ def test_three_classes(name: str) -> None:
         assert np.allclose(chances.sum(axis=1), 1.0)
         assert np.array_equal(fitted.classes_[chances.argmax(axis=1)], fitted.predict(X))
     else:
-        assert name == "hinge"
+        assert name in ("hinge", "robust")
+
+
+@pytest.mark.parametrize("loss", ["hinge", "logistic"])
+def test_three_classes_against_an_adversary(loss: str) -> None:
+    X, codes = load_iris(return_X_y=True)
+    X, y = X[::3, 2:], np.array(["setosa", "versicolor", "virginica"])[codes[::3]]
+    fitted = cx.RobustReluClassifier(radius=0.1, loss=loss, **FEW).fit(X, y)
+    assert [one.gap <= 1e-3 for one in fitted.certificate_] == [True] * 3
+    outputs = [one.model.decision_function(X) for one in fitted.solution_]
+    assert np.allclose(fitted.decision_function(X), np.column_stack(outputs))
+    judged = cx.robustness(fitted.model_, X, y, radius=0.1)
+    assert 0.7 < judged.certified <= judged.attacked <= judged.clean == fitted.score(X, y)
+    assert hasattr(fitted, "predict_proba") == (loss == "logistic")
+    if loss == "logistic":
+        assert np.allclose(fitted.predict_proba(X).sum(axis=1), 1.0)
+    scaled = clone(fitted).set_params(standardize=True).fit(X, y)
+    within = np.column_stack(
+        [
+            one.model.decision_function((X - X.mean(axis=0)) / X.std(axis=0))
+            for one in scaled.solution_
+        ]
+    )
+    assert np.allclose(scaled.decision_function(X), within)
 
 
 def test_several_targets() -> None:
