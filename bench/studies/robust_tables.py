@@ -4,8 +4,8 @@
 cancer data as an npz file of X, (699, 9) with missing values, and y. Rows with missing values are
 left out and features scaled to [0, 1]; five splits of 546 rows for training and 137 for testing,
 linf radius 0.3, hinge loss. It prints a table and keeps it as a CSV in bench/studies/results. The
-adversary cannot leave [0, 1]; with ``--no-box`` it can. ``--published`` takes one split instead, the
-first 546 complete rows in the file's order for training, as published tables of robust trees do.
+adversary cannot leave [0, 1]; with ``--no-box`` it can. ``--published`` takes one split instead,
+training on the first 546 complete rows in the file's order, as published tables of robust trees do.
 
 "search" and "stumps" are the majorant, over the patterns of local search and over those of one
 feature's threshold each. "increasing" are sums of increasing functions of one feature each, at
