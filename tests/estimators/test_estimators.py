@@ -110,7 +110,7 @@ def test_three_classes(name: str) -> None:
 def test_three_classes_against_an_adversary(loss: str) -> None:
     X, codes = load_iris(return_X_y=True)
     X, y = X[::3, 2:], np.array(["setosa", "versicolor", "virginica"])[codes[::3]]
-    fitted = cx.RobustReluClassifier(radius=0.1, loss=loss, **FEW).fit(X, y)
+    fitted: Any = cx.RobustReluClassifier(radius=0.1, loss=loss, **FEW).fit(X, y)
     assert [one.gap <= 1e-3 for one in fitted.certificate_] == [True] * 3
     outputs = [one.model.decision_function(X) for one in fitted.solution_]
     assert np.allclose(fitted.decision_function(X), np.column_stack(outputs))
