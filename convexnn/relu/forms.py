@@ -572,18 +572,29 @@ class NetworkForm(NamedTuple):
         loss = self.loss.value(self.predict(neurons), self.y).sum()
         return float(loss + self.beta * penalty)
 
-    def sampled(self, rows: IndexArray) -> NetworkForm:
-        """Return the problem of some of the examples, its penalty less by as much."""
-        bag = len(self.X) // len(self.y)
-        of_X = (bag * rows[:, None] + np.arange(bag)).ravel()
+    def sampled(self, rows: slice | IndexArray) -> NetworkForm:
+        """Return the problem of some of the examples, its penalty less by as much.
+
+        A slice is of neighbours, and copies nothing.
+        """
+        bag, y = len(self.X) // len(self.y), self.y[rows]
+        if isinstance(rows, slice):
+            of_X: Any = slice(bag * rows.start, bag * rows.stop)
+        else:
+            of_X = (bag * rows[:, None] + np.arange(bag)).ravel()
         return self._replace(
             X=self.X[of_X],
-            y=self.y[rows],
+            y=y,
             loss=self.loss.part(rows),
-            beta=self.beta * len(rows) / len(self.y),
+            beta=self.beta * len(y) / len(self.y),
             cells=None,
             columns=None if self.columns is None else self.columns[rows],
         )
+
+    def single_precision(self) -> NetworkForm:
+        """Return the problem with its data in single precision, for the products of a search."""
+        columns: Any = None if self.columns is None else self.columns.astype(np.float32)
+        return self._replace(X=self.X.astype(np.float32), columns=columns)
 
     def over(self, matrix: BoolArray) -> GroupForm:
         """Return the convex program over these patterns."""

@@ -1,4 +1,4 @@
-"""Samples of examples, each four times the one before: what is begun on few ends soon on all."""
+"""Samples of examples: what is begun on few ends soon on all."""
 
 from __future__ import annotations
 
@@ -7,34 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from convexnn.contract.arrays import IndexArray
 
 LONG = 8_192  # examples from which a sample stands for them at first
 FEWEST, GROWTH = 1_024, 4
 
 
-def growing(n: int, seed: int = 0) -> Iterator[IndexArray]:
-    """Yield ever larger samples of n examples, each within the next; none where n is not large.
+def largest(n: int, seed: int = 0) -> IndexArray | None:
+    """Return a sample of at most half of n examples, None where n is not large.
 
     Examples
     --------
-    >>> [len(rows) for rows in growing(20_000)], list(growing(2_000))
-    ([1024, 4096], [])
+    >>> len(largest(20_000)), len(largest(100_000)), largest(2_000)
+    (4096, 16384, None)
     """
     if n < LONG:
-        return
-    order = np.random.default_rng(seed).permutation(n)
+        return None
     size = FEWEST
-    while size <= n // 2:
-        yield np.sort(order[:size])
+    while GROWTH * size <= n // 2:
         size *= GROWTH
-
-
-def largest(n: int, seed: int = 0) -> IndexArray | None:
-    """Return the largest of the samples, None where there is none."""
-    rows = None
-    for sample in growing(n, seed):
-        rows = sample
-    return rows
+    return np.sort(np.random.default_rng(seed).permutation(n)[:size])

@@ -8,31 +8,33 @@ l2 penalty the variables are the two layers,
 each neuron with a weight for the one output it has; with l1 the positive and negative parts of
 merged neurons of fixed output sign, under bounds. Where weights have signs, the variables of the l2
 penalty are under bounds, too, each second layer of one sign. A loss with kinks is searched through
-two ever narrower Moreau envelopes.
+two ever narrower Moreau envelopes. Many examples are searched in shuffled batches first, then in
+single precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from convexnn.contract.arrays import Array, BoolArray, SignArray
+from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
 from convexnn.contract.checks import positive_int
 from convexnn.contract.system.memory import Size
 from convexnn.relu.forms import Dual, NetworkForm, Neurons, outputs_of
-from convexnn.relu.samples import LONG, growing
+from convexnn.relu.samples import LONG
 from convexnn.solvers.envelope import softened
 from convexnn.solvers.relu.adam import adam
-from convexnn.solvers.relu.pattern_pool import owners, regrouped
+from convexnn.solvers.relu.batches import by_batches
+from convexnn.solvers.relu.layers import layers_of
 
 STARTS = 6
 WIDTH = 50
 MAX_ITER = 1_000
 FLAT = 1e-12  # fall of a step, relative to the objective, that ends a descent
-ROUGH, ENOUGH = 1e-5, 1e-7  # the same on samples of examples, and where there are many
+ROUGH, ENOUGH = 1e-6, 1e-7  # the same for many examples, in single precision and after it
 WARM = 500  # steps of Adam before every other descent of a mixed search
 ENVELOPES = (0.3, 0.01)  # widths for a loss with kinks, one search after the other
 DEFAULTS = {"starts": STARTS, "width": WIDTH}
@@ -99,18 +101,20 @@ def search(
         Replaces the first random start.
     mixed : bool, default False
         Let every other random start take steps of Adam first: it ends elsewhere, often lower.
+        Where there are many examples every one does, on batches.
     """
     for name, value in (("starts", starts), ("width", width)):
         positive_int(name, value)
     rng = np.random.default_rng(options.seed)
     for k in range(starts):
-        begin = first if k == 0 and first is not None else random_network(form, width, rng)
-        steps, limit = WARM if mixed and k % 2 == 1 else 0, options.max_iter or MAX_ITER
-        for rows in growing(len(form.y), options.seed + k):
-            few = form.sampled(rows)
-            begin, steps = descend(few, begin, limit, reporter, warm=steps, fall=ROUGH), 0
-        long = len(form.y) >= LONG
-        yield descend(form, begin, limit, reporter, warm=steps, fall=ENOUGH if long else FLAT)
+        steps, begin = 0, first
+        if k > 0 or begin is None:
+            begin = random_network(form, width, rng)
+            if len(form.y) >= LONG:
+                begin = by_batches(form, begin, options.seed + k, reporter)
+            elif mixed and k % 2 == 1:
+                steps = WARM
+        yield descend(form, begin, options.max_iter or MAX_ITER, reporter, warm=steps)
         if reporter.expired():
             return
 
@@ -130,48 +134,33 @@ def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> N
     return Neurons(weights[:, half:], weights[:, :half], form.still())
 
 
-def signed(monotone: SignArray, side: Array) -> tuple[Array, Array]:
-    """Return the least and the largest weights of neurons that add (side 1) or subtract (-1).
+class Stage(NamedTuple):
+    """One of the descents of a search, each from where the last one ended.
 
-    Examples
-    --------
-    >>> signed(np.array([1, 0], np.int8), np.array([1.0, -1.0]))
-    (array([[  0., -inf],
-           [-inf, -inf]]), array([[inf,  0.],
-           [inf, inf]]))
+    Attributes
+    ----------
+    form : NetworkForm
+        The problem, its data perhaps in single precision.
+    loss : Loss
+        Its loss, or an envelope.
+    fall : float
+        Of a step, relative to the objective, that ends it.
     """
-    sign = monotone[:, None] * side
-    return np.where(sign > 0.0, 0.0, -np.inf), np.where(sign < 0.0, 0.0, np.inf)
+
+    form: NetworkForm
+    loss: Any
+    fall: float
 
 
-class Wiring:
-    """Which output each neuron has; a single output is not looked up."""
-
-    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
-        self.k = outputs_of(form.y)
-        self.scalar = form.y.ndim == 1
-        self.owner = np.concatenate([owners(begin.V, self.k), owners(begin.W, self.k)])
-        self.own = np.eye(self.k)[self.owner]
-
-    def output(self, active: Array, a: Array) -> Array:
-        """Return the sum of the neurons' activations, weighted by ``a``, at each output."""
-        result: Array = active @ (a if self.scalar else a[:, None] * self.own)
-        return result
-
-    def back(self, slope: Array) -> Array:
-        """Return the loss's slope at the output of each neuron."""
-        return slope[:, None] if self.scalar else slope[:, self.owner]
-
-    def weight(self, active: Array, back: Array) -> Array:
-        """Return the gradient in ``a``."""
-        if self.scalar:
-            return active.T @ back[:, 0]
-        result: Array = np.einsum("nj,nj->j", active, back)
-        return result
-
-    def grouped(self, weights: Array, kept: BoolArray) -> Array:
-        """Return the kept columns, as many for each output: with zeros where it has fewer."""
-        return regrouped(weights, self.owner, kept, self.k)
+def stages(form: NetworkForm) -> list[Stage]:
+    """Return the descents for a form: without kinks first, and without the last digits."""
+    losses = [form.loss]
+    if not np.isfinite(form.loss.curvature):
+        losses = [softened(form.loss, width, form.y) for width in ENVELOPES]
+    if len(form.y) < LONG:
+        return [Stage(form, loss, FLAT) for loss in losses]
+    light = form.single_precision()
+    return [*(Stage(light, loss, ROUGH) for loss in losses), Stage(form, losses[-1], ENOUGH)]
 
 
 class _TimeUp(Exception):
@@ -179,182 +168,52 @@ class _TimeUp(Exception):
 
 
 def descend(
-    form: NetworkForm,
-    begin: Neurons,
-    max_iter: int,
-    reporter: Reporter,
-    *,
-    warm: int = 0,
-    fall: float = FLAT,
+    form: NetworkForm, begin: Neurons, max_iter: int, reporter: Reporter, *, warm: int = 0
 ) -> Neurons:
-    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam.
+    """Return the network that L-BFGS reaches from one start, after `warm` steps of Adam."""
+    network = begin
+    with np.errstate(over="ignore", invalid="ignore"):  # from what overflows no step is taken
+        for stage in stages(form):
+            network, over = _descended(stage, network, max_iter, reporter, warm)
+            if over:
+                break
+            warm = 0
+    return network
 
-    It ends where a step lowers the objective by less than a share `fall`.
-    """
+
+def _descended(
+    stage: Stage, begin: Neurons, max_iter: int, reporter: Reporter, warm: int
+) -> tuple[Neurons, bool]:
+    """Return where one descent ends, and whether that is because time is up."""
     from scipy.optimize import minimize
 
-    layers = Layers(form, begin) if form.norm.rotates else Parts(form, begin)
+    layers = layers_of(stage.form, begin)
     bounds = layers.bounds()
     x = layers.pack(begin) if bounds is None else np.clip(layers.pack(begin), *bounds.T)
     if len(x) == 0:  # no neurons and no free part
-        return begin
-    best = x
-    kinks = not np.isfinite(form.loss.curvature)
+        return begin, False
     if warm and bounds is None:
-        x = adam(lambda x: layers.value(x, form.loss)[1], x, warm, reporter)
-    for width in ENVELOPES if kinks else (0.0,):
-        loss = softened(form.loss, width, form.y) if kinks else form.loss
-        best = x
+        x = adam(lambda x: layers.value(x, stage.form.loss)[1], x, warm, reporter)
+    best = x
 
-        def watch(current: Array) -> None:
-            nonlocal best
-            best = current.copy()
-            if reporter.expired():
-                raise _TimeUp
+    def watch(current: Array) -> None:
+        nonlocal best
+        best = current.copy()
+        if reporter.expired():
+            raise _TimeUp
 
-        try:
-            found = minimize(  # type: ignore[call-overload]  # the stubs reject bounds=None
-                layers.value,
-                x,
-                args=(loss,),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds,
-                callback=watch,
-                options={"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": fall, "gtol": 1e-8},
-            )
-        except _TimeUp:
-            break
-        x = best = found.x
-    return layers.unpack(best)
-
-
-class Layers:
-    """Variables ``(U, a, s)``: both layers, and the free part; for the l2 penalty."""
-
-    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
-        self.form, self.wiring = form, Wiring(form, begin)
-        self.width = begin.V.shape[1] + begin.W.shape[1]
-        self.sign = np.r_[np.ones(begin.V.shape[1]), -np.ones(begin.W.shape[1])]
-        # kept from one value to the next: new pages for them take longer than their products
-        self.hidden, self.active = np.empty((2, len(form.X), self.width))
-
-    def pack(self, neurons: Neurons) -> Array:
-        """Split each neuron into balanced layers."""
-        weights = np.hstack([neurons.V, neurons.W])
-        root = np.sqrt(self.form.norm.value(weights.T))
-        U = weights / np.where(root > 0.0, root, 1.0)
-        skip = neurons.skip.ravel() if self.form.skip else np.zeros(0)
-        return np.concatenate([U.ravel(), self.sign * root, skip])
-
-    def _split(self, x: Array) -> tuple[Array, Array, Array]:
-        d = self.form.X.shape[1]
-        cut = d * self.width
-        return x[:cut].reshape(d, self.width), x[cut : cut + self.width], x[cut + self.width :]
-
-    def unpack(self, x: Array) -> Neurons:
-        """Merge the layers of each neuron."""
-        U, a, s = self._split(x)
-        merged = U * np.abs(a)
-        skip = self.form.still()
-        if self.form.skip:
-            skip = s.reshape(skip.shape).copy()
-        grouped = self.wiring.grouped
-        return Neurons(grouped(merged, a > 0.0), grouped(merged, a < 0.0), skip)
-
-    def bounds(self) -> Array | None:
-        """Return the bounds of every variable, one a row; None where they are free."""
-        form = self.form
-        if form.monotone is None:
-            return None
-        first = signed(form.monotone, self.sign)
-        second = signed(np.ones(1, np.int8), self.sign)
-        ends = [np.append(U, a) for U, a in zip(first, second, strict=True)]
-        layers = np.column_stack(ends)
-        free = np.tile([-np.inf, np.inf], (form.still().size if form.skip else 0, 1))
-        return np.vstack([layers, free])
-
-    def value(self, x: Array, loss: Any) -> tuple[float, Array]:
-        """Return the objective and its gradient."""
-        form = self.form
-        U, a, s = self._split(x)
-        hidden = np.matmul(form.X, U, out=self.hidden)
-        active = form.pooled(form.activate(hidden, self.active))
-        z = self.wiring.output(active, a)
-        if form.skip:
-            z = z + form.span @ s.reshape(-1, *form.y.shape[1:])
-        slope = loss.gradient(z, form.y)
-        back = self.wiring.back(slope)
-        of_a = self.wiring.weight(active, back)
-        through = form.X.T @ form.gated(hidden, form.spread(back), hidden)
-        gradient = np.concatenate(
-            [
-                (through * a + form.beta * U).ravel(),
-                of_a + form.beta * a,
-                (form.span.T @ slope).ravel() if form.skip else s,
-            ]
+    options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": stage.fall, "gtol": 1e-8}
+    try:
+        found = minimize(  # type: ignore[call-overload]  # the stubs reject bounds=None
+            layers.value,
+            x,
+            args=(stage.loss,),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=watch,
+            options=options,
         )
-        penalty = 0.5 * form.beta * (float(np.vdot(U, U)) + float(a @ a))
-        return float(loss.value(z, form.y).sum()) + penalty, gradient
-
-
-class Parts:
-    """Variables ``(p, q, s)``: each merged neuron is ``p - q`` with ``p, q >= 0``; for l1."""
-
-    def __init__(self, form: NetworkForm, begin: Neurons) -> None:
-        self.form, self.wiring = form, Wiring(form, begin)
-        self.positive = begin.V.shape[1]
-        self.width = self.positive + begin.W.shape[1]
-        self.sign = np.where(np.arange(self.width) < self.positive, 1.0, -1.0)
-
-    def pack(self, neurons: Neurons) -> Array:
-        """Take the parts of each merged neuron."""
-        weights = np.hstack([neurons.V, neurons.W])
-        skip = neurons.skip.ravel() if self.form.skip else np.zeros(0)
-        return np.concatenate(
-            [np.maximum(weights, 0.0).ravel(), np.maximum(-weights, 0.0).ravel(), skip]
-        )
-
-    def unpack(self, x: Array) -> Neurons:
-        """Subtract the parts."""
-        d = self.form.X.shape[1]
-        cut = d * self.width
-        weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
-        skip = self.form.still()
-        if self.form.skip:
-            skip = x[2 * cut :].reshape(skip.shape).copy()
-        return Neurons(weights[:, : self.positive], weights[:, self.positive :], skip)
-
-    def bounds(self) -> Array:
-        """Return the bounds of every variable, one a row: of a part that has the wrong sign 0."""
-        form = self.form
-        of_parts = np.tile([0.0, np.inf], (2 * form.X.shape[1] * self.width, 1))
-        if form.monotone is not None:
-            low, high = signed(form.monotone, self.sign)
-            of_parts[:, 1] = np.r_[high.ravel(), -low.ravel()]
-        free = np.tile([-np.inf, np.inf], (form.still().size if form.skip else 0, 1))
-        return np.vstack([of_parts, free])
-
-    def value(self, x: Array, loss: Any) -> tuple[float, Array]:
-        """Return the objective and its gradient."""
-        form = self.form
-        d = form.X.shape[1]
-        cut = d * self.width
-        weights = (x[:cut] - x[cut : 2 * cut]).reshape(d, self.width)
-        s = x[2 * cut :]
-        hidden = form.X @ weights
-        z = self.wiring.output(form.pooled(form.activate(hidden)), self.sign)
-        if form.skip:
-            z = z + form.span @ s.reshape(-1, *form.y.shape[1:])
-        slope = loss.gradient(z, form.y)
-        back = form.gated(hidden, form.spread(self.wiring.back(slope) * self.sign))
-        through = (form.X.T @ back).ravel()
-        gradient = np.concatenate(
-            [
-                through + form.beta,
-                -through + form.beta,
-                (form.span.T @ slope).ravel() if form.skip else s,
-            ]
-        )
-        penalty = form.beta * float(np.sum(x[: 2 * cut]))
-        return float(loss.value(z, form.y).sum()) + penalty, gradient
+    except _TimeUp:
+        return layers.unpack(best), True
+    return (layers.unpack(found.x), False) if np.isfinite(found.x).all() else (begin, False)

@@ -12,7 +12,7 @@ from convexnn.relu.forms import Neurons
 from convexnn.relu.relaxation import relaxed
 from convexnn.robust.forms import RobustDual, RobustForm, RobustNetworkForm
 from convexnn.solvers.relu.adam import adam
-from convexnn.solvers.relu.lbfgs import Layers
+from convexnn.solvers.relu.layers import Layers
 
 STEPS = 1_000
 PUSH = 0.5  # of the radius: an attack's step

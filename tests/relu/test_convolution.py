@@ -23,7 +23,8 @@ from convexnn.relu.convolution import patches
 from convexnn.relu.forms import Dual, NetworkForm, PooledForm, PooledNetworkForm
 from convexnn.relu.relaxation import improve, relaxed, relaxed_bound
 from convexnn.relu.search_bound import covers
-from convexnn.solvers.relu.lbfgs import Layers, Parts, random_network, search
+from convexnn.solvers.relu.layers import Layers, Parts
+from convexnn.solvers.relu.lbfgs import random_network, search
 
 BUILDERS = [cx.ConvGatedReluTraining, cx.ConvReluTraining]
 BETA = 0.02

@@ -12,8 +12,8 @@ from convexnn.contract.backend import Options
 from convexnn.relu import samples
 from convexnn.relu.forms import NetworkForm, Neurons, PooledNetworkForm
 from convexnn.relu.relaxation import improve, relaxed_bound
-from convexnn.relu.samples import growing
-from convexnn.solvers.relu import cell_walk, lbfgs
+from convexnn.solvers.relu import batches, cell_walk, lbfgs
+from convexnn.solvers.relu.layers import layers_of
 
 
 def declared(n: int = 400, d: int = 6, **more: Any) -> cx.ReluTraining:
@@ -65,15 +65,78 @@ def test_a_sample_keeps_the_rows_of_each_bag() -> None:
     assert form.sampled(rows).predict(network) == pytest.approx(form.predict(network)[rows])
 
 
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"penalty": "l1"},
+    {"skip": True},
+    {"leak": 0.1, "bias": True},
+    {"loss": "huber", "weights": np.linspace(0.5, 2.0, 400)},
+    {"loss": "absolute"},
+    {"monotone": [1, -1, 0, 0, 1, 0]},
+    {"risk": cx.Cvar(0.5)},
+]
+
+
 @pytest.mark.usefixtures("long")
-def test_samples_lead_to_a_network_as_good() -> None:
-    form = declared().canonical(NetworkForm)
+@pytest.mark.parametrize("more", KINDS, ids=str)
+def test_batches_lead_to_a_network_as_good(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH", 64)
+    monkeypatch.setattr(batches, "STEPS", 300)
+    form = declared(**more).canonical(NetworkForm)
     plain = Options(1e-6, None, 0, {})
-    grown = next(lbfgs.search(form, 1, 20, plain, Free()))
+    quick = next(lbfgs.search(form, 1, 20, plain, Free()))
     begin = lbfgs.random_network(form, 20, np.random.default_rng(0))
+    monkeypatch.setattr(lbfgs, "LONG", 1_000)
     whole = lbfgs.descend(form, begin, lbfgs.MAX_ITER, Free())
-    assert [len(rows) for rows in growing(400)] == [50, 200]
-    assert form.objective(grown) <= 1.02 * form.objective(whole)
+    assert form.objective(quick) <= 1.02 * form.objective(whole)
+    if form.monotone is not None:
+        for weights, side in ((quick.V, 1.0), (quick.W, -1.0)):
+            assert (weights * side * form.monotone[:, None] >= 0.0).all()
+
+
+def test_batches_alone_lower_the_objective(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = declared().canonical(NetworkForm)
+    begin = lbfgs.random_network(form, 20, np.random.default_rng(0))
+    monkeypatch.setattr(batches, "STEPS", 300)
+    reached = batches.by_batches(form, begin, 0, Free())
+    assert form.objective(reached) < 0.7 * form.objective(begin)
+    # and what overflows in single precision is not taken
+    huge = form._replace(X=1e60 * form.X)
+    begin = lbfgs.random_network(huge, 20, np.random.default_rng(0))
+    assert batches.by_batches(huge, begin, 0, Free()) is begin
+    monkeypatch.setattr(lbfgs, "LONG", 300)
+    assert huge.objective(lbfgs.descend(huge, begin, 50, Free())) <= huge.objective(begin)
+
+
+def test_every_pass_sees_every_example_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = declared().canonical(NetworkForm)
+    begin = lbfgs.random_network(form, 4, np.random.default_rng(0))
+    monkeypatch.setattr(batches, "BATCH", 100)
+    feed = batches.Batches(form, begin, np.random.default_rng(0))
+    seen = []
+    for _ in range(8):
+        feed.slope(feed.start)
+        seen.append(feed.layers.form.y)
+    for once in (seen[:4], seen[4:]):
+        assert np.array_equal(np.sort(np.concatenate(once)), np.sort(form.y))
+    assert not np.array_equal(seen[0], seen[4])
+
+
+@pytest.mark.parametrize("more", KINDS, ids=str)
+def test_single_precision_has_the_same_slopes(more: dict[str, Any]) -> None:
+    form = declared(**more).canonical(NetworkForm)
+    begin = lbfgs.random_network(form, 5, np.random.default_rng(0))
+    values, slopes = [], []
+    for kind in (form, form.single_precision()):
+        layers = layers_of(kind, begin)
+        value, slope = layers.value(layers.pack(begin), form.loss)
+        assert slope.dtype == np.float64
+        values.append(value)
+        slopes.append(slope)
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert np.abs(slopes[0] - slopes[1]).max() <= 1e-4 * np.abs(slopes[0]).max()
 
 
 def test_the_relaxation_begun_on_a_sample_proves_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
