@@ -18,8 +18,9 @@ facets of the last call a solver's step costs about one product with X per block
 not zero. Between two such products the facets that the last one found nearly as violated as the
 worst are looked at alone (partial pricing).
 
-The kernel of a block is one piece that takes its arrays one by one: in smaller pieces small blocks
-took a tenth longer, with the arrays packed in tuples, which are counted by reference, a twentieth.
+The kernel is one piece that takes its arrays one by one: in smaller pieces small blocks took a
+tenth longer, and compiling it a quarter; with the arrays packed in tuples, which are counted by
+reference, small blocks took a twentieth.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def _dual_norms(X, signs, rows, index, value, ord_inf):  # type: ignore[no-untyp
     return out
 
 
-@kernel()
+@kernel(inner=True)
 def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
     """Column i of the least-squares problem: facet i < n, or minus a unit vector."""
     n, d = X.shape
@@ -173,7 +174,7 @@ def _load(X, sign, i, column):  # type: ignore[no-untyped-def]
         column[i - n] = -1.0
 
 
-@kernel()
+@kernel(inner=True)
 def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def]
     """Build the factor of the first k; dependent columns leave the free set."""
     kept = np.int64(0)
@@ -186,160 +187,16 @@ def _factor(X, sign, free, val, k, Q, R, column):  # type: ignore[no-untyped-def
     return kept
 
 
-@kernel(inner=True, fastmath=REORDER)
-def _project(  # type: ignore[no-untyped-def]
-    X, lengths, sign, c, free, val, k, side, zero_below, tau, r, w, few, Q, R, column, sol
-):
-    """Solve one block; free[:k], val[:k] is the free set on entry and on return (k is returned)."""
-    n, d = X.shape
-    scale = 0.0
-    for j in range(d):
-        scale += c[j] * c[j]
-    scale = np.sqrt(scale)
-    if scale <= zero_below:
-        for j in range(d):
-            r[j] = c[j]
-        return np.int64(0)
-    if zero_below > 0.0 and k > 0:  # do the multipliers of the last call still show it?
-        size = 0.0
-        for j in range(d):
-            t = c[j]
-            for q in range(k):
-                t += val[q] * sign[free[q]] * X[free[q], j]
-            r[j] = t
-            size += t * t
-        if size <= zero_below * zero_below:
-            return k
-    k = _factor(X, sign, free, val, k, Q, R, column)
-    if tau > 0.0:
-        for j in range(d):
-            side[j] = 1.0 if c[j] >= 0.0 else -1.0
-        for q in range(k):
-            if free[q] >= n:
-                side[free[q] - n] = 0.0
-    target = np.empty(d)
-    entered: Any = np.int64(-1)
-    listed = 0
-    for _ in range(10 * d + 50):
-        while True:
-            for j in range(d):
-                target[j] = c[j] - tau * side[j]
-            for q in range(k - 1, -1, -1):
-                t = 0.0
-                for j in range(d):
-                    t -= Q[q, j] * target[j]
-                for p in range(q + 1, k):
-                    t -= R[q, p] * sol[p]
-                sol[q] = t / R[q, q]
-            fraction = 1.0
-            blocking: Any = np.int64(-1)
-            for q in range(k):
-                if free[q] < n:
-                    if sol[q] > 0.0:
-                        continue
-                    limit = 0.0
-                else:
-                    if -tau <= sol[q] <= tau:
-                        continue
-                    limit = tau if sol[q] > tau else -tau
-                distance = sol[q] - val[q]
-                f = (limit - val[q]) / distance if distance != 0.0 else 0.0
-                f = min(max(f, 0.0), 1.0)
-                if blocking < 0 or f < fraction:
-                    fraction = f
-                    blocking = q
-            if blocking < 0:
-                for q in range(k):
-                    val[q] = sol[q]
-                break
-            for q in range(k):
-                val[q] += fraction * (sol[q] - val[q])
-            leaving = free[blocking]
-            if leaving >= n:
-                side[leaving - n] = 1.0 if sol[blocking] > 0.0 else -1.0
-            k -= 1
-            for q in range(blocking, k):
-                free[q] = free[q + 1]
-                val[q] = val[q + 1]
-            drop(blocking, k, Q, R)
-        for j in range(d):
-            r[j] = target[j]
-        for q in range(k):
-            t = 0.0
-            for j in range(d):
-                t += Q[q, j] * r[j]
-            for j in range(d):
-                r[j] -= t * Q[q, j]
-        size = 0.0
-        for j in range(d):
-            size += r[j] * r[j]
-        size = np.sqrt(size)
-        if k == d or size <= 1e-15 * scale:
-            for j in range(d):
-                r[j] = 0.0
-            break
-        if size <= zero_below:
-            break
-        worst = -ROUNDING * scale
-        entering: Any = np.int64(-1)
-        for p in range(listed):
-            i = few[p]
-            t = 0.0
-            for j in range(d):
-                t += X[i, j] * r[j]
-            t *= sign[i] / lengths[i]
-            if t < worst:
-                worst = t
-                entering = i
-        if entering < 0 or entering == entered:
-            worst = -ROUNDING * scale
-            entering = np.int64(-1)
-            np.dot(X, r, w)
-            for i in range(n):
-                t = sign[i] * w[i]
-                if t < worst * lengths[i] and t / lengths[i] < worst:
-                    worst = t / lengths[i]
-                    entering = i
-            listed = 0
-            if entering >= 0:
-                for i in range(n):
-                    if sign[i] * w[i] < NEARLY * worst * lengths[i]:
-                        few[listed] = i
-                        listed += 1
-        if tau > 0.0:
-            for j in range(d):
-                t = side[j] * r[j]
-                if t < worst:
-                    worst = t
-                    entering = n + j
-        if entering < 0 or entering == entered:
-            break
-        _load(X, sign, entering, column)
-        if not append(column, Q, R, k):
-            break
-        free[k] = entering
-        val[k] = 0.0
-        if entering >= n:
-            val[k] = tau * side[entering - n]
-            side[entering - n] = 0.0
-        k += 1
-        entered = entering
-    return k
-
-
-@kernel()
+@kernel(fastmath=REORDER)
 def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  # type: ignore[no-untyped-def]
+    """Solve each block; free[:k], val[:k] is its free set."""
     n, d = X.shape
-    free = np.empty(d + 1, np.int64)
-    val = np.empty(d + 1)
-    side = np.zeros(d)
-    w = np.empty(n)
-    few = np.empty(n, np.int64)
-    Q = np.empty((d, d))
-    R = np.empty((d, d))
-    column = np.empty(d)
-    sol = np.empty(d)
+    free, few = np.empty(d + 1, np.int64), np.empty(n, np.int64)
+    val, side, target = np.empty(d + 1), np.empty(d), np.empty(d)
+    w, column, sol = np.empty(n), np.empty(d), np.empty(d)
+    Q, R = np.empty((d, d)), np.empty((d, d))
     for b in range(rows.shape[0]):
+        c, r, sign = rows[b], out[b], signs[b % signs.shape[0]]
         k = np.int64(0)
         for q in range(d):
             i = index[b, q]
@@ -348,25 +205,138 @@ def _project_all(X, lengths, signs, rows, index, value, zero_below, tau, out):  
             free[k] = i
             val[k] = min(max(value[b, q], -tau), tau) if i >= n else max(value[b, q], 0.0)
             k += 1
-        k = _project(
-            X,
-            lengths,
-            signs[b % signs.shape[0]],
-            rows[b],
-            free,
-            val,
-            k,
-            side,
-            zero_below,
-            tau,
-            out[b],
-            w,
-            few,
-            Q,
-            R,
-            column,
-            sol,
-        )
+        scale = 0.0
+        for j in range(d):
+            r[j] = c[j]
+            scale += c[j] * c[j]
+        scale = np.sqrt(scale)
+        turns = 10 * d + 50
+        if scale <= zero_below:
+            k = np.int64(0)
+            turns = 0
+        elif zero_below > 0.0 and k > 0:  # do the multipliers of the last call still show it?
+            size = 0.0
+            for j in range(d):
+                t = c[j]
+                for q in range(k):
+                    t += val[q] * sign[free[q]] * X[free[q], j]
+                r[j] = t
+                size += t * t
+            if size <= zero_below * zero_below:
+                turns = 0
+        if turns > 0:
+            k = _factor(X, sign, free, val, k, Q, R, column)
+            for j in range(d):
+                side[j] = 1.0 if c[j] >= 0.0 else -1.0
+            for q in range(k):
+                if free[q] >= n:
+                    side[free[q] - n] = 0.0
+        entered: Any = np.int64(-1)
+        listed = 0
+        for _ in range(turns):
+            while True:
+                for j in range(d):
+                    target[j] = c[j] - tau * side[j]
+                for q in range(k - 1, -1, -1):
+                    t = 0.0
+                    for j in range(d):
+                        t -= Q[q, j] * target[j]
+                    for p in range(q + 1, k):
+                        t -= R[q, p] * sol[p]
+                    sol[q] = t / R[q, q]
+                fraction = 1.0
+                blocking: Any = np.int64(-1)
+                for q in range(k):
+                    if free[q] < n:
+                        if sol[q] > 0.0:
+                            continue
+                        limit = 0.0
+                    else:
+                        if -tau <= sol[q] <= tau:
+                            continue
+                        limit = tau if sol[q] > tau else -tau
+                    distance = sol[q] - val[q]
+                    f = (limit - val[q]) / distance if distance != 0.0 else 0.0
+                    f = min(max(f, 0.0), 1.0)
+                    if blocking < 0 or f < fraction:
+                        fraction = f
+                        blocking = q
+                if blocking < 0:
+                    for q in range(k):
+                        val[q] = sol[q]
+                    break
+                for q in range(k):
+                    val[q] += fraction * (sol[q] - val[q])
+                leaving = free[blocking]
+                if leaving >= n:
+                    side[leaving - n] = 1.0 if sol[blocking] > 0.0 else -1.0
+                k -= 1
+                for q in range(blocking, k):
+                    free[q] = free[q + 1]
+                    val[q] = val[q + 1]
+                drop(blocking, k, Q, R)
+            for j in range(d):
+                r[j] = target[j]
+            for q in range(k):
+                t = 0.0
+                for j in range(d):
+                    t += Q[q, j] * r[j]
+                for j in range(d):
+                    r[j] -= t * Q[q, j]
+            size = 0.0
+            for j in range(d):
+                size += r[j] * r[j]
+            size = np.sqrt(size)
+            if k == d or size <= 1e-15 * scale:
+                for j in range(d):
+                    r[j] = 0.0
+                break
+            if size <= zero_below:
+                break
+            worst = -ROUNDING * scale
+            entering: Any = np.int64(-1)
+            for p in range(listed):
+                i = few[p]
+                t = 0.0
+                for j in range(d):
+                    t += X[i, j] * r[j]
+                t *= sign[i] / lengths[i]
+                if t < worst:
+                    worst = t
+                    entering = i
+            if entering < 0 or entering == entered:
+                worst = -ROUNDING * scale
+                entering = np.int64(-1)
+                np.dot(X, r, w)
+                for i in range(n):
+                    t = sign[i] * w[i]
+                    if t < worst * lengths[i] and t / lengths[i] < worst:
+                        worst = t / lengths[i]
+                        entering = i
+                listed = 0
+                if entering >= 0:
+                    for i in range(n):
+                        if sign[i] * w[i] < NEARLY * worst * lengths[i]:
+                            few[listed] = i
+                            listed += 1
+            if tau > 0.0:
+                for j in range(d):
+                    t = side[j] * r[j]
+                    if t < worst:
+                        worst = t
+                        entering = n + j
+            if entering < 0 or entering == entered:
+                break
+            _load(X, sign, entering, column)
+            if not append(column, Q, R, k):
+                break
+            free[k] = entering
+            val[k] = 0.0
+            if entering >= n:
+                val[k] = tau * side[entering - n]
+                side[entering - n] = 0.0
+            k += 1
+            entered = entering
         for q in range(d):
             if q < k:
                 index[b, q] = free[q]

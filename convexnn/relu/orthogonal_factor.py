@@ -16,7 +16,7 @@ DEPENDENT = 1e-11  # a column this close to the span of the others cannot join t
 SHORTENED = 0.01  # share of a squared length whose loss to rounding calls for a second pass
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def append(column, Q, R, k):  # type: ignore[no-untyped-def]
     """Orthogonalise a column, in place, against the first k; False if it lies in their span."""
     d = column.shape[0]
@@ -50,7 +50,7 @@ def append(column, Q, R, k):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel(fastmath=REORDER)
+@kernel(inner=True, fastmath=REORDER)
 def drop(first, k, Q, R):  # type: ignore[no-untyped-def]
     """Take column `first` out of the factor of k + 1 columns."""
     d = Q.shape[1]

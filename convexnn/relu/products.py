@@ -98,9 +98,9 @@ def _forward(X, slopes, weights, rows):  # type: ignore[no-untyped-def]
 def _adjoint(X, slopes, r, rows):  # type: ignore[no-untyped-def]
     n, d = X.shape
     P = slopes.shape[1]
-    out = np.zeros((P, d), X.dtype)
+    out = np.empty((P, d), X.dtype)
     scaled = np.empty((rows, P), X.dtype)
-    product = np.empty((P, d), X.dtype)
+    product = out
     for start in range(0, n, rows):
         stop = min(n, start + rows)
         part = scaled[: stop - start]
@@ -108,5 +108,10 @@ def _adjoint(X, slopes, r, rows):  # type: ignore[no-untyped-def]
             for p in range(P):
                 part[i - start, p] = slopes[i, p] * r[i]
         np.dot(part.T, X[start:stop], product)
-        out += product
+        if start == 0:
+            product = np.empty((P, d), X.dtype)
+            continue
+        for p in range(P):
+            for j in range(d):
+                out[p, j] += product[p, j]
     return out

@@ -34,11 +34,11 @@ from convexnn.relu.forms import (
 from convexnn.relu.lift import Lifted
 from convexnn.relu.patterns import active_patterns
 from convexnn.relu.pricing.cell_pricing import price
-from convexnn.relu.pricing.pricing_bound import bracket, proved
+from convexnn.relu.pricing.pricing_bound import bracket
 from convexnn.relu.pricing.signed_pricing import of_examples, priced_form, priced_side
 from convexnn.relu.relaxation import Relaxed, improve
 from convexnn.relu.search_bound import searches_of
-from convexnn.solvers.relu import admm, ipm, lbfgs, lift_interior, semismooth
+from convexnn.solvers.relu import admm, ipm, lbfgs, semismooth
 from convexnn.solvers.relu.lbfgs import STARTS, WIDTH, descend, search, slope_dual
 from convexnn.solvers.relu.lift import Lifting
 from convexnn.solvers.relu.pattern_pool import alive, distinct, gathered
@@ -86,9 +86,12 @@ DEFAULTS = {
 
 
 def warm_up(form: NetworkForm) -> None:
-    """Compile the kernels of every part."""
+    """Compile the kernels of every part that a run goes through.
+
+    Those of the lift are compiled when it begins, and what proves a cover anew when it is asked:
+    within a run a proof is known from its search.
+    """
     lbfgs.warm_up(form)
-    lift_interior.warm_up()
     single = form.over(np.ones((len(form.X), 1), np.bool_))
     (ipm if by_newton(single) else admm).warm_up(single)
     if outputs_of(form.y) > 1 and single.bag == 1:
@@ -98,8 +101,7 @@ def warm_up(form: NetworkForm) -> None:
     if provable(form):
         mixed = np.array([1.0, -1.0])
         l1 = not form.norm.rotates
-        found = bracket(np.eye(2), mixed, leak=form.leak, l1=l1, nodes=8)
-        proved(np.eye(2), mixed, found.cover, leak=form.leak, l1=l1)
+        bracket(np.eye(2), mixed, leak=form.leak, l1=l1, nodes=8)
 
 
 def memory(size: Size) -> dict[str, float]:

@@ -530,12 +530,6 @@ def _gram(G, Q, first, second, out):  # type: ignore[no-untyped-def]
             out[j + 1, i + 1] = value
 
 
-def warm_up() -> None:
-    """Compile the kernel."""
-    one = np.zeros((1, 1))
-    _gram(one, one, np.zeros(1, np.int32), np.zeros(1, np.int32), np.empty((2, 2)))
-
-
 def across(A: Array, F: Array | sp.csr_array) -> Array:
     """Return ``A F``."""
     return np.asarray((F.T @ A.T).T)

@@ -2,14 +2,7 @@
 
 At a dual point ``mu`` a neuron ``u`` is worth ``|mu' act(X u)|`` per unit of norm; the network is
 optimal over all patterns iff none is worth more than beta. ``f(u) = mu' act(X u)`` is a difference
-of convex functions: examples with ``mu_i > 0`` add convex terms, the others concave ones.
-`ascend` keeps the concave terms and linearises the convex ones at u (the convex-concave procedure,
-Yuille & Rangarajan 2003), so that each step is the strongly concave problem
-
-    max_u  c'u - sum_{mu_i < 0} |mu_i| relu(x_i'u) - ||u||^2 / 2
-        =  min { ||c - X' theta||^2 / 2 : 0 <= theta_i <= |mu_i| },       u = c - X' theta
-
-solved by dual coordinate descent; it ends at a local maximum of f on the sphere. The cell found is
+of convex functions, and `ascend` finds its local maxima on the sphere. The cell found is
 then priced exactly, with its neighbours across active facets, until none is better (`walk`).
 """
 
@@ -21,15 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IntArray
-from convexnn.contract.system.kernels import kernel
 from convexnn.functions.norms import L2
 from convexnn.relu.cones import no_facets, project_blocks
 from convexnn.relu.forms import NetworkForm
 from convexnn.relu.patterns import first_distinct
+from convexnn.relu.pricing.ascents import maxima
 
-SWEEPS = 30  # of coordinate descent per linearisation
-SETTLED = 1e-4  # relative change of u at which a sweep is the last
-LINEARISATIONS = 30
 WALKED = 150  # best ends of ascents whose cells are priced exactly
 BATCH = 32  # starts between two looks at the time
 NEIGHBOURS = 2_000  # cells that may be priced in one move, the best cells' first
@@ -99,12 +89,7 @@ def price(
 
 def ascend(form: NetworkForm, mu: Array, starts: Array) -> Array:
     """Return a local maximum of ``mu' act(X u)`` on the sphere from each start, one a row."""
-    weight = (1.0 - form.leak) * mu
-    X = form.X.view()
-    X.setflags(write=False)
-    linear = form.leak * (mu @ form.X)
-    out: Array = _ascend(X, weight, linear, np.ascontiguousarray(starts, np.float64).copy())
-    return out
+    return maxima(form.X, (1.0 - form.leak) * mu, form.leak * (mu @ form.X), starts)
 
 
 def walk(
@@ -174,55 +159,3 @@ def _price(form: NetworkForm, mu: Array, members: BoolArray) -> _Cells:
     tau = 0.0 if form.norm.rotates else form.beta
     points = project_blocks(form.X, signs, rows, facets, tau=tau)
     return _Cells(members, points, L2().value(points), facets.example)
-
-
-@kernel(fastmath={"reassoc", "contract"})
-def _ascend(X, weight, linear, U):  # type: ignore[no-untyped-def]
-    n, d = X.shape
-    square = np.empty(n)
-    for i in range(n):
-        square[i] = np.dot(X[i], X[i])
-    theta = np.empty(n)
-    active = np.empty(n, np.bool_)
-    v = np.empty(d)
-    for b in range(U.shape[0]):
-        for i in range(n):
-            active[i] = np.dot(X[i], U[b]) > 0.0
-            theta[i] = -weight[i] if active[i] and weight[i] < 0.0 else 0.0
-        for _ in range(LINEARISATIONS):
-            for j in range(d):
-                v[j] = linear[j]
-            for i in range(n):
-                w = weight[i] if active[i] and weight[i] > 0.0 else -theta[i]
-                if w != 0.0:
-                    for j in range(d):
-                        v[j] += w * X[i, j]
-            for _ in range(SWEEPS):
-                change = 0.0
-                for i in range(n):
-                    if weight[i] >= 0.0 or square[i] == 0.0:
-                        continue
-                    t = 0.0
-                    for j in range(d):
-                        t += X[i, j] * v[j]
-                    if (t <= 0.0 and theta[i] == 0.0) or (t >= 0.0 and theta[i] == -weight[i]):
-                        continue
-                    following = min(max(theta[i] + t / square[i], 0.0), -weight[i])
-                    step = following - theta[i]
-                    theta[i] = following
-                    change += step * step * square[i]
-                    for j in range(d):
-                        v[j] -= step * X[i, j]
-                if change <= SETTLED * SETTLED * np.dot(v, v):
-                    break
-            flipped = False
-            for i in range(n):
-                positive = np.dot(X[i], v) > 0.0
-                if positive != active[i] and weight[i] > 0.0:
-                    flipped = True
-                active[i] = positive
-            if not flipped:
-                break
-        for j in range(d):
-            U[b, j] = v[j]
-    return U

@@ -73,10 +73,8 @@ def room_for(n: int, r: int) -> Room:
 
 
 @kernel(inline="always")
-def _swept(room, m):  # type: ignore[no-untyped-def]
+def _swept(G, square, z, caps, v, column, free, basis, R, m):  # type: ignore[no-untyped-def]
     """Take a few rounds of coordinate descent, and factor the columns between their bounds."""
-    G, square, z, caps, v = room.G, room.square, room.z, room.caps, room.v
-    column, free, basis, R = room.column, room.free, room.basis, room.R
     r = v.shape[0]
     for _ in range(SWEEPS):
         for i in range(m):
@@ -96,10 +94,8 @@ def _swept(room, m):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline="always")
-def _freed(room, k):  # type: ignore[no-untyped-def]
+def _freed(G, z, caps, v, step, free, basis, R, k):  # type: ignore[no-untyped-def]
     """Minimise over the k free columns; return how many are left, the others at their bounds."""
-    G, z, caps, v = room.G, room.z, room.caps, room.v
-    step, free, basis, R = room.step, room.free, room.basis, room.R
     while k > 0:
         for q in range(k - 1, -1, -1):
             t = product(basis, q, v)
@@ -136,9 +132,8 @@ def _freed(room, k):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline="always")
-def _entering(room, m, worst):  # type: ignore[no-untyped-def]
+def _entering(G, square, z, caps, v, m, worst):  # type: ignore[no-untyped-def]
     """Return the column that shortens v most for its length, by more than `worst`; -1 if none."""
-    G, square, z, caps, v = room.G, room.square, room.z, room.caps, room.v
     found: Any = np.int64(-1)
     for i in range(m):
         t = product(G, i, v)
@@ -156,18 +151,19 @@ def shortest(room, m, stop):  # type: ignore[no-untyped-def]
 
     An active set (Stark & Parker 1995); it ends early once v is no longer than `stop`.
     """
-    G, v, column, free, basis, R = room.G, room.v, room.column, room.free, room.basis, room.R
+    G, square, z, caps, v = room.G, room.square, room.z, room.caps, room.v
+    column, step, free, basis, R = room.column, room.step, room.free, room.basis, room.R
     r = v.shape[0]
     scale = length(v)
-    k = _swept(room, m)
+    k = _swept(G, square, z, caps, v, column, free, basis, R, m)
     for _ in range(10 * r + 20):
-        k = _freed(room, k)
+        k = _freed(G, z, caps, v, step, free, basis, R, k)
         size = 0.0
         for t in v:
             size += t * t
         if k == r or size <= stop * stop or size <= 1e-30 * scale * scale:
             break
-        entering = _entering(room, m, 1e-14 * scale)
+        entering = _entering(G, square, z, caps, v, m, 1e-14 * scale)
         if entering < 0:
             break
         fill(column, G[entering])

@@ -14,7 +14,8 @@ import numpy as np
 
 from convexnn.contract.arrays import Array, BoolArray, IndexArray, IntArray
 from convexnn.contract.system.kernels import kernel
-from convexnn.relu.pricing.cone_bound import bound_on, room_for, shortest
+from convexnn.relu.pricing.ascents import maxima
+from convexnn.relu.pricing.cone_bound import bound_on, room_for
 from convexnn.relu.pricing.simplicial_cones import (
     decide,
     edge_to_split,
@@ -24,19 +25,18 @@ from convexnn.relu.pricing.simplicial_cones import (
     values,
     values_at_half,
 )
-from convexnn.relu.pricing.vectors import add, fill, fill_rows, length, product, size_of
+from convexnn.relu.pricing.vectors import add, fill, fill_rows, product, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ASCENTS = 20  # steps of local search from a good neuron, in the l2 norm
 MEMORY = 1 << 28  # bytes the open cones may fill
 CONES, POOL = 256, 1 << 13  # open ones, and their examples, for which there is room at first
 GROWTH = 3  # of the room for examples, times those that are kept
 DEPTH = 64  # the same of cones on the way down a tree
 BRANCHES = 32  # times the examples for which there is room at first on the way down
-FULL, OVER, UNCOVERED = 0, 1, 2  # how a search ends: it needs room, is over, without a bound
-COUNT, MADE, HEAPED, VACANT, USED, END, HELD = range(7)  # what the state of a search counts
+FULL, OVER, UNCOVERED, CLIMBING = 0, 1, 2, 3  # how a search ends, or why it stands still
+COUNT, MADE, HEAPED, VACANT, USED, END, HELD, GOOD = range(8)  # what the state of a search counts
 
 
 class Open(NamedTuple):
@@ -59,11 +59,13 @@ class Open(NamedTuple):
         The cone by its name, and the edge, in the order in which they were split.
     point : array of shape (r,)
         The best neuron.
+    start : array of shape (r,)
+        A good one to climb from.
     best : array of shape (2,)
         The largest bound of the cones that are closed, and the largest value.
-    state : array of int, shape (7,)
+    state : array of int, shape (8,)
         Cones bounded, splits made, slots in the heap, vacant, ever used, the end of what is used of
-        the pool, and bytes held.
+        the pool, bytes held, and whether there is a neuron to climb from.
     """
 
     cones: Array
@@ -77,6 +79,7 @@ class Open(NamedTuple):
     z: Array
     splits: IntArray
     point: Array
+    start: Array
     best: Array
     state: IndexArray
 
@@ -112,10 +115,10 @@ def _opened(n: int, r: int) -> Open:
     sizes[0] = n
     examples, z = np.empty(POOL + 4 * n, np.int32), np.empty(POOL + 4 * n)
     examples[:n], z[:n] = np.arange(n), 0.5
-    state = np.array([0, 0, 0, 0, 1, n, 0])
+    state = np.array([0, 0, 0, 0, 1, n, 0, 0])
     cones, splits = np.empty((CONES, 2 * r + 2, r)), np.empty((CONES, 3), np.int32)
     own = (cones, np.empty(CONES), names, begins, sizes, heap, vacant)
-    return Open(*own, examples, z, splits, np.zeros(r), np.zeros(2), state)
+    return Open(*own, examples, z, splits, np.zeros(r), np.zeros(r), np.zeros(2), state)
 
 
 def _roomier(held: Open, n: int) -> Open:
@@ -169,15 +172,18 @@ def search(
     (1.414214, array([0.707107, 0.707107]), 4, 0)
     """
     n, r = len(Y), len(base)
-    held, room, ascent, work = _opened(n, r), room_for(n, r), room_for(n, r), _work(n, r)
+    held, room, work = _opened(n, r), room_for(n, r), _work(n, r)
     lengths = np.sqrt(np.sum(np.square(Y), axis=1))
     norm = True if l1 else None
     terms = Y, positive, lengths, base, float(allowance), norm
     while True:
-        end = _search(*terms, target, rel_tol, nodes, late, held, room, ascent, work)
-        if end != FULL:
+        end = _search(*terms, target, rel_tol, nodes, late, held, room, work)
+        if held.state[GOOD]:
+            _climb(Y, positive, base, held)
+        if end == FULL:
+            held = _roomier(held, n)
+        elif end != CLIMBING:
             break
-        held = _roomier(held, n)
     count, made, heaped = (int(held.state[k]) for k in (COUNT, MADE, HEAPED))
     if end == UNCOVERED:
         return np.inf, held.point, count, held.splits[:0]
@@ -185,42 +191,19 @@ def search(
     return max(float(held.best[0]), float(top)), held.point, count, held.splits[:made]
 
 
-@kernel(inner=True)
-def _ascend(Y, positive, lengths, base, u, value, room):  # type: ignore[no-untyped-def]
-    """Improve u, in the l2 norm, by the convex-concave procedure; return its value."""
-    v, z, G, square, caps = room.v, room.z, room.G, room.square, room.caps
-    for i in range(Y.shape[0]):
-        caps[i] = 1.0
-    for _ in range(ASCENTS):
-        m = np.int64(0)
-        fill(v, base)
-        for i in range(Y.shape[0]):
-            t = product(Y, i, u)
-            if not positive[i]:
-                z[m] = 0.0 if t < 0.0 else 1.0
-                square[m] = lengths[i] * lengths[i]
-                fill(G[m], Y[i])
-                add(-z[m], Y, i, v)
-                m += 1
-            elif t > 0.0:
-                add(1.0, Y, i, v)
-        shortest(room, m, 0.0)
-        size = length(v)
-        if not size > 0.0:
-            break
-        reached = 0.0
-        for j in range(v.shape[0]):
-            v[j] /= size
-            reached += base[j] * v[j]
-        for i in range(Y.shape[0]):
-            t = product(Y, i, v)
-            if t > 0.0:
-                reached += t if positive[i] else -t
-        if not reached > value:
-            break
-        value = reached
-        fill(u, v)
-    return value
+def _climb(Y: Array, positive: BoolArray, base: Array, held: Open) -> None:
+    """Climb from a good neuron to a local maximum, in the l2 norm."""
+    held.state[GOOD] = 0
+    u = maxima(Y, np.where(positive, 1.0, -1.0), base, held.start[None])[0]
+    size = np.sqrt(u @ u)
+    if not size > 0.0:
+        return
+    u /= size
+    t = np.maximum(Y @ u, 0.0)
+    reached = base @ u + t[positive].sum() - t[~positive].sum()
+    if reached > held.best[1]:
+        held.best[1] = reached
+        held.point[:] = u
 
 
 @kernel(inner=True)
@@ -294,13 +277,12 @@ def _search(  # type: ignore[no-untyped-def]
     late,
     held,
     room,
-    up,
     work,
 ):
-    """Search until the end, or until there is no room for another split."""
+    """Search until the end, until there is no room for another split, or to climb."""
     n, r = Y.shape
     cones, bounds, names, begins, sizes, heap, vacant, pool, multipliers = held[:9]
-    splits, point, best, state = held[9:]
+    splits, point, climbed, best, state = held[9:]
     cone, whole, T, kept, u, v = work
     b, lam, z = cone[2 * r], cone[2 * r + 1], room.z
     row = 16 * (r * r + r)
@@ -311,6 +293,8 @@ def _search(  # type: ignore[no-untyped-def]
             or state[END] + 2 * n > pool.shape[0]
         ):
             return FULL
+        if state[GOOD] and state[COUNT] >= 1 << r:
+            return CLIMBING
         slot, first, second = np.int64(0), np.int64(-1), np.int64(-1)
         parent, share = np.inf, 0.5
         splitting = state[COUNT] >= 1 << r
@@ -362,7 +346,8 @@ def _search(  # type: ignore[no-untyped-def]
             fill(lam, room.lam)
             reached = _attained(Y, positive, l1, cone, index, kept, left, lam, v)
             if l1 is None and (reached > best[1] or state[COUNT] & (state[COUNT] - 1) == 0):
-                reached = _ascend(Y, positive, lengths, base, v, reached, up)
+                state[GOOD] = 1
+                fill(climbed, v)
             if reached > best[1]:
                 best[1] = reached
                 fill(point, v)
@@ -395,17 +380,27 @@ def _search(  # type: ignore[no-untyped-def]
     return OVER
 
 
+def tree_of(splits: IntArray, r: int) -> NDArray[np.uint16]:
+    """Return the splits as the tree of a `Cover`.
+
+    Examples
+    --------
+    >>> tree_of(np.array([[2, 0, 1]], np.int32), 1)
+    array([0, 2, 0, 0], dtype=uint16)
+    """
+    count = (1 << r) + 2 * len(splits)
+    own, stack = np.full(count + 1, -1, np.int32), np.empty(count, np.int32)
+    tree = np.zeros(count, np.uint16)
+    _descend(np.asarray(splits), r, own, stack, tree)
+    return tree
+
+
 @kernel()
-def tree_of(splits, r):  # type: ignore[no-untyped-def]
-    """Return the splits as the tree of a `Cover`."""
+def _descend(splits, r, own, stack, out):  # type: ignore[no-untyped-def]
+    """Fill in a tree; `own` is the split of each cone, -1 at first."""
     roots = 1 << r
-    made = splits.shape[0]
-    count = roots + 2 * made
-    own = np.full(count + 1, -1, np.int32)  # the split of each cone
-    for k in range(made):
+    for k in range(splits.shape[0]):
         own[splits[k, 0]] = k
-    out = np.zeros(count, np.uint16)
-    stack = np.empty(count, np.int32)
     at = 0
     for root in range(1, roots + 1):
         top = 1
@@ -419,7 +414,6 @@ def tree_of(splits, r):  # type: ignore[no-untyped-def]
                 stack[top + 1] = roots + 2 * k + 1
                 top += 2
             at += 1
-    return out
 
 
 def covered(
