@@ -11,18 +11,19 @@ norm over the columns that the adversary may change. Of boxes about centres ``c_
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexnn.contract.clock import look
+from convexnn.functions.norms import DUAL, NORMS
 from convexnn.functions.null_space import magnitude
 
 if TYPE_CHECKING:
     from convexnn.contract.arrays import Array, BoolArray
 
 EXACT = 100_000  # entries of the data up to which each pattern's margin is computed for screening
+HEAVY = 1e6  # weight of what is to be 0, of data of size 1
 TRIED = 20  # patterns whose margins are computed for a message
 METRIC = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
 
@@ -67,9 +68,12 @@ class Separation:
             return True
         if cut or self.X.size > EXACT:
             return not cut
-        return (
-            not self._radius_of(pattern) < radius if self.widths is None else self._keeps(pattern)
-        )
+        if self.widths is not None:
+            return self._keeps(pattern)
+        least, most = self._between(self._rows(pattern))
+        if least >= radius or most < radius:
+            return least >= radius
+        return not self._radius_of(pattern) < radius
 
     def _keeps(self, pattern: BoolArray) -> bool:
         """Tell whether a neuron keeps a pattern in all boxes: ``v = a - b``, a and b of sum 1."""
@@ -101,7 +105,7 @@ class Separation:
         rows = self._rows(pattern)
         if self._free(rows[:, ~self.moved]):
             return np.inf
-        found = self._cone(pattern) if self.ball == "l2" else self._linear(rows)
+        found = self._nearest(rows) if self.ball == "l2" else self._linear(rows)
         return found if np.isnan(found) else max(found, 0.0)
 
     def _cut(self, matrix: BoolArray, radius: float) -> BoolArray:
@@ -156,26 +160,33 @@ class Separation:
         found = linprog(cost, A_ub=A, b_ub=b, bounds=bounds, method="highs")
         return -float(found.fun or 0.0) if found.status == 0 else 0.0
 
-    @cached_property
-    def _hardest(self) -> tuple[Any, Any]:
-        """Return the second-order cone program, canonicalised once, and the signs it waits for."""
-        import cvxpy as cp
+    def _nearest(self, rows: Array) -> float:
+        """Return the margin of the l2 norm: how near 0 a mixture of the rows comes."""
+        return float(np.linalg.norm(self._mixture(rows)[0][self.moved]))
 
-        n, d = self.X.shape
-        v, t, signs = cp.Variable(d), cp.Variable(), cp.Parameter(n)
-        limits = [
-            cp.multiply(signs, self.X @ v) >= t,
-            cp.norm(v[np.flatnonzero(self.moved)], 2) <= 1.0,
-        ]
-        return cp.Problem(cp.Maximize(t), limits), signs
+    def _between(self, rows: Array) -> tuple[float, float]:
+        """Return bounds on the margin: by the l2 norm's best neuron, and by its mixture."""
+        mixed, v = self._mixture(rows)
+        size = float(DUAL[self.ball].value(v[None, self.moved])[0])
+        least = float(np.min(rows @ v)) / size if size > 0.0 else 0.0
+        most = float(NORMS[self.ball].value(mixed[None, self.moved])[0])
+        return (-np.inf, np.inf) if np.isnan(most) else (least, most)
 
-    def _cone(self, pattern: BoolArray) -> float:
-        import cvxpy as cp
+    def _mixture(self, rows: Array) -> tuple[Array, Array]:
+        """Return the mixture of the rows that is nearest to 0, and the neuron that proves it.
 
-        problem, signs = self._hardest
-        signs.value = np.where(pattern, 1.0, -1.0)
+        For ``y >= 0`` of sum 1 with ``rows'y = 0`` in the columns that stay, every v has
+        ``min_k rows_k'v <= y'rows v <= ||rows'y|| ||v||_*``, and at the best of the l2 norm they
+        are equal. Least squares with ``y >= 0`` find it, in which weights hold these columns to 0.
+        """
+        from scipy.optimize import nnls
+
+        n, d = rows.shape
+        heavy = np.where(self.moved, 1.0, HEAVY)
+        held = np.vstack([heavy[:, None] * rows.T, np.ones((1, n))])
         try:
-            problem.solve(solver="CLARABEL")
-        except cp.SolverError:
-            return np.nan
-        return float(problem.value) if problem.status in ("optimal", "optimal_inaccurate") else 0.0
+            y, _ = nnls(held, np.append(np.zeros(d), 1.0))
+        except RuntimeError:
+            return np.full(d, np.nan), np.zeros(d)
+        mixed = y @ rows / y.sum()
+        return mixed, np.square(heavy) * mixed
