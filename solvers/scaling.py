@@ -131,7 +131,7 @@ def room(at: Pair, move: Pair) -> float:
     q = np.where(b > 0.0, -(b + q), q - b)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ends = np.concatenate((q / a, c / q, -at.head / move.head), axis=None)
-    return float(np.min(ends[ends > 0.0], initial=np.inf))
+    return float(ends[ends > 0.0].min(initial=np.inf))
 
 
 def room_above(at: Array, move: Array) -> float:
@@ -155,7 +155,7 @@ def dots(a: Array, b: Array) -> Array:
     >>> dots(np.ones((1, 2)), np.ones((1, 2)))
     array([2.])
     """
-    result: Array = np.einsum("...i,...i->...", a, b)
+    result: Array = np.vecdot(a, b)
     return result
 
 

@@ -24,7 +24,7 @@ def reach(at: Array, move: Array) -> float:
     >>> reach(np.array([1.0, 2.0]), np.array([-2.0, 1.0]))
     0.5
     """
-    lowest = float(np.min(move / at, initial=0.0))
+    lowest = float((move / at).min(initial=0.0))
     return -1.0 / lowest if lowest < 0.0 else np.inf
 
 
@@ -226,7 +226,7 @@ class Summed(Epigraph):
         self.both = low + up
         self.share = (up - low) / self.both
         self.heavy = self.top / self.rest
-        give = 1.0 / self.heavy + self.radius**2 * np.sum(1.0 / self.both, axis=1)
+        give = 1.0 / self.heavy + self.radius**2 * (1.0 / self.both).sum(axis=1)
         self.head = 1.0 / give
         self.cross = (self.radius * self.head)[:, None] * self.share
         c, d = low.shape
@@ -241,13 +241,13 @@ class Summed(Epigraph):
         self.right, self.above = wanted / self.slack, above / self.rest
         inner = self.right[0] + self.right[1] - (self.radius * self.above)[:, None]
         self.free = inner / self.both
-        lack = self.radius * self.head * np.sum(self.free, axis=1)
+        lack = self.radius * self.head * self.free.sum(axis=1)
         side = self.right[1] - self.right[0] - self.share * inner
         return self.above + lack, side + (self.radius * lack)[:, None] * self.share
 
     def turn(self, ds: Array, dx: Array) -> tuple[float, float]:
         """Find the changes of slacks and multipliers; return how far they can go."""
-        along = np.einsum("ij,ij->i", self.share, dx) - np.sum(self.free, axis=1)
+        along = np.vecdot(self.share, dx) - self.free.sum(axis=1)
         force = self.head * (ds + self.radius * along)
         da = self.free - self.share * dx + (self.radius * force)[:, None] / self.both
         self.dslack, self.drest = np.stack([da - dx, da + dx]), force / self.heavy

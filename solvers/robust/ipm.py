@@ -24,8 +24,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve
 from scipy.linalg.blas import dsymv, dsyrk
+from scipy.linalg.lapack import dpotrs
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
@@ -209,7 +209,7 @@ class Side:
         self.stiff = left * self.other
         self.by_reach = self.share * self.S + self.other * self.rest
         self.by_output = self.share * self.S - self.other * self.rest
-        self.give = 1.0 / self.worst.weight + np.sum(1.0 / self.both, axis=1)
+        self.give = 1.0 / self.worst.weight + (1.0 / self.both).sum(axis=1)
 
     worst: Guard | Softplus
     free: Array
@@ -428,7 +428,7 @@ class Interior:
             tried = self.H.copy(order="F")
             tried[np.diag_indices(count)] += ridge * diagonal
             try:
-                self.factor = factored(tried)
+                self.factor, _ = factored(tried)
                 return
             except np.linalg.LinAlgError:
                 ridge *= HARDER
@@ -530,14 +530,14 @@ class Interior:
         s, w = s / spread.head, w / self.curve
         q[:, self.moved] += self.reaches.seen(pulled - spread.cross * s[:, None], self.every)
         rhs[:, :d] += self.signed.T @ q
-        loose = [(w - s)[side.rows] - np.sum(side.free, axis=1) for side in self.sides]
+        loose = [(w - s)[side.rows] - side.free.sum(axis=1) for side in self.sides]
         flat = rhs.ravel()
         for F, force in zip(self.springs, self._forces(loose), strict=True):
             flat -= force @ F
-        change = cho_solve(self.factor, flat, check_finite=False)
+        change = dpotrs(self.factor, flat, lower=1)[0]
         for _ in range(REFINED):
             lack = flat - dsymv(1.0, self.H, change, lower=1)
-            change += cho_solve(self.factor, lack, check_finite=False)
+            change += dpotrs(self.factor, lack, lower=1)[0]
         return self._turn(change, loose, s, t, w)
 
     def _turn(
@@ -550,8 +550,8 @@ class Interior:
         dV, dr = change.reshape(self.m, -1)[:, :d], change.reshape(self.m, -1)[:, d:]
         dq = self.reaches.seen((self.signed @ dV)[:, self.moved], self.every)
         norm, _, spread = self.cones
-        s = s - np.einsum("ij,ij->i", spread.cross, dq) / spread.head
-        t = t - np.einsum("ij,ij->i", norm.cross, dV) / norm.head
+        s = s - np.vecdot(spread.cross, dq) / spread.head
+        t = t - np.vecdot(norm.cross, dV) / norm.head
         w = w.copy()
         room = []
         for side, force in zip(self.sides, forces, strict=True):
