@@ -7,12 +7,14 @@ up to 255, and labels y of two kinds; scikit-learn's digits 3 and 8 without one.
 and beta, and whether it is on its front, no other of that training being as good in both errors.
 
 "standard" is `ReluTraining` over all patterns; "majorant" and "cones" are `RobustReluTraining` over
-random patterns, "search" the majorant over all of them.
+random patterns, "search" the majorant over all of them. With ``--torch`` "PGD" and "CROWN-IBP" of
+torch (`torch_training.py`), with as many neurons as the majorant, are trained in their place.
 """
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ STEPS = 1_000  # of ADMM over random patterns
 ROUNDS = 2  # of the search
 RADII = (0.05, 0.1, 0.15)  # trained for
 BETAS = (0.1, 0.5, 2.0)
+PEERS = ("PGD", "CROWN-IBP")
 KINDS = ("standard", "majorant", "cones", "search")
 COLUMNS = ("training", "radius", "beta", "clean", "attacked", "certified", "front")
 
@@ -54,6 +57,10 @@ def trained(
     X: Array, y: Any, kind: str, radius: float, beta: float, seconds: float
 ) -> cx.TwoLayerNetwork:
     """Train a network."""
+    if kind in PEERS:
+        peer = import_module("torch_training").train
+        found: cx.TwoLayerNetwork = peer(X, y, kind, radius=radius, beta=beta, width=2 * PATTERNS)
+        return found
     common: dict[str, Any] = {"beta": beta, "loss": "hinge", "bias": True}
     if kind == "standard":
         problem: Any = cx.ReluTraining(X, y, **common)
@@ -71,13 +78,14 @@ def trained(
     return network
 
 
-def bench(path: Path | None, quick: bool) -> Table:
+def bench(path: Path | None, quick: bool, kinds: tuple[str, ...]) -> Table:
     """Train with every radius and beta, judge on the other half, and mark the fronts."""
     name = "digits" if path is None else path.stem.replace("_", "-")
+    name += "-torch" if kinds == PEERS else ""
     table = Table(f"fronts-{name}", COLUMNS, quick, "robust")
     X, y = images(path)
     half = len(X) // 2
-    for kind in KINDS:
+    for kind in kinds:
         radii = (0.0,) if kind == "standard" else RADII
         grid = list(product(radii, BETAS))[:: 4 if quick else 1]
         found = []
@@ -109,9 +117,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path, nargs="?", help="npz file of X and y")
     parser.add_argument("--quick", action="store_true", help="few networks, two seconds each")
+    parser.add_argument("--torch", action="store_true", help="what is trained in torch")
     asked = parser.parse_args()
     with threadpool_limits(limits=1):
-        bench(asked.data, asked.quick).show()
+        bench(asked.data, asked.quick, PEERS if asked.torch else KINDS).show()
 
 
 if __name__ == "__main__":
