@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 APART = 1e3  # ratio from which scales are said to be apart
 OFF = 1e4  # how far from 1 the scale of all of X, or of the targets, is said
+FAINT = 1e-8  # share of a penalty that leaves nothing from which it is lost beside the loss
 ENTRIES = 10_000_000  # of X that are looked at, every so many rows of them
 
 
-def scaling(X: Any, y: Any = None, names: Names = None) -> str:
+def scaling(X: Any, y: Any = None, names: Names = None, share: float = 1.0) -> str:
     """Return a sentence on data whose scales are far apart, empty where none are.
 
     Parameters
@@ -31,6 +32,8 @@ def scaling(X: Any, y: Any = None, names: Names = None) -> str:
         Targets; labels have no scale.
     names : tuple of str, optional
         Of the columns.
+    share : float, default 1.0
+        The penalty's weight as a share of one that leaves no weight but 0.
 
     Examples
     --------
@@ -41,7 +44,7 @@ def scaling(X: Any, y: Any = None, names: Names = None) -> str:
     X = np.asarray(X, dtype=np.float64).reshape(len(X), -1)
     X = X[:: max(1, X.size // ENTRIES)]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = [*_columns(X, names), *_rows(X), *_targets(y)]
+        found = [*_columns(X, names), *_rows(X), *_targets(y), *_penalty(share)]
     return f"The scaling of the data stands in the way: {'; '.join(found)}." if found else ""
 
 
@@ -85,3 +88,11 @@ def _targets(y: Any) -> Iterator[str]:
     largest = float(np.max(np.abs(y)))
     if largest > 0.0 and not 1.0 / OFF < largest < OFF:
         yield f"y goes to {largest:.0g}"
+
+
+def _penalty(share: float) -> Iterator[str]:
+    if share < FAINT:
+        yield (
+            f"beta is {share:.0g} of one that leaves no neuron, so that a proof has to tell slopes "
+            "of the loss from 0 to as many digits"
+        )

@@ -33,6 +33,7 @@ NEXT_TO_NOTHING = 1e-4  # the same, below which a majorant's splitting crawls
 SMALL_BLOCK = 40  # weights of a neuron up to which that pays
 CROWDED_ROWS = 1_000  # examples up to which interior point leads where many neurons are in use
 CHEAP = 3e9  # multiplications of a step of interior point that still pay
+PAYING = 3e10  # the same where steps on slopes would be without end
 OUTLYING = 100.0  # times the usual length of an example, from which the other engines crawl
 FACTOR_ROWS = {True: 4_000, False: 1_500}  # up to which ADMM factors; True: cones, several outputs
 
@@ -88,6 +89,7 @@ def grouped(problem: Problem[Any], kind: type[GroupForm]) -> Engines:
     gates, P >= n or d = 1, n <= 1,500  semismooth       few of many blocks are in use
     gates, others, n <= 1,500           admm             one n x n factor, few iterations
     the same, tiny beta, n <= 4,000     admm             fista needs thousands of steps
+    the same, larger, cheap steps       ipm              slopes of examples cancel to all digits
     gates and features, larger          sampled-newton   few passes over all examples
     softmax with cones, n <= 4,000      semismooth       cost of the neurons in use alone
     several separable, few in use       semismooth       the same, for blocks of any size
@@ -150,6 +152,9 @@ def _by_size(problem: Problem[Any], kind: type[GroupForm], size: Size) -> tuple[
     first_order: tuple[str, ...] = ("admm", "fista") if factored else ("fista", "admm")
     if not (factored or size.cones):
         first_order = ("sampled-newton", *first_order)
+        if listed and size.outputs == 1 and n > FACTOR_ROWS[True] and _step(size) <= PAYING:
+            faint = n * share_of(problem.canonical(kind)) < FAINT
+            return ("ipm", *first_order) if faint else first_order
     several = size.outputs > 1
     if several and not size.cones:
         return first_order
@@ -189,8 +194,13 @@ def _unscaled(form: GroupForm, size: Size) -> tuple[str, ...]:
 
 def _cheap(size: Size) -> bool:
     """Tell whether a step of interior point is cheap, and can be made at all."""
+    return _step(size) <= CHEAP
+
+
+def _step(size: Size) -> float:
+    """Return the multiplications of a step of interior point."""
     side = min(size.n, size.d * size.patterns)
-    return size.outputs * size.n * size.d * size.patterns * side <= CHEAP
+    return float(size.outputs * size.n * size.d * size.patterns) * side
 
 
 def _outlying(form: GroupForm | MajorantForm) -> bool:

@@ -215,8 +215,12 @@ class Training(Halves[Network]):
         return True
 
     def scaling(self) -> str:
-        """Return a sentence on scales of columns, rows or targets that are far apart."""
-        return scaling(self.X, self.labels.targets, self.feature_names)
+        """Return a sentence on scales of the data, or of the penalty, that are far apart."""
+        return scaling(self.X, self.labels.targets, self.feature_names, self._share())
+
+    def _share(self) -> float:
+        """Return beta as a share of one that leaves no neuron, 1 where none is told."""
+        return 1.0
 
     def unwritten(self) -> tuple[Neurons, Any]:
         """Return the zero network and zero multipliers, which are graded without any form."""
@@ -464,6 +468,13 @@ class VectorTraining(Training):
         if self.multiclass is not None:
             return several_classes("y", self.y, n, one_vs_rest=True)
         return labels("y", self.y, n, classification=True, otherwise=SEVERAL)
+
+    def _share(self) -> float:
+        y = self.labels.targets
+        slopes = np.abs(self._loss.gradient(np.zeros_like(y), y)).reshape(len(y), -1)
+        lengths = np.linalg.norm(self.data.reshape(len(y), -1), axis=1)
+        critical = float(np.max(lengths @ slopes))
+        return self.beta / critical if critical > 0.0 else 1.0
 
     @property
     def outputs(self) -> int:

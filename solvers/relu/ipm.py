@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from scipy.linalg.blas import dsyrk
 
 from convexnn.contract.arrays import Array
 from convexnn.contract.backend import Options, Outcome, Raw, Reporter
+from convexnn.contract.clock import look
 from convexnn.contract.system.memory import Size
 from convexnn.functions.norms import Linf
 from convexnn.relu.cones import Facets
@@ -250,6 +252,12 @@ class Newton:
         self.q = None if one_end.any() else form.loss.dual_curvature
         ends = bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
         self.bounded = ends and (self.q is not None or bool(np.isfinite(form.loss.curvature)))
+
+    @cached_property
+    def triangle(self) -> Array:
+        """The triangle R of ``F = Q R``, a column of F for each weight."""
+        F = self.masks.T[:, :, None] * self.form.X[:, None]
+        return np.asarray(np.linalg.qr(F.reshape(len(F), -1), mode="r"))
 
     # The linear maps
 
@@ -554,12 +562,30 @@ class System:
         self.A = A.reshape(-1, n)
         if self.few:
             self.scaled = self.A / self.D
-            matrix = dsyrk(1.0, np.asfortranarray(self.A / np.sqrt(self.D)), lower=1)
-            matrix.flat[:: len(matrix) + 1] += 1.0
+            self.factor = self._one_more(half)
         else:
             matrix = dsyrk(1.0, self.A.T, lower=1)
             matrix.flat[:: n + 1] += self.D
-        self.factor = factored(matrix)
+            self.factor = factored(matrix)
+
+    def _one_more(self, half: Array) -> tuple[Array, bool]:
+        """Return the lower factor of ``I + A D^-1 A'``, by reflections where its 1 is lost."""
+        matrix = dsyrk(1.0, np.asfortranarray(self.A / np.sqrt(self.D)), lower=1)
+        matrix.flat[:: len(matrix) + 1] += 1.0
+        try:
+            return factored(matrix)
+        except np.linalg.LinAlgError:
+            look()
+        if np.ptp(self.D) > 0.0:
+            rows = (self.A / np.sqrt(self.D)).T
+        else:  # what the examples have of it is the same at every step
+            P, d = half.shape[-3], half.shape[-1]
+            turned = self.newton.triangle.reshape(-1, P, 1, d) @ half.reshape(P, d, d).swapaxes(
+                1, 2
+            )
+            rows = turned.reshape(-1, P * d) / np.sqrt(self.D[0])
+        upper = np.asarray(np.linalg.qr(np.vstack([rows, np.eye(len(matrix))]), mode="r"))
+        return upper.T, True
 
     def _apply(self, b: Array) -> Array:
         if not self.few:

@@ -49,3 +49,12 @@ def test_it_is_said_of_answers_without_proof_alone() -> None:
     assert "'age' goes to 2e-06 beside 'salary' to 2e+06" in stopped.message
     assert "scaling" not in cx.solve(problem, "fista", max_iter=5, tol=1e9).message
     assert "scaling" not in cx.solve(problem, "fista", callback=lambda step: True).message
+
+
+def test_a_penalty_lost_beside_the_loss_is_named() -> None:
+    dollars = 1e5 * (1.0 + X[:, 0])
+    problem = cx.GatedReluTraining(X, dollars, beta=2e-6, patterns=5)
+    said = cx.solve(problem, "fista", max_iter=1).message
+    assert "beta is 9e-14 of one that leaves no neuron" in said
+    heavier = cx.GatedReluTraining(X, dollars, beta=1e2, patterns=5)
+    assert "beta" not in cx.solve(heavier, "fista", max_iter=1).message

@@ -57,3 +57,13 @@ def test_an_outlying_example_goes_to_interior_point(cones: bool) -> None:
     assert backend(X) == "ipm"
     solution = cx.solve(kind(X, y, beta=20.0, patterns=12), tol=1e-6)
     assert solution.status is cx.Status.OPTIMAL
+
+
+@pytest.mark.parametrize(("beta", "engine"), [(1.0, "ipm"), (1e7, "sampled-newton")])
+def test_gates_of_many_examples_go_to_interior_point_where_beta_is_tiny(
+    beta: float, engine: str
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5_000, 3))
+    y = 1e5 * (np.abs(X[:, 0]) + rng.standard_normal(5_000))
+    assert automatic(cx.GatedReluTraining(X, y, beta=beta, patterns=10)) == engine

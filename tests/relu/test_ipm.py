@@ -232,6 +232,39 @@ def test_any_weight_of_the_penalty_is_solved(loss: str, beta: float) -> None:
         assert solution.objective <= zero * (1.0 + 1e-9)
 
 
+def test_columns_far_from_zero_beside_large_targets_are_solved() -> None:
+    """Gates are then near multiples of one another, and a factor of products loses its 1."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 4)) + np.array([600.0, 200.0, 30.0, 0.0])
+    y = 1e6 * (np.maximum(X[:, 3], 0.0) + 0.3 * rng.standard_normal(500))
+    problem = cx.GatedReluTraining(X, y, beta=1.0, patterns=20, bias=True)
+    assert cx.solve(problem, "ipm").status is cx.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("kind", [cx.GatedReluTraining, cx.ReluTraining])
+def test_a_factor_by_reflections_is_that_of_products(
+    monkeypatch: pytest.MonkeyPatch, loss: str, kind: Any
+) -> None:
+    X, y = data(60, 3, loss)
+    newton = Newton(kind(X, y, beta=0.3, loss=loss, patterns=5).canonical(GroupForm))
+    state = newton.begin()
+    z = newton.output(state)
+
+    def lower() -> Array:
+        factor = System(newton, state, z, newton.residuals(state, z)).factor[0]
+        L = np.tril(factor)
+        return np.asarray(L @ L.T)
+
+    expected = lower()
+    monkeypatch.setattr(ipm, "factored", refused)
+    np.testing.assert_allclose(lower(), expected, rtol=1e-10, atol=1e-10)
+
+
+def refused(matrix: Array) -> Any:
+    raise np.linalg.LinAlgError
+
+
 def test_more_patterns_never_cost_more() -> None:
     values = [assert_solved(relu(40, 4, patterns=count)).objective for count in (2, 5, 10, 20, 40)]
     assert all(b <= a * (1.0 + 2e-8) for a, b in pairwise(values))
