@@ -1,8 +1,9 @@
 """Measure how far the interval over all patterns closes, and how fast.
 
 ``python bench/studies/interval.py named [--seconds S]`` runs cell-walk on five instances and keeps
-its bound along the way; ``grid`` on planted data of growing n and d; ``steps`` measures a step of
-the lifted relaxation and its memory; ``figure`` draws docs/interval.png from what ``named`` kept.
+its bound along the way; ``grid`` on planted data of growing n and d; ``betas`` on three of the
+instances at multiples of their beta; ``steps`` measures a step of the lifted relaxation and its
+memory; ``figure`` draws docs/interval.png from what ``named`` kept.
 Seconds are of the processor, on one thread. See bench/studies/README.md.
 """
 
@@ -25,7 +26,8 @@ from convexnn.contract.arrays import Array
 from convexnn.relu.forms import NetworkForm
 from convexnn.solvers.relu.lift import Lifting
 
-DRAWN = ("planted 100 x 10", "planted 200 x 10", "diabetes, 100 rows")
+DRAWN = ("planted 100 x 10", "diabetes, 100 rows", "breast cancer")
+SHARES = (0.1, 0.3, 1.0, 3.0)  # of an instance's beta
 
 
 def planted(n: int, d: int) -> tuple[Array, Array]:
@@ -42,19 +44,19 @@ def standardised(X: Array) -> Array:
     return result
 
 
-def named() -> Iterator[tuple[str, cx.ReluTraining]]:
-    """Yield the instances with a name."""
+def named(share: float = 1.0) -> Iterator[tuple[str, cx.ReluTraining]]:
+    """Yield the instances with a name, at a multiple of their beta."""
     from sklearn.datasets import load_breast_cancer, load_diabetes
 
     for n, beta in ((100, 5.0), (200, 10.0)):
-        yield f"planted {n} x 10", cx.ReluTraining(*planted(n, 10), beta=beta)
+        yield f"planted {n} x 10", cx.ReluTraining(*planted(n, 10), beta=share * beta)
     X, y = load_diabetes(return_X_y=True)
     X, y = standardised(X), standardised(y)
-    yield "diabetes, 100 rows", cx.ReluTraining(X[:100], y[:100], beta=2.0)
-    yield "diabetes", cx.ReluTraining(X, y, beta=8.0)
+    yield "diabetes, 100 rows", cx.ReluTraining(X[:100], y[:100], beta=share * 2.0)
+    yield "diabetes", cx.ReluTraining(X, y, beta=share * 8.0)
     X, y = load_breast_cancer(return_X_y=True)
-    cancer = cx.ReluTraining(standardised(X), y, beta=1.0, loss="logistic", bias=True)
-    yield "breast cancer", cancer
+    options: dict[str, Any] = {"loss": "logistic", "bias": True}
+    yield "breast cancer", cx.ReluTraining(standardised(X), y, beta=share, **options)
 
 
 def closed(problem: cx.ReluTraining, seconds: float) -> list[tuple[float, float, float]]:
@@ -95,6 +97,22 @@ def run_grid(seconds: float) -> None:
             gaps = [(best - bound) / scale for bound in (first, last[2])]
             cells = {"n": n, "d": d, "beta": n / 20.0, "cpu_s": f"{last[0]:.1f}"}
             table.add(**cells, gap_without=gaps[0], gap=gaps[1])
+    table.show()
+
+
+def run_betas(seconds: float) -> None:
+    """Keep the gaps at the end, by beta."""
+    columns = ("instance", "beta", "cpu_s", "objective", "bound", "gap")
+    table = Table("interval-betas", columns, False)
+    for share in SHARES:
+        for name, problem in named(share):
+            if name not in DRAWN:
+                continue
+            seen = closed(problem, seconds)
+            best, bound = min(row[1] for row in seen), max(row[2] for row in seen)
+            cells = {"instance": name, "beta": problem.beta, "cpu_s": f"{seen[-1][0]:.1f}"}
+            cells |= {"objective": f"{best:.6g}", "bound": f"{bound:.6g}"}
+            table.add(**cells, gap=(best - bound) / best)
     table.show()
 
 
@@ -146,7 +164,7 @@ def figure() -> None:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("named", "grid", "steps", "figure"))
+    parser.add_argument("what", choices=("named", "grid", "betas", "steps", "figure"))
     parser.add_argument("--seconds", type=float, default=120.0)
     asked = parser.parse_args()
     with threadpool_limits(1):
@@ -154,6 +172,8 @@ def main() -> None:
             run_named(asked.seconds)
         elif asked.what == "grid":
             run_grid(asked.seconds)
+        elif asked.what == "betas":
+            run_betas(asked.seconds)
         elif asked.what == "steps":
             run_steps()
         else:

@@ -7,16 +7,19 @@ from typing import ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from convexnn.contract.arrays import Array
+from convexnn.contract.arrays import Array, IntArray
 from convexnn.contract.system.memory import shortage
 from convexnn.relu.bound import sides
 from convexnn.relu.forms import NetworkForm, outputs_of
 from convexnn.relu.lift import Lifted, LiftedSide, leading_rows, lines
 from convexnn.solvers.relu.lift_interior import Interior
 from convexnn.solvers.relu.lift_prices import Fit, Ray
+from convexnn.solvers.relu.lift_rest import Rest
 
 LISTED = 3_000  # rows up to which the lines in the data are counted
 FLAT = 1e-10  # of the largest singular value: directions that the data do not have
+ASIDE = 0.2  # times beta: sum of the multipliers of the lines that are bounded on their own
+WORTHWHILE = 0.25  # share of the lines from which on they are
 SETTLED = 0.05  # share of its worth up to which a neuron's bound may be off where that is known
 SMALLEST = 1e-300  # objective of a network
 
@@ -50,13 +53,34 @@ class Lifting:
         if form.separable:
             spread = sp.csr_array(form.spread(np.eye(len(form.y))))
             shared = max(best, SMALLEST) / outputs_of(form.y)
-            for single in form.single():
-                self.parts.append(
-                    Interior(unit, Fit(single, sp.csr_array(factors @ spread), shared), shared)
-                )
+            columns = np.asarray(mu, np.float64).reshape(len(mu), -1).T
+            for single, own in zip(form.single(), columns, strict=True):
+                of_examples = sp.csr_array(factors @ spread)
+                inner = self._inner(of_examples, own)
+                if inner is None:
+                    prices = Fit(single, of_examples, shared)
+                    self.parts.append(Interior(unit, prices, shared))
+                    continue
+                fixed = np.where(np.isin(of.owner, inner), np.nan, own)
+                kept = np.where(np.isnan(fixed), 0.0, fixed)
+                both = np.concatenate([inner, len(unit) + inner])
+                prices = Fit(single, of_examples[both], shared, fixed)
+                rest = Rest(unit, np.asarray(of_examples @ kept), inner)
+                self.parts.append(Interior(unit[inner], prices, shared, rest=rest))
         else:
             for way in sides(form, mu):
                 self.parts.append(Interior(unit, Ray(way.mu, sp.csr_array(factors)), 1.0, (1.0,)))
+
+    def _inner(self, factors: sp.csr_array, mu: Array) -> IntArray | None:
+        """Return the lines whose multipliers count, None where that is most of them."""
+        form = self.form
+        m = factors.shape[0] // 2
+        each = np.asarray(abs(factors) @ np.abs(mu)).reshape(2, m).sum(axis=0)
+        if form.skip or form.cells is not None or not np.sum(each) > 1.0:
+            return None
+        order = np.argsort(each, kind="stable")
+        few = int(np.searchsorted(np.cumsum(each[order]), ASIDE))
+        return np.sort(order[few:]) if few >= WORTHWHILE * m else None
 
     @staticmethod
     def suits(form: NetworkForm, most: int = MOST) -> bool:

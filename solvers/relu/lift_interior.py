@@ -29,8 +29,10 @@ from convexnn.contract.arrays import Array, BoolArray, IntArray, SignArray
 from convexnn.contract.system.kernels import kernel
 from convexnn.relu.lift import LiftedCell, LiftedSide, combined, quadratic, substituted
 from convexnn.solvers.relu.lift_prices import STEP, Prices, ratio
+from convexnn.solvers.relu.lift_rest import Rest, Slopes
 
-ADDED, FEWEST = 0.25, 16  # times m, and in all: products given multipliers after a step
+USES = 1  # pairs that a factor may be in among those added after a step
+ADDED, FEWEST = 0.1, 16  # times m, and in all: products given multipliers after a step
 VIOLATED = (0.02, 0.1)  # cosines of factors, below 0, at which they are, of a small and a large gap
 FRESH = 0.1  # cosine at which the value of one starts
 GROWTH = 2.0  # of a multiplier's product with its value in a step, at the most
@@ -50,6 +52,7 @@ class Block:
 
     `open` are the products without a multiplier that can be other than 0, and `worst` is the least
     cosine of two of their factors in the moments M, which is not negative where M is feasible.
+    `aside` is the form in (1, u) that bounds the lines which are not among the factors.
     """
 
     sign: float
@@ -64,6 +67,8 @@ class Block:
     S: Array
     open: BoolArray
     worst: float = -1.0
+    slopes: Slopes | None = None
+    aside: Array | None = None
 
 
 @dataclass
@@ -109,12 +114,19 @@ class Interior:
         About the optimal worth.
     sides : tuple of float
         Of the neurons: 1.0 for those that add, -1.0 for those that subtract.
+    rest : Rest, optional
+        Further lines, that are no factors.
     """
 
     def __init__(
-        self, unit: Array, prices: Prices, size: float, sides: tuple[float, ...] = (1.0, -1.0)
+        self,
+        unit: Array,
+        prices: Prices,
+        size: float,
+        sides: tuple[float, ...] = (1.0, -1.0),
+        rest: Rest | None = None,
     ) -> None:
-        self.unit, self.prices, self.size = unit, prices, size
+        self.unit, self.prices, self.size, self.rest = unit, prices, size, rest
         self.m, self.d = unit.shape
         self.rng = np.random.default_rng(0)
         start = -np.full(self.m, 1.0 / float(np.linalg.norm(unit, 2)) ** 2)
@@ -127,6 +139,9 @@ class Interior:
                 *(sign, fixed, 0.0, start, none, none, np.zeros(0), np.zeros(0)),
                 *(np.zeros(0), np.zeros(0), np.zeros(0, np.bool_)),
             )
+            if rest is not None:
+                block.slopes = rest.slopes(sign)
+                block.aside = rest.form(sign, block.slopes)
             block.S = self.slack(block)
             self.seat(block, 0.5 * size / (len(sides) * order))
             self.blocks.append(block)
@@ -143,16 +158,18 @@ class Interior:
             while left:
                 node = left.pop()
                 if isinstance(node, Split):
-                    tree.append(1 + node.plane)
+                    plane = node.plane if self.rest is None else int(self.rest.inner[node.plane])
+                    tree.append(1 + plane)
                     left.extend(node.halves[::-1])
                     continue
                 tree.append(0)
-                cells.append(
-                    LiftedCell(
-                        *(node.first, node.second, beta * node.weight, beta * node.equal),
-                        share=beta * (0.5 - node.gamma),
-                    )
+                cell = LiftedCell(
+                    *(node.first, node.second, beta * node.weight, beta * node.equal),
+                    share=beta * (0.5 - node.gamma),
                 )
+                if self.rest is not None and node.slopes is not None:
+                    cell = self.rest.whole(cell, node.slopes, beta)
+                cells.append(cell)
             found.append(LiftedSide(np.array(tree, np.int32), tuple(cells)))
         return tuple(found)
 
@@ -214,6 +231,7 @@ class Interior:
         new = Block(
             *(block.sign, fixed, block.gamma, equal, first, second),
             *(weight, np.zeros(0), block.M, block.S, block.open),
+            *(-1.0, block.slopes, block.aside),
         )
         new.S = self.slack(new)
         self.seat(new, centre)
@@ -222,7 +240,10 @@ class Interior:
     def slack(self, block: Block) -> Array:
         """Return S of a block."""
         c = block.sign * np.asarray(self.prices.factors @ self.prices.at)
-        return self.form(block, c, block.gamma, block.equal, block.weight, 0.5)
+        S = self.form(block, c, block.gamma, block.equal, block.weight, 0.5)
+        if block.aside is not None:
+            S[: 1 + self.d, : 1 + self.d] -= block.aside
+        return S
 
     def form(
         self, block: Block, c: Array, gamma: float, equal: Array, weight: Array, base: float
@@ -283,14 +304,19 @@ class Interior:
         result: Array = T @ A @ T.T
         return result
 
-    def table(self, A: Array) -> Array:
-        """Return ``Z A Z'`` for the factors Z, (4 m + 1, 4 m + 1)."""
+    def moments(self, A: Array) -> Array:
+        """Return ``Z A Z'`` for the factors 1, p and q alone, (2 m + 1, 2 m + 1)."""
         m, d, unit = self.m, self.d, self.unit
         last = slice(1 + d, None)
         rows = np.concatenate([A[:1], A[last], A[last] - unit @ A[1 : 1 + d]])
         base = np.empty((2 * m + 1, 2 * m + 1))
         base[:, 0], base[:, 1 : m + 1] = rows[:, 0], rows[:, last]
         base[:, m + 1 :] = rows[:, last] - rows[:, 1 : 1 + d] @ unit.T
+        return base
+
+    def table(self, A: Array) -> Array:
+        """Return ``Z A Z'`` for the factors Z, (4 m + 1, 4 m + 1)."""
+        m, base = self.m, self.moments(A)
         out = np.empty((4 * m + 1, 4 * m + 1))
         out[: 2 * m + 1, : 2 * m + 1] = base
         out[2 * m + 1 :, : 2 * m + 1] = base[0] - base[1:]
@@ -388,19 +414,21 @@ class Interior:
             first, second, free = self.pairs(block)
             target = centre * of.inverse
             aim = np.minimum(centre, GROWTH * block.weight * block.value)
-            table = centre * of.table
+            entries = centre * of.table[first, second]
+            means = centre * of.table[1 : 2 * m + 1, 0]
             if before is not None:
                 twice = before[j].M @ before[j].S @ of.inverse
                 twice = -0.5 * (twice + twice.T)
                 target = target + twice
-                table = table + self.table(self.whole(block, twice))
+                base = self.moments(self.whole(block, twice))
+                entries, means = entries + _entries(base, first, second), means + base[1:, 0]
                 aim = aim - before[j].weight * before[j].value
             side = np.empty(1 + len(first))
             corner = np.diag(target)[: 1 + d]
             side[0] = corner[0] - np.sum(corner[1:])
-            side[1:] = -table[first, second]
+            side[1:] = -entries
             side[1 + len(free) :] += aim / block.weight
-            slope = slope - block.sign * np.asarray(self.prices.factors.T @ table[1 : 2 * m + 1, 0])
+            slope = slope - block.sign * np.asarray(self.prices.factors.T @ means)
             half = solve_triangular(of.factor[0], side, lower=True, check_finite=False)
             slope = slope - of.solved.T @ half
             parts.append((half, target, aim, free))
@@ -464,22 +492,32 @@ class Interior:
             block.S = self.slack(block)
         total, count = self.complementarity()
         for block in self.blocks:
+            self.settle(block)
             self.exchange(block, total, total / count)
+
+    def settle(self, block: Block) -> None:
+        """Have the multipliers of the lines that are no factors follow the moments."""
+        if self.rest is None or self.unbalanced > BALANCED:
+            return
+        corner = block.M[: 1 + self.d, : 1 + self.d] / block.M[0, 0]
+        before = block.slopes, block.aside, block.S
+        block.slopes = self.rest.slopes(block.sign, corner)
+        block.aside = self.rest.form(block.sign, block.slopes)
+        block.S = self.slack(block)
+        if not positive_definite(block.S - KEPT * before[2]):
+            block.slopes, block.aside, block.S = before
 
     def exchange(self, block: Block, total: float, centre: float) -> None:
         """Give multipliers to products that are violated, and drop those far from binding."""
-        table = self.table(self.whole(block, block.M))
-        root = np.sqrt(np.maximum(np.diag(table), SMALL))
+        base = self.moments(self.whole(block, block.M))
+        own = np.diag(base)
+        root = np.sqrt(np.maximum(np.append(own, own[0] - 2.0 * base[0, 1:] + own[1:]), SMALL))
         self.drop(block, block.value / (root[block.first] * root[block.second]))
-        cosine = table / root[:, None]
-        cosine /= root
-        cosine[~block.open] = np.inf
         least, most = VIOLATED
-        places = np.flatnonzero(cosine < -min(most, max(least, total / self.size)))
-        steep = cosine.ravel()[places]
-        block.worst = float(np.min(cosine))
-        places = places[np.argsort(steep, kind="stable")[: max(FEWEST, int(ADDED * self.m))]]
-        first, second = (part.astype(np.int32) for part in np.divmod(places, 4 * self.m + 1))
+        limit = min(most, max(least, total / self.size))
+        block.worst, first, second = _violated(base, 1.0 / root, block.open, limit, USES)
+        count = max(FEWEST, int(ADDED * self.m))
+        first, second = first[:count], second[:count]
         if len(first):
             self.add(block, first, second, FRESH * root[first] * root[second], centre)
 
@@ -528,6 +566,64 @@ def _gram(G, Q, first, second, out):  # type: ignore[no-untyped-def]
             value = 0.25 * (Gk[a] * Ql[b] + Gk[b] * Ql[a] + Gl[a] * Qk[b] + Gl[b] * Qk[a])
             out[i + 1, j + 1] = value
             out[j + 1, i + 1] = value
+
+
+@kernel()
+def _entries(base, first, second):  # type: ignore[no-untyped-def]
+    """Return entries of ``Z A Z'`` by those of the factors 1, p and q."""
+    last = base.shape[0] - 1
+    out = np.empty(first.shape[0])
+    for i in range(first.shape[0]):
+        k, j = first[i], second[i]
+        a, b = k - last if k > last else k, j - last if j > last else j
+        value = -base[a, b] if (k > last) != (j > last) else base[a, b]
+        if k > last:
+            value += base[0, j] if j <= last else -base[0, b]
+        if j > last:
+            value += base[k, 0] if k <= last else base[0, 0] - base[a, 0]
+        out[i] = value
+    return out
+
+
+@kernel()
+def _violated(base, inverse, admitted, limit, uses):  # type: ignore[no-untyped-def]
+    """Return the least cosine of two factors, and the pairs below ``-limit``, the worst first.
+
+    No factor is in more than `uses` of them.
+    """
+    last, width = base.shape[0] - 1, admitted.shape[0]
+    least, count = np.inf, 0
+    cosine, place = np.empty(1024), np.empty(1024, np.int64)
+    for k in range(width):
+        a = k - last if k > last else k
+        for j in range(k + 1, width):
+            if not admitted[k, j]:
+                continue
+            if k > last:
+                b = j - last
+                value = base[0, 0] - base[0, a] - base[0, b] + base[a, b]
+            elif j > last:
+                value = base[a, 0] - base[a, j - last]
+            else:
+                value = base[a, j]
+            value *= inverse[k] * inverse[j]
+            least = min(least, value)
+            if value < -limit:
+                if count == cosine.shape[0]:
+                    cosine = np.concatenate((cosine, np.empty(count)))
+                    place = np.concatenate((place, np.empty(count, np.int64)))
+                cosine[count], place[count] = value, k * width + j
+                count += 1
+    first, second = np.empty(count, np.int32), np.empty(count, np.int32)
+    used, kept = np.zeros(width, np.int64), 0
+    for i in np.argsort(cosine[:count]):
+        k, j = place[i] // width, place[i] % width
+        if used[k] < uses and used[j] < uses:
+            used[k] += 1
+            used[j] += 1
+            first[kept], second[kept] = k, j
+            kept += 1
+    return least, first[:kept], second[:kept]
 
 
 def across(A: Array, F: Array | sp.csr_array) -> Array:

@@ -104,29 +104,36 @@ class Fit:
     factors : csr_array of shape (2 m, n)
     size : float
         About the value of the optimum.
+    fixed : array of shape (n,), optional
+        Multipliers that are kept, nan for those that are sought; where there is no free part.
     """
 
-    def __init__(self, form: NetworkForm, factors: sp.csr_array, size: float) -> None:
+    def __init__(
+        self, form: NetworkForm, factors: sp.csr_array, size: float, fixed: Array | None = None
+    ) -> None:
         self.loss, self.y = form.loss, form.y
         n = len(self.y)
-        self.basis = complement(form.span) if form.skip else None
-        self.factors: Array | sp.csr_array = (
-            factors if self.basis is None else np.asarray(factors @ self.basis)
-        )
+        self.basis: Array | sp.csr_array | None = complement(form.span) if form.skip else None
+        self.given, sought = np.zeros(n), np.ones(n, np.bool_)
+        if fixed is not None:
+            sought = np.isnan(fixed)
+            self.given = np.where(sought, 0.0, fixed)
+            self.basis = sp.eye_array(n, format="csr")[:, sought]
+        self.factors: Array | sp.csr_array = factors if self.basis is None else factors @ self.basis
         self.at = np.zeros(self.factors.shape[1])
         self.z = np.zeros(n)
         q = form.loss.dual_curvature
         self.curvature = None if q is None else np.broadcast_to(np.asarray(q, np.float64), (n,))
         low, high = (np.broadcast_to(side, (n,)) for side in form.loss.domain(form.y))
         self.ends = np.concatenate([high, -low])  # of -mu <= high, mu <= -low
-        self.bounded = np.isfinite(self.ends) & (self.curvature is not None)
+        self.bounded = np.isfinite(self.ends) & (self.curvature is not None) & np.tile(sought, 2)
         width = np.where(np.isfinite(self.ends), np.tile(high - low, 2), 1.0)
         self.room = np.where(self.bounded, 0.5 * width, 1.0)
         self.force = np.where(self.bounded, 0.5 * size / (2 * n) / self.room, 0.0)
 
     def mu(self) -> Array:
         """Return the dual point at hand."""
-        return self.at if self.basis is None else self.basis @ self.at
+        return self.at if self.basis is None else self.given + self.basis @ self.at
 
     def value(self) -> float:
         """Return its dual value, once it is in the domain."""
@@ -155,6 +162,8 @@ class Fit:
         slope, curvature = self._local(centre)
         if self.basis is None:
             return slope, np.diag(curvature)
+        if sp.issparse(self.basis):
+            return self.basis.T @ slope, np.diag(self.basis.T @ curvature)
         return self.basis.T @ slope, self.basis.T @ (curvature[:, None] * self.basis)
 
     def products(self) -> tuple[float, int]:

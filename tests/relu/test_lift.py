@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from positions import KINDS, positioned
@@ -30,6 +31,8 @@ from convexnn.relu.lift import (
 )
 from convexnn.relu.relaxation import improve, relaxed_bound
 from convexnn.solvers.relu.lift import Lifting
+from convexnn.solvers.relu.lift_interior import Interior, _entries, _violated
+from convexnn.solvers.relu.lift_prices import Ray
 from convexnn.workflows.proof import proof
 
 MANGLED = [1e-310, 1e-100, 1e-3, 0.5, 0.999, 1.001, 2.0, 1e3, 1e100, 1e300]
@@ -327,6 +330,107 @@ def test_cell_walk_closes_in_whatever_the_problem(name: str) -> None:
     assert closed > 0.3
 
 
+def apart() -> tuple[cx.ReluTraining, Array]:
+    """Return classes of which few examples are hard, and a dual point."""
+    rng = np.random.default_rng(3)
+    y = np.arange(60) % 2 == 0
+    X = rng.standard_normal((60, 6))
+    X[:, 0] += np.where(y, 2.0, -2.0)
+    problem = cx.ReluTraining(X, y, beta=0.1, loss="logistic")
+    return problem, np.asarray(cx.solve(problem, "lbfgs", starts=2).dual.mu)
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(2, 9),
+    d=st.integers(1, 3),
+    loss=st.sampled_from(["squared", "logistic", "hinge"]),
+    leak=st.sampled_from([0.0, 0.3]),
+    aside=st.sampled_from([0.1, 0.5, 2.0]),
+    seed=st.integers(0, 10_000),
+)
+@settings(max_examples=8)
+def test_lines_that_are_bounded_on_their_own_leave_the_bound_below_the_optimum(
+    kind: str, n: int, d: int, loss: str, leak: float, aside: float, seed: int
+) -> None:
+    X, y = instance(kind, n, d, seed)
+    form = form_of(X, y, loss, 0.3, leak)
+    best = optimum(form)
+    mu = np.abs(np.random.default_rng(seed).standard_normal(n)) * np.where(y > 0.0, 1.0, -1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("convexnn.solvers.relu.lift.ASIDE", aside)
+        lifting = Lifting(form, 0.9 * mu / np.max(mu), min(best, 1e6))
+    for k in range(24):
+        lifting.step()
+        if k % 8 == 7:
+            lifting.split()
+            assert lifted_bound(form, lifting.point()) <= best * (1.0 + 1e-9) + 1e-9
+
+
+def test_examples_of_small_multipliers_are_no_factors_and_cost_little() -> None:
+    problem, mu = apart()
+    form = problem.canonical(NetworkForm)
+    best = cx.solve(problem, "lbfgs", starts=2).objective
+    found = []
+    for given_mu in (mu, np.zeros(60)):
+        lifting = Lifting(form, given_mu, best)
+        for _ in range(40):
+            lifting.step()
+        found.append((lifting.parts[0].m, lifted_bound(form, lifting.point())))
+        assert found[-1][1] == pytest.approx(lifting.value(), rel=1e-3)
+    (few, less), (m, most) = found
+    assert (few, m) == (pytest.approx(30, abs=20), 60)
+    assert less > most - 0.05 * best
+
+
+def test_entries_of_pairs_are_those_of_the_whole_table() -> None:
+    rng = np.random.default_rng(0)
+    unit = rng.standard_normal((3, 2)) / 4.0
+    interior = Interior(unit, Ray(np.ones(3), sp.csr_array(np.ones((6, 3)))), 1.0, (1.0,))
+    A = rng.standard_normal((6, 6))
+    A = A + A.T
+    first, second = (np.ravel(part).astype(np.int32) for part in np.indices((13, 13)))
+    entries = _entries(interior.moments(A), first, second)
+    np.testing.assert_allclose(entries, interior.table(A).ravel(), atol=1e-12)
+    admitted = np.triu(np.ones((13, 13), np.bool_), 1)
+    least, low, high = _violated(interior.moments(A), np.ones(13), admitted, 0.5, 99)
+    above = interior.table(A)[np.triu_indices(13, 1)]
+    assert least == pytest.approx(above.min())
+    assert interior.table(A)[low, high] == pytest.approx(np.sort(above[above < -0.5]))
+    _, low, high = _violated(interior.moments(A), np.ones(13), admitted, 0.5, 1)
+    assert len(np.unique(np.concatenate([low, high]))) == 2 * len(low)
+
+
+def test_proofs_with_lines_aside_hold_without_the_project(tmp_path: Path) -> None:
+    problem, mu = apart()
+    lifting = Lifting(problem.canonical(NetworkForm), mu, 10.0)
+    for _ in range(25):
+        lifting.step()
+    lifting.split()
+    for _ in range(8):
+        lifting.step()
+    point = lifting.point()
+    assert len(point.rows) == 60 > lifting.parts[0].m
+    dual = Dual(np.zeros(60), lifted=point)
+    own = problem.certify(problem.initial()[0], dual).bound
+    assert checked(tmp_path, problem, dual) == pytest.approx(own, rel=1e-4)
+    assert own > 0.0
+
+
+def checked(folder: Path, problem: cx.ReluTraining, dual: Dual) -> float:
+    """Return what the checker says of a written proof."""
+    file = folder / "proof.npz"
+    np.savez(file, **proof(problem, dual))
+    said = subprocess.run(
+        [sys.executable, "docs/check_bound.py", str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return float(said.stdout.split()[-1])
+
+
 @pytest.mark.parametrize(
     "name", ["squared", "huber", "logistic", "hinge", "leak", "bias", "weights"]
 )
@@ -343,16 +447,7 @@ def test_written_proofs_hold_without_the_project(name: str, tmp_path: Path) -> N
     problem = cx.ReluTraining(X, y, beta=1.0, **options)
     form = problem.canonical(NetworkForm)
     dual = Dual(np.zeros(18), lifted=stepped(form, 25, cells=3))
-    file = tmp_path / "proof.npz"
-    np.savez(file, **proof(problem, dual))
-    checked = subprocess.run(
-        [sys.executable, "docs/check_bound.py", str(file)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    value = float(checked.stdout.split()[-1])
+    value = checked(tmp_path, problem, dual)
     own = problem.certify(problem.initial()[0], dual)
     assert value == pytest.approx(own.bound, rel=1e-4)
     assert value > 0.0
