@@ -24,9 +24,9 @@ def factors(unit: np.ndarray) -> np.ndarray:
     return np.vstack([one, p, q, one - p, one - q])
 
 
-def cells(tree: list[int], m: int) -> list[np.ndarray]:
+def cells(tree: list[int], root: np.ndarray) -> list[np.ndarray]:
     """Return on which sides of the planes each leaf of a tree is."""
-    found, left = [], [np.zeros(m)]
+    m, found, left = len(root), [], [root]
     for entry in tree:
         cell = left.pop()
         if entry == 0:
@@ -78,6 +78,9 @@ def bound(file: str) -> float:
     """Return the bound that a file proves."""
     held = np.load(file)
     X, y, mu, rows, leak = held["X"], held["y"], held["mu"], held["rows"], float(held["leak"])
+    (n, d), signs = X.shape, held["signs"] if "signs" in held else np.zeros(X.shape[1])
+    X = np.vstack([X, np.eye(d)[signs != 0]])  # further rows, on a known side for all neurons
+    known = np.append(np.zeros(n), signs[signs != 0])[rows]
     length = np.linalg.norm(X[rows], axis=1)
     unit = X[rows] / (length * (1.0 + 1e-12))[:, None]
     m = len(unit)
@@ -86,17 +89,17 @@ def bound(file: str) -> float:
     size = products[np.arange(len(X)), owner]
     off = np.linalg.norm(X - size[:, None] * unit[owner], axis=1)
     ahead, back = np.zeros(m), np.zeros(m)  # weights of p and q that mu'act(X u) has
-    for i, (k, t, w) in enumerate(zip(owner, size, mu, strict=True)):
+    for i, (k, t, w) in enumerate(zip(owner[:n], size[:n], mu, strict=True)):
         assert off[i] < 1e-6 * (1.0 + abs(t)), "a row is no multiple of those that stand for all"
         ahead[k] += w * (t if t > 0.0 else leak * t)
         back[k] += w * (-leak * t if t > 0.0 else -t)
     worth = 0.0
     for s, sign in enumerate((1.0, -1.0)):
         c = sign * np.concatenate([ahead, back])
-        for j, fixed in enumerate(cells(held[f"tree{s}"].tolist(), m)):
+        for j, fixed in enumerate(cells(held[f"tree{s}"].tolist(), sign * known)):
             part = [held[f"{name}{s}.{j}"] for name in ("first", "second", "weight", "equal")]
             worth = max(worth, largest(unit, c, *part, float(held[f"share{s}.{j}"]), fixed))
-    worth += float(np.abs(mu) @ off)
+    worth += float(np.abs(mu) @ off[:n])
     w, loss, delta = held["weights"], str(held["loss"]), float(held["delta"])
     most = min(4.0, float(held["beta"]) / worth)
     scales = np.append(np.linspace(0.0, most, 2001), min(1.0, most))

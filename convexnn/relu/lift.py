@@ -21,7 +21,8 @@ The ball may be split by some of the planes ``x_i'u = 0``, as a tree tells: in a
 ``x_i'u`` and ``q_i`` is 0, or the reverse, so that p_i is no longer a variable, and each cell has
 multipliers of its own. This is the doubly non-negative relaxation of the completely positive
 program over the moments of ``(1, p, q)`` (Prakhya, Birdal & Yurtsever, ICLR 2025), with a sphere,
-two signs and ``p_i, q_i <= 1``.
+two signs and ``p_i, q_i <= 1``. Where weights have signs, the unit vectors of their columns are
+further rows, of multiplier 0, and all cells are on one side of their planes.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Lifted(NamedTuple):
     mu : array of shape (n,), or (n, k) of k outputs
         Multiplier of each prediction.
     rows : int32 array of shape (m,)
-        Rows of X that stand for all: another one is taken for the nearest of them.
+        Rows of `signed_rows` that stand for all: another one is taken for the nearest of them.
     sides : tuple of LiftedSide
         Of the neurons that add to an output and of those that subtract from it.
     """
@@ -207,24 +208,59 @@ def lifted_bound(
     >>> lifted_bound(form, Lifted(0.5 * np.ones(2), leading_rows(form.X), (side, side))) <= 1.0
     True
     """
-    X, rows = form.X, point.rows
+    X, rows = signed_rows(form), point.rows
     sound = rows.ndim == 1 and len(rows) and np.all((rows >= 0) & (rows < len(X)))
     if not (sound and np.all(np.linalg.norm(X[rows], axis=1) > 0.0)):
         return network_bound(form, point.mu, slack=slack, free=free)
-    upper = partial(_worth, X, form.leak, lines(X, rows))
+    upper = partial(_worth, form, lines(X, rows), rows)
     return network_bound(form, point.mu, point.sides, slack=slack, free=free, upper=upper)
 
 
-def _worth(X: Array, leak: float, of: Lines, way: Side, side: LiftedSide | None) -> float:
-    """Return an upper bound on ``max {way.mu'act(X u) : ||u|| <= 1}``."""
-    weights = way.mu
-    crude = closed_form(X, weights, leak, l1=False)
+def signed_rows(form: NetworkForm) -> Array:
+    """Return X and, where weights have signs, the unit vectors of their columns below it."""
+    if form.monotone is None:
+        return form.X
+    return np.vstack([form.X, np.eye(form.X.shape[1])[np.flatnonzero(form.monotone)]])
+
+
+def signed_sides(form: NetworkForm, rows: IntArray, sign: int) -> NDArray[np.int8]:
+    """Return the side of each of these rows of `signed_rows` on which all neurons are, 0 for both.
+
+    Parameters
+    ----------
+    form : NetworkForm
+    rows : int32 array of shape (m,)
+    sign : int
+        1 of the neurons that add, -1 of those that subtract.
+
+    Examples
+    --------
+    >>> import convexnn as cx
+    >>> from convexnn.relu.forms import NetworkForm
+    >>> problem = cx.ReluTraining([[2.0, 1.0]], [1.0], beta=0.1, monotone=[0, -1])
+    >>> signed_sides(problem.canonical(NetworkForm), np.array([0, 1], np.int32), 1)
+    array([ 0, -1], dtype=int8)
+    """
+    found = np.zeros(len(rows), np.int8)
+    if form.monotone is not None:
+        of = rows >= len(form.X)
+        found[of] = sign * form.monotone[form.monotone != 0][rows[of] - len(form.X)]
+    return found
+
+
+def _worth(
+    form: NetworkForm, of: Lines, rows: IntArray, way: Side, side: LiftedSide | None
+) -> float:
+    """Return an upper bound on ``max {way.mu'act(X u) : ||u|| <= 1}``, of u of the signs asked."""
+    leak, weights = form.leak, np.zeros(len(of.size))
+    weights[: len(way.mu)] = way.mu
+    crude = closed_form(form.X, way.mu, leak, l1=False)
     if side is None:
         return crude
     c = of.factors(leak) @ weights
     off = float(np.abs(weights) @ of.off) * (1.0 + 1e-12)
     off += 4.0 * len(weights) * EPS * float(np.abs(weights) @ np.abs(of.size))
-    cells = list(cells_of(side.tree, len(of.unit)))
+    cells = list(cells_of(side.tree, len(of.unit), signed_sides(form, rows, way.sign)))
     if len(cells) != len(side.cells):
         return crude
     worst = max(
@@ -233,17 +269,20 @@ def _worth(X: Array, leak: float, of: Lines, way: Side, side: LiftedSide | None)
     return min(crude, max(worst, 0.0) + off)
 
 
-def cells_of(tree: IntArray, m: int) -> list[NDArray[np.int8]]:
+def cells_of(
+    tree: IntArray, m: int, root: NDArray[np.int8] | None = None
+) -> list[NDArray[np.int8]]:
     """Return the sides of the planes on which each cell of a tree is: 1, -1, 0 for both.
 
-    The list is empty where that is no tree.
+    The list is empty where that is no tree, and its root is on these sides. A cell that is split
+    by a plane on one side of which the root is may be empty.
 
     Examples
     --------
     >>> cells_of(np.array([2, 0, 0], np.int32), 2)
     [array([0, 1], dtype=int8), array([ 0, -1], dtype=int8)]
     """
-    found, left = [], [np.zeros(m, np.int8)]
+    found, left = [], [np.zeros(m, np.int8) if root is None else root]
     for entry in tree.tolist():
         if not left or not 0 <= entry <= m:
             return []

@@ -28,7 +28,9 @@ def proof(problem: ReluTraining, dual: Dual) -> dict[str, Any]:
     -------
     dict of str to array
         ``X`` (n, d) with its column of ones, ``y`` (n,), ``weights`` (n,), ``beta``, ``leak``,
-        ``loss``, ``delta``, the multipliers ``mu`` (n,), and ``rows`` (m,) of X that stand for all.
+        ``loss``, ``delta``, the multipliers ``mu`` (n,), ``signs`` (d,) that the weights of neurons
+        that add have, or 0, and ``rows`` (m,) that stand for all: of X and, below it, the unit
+        vectors of columns with signs.
         For the neurons that add (s = 0) and those that subtract (s = 1) ``tree{s}`` and of each of
         its cells j ``first{s}.{j}``, ``second{s}.{j}``, ``weight{s}.{j}``, ``equal{s}.{j}`` and
         ``share{s}.{j}``, as in `convexnn.relu.lift`.
@@ -60,6 +62,7 @@ def proof(problem: ReluTraining, dual: Dual) -> dict[str, Any]:
         "leak": form.leak,
         "loss": form.loss.plain.name,
         "delta": getattr(form.loss.plain, "delta", 1.0),
+        "signs": np.zeros(form.X.shape[1], np.int8) if form.monotone is None else form.monotone,
         "mu": repaired(form, dual.lifted.mu),
         "rows": dual.lifted.rows,
     }

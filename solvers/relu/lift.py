@@ -11,7 +11,14 @@ from convexnn.contract.arrays import Array, IntArray
 from convexnn.contract.system.memory import shortage
 from convexnn.relu.bound import sides
 from convexnn.relu.forms import NetworkForm, outputs_of
-from convexnn.relu.lift import Lifted, LiftedSide, leading_rows, lines
+from convexnn.relu.lift import (
+    Lifted,
+    LiftedSide,
+    leading_rows,
+    lines,
+    signed_rows,
+    signed_sides,
+)
 from convexnn.solvers.relu.lift_interior import Interior
 from convexnn.solvers.relu.lift_prices import Fit, Ray
 from convexnn.solvers.relu.lift_rest import Rest
@@ -42,13 +49,14 @@ class Lifting:
     MOST: ClassVar[int] = 1_000  # lines in the data up to which it is solved
 
     def __init__(self, form: NetworkForm, mu: Array, best: float) -> None:
-        X = np.asarray(form.X, np.float64)
+        X = np.asarray(signed_rows(form), np.float64)
         self.form, self.best = form, best
         self.given, self.rows = mu, leading_rows(X)
         of = lines(X, self.rows)
         _, size, right = np.linalg.svd(of.unit, full_matrices=False)
         unit = of.unit @ right[size > FLAT * np.max(size, initial=0.0)].T
-        factors = of.factors(form.leak) / form.beta
+        factors = of.factors(form.leak)[:, : len(form.X)] / form.beta
+        known = tuple(signed_sides(form, self.rows, sign) for sign in (1, -1))
         self.parts: list[Interior] = []
         if form.separable:
             spread = sp.csr_array(form.spread(np.eye(len(form.y))))
@@ -58,25 +66,28 @@ class Lifting:
                 of_examples = sp.csr_array(factors @ spread)
                 inner = self._inner(of_examples, own)
                 if inner is None:
-                    prices = Fit(single, of_examples, shared)
-                    self.parts.append(Interior(unit, prices, shared))
+                    prices: Fit | Ray = Fit(single, of_examples, shared)
+                    self.parts.append(Interior(unit, prices, shared, known))
                     continue
-                fixed = np.where(np.isin(of.owner, inner), np.nan, own)
+                fixed = np.where(np.isin(of.owner[: len(own)], inner), np.nan, own)
                 kept = np.where(np.isnan(fixed), 0.0, fixed)
                 both = np.concatenate([inner, len(unit) + inner])
                 prices = Fit(single, of_examples[both], shared, fixed)
                 rest = Rest(unit, np.asarray(of_examples @ kept), inner)
-                self.parts.append(Interior(unit[inner], prices, shared, rest=rest))
+                within = tuple(side[inner] for side in known)
+                self.parts.append(Interior(unit[inner], prices, shared, within, rest))
         else:
             for way in sides(form, mu):
-                self.parts.append(Interior(unit, Ray(way.mu, sp.csr_array(factors)), 1.0, (1.0,)))
+                prices = Ray(way.mu, sp.csr_array(factors))
+                self.parts.append(Interior(unit, prices, 1.0, known[:1]))
 
     def _inner(self, factors: sp.csr_array, mu: Array) -> IntArray | None:
         """Return the lines whose multipliers count, None where that is most of them."""
         form = self.form
         m = factors.shape[0] // 2
         each = np.asarray(abs(factors) @ np.abs(mu)).reshape(2, m).sum(axis=0)
-        if form.skip or form.cells is not None or not np.sum(each) > 1.0:
+        each[self.rows >= len(form.X)] = np.inf  # those of the signs
+        if form.skip or form.cells is not None or not np.sum(each, where=np.isfinite(each)) > 1.0:
             return None
         order = np.argsort(each, kind="stable")
         few = int(np.searchsorted(np.cumsum(each[order]), ASIDE))
@@ -87,7 +98,7 @@ class Lifting:
         """Tell whether a problem is of a size that the relaxation is for, and memory allows it."""
         if form.cells is not None or len(form.X) > LISTED:
             return False
-        m = len(leading_rows(np.asarray(form.X, np.float64)))
+        m = len(leading_rows(np.asarray(signed_rows(form), np.float64)))
         outputs = outputs_of(form.y)
         tables = 8.0 * (5 * (4 * m + 1) ** 2 + 2 * outputs * (12 * m) ** 2)
         return 0 < m <= most and shortage({"the tables of its relaxation": tables}) is None

@@ -112,8 +112,9 @@ class Interior:
     prices : Prices
     size : float
         About the optimal worth.
-    sides : tuple of float
-        Of the neurons: 1.0 for those that add, -1.0 for those that subtract.
+    known : tuple of int8 array of shape (m,)
+        The sides of the planes on which all neurons are: of those that add and, if there is a
+        second one, of those that subtract.
     rest : Rest, optional
         Further lines, that are no factors.
     """
@@ -123,7 +124,7 @@ class Interior:
         unit: Array,
         prices: Prices,
         size: float,
-        sides: tuple[float, ...] = (1.0, -1.0),
+        known: tuple[SignArray, ...],
         rest: Rest | None = None,
     ) -> None:
         self.unit, self.prices, self.size, self.rest = unit, prices, size, rest
@@ -132,18 +133,18 @@ class Interior:
         start = -np.full(self.m, 1.0 / float(np.linalg.norm(unit, 2)) ** 2)
         none = np.zeros(0, np.int32)
         self.blocks = []
-        order = 1 + self.d + self.m
-        for sign in sides:
-            fixed = np.zeros(self.m, np.int8)
+        for sign, fixed in zip((1.0, -1.0), known, strict=False):
+            order = 1 + self.d + int(np.sum(fixed == 0))
+            equal = np.where(fixed == 0, start, 0.0)
             block = Block(
-                *(sign, fixed, 0.0, start, none, none, np.zeros(0), np.zeros(0)),
+                *(sign, fixed, 0.0, equal, none, none, np.zeros(0), np.zeros(0)),
                 *(np.zeros(0), np.zeros(0), np.zeros(0, np.bool_)),
             )
             if rest is not None:
                 block.slopes = rest.slopes(sign)
                 block.aside = rest.form(sign, block.slopes)
             block.S = self.slack(block)
-            self.seat(block, 0.5 * size / (len(sides) * order))
+            self.seat(block, 0.5 * size / (len(known) * order))
             self.blocks.append(block)
         self.trees: list[Block | Split] = list(self.blocks)
         self.unbalanced, self.stuck = 1.0, False

@@ -386,7 +386,9 @@ def test_examples_of_small_multipliers_are_no_factors_and_cost_little() -> None:
 def test_entries_of_pairs_are_those_of_the_whole_table() -> None:
     rng = np.random.default_rng(0)
     unit = rng.standard_normal((3, 2)) / 4.0
-    interior = Interior(unit, Ray(np.ones(3), sp.csr_array(np.ones((6, 3)))), 1.0, (1.0,))
+    interior = Interior(
+        unit, Ray(np.ones(3), sp.csr_array(np.ones((6, 3)))), 1.0, (np.zeros(3, np.int8),)
+    )
     A = rng.standard_normal((6, 6))
     A = A + A.T
     first, second = (np.ravel(part).astype(np.int32) for part in np.indices((13, 13)))
@@ -451,6 +453,47 @@ def test_written_proofs_hold_without_the_project(name: str, tmp_path: Path) -> N
     own = problem.certify(problem.initial()[0], dual)
     assert value == pytest.approx(own.bound, rel=1e-4)
     assert value > 0.0
+
+
+def signed(asked: list[int] | None) -> cx.ReluTraining:
+    """Return targets that fall in two columns, with these signs of weights or none."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((24, 6))
+    y = np.abs(X[:, 0]) - X[:, 1] + np.maximum(X[:, 2] - X[:, 3], 0.0)
+    return cx.ReluTraining(X, y, beta=0.5, monotone=asked)
+
+
+def test_signs_of_weights_tighten_the_bound_and_its_proof_holds(tmp_path: Path) -> None:
+    asked = [1, 1, 0, 0, 0, -1]
+    problem, values, points = signed(asked), [], []
+    form = problem.canonical(NetworkForm)
+    best = cx.solve(problem, "lbfgs", starts=2).objective
+    for given_form in (form, signed(None).canonical(NetworkForm)):
+        lifting = Lifting(given_form, np.zeros(24), best)
+        for k in range(34):
+            lifting.step()
+            if k == 20:
+                lifting.split()
+        points.append(lifting.point())
+        values.append(lifted_bound(form, points[-1]))
+        assert values[-1] == pytest.approx(lifting.value(), rel=1e-3)
+    assert 1.1 * values[1] < values[0] <= best
+    dual = Dual(np.zeros(24), lifted=points[0])
+    assert checked(tmp_path, problem, dual) == pytest.approx(values[0], rel=1e-4)
+    # No neuron of these signs responds more than the multipliers say; others do.
+    rng, mu = np.random.default_rng(0), points[0].mu
+    directions = np.hstack([rng.standard_normal((6, 4000)), problem.data.T, -problem.data.T])
+    largest = 0.0
+    for sign in (1.0, -1.0):
+        u = directions.copy()
+        for k, way in enumerate(asked):
+            u[k] = u[k] if way == 0 else sign * way * np.abs(u[k])
+        u /= np.linalg.norm(u, axis=0)
+        response = sign * (mu @ np.maximum(problem.data @ u, 0.0))
+        largest = max(largest, float(np.max(response)))
+    assert largest <= problem.beta * (1.0 + 1e-9)
+    turned = points[0]._replace(sides=points[0].sides[::-1])
+    assert lifted_bound(form, turned) <= best
 
 
 def test_proofs_of_other_problems_are_refused_by_name() -> None:
