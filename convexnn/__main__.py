@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from convexnn.contract.system.optional import need
 
@@ -14,6 +15,9 @@ def main() -> None:
     from convexnn.contract.system.interrupts import like_ctrl_c
 
     like_ctrl_c()
+    for stream in (sys.stdout, sys.stderr):  # names that it cannot encode are shown by codes
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         need("typer", "cli")
         need("rich", "cli")

@@ -116,6 +116,18 @@ def columns_of(frame: Any, *, encode: bool) -> Columns:
     return Columns(tuple(str(name) for name in frame), values)
 
 
+def different(column: Any) -> Any:
+    """Return the different values of a column; of what is neither number nor text, as written.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> len(different(pd.Series([[1, 2], [1, 2], [3]])))
+    2
+    """
+    return (column.astype(str) if column.dtype == object else column).drop_duplicates()
+
+
 def encodable(column: Any) -> bool:
     """Tell whether a column of text has few values."""
     return bool(column.nunique() <= max(2, min(CATEGORIES, len(column) / 2)))

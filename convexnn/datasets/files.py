@@ -68,6 +68,9 @@ def read(source: str, reading: Reading) -> tuple[str, Raw]:
         raise ProblemError(f"data file {source} cannot be read: {error}") from None
     if suffix in TEXT:
         return plain.stem, raw
+    for axis, what in enumerate(("row", "column")):
+        if not raw.frame.shape[axis]:
+            raise ProblemError(f"{source} has no {what}")
     frame = need("pandas", "data").DataFrame({k: settled(raw.frame[k]) for k in raw.frame})
     return plain.stem, raw._replace(frame=frame, target=settled(raw.target))
 

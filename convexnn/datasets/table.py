@@ -11,7 +11,7 @@ import numpy as np
 from convexnn.contract.arrays import Array
 from convexnn.contract.checks import ProblemError
 from convexnn.contract.words import few, quoted
-from convexnn.datasets.columns import Columns, columns_of
+from convexnn.datasets.columns import Columns, columns_of, different
 from convexnn.datasets.files import read
 from convexnn.datasets.reading import Reading
 from convexnn.datasets.targets import Target, only, read_target
@@ -156,7 +156,7 @@ def load_table(source: str, reading: Reading | None = None, *, supervised: bool 
     frame, column, dropped = complete(frame, column, raw.spelled, reading.drop_missing)
     notes += dropped
     if supervised:
-        constant = [name for name in frame if frame[name].nunique() == 1]
+        constant = [name for name in frame if len(different(frame[name])) == 1]
         if constant and len(constant) < frame.shape[1]:
             notes.append(f"left out {quoted(constant)}: constant")
             frame = frame.drop(columns=constant)

@@ -13,7 +13,7 @@ import numpy as np
 
 from convexnn.contract.checks import ProblemError, choice
 from convexnn.contract.words import few
-from convexnn.datasets.columns import held, inner, is_text, real
+from convexnn.datasets.columns import different, held, inner, is_text, real
 from convexnn.datasets.reading import TASKS
 from convexnn.datasets.words import counted, joined, shown
 
@@ -87,22 +87,22 @@ def read_target(column: Any, task: str | None, because: str = "") -> tuple[Targe
     name = str(column.name)
     if task is not None:
         choice("task", task, TASKS)
-    different = column.drop_duplicates()
-    if len(different) < 2:
+    values = different(column)
+    if len(values) < 2:
         raise ProblemError(
-            f"target {name!r} must have at least two values, got {shown(different.iloc[0])} alone: "
+            f"target {name!r} must have at least two values, got {shown(values.iloc[0])} alone: "
             "say --target if another column is meant"
         )
-    classes, why = decided(column, len(different)) if task is None else (task == TASKS[0], because)
+    classes, why = decided(column, len(values)) if task is None else (task == TASKS[0], because)
     if not classes:
         if inner(column).dtype.kind not in "iufb":
             asked = because or "--task regression"
             raise ProblemError(f"{asked} wants numbers, but target {name!r} {held(column)}")
         return Target(name, why=why), real(column)
-    if task is None and len(different) > max(2, len(column) / 2):
+    if task is None and len(values) > max(2, len(column) / 2):
         raise ProblemError(
-            f"target {name!r} has {len(different)} values in {len(column)} rows, such as "
-            f"{shown(different.iloc[0])}: say --target if another column is meant, or --task "
+            f"target {name!r} has {len(values)} values in {len(column)} rows, such as "
+            f"{shown(values.iloc[0])}: say --target if another column is meant, or --task "
             "classification if these are classes"
         )
     labels = as_labels(column)

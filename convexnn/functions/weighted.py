@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convexnn.contract.arrays import frozen
-from convexnn.contract.checks import ProblemError, in_range, real_array
+from convexnn.contract.checks import ProblemError, real_array, sized
 from convexnn.functions.losses import Loss
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def checked_weights(value: ArrayLike, length: int, each: str) -> Array:
     if not weights.any():
         raise ProblemError("weights must have one that is > 0, got only zeros")
     for weight in (np.min(weights[weights > 0.0]), np.max(weights)):
-        in_range("weights", np.array([weight]))
+        sized("weights", float(weight))
     return weights
 
 

@@ -261,7 +261,7 @@ def _worth(
     off = float(np.abs(weights) @ of.off) * (1.0 + 1e-12)
     off += 4.0 * len(weights) * EPS * float(np.abs(weights) @ np.abs(of.size))
     cells = list(cells_of(side.tree, len(of.unit), signed_sides(form, rows, way.sign)))
-    if len(cells) != len(side.cells):
+    if not cells or len(cells) != len(side.cells):
         return crude
     worst = max(
         cell_worth(of.unit, c, cell, fixed) for cell, fixed in zip(side.cells, cells, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from shell import convexnn
 
 import convexnn as cx
+from convexnn.__main__ import main
 from convexnn.commands.relu import declare
 from convexnn.commands.report import show
 from convexnn.commands.source import Source
@@ -231,3 +233,17 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
     done = convexnn("solve", "relu", "--data", "bad.npz", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: data file bad.npz cannot be read")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_names_that_a_stream_cannot_encode_are_shown_by_codes(
+    stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, stream, io.TextIOWrapper(written, "ascii", write_through=True))
+    monkeypatch.setattr("convexnn.contract.system.interrupts.like_ctrl_c", lambda: None)
+    monkeypatch.setattr(
+        "convexnn.commands.app.app", lambda **named: print("size: größe", file=getattr(sys, stream))
+    )
+    main()
+    assert written.getvalue() == b"size: gr\\xf6\\xdfe\n"

@@ -92,6 +92,10 @@ def test_blank_labels_of_arrays_are_missing(tmp_path: Path) -> None:
         ({"X": np.where(X > 4, np.inf, X), "y": Y}, "column '0' is infinite in row 4"),
         ({"X": X, "y": np.where(X[:, 0] > 4, np.nan, X[:, 0])}, "target 'y' in row 4"),
         ({"X": X.astype(str), "y": Y}, r"column '0' holds text of 4 values \(row 1: '1.5'\)"),
+        ({"X": X[:0], "y": Y[:0]}, "a.npz has no row"),
+        ({"X": X[:0]}, "a.npz has no row"),
+        ({"X": X[:, :0], "y": Y}, "a.npz has no column"),
+        ({"X": X[:, :0]}, "a.npz has no column"),
     ],
 )
 def test_arrays_that_are_no_table(arrays: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -170,6 +174,19 @@ def test_parquet_in_the_types_of_pandas(tmp_path: Path) -> None:
     frame.assign(y=["no", None, "no", "yes"]).to_parquet(path)
     with pytest.raises(ProblemError, match="target 'y' in row 2"):
         load_table(str(path))
+
+
+def test_cells_that_are_lists_are_refused(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"x": X[:, 0], "several": [[1], [2, 3], [1], []], "y": Y})
+    frame.to_parquet(path)
+    with pytest.raises(ProblemError, match=r"'several' holds values of type ndarray \(row 1\)"):
+        load_table(str(path))
+    for task in (None, "classification", "regression"):
+        with pytest.raises(ProblemError, match="target 'several'"):
+            load_table(str(path), Reading(target="several", task=task, drop=("y",)))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_weights_of_one_leave_the_loss_as_it_is() -> None:
         ([1.0, 1.0], r"weights must have one entry per row of X \(3\), got 2"),
         ([[1.0], [1.0], [1.0]], "weights must have 1 axes"),
         (["a", "b", "c"], "weights must hold real numbers"),
-        ([1.0, 1e-200, 1.0], "weights must have an entry of size 1e-150"),
+        ([1.0, 1e-200, 1.0], r"weights must be between 1e-150 and 1e\+150 in size, got 1e-200"),
     ],
 )
 def test_bad_weights_are_refused_by_their_rule(given: Any, told: str) -> None:

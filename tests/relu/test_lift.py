@@ -193,6 +193,7 @@ def damages(point: Lifted) -> dict[str, Lifted]:
         "cells changed over": point._replace(sides=(plus._replace(cells=plus.cells[::-1]), minus)),
         "a cell short": point._replace(sides=(plus._replace(cells=plus.cells[1:]), minus)),
         "no tree": point._replace(sides=(plus._replace(tree=none), minus)),
+        "no tree and no cells": point._replace(sides=(plus._replace(tree=none, cells=()), minus)),
         "open tree": point._replace(sides=(plus._replace(tree=plus.tree[:-1]), minus)),
         "long tree": point._replace(
             sides=(plus._replace(tree=np.append(plus.tree, np.int32(0))), minus)
