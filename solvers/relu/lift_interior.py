@@ -31,6 +31,7 @@ from convexnn.relu.lift import LiftedCell, LiftedSide, combined, quadratic, subs
 from convexnn.solvers.relu.lift_prices import STEP, Prices, ratio
 from convexnn.solvers.relu.lift_rest import Rest, Slopes
 
+VIOLATING = 10_000  # pairs that there is room for at first
 USES = 1  # pairs that a factor may be in among those added after a step
 ADDED, FEWEST = 0.1, 16  # times m, and in all: products given multipliers after a step
 VIOLATED = (0.02, 0.1)  # cosines of factors, below 0, at which they are, of a small and a large gap
@@ -516,7 +517,7 @@ class Interior:
         self.drop(block, block.value / (root[block.first] * root[block.second]))
         least, most = VIOLATED
         limit = min(most, max(least, total / self.size))
-        block.worst, first, second = _violated(base, 1.0 / root, block.open, limit, USES)
+        block.worst, first, second = violated(base, 1.0 / root, block.open, limit, USES)
         count = max(FEWEST, int(ADDED * self.m))
         first, second = first[:count], second[:count]
         if len(first):
@@ -587,14 +588,12 @@ def _entries(base, first, second):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _violated(base, inverse, admitted, limit, uses):  # type: ignore[no-untyped-def]
-    """Return the least cosine of two factors, and the pairs below ``-limit``, the worst first.
+def _violated(base, inverse, admitted, limit, place, cosine):  # type: ignore[no-untyped-def]
+    """Write the pairs of factors whose cosine is below ``-limit``, as far as there is room.
 
-    No factor is in more than `uses` of them.
+    Return the least cosine of two factors, and how many pairs there are.
     """
-    last, width = base.shape[0] - 1, admitted.shape[0]
-    least, count = np.inf, 0
-    cosine, place = np.empty(1024), np.empty(1024, np.int64)
+    last, width, least, count = base.shape[0] - 1, admitted.shape[0], np.inf, 0
     for k in range(width):
         a = k - last if k > last else k
         for j in range(k + 1, width):
@@ -610,21 +609,43 @@ def _violated(base, inverse, admitted, limit, uses):  # type: ignore[no-untyped-
             value *= inverse[k] * inverse[j]
             least = min(least, value)
             if value < -limit:
-                if count == cosine.shape[0]:
-                    cosine = np.concatenate((cosine, np.empty(count)))
-                    place = np.concatenate((place, np.empty(count, np.int64)))
-                cosine[count], place[count] = value, k * width + j
+                if count < place.shape[0]:
+                    place[count], cosine[count] = k * width + j, value
                 count += 1
-    first, second = np.empty(count, np.int32), np.empty(count, np.int32)
+    return least, count
+
+
+@kernel()
+def _apart(place, width, uses):  # type: ignore[no-untyped-def]
+    """Move the first pairs of which no factor is in more than so many to the front; count them."""
     used, kept = np.zeros(width, np.int64), 0
-    for i in np.argsort(cosine[:count]):
+    for i in range(place.shape[0]):
         k, j = place[i] // width, place[i] % width
         if used[k] < uses and used[j] < uses:
             used[k] += 1
             used[j] += 1
-            first[kept], second[kept] = k, j
+            place[kept] = place[i]
             kept += 1
-    return least, first[:kept], second[:kept]
+    return kept
+
+
+def violated(
+    base: Array, inverse: Array, admitted: BoolArray, limit: float, uses: int
+) -> tuple[float, IntArray, IntArray]:
+    """Return the least cosine of two factors, and the pairs below ``-limit``, the worst first.
+
+    No factor is in more than `uses` of them.
+    """
+    count = VIOLATING
+    while True:
+        place, cosine = np.empty(count, np.int64), np.empty(count)
+        least, found = _violated(base, inverse, admitted, limit, place, cosine)
+        if found <= count:
+            break
+        count = found
+    place = place[np.argsort(cosine[:found], kind="stable")]
+    first, second = np.divmod(place[: _apart(place, len(admitted), uses)], len(admitted))
+    return float(least), first.astype(np.int32), second.astype(np.int32)
 
 
 def across(A: Array, F: Array | sp.csr_array) -> Array:

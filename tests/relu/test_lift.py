@@ -31,7 +31,7 @@ from convexnn.relu.lift import (
 )
 from convexnn.relu.relaxation import improve, relaxed_bound
 from convexnn.solvers.relu.lift import Lifting
-from convexnn.solvers.relu.lift_interior import Interior, _entries, _violated
+from convexnn.solvers.relu.lift_interior import Interior, _entries, violated
 from convexnn.solvers.relu.lift_prices import Ray
 from convexnn.workflows.proof import proof
 
@@ -384,7 +384,7 @@ def test_examples_of_small_multipliers_are_no_factors_and_cost_little() -> None:
     assert less > most - 0.05 * best
 
 
-def test_entries_of_pairs_are_those_of_the_whole_table() -> None:
+def test_entries_of_pairs_are_those_of_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     unit = rng.standard_normal((3, 2)) / 4.0
     interior = Interior(
@@ -396,11 +396,14 @@ def test_entries_of_pairs_are_those_of_the_whole_table() -> None:
     entries = _entries(interior.moments(A), first, second)
     np.testing.assert_allclose(entries, interior.table(A).ravel(), atol=1e-12)
     admitted = np.triu(np.ones((13, 13), np.bool_), 1)
-    least, low, high = _violated(interior.moments(A), np.ones(13), admitted, 0.5, 99)
+    least, low, high = violated(interior.moments(A), np.ones(13), admitted, 0.5, 99)
     above = interior.table(A)[np.triu_indices(13, 1)]
     assert least == pytest.approx(above.min())
     assert interior.table(A)[low, high] == pytest.approx(np.sort(above[above < -0.5]))
-    _, low, high = _violated(interior.moments(A), np.ones(13), admitted, 0.5, 1)
+    monkeypatch.setattr("convexnn.solvers.relu.lift_interior.VIOLATING", 2)
+    _, low, high = violated(interior.moments(A), np.ones(13), admitted, 0.5, 99)
+    assert interior.table(A)[low, high] == pytest.approx(np.sort(above[above < -0.5]))
+    _, low, high = violated(interior.moments(A), np.ones(13), admitted, 0.5, 1)
     assert len(np.unique(np.concatenate([low, high]))) == 2 * len(low)
 
 
