@@ -62,8 +62,9 @@ class Lifting:
             spread = sp.csr_array(form.spread(np.eye(len(form.y))))
             shared = max(best, SMALLEST) / outputs_of(form.y)
             columns = np.asarray(mu, np.float64).reshape(len(mu), -1).T
-            for single, own in zip(form.single(), columns, strict=True):
+            for single, column in zip(form.single(), columns, strict=True):
                 of_examples = sp.csr_array(factors @ spread)
+                own = -single.loss.clip(-column, single.y)
                 inner = self._inner(of_examples, own)
                 if inner is None:
                     prices: Fit | Ray = Fit(single, of_examples, shared)
