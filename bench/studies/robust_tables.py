@@ -45,11 +45,12 @@ COLUMNS = ("training", "rows", "beta", "clean", "certified", "floor", "worst", "
 
 
 def read(path: Path) -> tuple[Array, Array]:
-    """Return the rows that are complete, features in [0, 1]."""
+    """Return the rows that are complete, features in [0, 1], those that vary."""
     with np.load(path) as held:
         X, y = held["X"], held["y"]
     known = np.isfinite(X).all(axis=1)
     X, y = X[known], y[known]
+    X = X[:, np.ptp(X, axis=0) > 0.0]
     return (X - X.min(axis=0)) / np.ptp(X, axis=0), y
 
 
