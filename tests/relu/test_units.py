@@ -10,6 +10,7 @@ import pytest
 import convexnn as cx
 from convexnn.forms import GroupForm
 from convexnn.functions.norms import NORMS
+from convexnn.problems.relu.training import principal_axes
 from convexnn.relu.units import badly_scaled
 from convexnn.solvers.relu.coordinates import coordinates, graded_svd, stretched_prox
 
@@ -173,3 +174,16 @@ def test_a_majorant_of_one_long_example_goes_to_an_interior_point() -> None:
         assert solution.status is cx.Status.OPTIMAL, solution.message
         chosen[name] = solution.backend
     assert chosen == {"plain": "admm", "long": "cvxpy:clarabel"}
+
+
+@pytest.mark.parametrize("last", [1.0, 0.3, 1e-6, 0.0])
+def test_principal_axes_are_orthonormal_and_span_the_rows(last: float) -> None:
+    """Even rows by their products, others by a decomposition: the same but for signs."""
+    rows = np.random.default_rng(0).standard_normal((5, 400))
+    rows[-1] = last * rows[-1] + (1.0 - last) * rows[0]
+    sizes, axes = principal_axes(rows)
+    _, expected, other = np.linalg.svd(rows, full_matrices=False)
+    np.testing.assert_allclose(sizes, expected, rtol=1e-12, atol=1e-12 * expected[0])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(5), atol=1e-14)
+    kept = expected > 1e-9 * expected[0]
+    np.testing.assert_allclose(np.abs(np.sum(axes * other, axis=1))[kept], 1.0, atol=1e-9)
