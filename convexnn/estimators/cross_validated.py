@@ -65,7 +65,7 @@ class CrossValidated(ReluEstimator):
         folds = check_cv(self.cv, y, classifier=not self._target())
         counts = self._counted(weights, y)
         scores: list[Array] = []
-        asked = folds.get_n_splits(X, y)
+        asked, came = folds.get_n_splits(X, y), len(alphas)
         for train, test in folds.split(X, y):
             time_left = left()
             if time_left == 1e-3:
@@ -78,8 +78,9 @@ class CrossValidated(ReluEstimator):
             for k, fitted in enumerate(found):
                 row[k] = scorer(fitted, X[test], y[test], **kept)
             scores.append(row)
+            came = min(came, len(found))
         self.alphas_, self.scores_ = alphas, np.array(scores).reshape(-1, len(alphas)).T
-        best = self._best(asked)
+        best = self._best(asked, came)
         self.path_ = self._along(self._problem(whole, alphas), alphas[: best + 1], whole, left())
         last = self.path_[-1]
         if len(self.path_) <= best:
@@ -99,21 +100,32 @@ class CrossValidated(ReluEstimator):
         self._keep(self.path_[-1], done)
         self.alpha_ = float(self.path_[-1].problem.beta) / whole.total
 
-    def _best(self, asked: int) -> int:
+    def _best(self, asked: int, came: int) -> int:
         """Return the index of the alpha with the best mean score; of equal ones the largest.
 
-        Of those that every fold begun came to.
+        Of the `came` first, which every fold begun came to, and of those the ones whose scores are
+        numbers.
         """
         folds = self.scores_.shape[1]
-        tried = np.flatnonzero(np.isfinite(self.scores_).all(axis=1) & (folds > 0))
-        if folds < asked or len(tried) < len(self.alphas_):
+        came = came if folds else 0
+        tried = np.flatnonzero(np.isfinite(self.scores_[:came]).all(axis=1))
+        if folds < asked or came < len(self.alphas_):
             warnings.warn(
-                f"time_limit ended cross-validation early: alpha is chosen among the {len(tried)} "
+                f"time_limit ended cross-validation early: alpha is chosen among the {came} "
                 f"largest of {len(self.alphas_)}, by {folds} of {asked} folds"
-                if len(tried)
+                if came
                 else "time_limit ended cross-validation before the first fold: the largest alpha "
                 "is taken",
                 ConvergenceWarning,
+                stacklevel=4,
+            )
+        if came and not len(tried):
+            raise ValueError("scoring must give a number in each fold for some alpha, it does not")
+        if len(tried) < came:
+            warnings.warn(
+                f"scoring gives no number for {came - len(tried)} of {came} alphas in some fold: "
+                "they are not chosen",
+                UserWarning,
                 stacklevel=4,
             )
         if not len(tried):

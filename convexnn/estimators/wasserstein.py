@@ -50,12 +50,9 @@ class WassersteinEstimator(Certified):
             raise ValueError(f"radius='cv' needs {needed}, got {least}")
         cv = check_cv(folds, y, classifier=classes)
         given = {"sample_weight": weights} if np.ptp(weights) > 0.0 else None
-        scores = [
-            np.mean(
-                cross_val_score(clone(self).set_params(radius=float(r)), X, y, cv=cv, params=given)
-            )
-            for r in RADII
-        ]
+        run: dict[str, Any] = {"cv": cv, "params": given, "error_score": "raise"}
+        fits = (clone(self).set_params(radius=float(r)) for r in RADII)
+        scores = [np.mean(cross_val_score(fit, X, y, **run)) for fit in fits]
         best = len(RADII) - 1 - int(np.argmax(scores[::-1]))  # of equal scores the largest
         return float(RADII[best])
 

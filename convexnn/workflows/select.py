@@ -19,6 +19,7 @@ from convexnn.contract.checks import (
     seconds,
     seed_of,
     several,
+    shown,
     tolerance,
     whole,
 )
@@ -52,6 +53,7 @@ class Selection(Generic[Model]):
     ----------
     best : dict of str to float
         The values with the highest mean score; of equal scores, the first in the grid's order.
+        Values without a number as their score in some fold are never the best.
     solution : Solution
         Of the problem with the best values on all examples.
     grid : tuple of dict
@@ -136,7 +138,8 @@ def select(
     Raises
     ------
     ProblemError
-        If a name is no field of the problem, a value breaks its rule, or the folds are too many.
+        If a name is no field of the problem, a value breaks its rule, the folds are too many, or a
+        score is no number, for all values in some fold.
 
     Examples
     --------
@@ -176,9 +179,9 @@ def select(
             if asked:  # half a grid chooses nothing
                 raise KeyboardInterrupt
             held = weights_of(given, test) if score is None else {}
-            scores[k, f] = measure(before.model, given.X[test], given.y[test], **held)
+            scores[k, f] = _number(measure(before.model, given.X[test], given.y[test], **held))
             gaps[k, f] = before.gap
-    best = points[int(np.argmax(scores.mean(axis=1)))]
+    best = points[_best(scores)]
     solution = solve(replace(given, **best), backend, tol=tol, time_limit=time_limit)
     return Selection(best, solution, tuple(points), scores, gaps)
 
@@ -245,6 +248,27 @@ def weights_of(problem: Any, rows: Rows) -> dict[str, Array]:
     """Return the weights of some examples by the keyword for them; nothing if they have none."""
     weights = getattr(problem, "weights", None)
     return {} if weights is None else {"weights": weights[rows]}
+
+
+def _number(score: Any) -> float:
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        raise ProblemError(f"score must return a number, got {shown(score)}") from None
+
+
+def _best(scores: Array) -> int:
+    """Return the row of the highest mean, among those with a number in each fold.
+
+    Examples
+    --------
+    >>> _best(np.array([[np.nan, 1.0], [0.2, 0.3], [0.1, 0.1]]))
+    1
+    """
+    mean = scores.mean(axis=1)
+    if np.isnan(mean).all():
+        raise ProblemError("score must be a number in each fold for some of the values, it is nan")
+    return int(np.nanargmax(mean))
 
 
 def _default_score(problem: Any) -> Score:

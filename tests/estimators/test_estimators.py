@@ -174,6 +174,22 @@ def test_time_that_runs_out_returns_what_there_is_and_says_so() -> None:
     assert found.predict(X).shape == (300,)
 
 
+def test_an_alpha_whose_score_is_no_number_is_named_and_not_chosen() -> None:
+    X, y = moons()
+    least = cx.ReluClassifierCV(3, cv=2, activation="gated", **FEW)
+
+    def spread(fitted: Any, X: Any, y: Any) -> float:
+        value = float(np.ptp(fitted.decision_function(X)))
+        return value if value > 1.0 else np.nan
+
+    with pytest.warns(UserWarning, match="scoring gives no number for [12] of 3 alphas") as told:
+        found = clone(least).set_params(scoring=spread).fit(X, y)
+    assert not any("time_limit" in str(one.message) for one in told)
+    assert found.alpha_ < found.alphas_[0]
+    with pytest.raises(ValueError, match="scoring must give a number in each fold"):
+        clone(least).set_params(scoring=lambda *given: np.nan).fit(X, y)
+
+
 def test_folds_and_the_path_on_all_rows_have_equal_shares_of_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -96,6 +96,26 @@ def test_bad_grids_are_refused(grid: Any, rule: str) -> None:
         cx.select(cx.WassersteinClassification(X, y, radius=0.0), **grid)
 
 
+def test_values_whose_score_is_no_number_are_not_the_best() -> None:
+    X, y = classes()
+    problem = cx.WassersteinClassification(X, y, radius=0.0)
+
+    def steepness(model: Any, X: Array, y: Array) -> float:
+        size = float(np.abs(model.coef).max())
+        return np.nan if size < 0.01 else size
+
+    found = cx.select(problem, radius=[10.0, 0.3, 0.1], score=steepness, folds=2)
+    assert np.isnan(found.scores[0]).all()
+    assert found.best == {"radius": 0.1}
+    scored: list[tuple[Any, str]] = [
+        (np.nan, "score must be a number in each fold"),
+        ("good", "score must return a number, got 'good'"),
+    ]
+    for score, says in scored:
+        with pytest.raises(cx.ProblemError, match=says):
+            cx.select(problem, radius=[0.3], score=lambda *given, said=score: said, folds=2)
+
+
 def test_a_problem_without_examples_is_refused() -> None:
     with pytest.raises(cx.ProblemError, match="examples X and y"):
         cx.select(cx.WorstCaseMargins(np.array([0.0, 1.0]), radius=0.1), radius=[0.1])
