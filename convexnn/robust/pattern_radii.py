@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXACT = 100_000  # entries of the data up to which each pattern's margin is computed for screening
 HEAVY = 1e6  # weight of what is to be 0, of data of size 1
+HELD, SMALL = 1e-9, 1e-4  # it is held to 0 to this share of the rest, which counts as this at least
 TRIED = 20  # patterns whose margins are computed for a message
 METRIC = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
 
@@ -49,8 +50,9 @@ class Separation:
     """
 
     def __init__(self, X: Array, moved: BoolArray, ball: str, widths: Array | None = None) -> None:
-        self.unit = float(magnitude(X))  # solvers know only moderate numbers
+        self.unit = float(magnitude(X[:, moved]))  # solvers know only moderate numbers
         self.X, self.moved, self.ball = X / self.unit, moved, ball
+        self.X[:, ~moved] /= magnitude(self.X[:, ~moved], axis=0)  # no norm sees their units
         self.widths = None if widths is None else widths / self.unit
 
     def possible(self, matrix: BoolArray, radius: float) -> BoolArray:
@@ -173,7 +175,7 @@ class Separation:
         return (-np.inf, np.inf) if np.isnan(most) else (least, most)
 
     def _mixture(self, rows: Array) -> tuple[Array, Array]:
-        """Return the mixture of the rows that is nearest to 0, and the neuron that proves it.
+        """Return the mixture of the rows that is nearest to 0, NaN if not found, and its neuron.
 
         For ``y >= 0`` of sum 1 with ``rows'y = 0`` in the columns that stay, every v has
         ``min_k rows_k'v <= y'rows v <= ||rows'y|| ||v||_*``, and at the best of the l2 norm they
@@ -189,4 +191,7 @@ class Separation:
         except RuntimeError:
             return np.full(d, np.nan), np.zeros(d)
         mixed = y @ rows / y.sum()
+        left = float(np.max(np.abs(mixed[~self.moved]), initial=0.0))
+        if left > HELD * max(float(np.linalg.norm(mixed[self.moved])), SMALL):
+            return np.full(d, np.nan), np.zeros(d)  # it proves nothing
         return mixed, np.square(heavy) * mixed

@@ -615,6 +615,22 @@ def test_separation_is_the_hard_margin_of_the_pattern(ball: str, bias: bool) -> 
         assert not separation.possible(one, 1.01 * radius + 1e-6)[0]
 
 
+@each_ball
+def test_units_of_the_columns_that_stay_leave_the_radius_as_it_is(ball: str) -> None:
+    rng = np.random.default_rng(5)
+    X, moved = rng.standard_normal((20, 3)), np.array([True, True, True, False])
+    one, *others = (np.hstack([X, np.full((20, 1), unit)]) for unit in (1.0, 1e-9, 1e9))
+    patterns = cx.sample_patterns(one, 8).matrix
+    plain = Separation(one, moved, ball)
+    for pattern in patterns.T:
+        radius = plain.radius_of(pattern)
+        if np.isfinite(radius) and radius > 1e-6:
+            for other in others:
+                screen = Separation(other, moved, ball)
+                assert list(screen.possible(pattern[:, None], 0.99 * radius)) == [True]
+                assert list(screen.possible(pattern[:, None], 1.01 * radius)) == [False]
+
+
 @each_loss
 def test_where_no_cone_survives_the_answer_is_zero_and_says_which_radius_would_do(
     loss: str,
