@@ -123,8 +123,7 @@ def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> N
     """Return neurons of random direction whose sum is of the targets' size."""
     d, k = form.X.shape[1], outputs_of(form.y)
     weights = rng.standard_normal((d, k * width))
-    images = form.X @ weights
-    size = np.sqrt(np.mean(np.square(images), axis=0)) * np.sqrt(width)
+    size = np.sqrt(_mean_squares(form.X, weights)) * np.sqrt(width)
     spread = float(np.std(form.y)) or 1.0
     weights *= spread / np.where(size > 0.0, size, 1.0)
     half = k * (width // 2)
@@ -132,6 +131,14 @@ def random_network(form: NetworkForm, width: int, rng: np.random.Generator) -> N
         sign = form.monotone[:, None] * np.where(np.arange(k * width) < half, -1.0, 1.0)
         weights = np.where(sign != 0.0, sign * np.abs(weights), weights)
     return Neurons(weights[:, half:], weights[:, :half], form.still())
+
+
+def _mean_squares(X: Array, weights: Array) -> Array:
+    """Return the mean square of each column of ``X W``, many rows by their products alone."""
+    if len(X) < LONG:
+        return np.asarray(np.mean(np.square(X @ weights), axis=0))
+    squares = np.einsum("ij,ij->j", weights, (X.T @ X) @ weights) / len(X)
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 class Stage(NamedTuple):

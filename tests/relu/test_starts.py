@@ -11,6 +11,7 @@ import convexnn as cx
 from convexnn.contract.arrays import Array
 from convexnn.relu.forms import GroupForm, MajorantForm, Neurons, PooledForm
 from convexnn.robust.forms import RobustDual
+from convexnn.solvers.relu import lbfgs
 
 
 def data(columns: int = 0) -> tuple[Array, Array]:
@@ -81,3 +82,14 @@ def test_the_dual_point_of_another_kind_is_left_aside() -> None:
     assert isinstance(robust.dual, RobustDual)
     plain = cx.ReluTraining(X, np.where(y > 0, 1.0, -1.0), **kwargs)
     assert cx.solve(plain, "admm", start=robust).status is cx.Status.OPTIMAL
+
+
+def test_the_size_of_a_random_network_is_that_of_all_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of many examples it is found without a row for each example and neuron."""
+    rng = np.random.default_rng(0)
+    X, weights = rng.standard_normal((50, 3)) * [1.0, 1e-3, 1e3], rng.standard_normal((3, 7))
+    expected = np.mean(np.square(X @ weights), axis=0)
+    monkeypatch.setattr(lbfgs, "LONG", 10)
+    np.testing.assert_allclose(lbfgs._mean_squares(X, weights), expected, rtol=1e-12)
