@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 MAX_ITER = 500
 FIRST = 300.0  # first sigma, in units of one over the mean curvature of a weight
-NEARBY = 30.0  # the same from a given start, which is to move less
 GROWTH = 5.0  # of sigma from one outer step to the next
 LARGEST = 1e8  # sigma, in the same units
 INNER = 0.2  # gap of an outer step's program, as a share of the squared step, that ends it
@@ -175,12 +174,13 @@ class Newton:
         d = form.X.shape[1]
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
-        self.sigma = sigma or (FIRST if start is None else NEARBY) * self.unit
+        self.sigma = sigma or FIRST * self.unit
         self.straight = Straight(form.span) if form.skip else None
         free = 0 if self.straight is None else self.straight.columns.shape[1]
         self.u, self.s = np.zeros((form.blocks, d)), np.zeros((free, *form.y.shape[1:]))
         self.gram: Array | None = None
         self.stale = 0
+        guess: Array | None = None
         if start is not None:
             primal, dual = start
             self.u = form.rows(primal)
@@ -188,7 +188,24 @@ class Newton:
                 self.s = self.straight.there(primal.skip)
             if dual is not None:
                 self.prox.start(dual, self.sigma)
+                guess = dual.mu
         self.at = self.point(self.fit(self.u, self.s))
+        if guess is not None:
+            self.try_multipliers(guess)
+
+    def try_multipliers(self, mu: Array) -> None:
+        """Begin at these multipliers where the merit is less there.
+
+        Along a path the outputs of the last weights are not feasible for a smaller penalty: blocks
+        join by the hundred, to leave again. The multipliers that a path foresees nearly are.
+        """
+        loss, y = self.form.loss, self.form.y
+        before = self.prox.dual(mu, 1.0).facets
+        tried = self.point(loss.touching(loss.clip(-mu, y), y))
+        if tried.value < self.at.value:
+            self.at = tried
+        else:
+            self.prox.facets = before
 
     def point(self, z: Array) -> Point:
         """Return what the outputs z stand for."""
