@@ -70,6 +70,7 @@ PATIENCE = 5  # steps in a row without, after which sigma is too large
 SHORTEST = 1e-8  # step below which sigma is too large for Newton's method
 RETREAT = 0.1  # by which it is then multiplied
 ROUNDING = 1e-14
+SPARSE = 0.5  # patterns in use, as a share of all, below which the others' products are left out
 CROWDED = 0.7  # weights in use, as a share of the examples, from which these are the smaller side
 DEPENDENT = 1e-10  # a facet whose rest is this short adds nothing to the span of the others
 DEPENDENT_COLUMNS = 1e-13  # a direction of the data this short, relative to the longest, is none
@@ -221,8 +222,14 @@ class Newton:
         return Point(z, mu, v, t, self.fit(v, t), conjugate + squares / (2.0 * sigma))
 
     def fit(self, v: Array, t: Array) -> Array:
-        """Return the outputs of blocks and of the free part."""
-        z = self.form.predict(v)
+        """Return the outputs of blocks, few of them not zero, and of the free part."""
+        form = self.form
+        P = form.slopes.shape[1]
+        used = np.flatnonzero(v.reshape(-1, P, v.shape[1]).any(axis=(0, 2)))
+        if len(used) < SPARSE * P:
+            form = form._replace(slopes=np.ascontiguousarray(form.slopes[:, used]))
+            v = np.concatenate([v[first + used] for first in range(0, len(v), P)])
+        z = form.predict(v)
         return z if self.straight is None else z + self.straight.columns @ t
 
     def step(self) -> bool:

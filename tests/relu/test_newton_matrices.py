@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import convexnn as cx
 from convexnn.relu.class_counts import Counts
-from convexnn.relu.forms import GroupForm
+from convexnn.relu.forms import Dual, GroupForm
 from convexnn.solvers.relu.semismooth import Newton, _conic
 
 
@@ -34,6 +36,44 @@ def test_a_step_by_examples_is_that_by_weights(
     assert len(np.flatnonzero(newton.at.v.any(axis=1))) > 2
     for by_examples, by_weights in zip(*moves, strict=True):
         np.testing.assert_allclose(by_examples, by_weights, rtol=1e-8, atol=1e-10)
+
+
+def classes(kind: type) -> Any:
+    rng = np.random.default_rng(7)
+    X, y = rng.standard_normal((24, 3)), rng.integers(0, 3, 24)
+    return kind(X, y, beta=0.5, loss="softmax", patterns=20, intercept=True)
+
+
+@pytest.mark.parametrize("kind", [cx.ReluTraining, cx.GatedReluTraining])
+@pytest.mark.parametrize("used", [[], [0], [1, 25, -1]])
+def test_patterns_out_of_use_are_left_out_of_products(kind: type, used: list[int]) -> None:
+    newton = Newton(classes(kind).canonical(GroupForm), None, None)
+    form, straight = newton.form, newton.straight
+    assert straight is not None
+    v, t = np.zeros_like(newton.u), np.ones_like(newton.s)
+    v[used] = np.random.default_rng(8).standard_normal((len(used), v.shape[1]))
+    np.testing.assert_allclose(
+        newton.fit(v, t), form.predict(v) + straight.columns @ t, rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", [cx.ReluTraining, cx.GatedReluTraining])
+def test_a_start_is_where_the_merit_is_least(kind: type) -> None:
+    problem = classes(kind)
+    near = cx.solve(problem, "semismooth", tol=1e-6)
+    form = problem.at(0.8 * problem.beta).canonical(GroupForm)
+    without = Newton(form, None, (near.primal, None))
+    foreseen = Newton(form, None, (near.primal, near.dual._replace(mu=0.8 * near.dual.mu)))
+    assert foreseen.at.value < without.at.value
+    assert foreseen.at.v.any(axis=1).sum() < without.at.v.any(axis=1).sum()
+    wrong = np.random.default_rng(9).standard_normal(form.y.shape)
+    misled = Newton(form, None, (near.primal, Dual(wrong)))
+    assert misled.at.value == pytest.approx(without.at.value, rel=1e-12)
+    for newton in (foreseen, misled):  # the facets at hand are those of the point
+        facets = newton.prox.facets
+        for b in [] if facets is None else np.flatnonzero(newton.at.v.any(axis=1)):
+            normals = newton.rows[facets.example[b][facets.example[b] >= 0]]
+            np.testing.assert_allclose(normals @ newton.at.v[b], 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 6])
