@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 MAX_ITER = 500
 FIRST = 300.0  # first sigma, in units of one over the mean curvature of a weight
+NEARBY = 30.0  # the same from a given start in the l1 norm, on whose faces more entries change
 GROWTH = 5.0  # of sigma from one outer step to the next
 LARGEST = 1e8  # sigma, in the same units
 INNER = 0.2  # gap of an outer step's program, as a share of the squared step, that ends it
@@ -175,7 +176,8 @@ class Newton:
         d = form.X.shape[1]
         scale = float(np.sum(np.square(form.X))) / d * float(np.mean(np.square(form.slopes)))
         self.unit = 1.0 / max(form.loss.curvature * scale, 1e-300)
-        self.sigma = sigma or FIRST * self.unit
+        first = FIRST if start is None or form.norm.rotates else NEARBY
+        self.sigma = sigma or first * self.unit
         self.straight = Straight(form.span) if form.skip else None
         free = 0 if self.straight is None else self.straight.columns.shape[1]
         self.u, self.s = np.zeros((form.blocks, d)), np.zeros((free, *form.y.shape[1:]))
