@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convexnn.contract.certificate import Certificate
     from convexnn.driver.solution import Solution
 
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -26,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 CONSTANT = 1e-12  # a column whose spread is below this share of its size does not vary
+DENSE = 100_000_000  # numbers, .8 GB, of the largest sparse X that is made dense
 
 
 class Rows(NamedTuple):
@@ -159,14 +161,15 @@ class Certified(BaseEstimator):  # type: ignore[misc]
             raise ProblemError(f"verbose must be a whole number, got {shown(self.verbose)}")
         self._seed()
         _only_numbers(X)
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, **checks)
+        checks = {**checks, "accept_sparse": "csr", "ensure_min_samples": 2}
+        X, y = validate_data(self, X, y, dtype=np.float64, **checks)
+        X = _dense(X)
         return X, y, _check_sample_weight(sample_weight, X, dtype=np.float64)
 
     def _examples(self, X: Any) -> Array:
         """Return checked examples for a model that is fitted."""
         check_is_fitted(self, "model_")
-        checked: Array = validate_data(self, X, dtype=np.float64, reset=False)
-        return checked
+        return _dense(validate_data(self, X, dtype=np.float64, accept_sparse="csr", reset=False))
 
     def _prepared(self, rows: Rows, *, target: bool) -> tuple[Rows, Preparation]:
         """Return rows as a problem takes them, and what was done to them."""
@@ -187,6 +190,8 @@ class Certified(BaseEstimator):  # type: ignore[misc]
         if state is None:
             return 0
         if isinstance(state, (int, np.integer)):
+            if state < 0:
+                raise ProblemError(f"random_state must be an integer >= 0, got {state}")
             return int(state)
         return int(check_random_state(state).randint(2**31 - 1))
 
@@ -219,7 +224,23 @@ class Certified(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.non_deterministic = False
+        tags.input_tags.sparse = True
         return tags
+
+
+def _dense(X: Any) -> Array:
+    """Return an array, of a sparse matrix one of all its numbers if they are not too many."""
+    sparse: bool = issparse(X)
+    if not sparse:
+        return np.asarray(X)
+    n, d = X.shape
+    if n * d > DENSE:
+        raise ValueError(
+            f"X is sparse, and {n:,} x {d:,} numbers are more than the {DENSE:,} that are made "
+            "dense: take fewer rows, or fewer columns, for example by SelectKBest in a Pipeline"
+        )
+    dense: Array = X.toarray()
+    return dense
 
 
 def _only_numbers(X: Any) -> None:

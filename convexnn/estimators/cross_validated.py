@@ -174,6 +174,10 @@ class CrossValidated(ReluEstimator):
     def _grid(self, rows: Rows) -> Array:
         """Return the alphas, decreasing; a number of them from where no neuron pays."""
         if not isinstance(self.alphas, (int, np.integer)) or isinstance(self.alphas, bool):
+            if isinstance(self.alphas, bool):
+                raise ValueError(
+                    f"alphas must be a number of them or numbers > 0, got {self.alphas}"
+                )
             try:
                 given = np.sort(np.atleast_1d(np.asarray(self.alphas, dtype=np.float64)))[::-1]
             except (TypeError, ValueError):
@@ -184,6 +188,9 @@ class CrossValidated(ReluEstimator):
                 raise ValueError(f"alphas must be numbers > 0, got {self.alphas!r}")
             if not np.isfinite(given).all():
                 raise ValueError(f"alphas must be finite, got {self.alphas!r}")
+            twice = given[1:][given[1:] == given[:-1]]
+            if len(twice):
+                raise ValueError(f"alphas must differ, got {twice[0]:g} twice")
             return given
         if self.alphas < 1:
             raise ValueError(f"alphas must be a number of them >= 1, got {self.alphas!r}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convexnn.contract.checks import choice
 from convexnn.contract.preparation import for_raw_data
 from convexnn.driver.solve import solve
@@ -18,10 +20,11 @@ from convexnn.workflows.one_vs_rest import one_vs_rest
 if TYPE_CHECKING:
     from typing import Self
 
-    import numpy as np
     from numpy.typing import ArrayLike
 
     from convexnn.contract.arrays import Array
+    from convexnn.contract.preparation import Preparation
+    from convexnn.estimators.base import Rows
 
 DRAWN = 50  # random patterns unless a number is given
 
@@ -134,7 +137,7 @@ class RobustReluClassifier(ReluClassifier):
         checked = self._checked(*self._rows(X, y, sample_weight))
         names = getattr(self, "feature_names_in_", None)
         box = checked_box(self.box, checked.X, None if names is None else list(names))
-        rows, done = self._prepared(checked, target=False)
+        rows, done = self._shifted(*self._prepared(checked, target=False))
         fields: dict[str, Any] = {
             "beta": checked_alpha(self.alpha) * rows.total,
             "radius": self.radius,
@@ -171,3 +174,26 @@ class RobustReluClassifier(ReluClassifier):
     def _chances(self, output: Array) -> Array:
         """Return the probabilities of two classes, of several each output's, scaled to sum 1."""
         return super()._chances(output) if len(self.classes_) == 2 else apart(output)
+
+    def _shifted(self, rows: Rows, done: Preparation) -> tuple[Rows, Preparation]:
+        """Count constant columns from their value on: the offsets make up for it.
+
+        The adversary moves them as any other; a constant among the examples would be an offset
+        that is moved, which is a mistake in data of one's own making.
+        """
+        first = rows.X[0]
+        still = (first == rows.X).all(axis=0) & (first != 0.0)
+        if not still.any() or self.radius == 0:
+            return rows, done
+        if not self.fit_intercept:
+            j = int(np.argmax(still))
+            name = getattr(self, "feature_names_in_", range(len(first)))[j]
+            raise ValueError(
+                f"column {name!r} of X is constant, and an adversary would move it: "
+                "leave it out and set fit_intercept=True"
+            )
+        if not (first != rows.X).any():
+            raise ValueError("no column of X varies")
+        shift = np.where(still, first, 0.0)
+        moved = done._replace(mean=done.mean + done.spread * shift)
+        return rows._replace(X=rows.X - shift), moved

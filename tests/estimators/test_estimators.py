@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csc_array, csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_moons
 from sklearn.decomposition import PCA
@@ -18,7 +19,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.parallel import Parallel, delayed
 
 import convexnn as cx
-from convexnn.estimators import cross_validated
+from convexnn.estimators import base, cross_validated
 from convexnn.estimators.wasserstein import RADII
 
 FEW: dict[str, Any] = {"patterns": 8}
@@ -231,6 +232,9 @@ def test_one_class_is_refused(name: str) -> None:
         (cx.ReluClassifier(activation="tanh"), "activation"),
         (cx.ReluClassifierCV([1.0, 0.0]), "alphas"),
         (cx.ReluClassifierCV(0), "alphas"),
+        (cx.ReluClassifierCV(cast(Any, True)), "alphas"),
+        (cx.ReluClassifierCV([0.1, 0.01, 0.1]), "alphas must differ, got 0.1 twice"),
+        (cx.ReluClassifier(random_state=-1), "random_state"),
         (cx.WassersteinClassifier("best"), "radius"),
         (cx.WassersteinClassifier(-1.0), "radius"),
         (cx.RobustReluClassifier(radius=-1.0), "radius"),
@@ -249,6 +253,39 @@ def test_every_parameter_is_checked_by_fit(name: str) -> None:
             continue
         with pytest.raises(ValueError, match=r"\S"):
             clone(ALL[name]).set_params(**{parameter: "no such"}).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["gated", "regressor", "cv", "robust", *LINEAR])
+def test_sparse_rows_are_made_dense_up_to_a_limit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = data(name)
+    plain, found = clone(ALL[name]).fit(X, y), clone(ALL[name]).fit(csr_array(X), y)
+    assert np.array_equal(found.predict(csc_array(X)), plain.predict(X))
+    monkeypatch.setattr(base, "DENSE", X.size - 1)
+    many = csr_array(X)
+    with pytest.raises(ValueError, match="60 x 2 numbers are more than the 119"):
+        clone(ALL[name]).fit(many, y)
+    with pytest.raises(ValueError, match="60 x 2 numbers are more than the 119"):
+        plain.predict(many)
+
+
+def test_an_adversary_is_trained_against_beside_constant_columns() -> None:
+    X, y = moons()
+    beside = np.column_stack([X, np.full(len(y), 5.0)])
+    for standardize in (False, True):
+        one = cx.RobustReluClassifier(standardize=standardize, **FEW).fit(beside, y)
+        same = cx.RobustReluClassifier(standardize=standardize, **FEW).fit(beside - [0, 0, 5], y)
+        np.testing.assert_allclose(
+            one.decision_function(beside), same.decision_function(beside - [0, 0, 5]), rtol=1e-6
+        )
+    assert (
+        cx.RobustReluClassifier(radius=0.0, fit_intercept=False, **FEW).fit(beside, y).classes_.size
+    )
+    with pytest.raises(ValueError, match="column 2 of X is constant"):
+        cx.RobustReluClassifier(fit_intercept=False, **FEW).fit(beside, y)
+    with pytest.raises(ValueError, match="no column of X varies"):
+        cx.RobustReluClassifier(**FEW).fit(np.full((4, 2), 3.0), [0, 1, 0, 1])
 
 
 def test_a_radius_by_cross_validation() -> None:

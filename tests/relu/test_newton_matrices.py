@@ -70,9 +70,11 @@ def test_a_start_is_where_the_merit_is_least(kind: type) -> None:
     misled = Newton(form, None, (near.primal, Dual(wrong)))
     assert misled.at.value == pytest.approx(without.at.value, rel=1e-12)
     for newton in (foreseen, misled):  # the facets at hand are those of the point
-        facets = newton.prox.facets
-        for b in [] if facets is None else np.flatnonzero(newton.at.v.any(axis=1)):
-            normals = newton.rows[facets.example[b][facets.example[b] >= 0]]
+        if newton.prox.facets is None:
+            continue
+        example = newton.prox.facets.example
+        for b in np.flatnonzero(newton.at.v.any(axis=1)):
+            normals = newton.rows[example[b][example[b] >= 0]]
             np.testing.assert_allclose(normals @ newton.at.v[b], 0.0, atol=1e-12)
 
 
