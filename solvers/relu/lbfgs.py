@@ -46,9 +46,15 @@ def warm_up(form: NetworkForm) -> None:
 
 
 def memory(size: Size) -> dict[str, float]:
-    """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history."""
-    neurons = size.outputs * WIDTH
-    return {"its hidden layers": 8.0 * neurons * (5 * size.n * size.bag + 50 * size.d)}
+    """Return ``8 w (5 n + 50 d)`` for w neurons at n rows: hidden layers, L-BFGS's history.
+
+    Many examples are there twice more in single precision, one copy of them shuffled.
+    """
+    rows = size.n * size.bag
+    parts = {"its hidden layers": 8.0 * size.outputs * WIDTH * (5 * rows + 50 * size.d)}
+    if size.n >= LONG:
+        parts["the data in single precision"] = 8.0 * rows * size.d
+    return parts
 
 
 def run(
