@@ -266,6 +266,8 @@ class Walk:
                     "pricing no longer improve the network."
                 ), turn
             if early.expired():
+                if not hard:  # searching all patterns proves more there than a relaxation
+                    self.proof(turn)
                 return "Half of the time is left to the bound over all patterns.", turn
             network = turn.network
             older = matrix[:, :KEPT] if cycling else matrix[:, :0]

@@ -443,7 +443,7 @@ class Newton:
         corrector, length = toward(mu, 1.0)
         # where the conjugate bends, the second-order terms of a long predictor lead astray
         if self.q is None and length < CUT_SHORT:
-            other = toward(0.5 * self.complementarity(x) / count, 0.0)
+            other = toward(self.complementarity(x) / count, 0.0)
             corrector, length = max((corrector, length), other, key=lambda found: found[1])
         if not length > STALLED:
             return None

@@ -181,3 +181,25 @@ def test_a_search_without_end_leaves_time_for_the_bound(monkeypatch: pytest.Monk
     walk = cell_walk.Walk(form, plain, Ticking(100), 10, 10)
     with pytest.raises(Reached):
         walk.run(cell_walk.DEFAULTS, None)
+
+
+@pytest.mark.parametrize(("d", "proofs"), [(4, 1), (8, 0)])
+def test_rounds_without_end_leave_a_proof_where_one_closes(
+    d: int, proofs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def turn(walk: cell_walk.Walk, matrix: Any, network: Neurons) -> cell_walk.Turn:
+        walk.best = 0.5 * min(walk.best, 1e12)
+        dual = lbfgs.slope_dual(walk.form, network)
+        return cell_walk.Turn(dual, network, np.ones((400, 1), bool), 2.0)
+
+    monkeypatch.setattr(cell_walk.Walk, "turn", turn)
+    monkeypatch.setattr(cell_walk.Walk, "proof", lambda walk, turn: asked.append(turn))
+    form, plain = declared(d=d).canonical(NetworkForm), Options(1e-6, None, 0, {})
+    walk = cell_walk.Walk(form, plain, Ticking(7), 10, 10)
+    walk.lifts = True
+    begin = lbfgs.random_network(form, 4, np.random.default_rng(0))
+    message, _ = walk.rounds(np.ones((400, 1), bool), begin, 50)
+    assert message.startswith("Half of the time")
+    assert len(asked) == proofs
