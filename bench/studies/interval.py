@@ -26,7 +26,8 @@ from convexnn.contract.arrays import Array
 from convexnn.relu.forms import NetworkForm
 from convexnn.solvers.relu.lift import Lifting
 
-DRAWN = ("planted 100 x 10", "diabetes, 100 rows", "breast cancer")
+DRAWN = ("planted 100 x 10", "planted 200 x 10", "diabetes, 100 rows")
+OF_BETA = ("planted 100 x 10", "diabetes, 100 rows", "breast cancer")
 SHARES = (0.1, 0.3, 1.0, 3.0)  # of an instance's beta
 
 
@@ -106,7 +107,7 @@ def run_betas(seconds: float) -> None:
     table = Table("interval-betas", columns, False)
     for share in SHARES:
         for name, problem in named(share):
-            if name not in DRAWN:
+            if name not in OF_BETA:
                 continue
             seen = closed(problem, seconds)
             best, bound = min(row[1] for row in seen), max(row[2] for row in seen)
